@@ -1,0 +1,1 @@
+"""The imperative shell: Faust agents, the worker, the command line."""

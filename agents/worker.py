@@ -1,0 +1,39 @@
+"""Composition root of a worker: settings and surroundings in, a running Faust app out."""
+
+import asyncio
+import sys
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+import mode
+from prometheus_client import CollectorRegistry
+
+from npsflow.agents.stages import STAGES
+from npsflow.streams.app import Host
+from npsflow.streams.metrics import Metrics
+from npsflow.streams.settings import Settings, Where
+
+
+def client_settings(where: Where) -> dict[str, Any]:
+    """Keyword arguments of every Kafka client."""
+    return {"bootstrap_servers": where.brokers}
+
+
+def host(
+    settings: Settings, where: Where, stages: Iterable[str], web: tuple[str, int] | None, name: str | None = None
+) -> Host:
+    """A worker of these stages, not yet started."""
+    made = [(make(settings, where), agent) for make, agent in (STAGES[stage] for stage in stages)]
+    return Host(where, client_settings(where), made, Metrics(CollectorRegistry()), web, name)
+
+
+def run(settings: Settings, where: Where, stages: Iterable[str], web: tuple[str, int], name: str | None) -> NoReturn:
+    """Run until SIGTERM or Ctrl-C; everything folded is committed before it returns."""
+    if sys.platform != "win32":
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    app = host(settings, where, stages, web, name).app
+    mode.Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()

@@ -1,0 +1,53 @@
+"""Records of the internal topic `nps-panes`: histogram deltas and ticks, as msgpack.
+
+A delta record holds what one commit of one classify task changed for one metric, scale and set of dimensions; these
+names are its key, so that one roll-up task owns all values of a dimension. A tick carries time and no counts.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from npsflow.schemas.codec import convert, dumps, loads, pack, unpack
+
+TICK = b"tick"
+_FORMAT = 1
+
+Values = tuple[str, ...]
+Delta = tuple[int, int, int]
+"""(pane of 5 minutes since 1970, score, responses more or less)."""
+
+
+def delta_key(metric: str, scale: str, dimensions: Iterable[str]) -> bytes:
+    return dumps([metric, scale, list(dimensions)])
+
+
+def parse_delta_key(key: bytes) -> tuple[str, str, tuple[str, ...]]:
+    """(metric, scale name, dimensions)."""
+    metric, scale, dimensions = loads(key)
+    return metric, scale, tuple(dimensions)
+
+
+def encode_deltas(by_values: Mapping[Values, list[int]]) -> bytes:
+    """`by_values`: for each segment's values a flat list of pane, score, count, pane, score, count, ..."""
+    return pack([_FORMAT, list(by_values.items())])
+
+
+def decode_deltas(value: bytes) -> list[tuple[Values, list[int]]]:
+    """The same, back. Raises ValueError for a format of another version."""
+    return [(tuple(values), flat) for values, flat in _versioned(value)]
+
+
+def encode_tick(stream_time: int) -> bytes:
+    """`stream_time` in ms."""
+    return pack([_FORMAT, stream_time])
+
+
+def decode_tick(value: bytes) -> int:
+    return convert(_versioned(value), int)  # type: ignore[no-any-return]
+
+
+def _versioned(value: bytes) -> Any:
+    version, content = unpack(value)
+    if version != _FORMAT:
+        raise ValueError(f"format {version} of nps-panes is not known to this version of npsflow")
+    return content

@@ -1,0 +1,66 @@
+"""Every error that npsflow raises on purpose.
+
+    NpsflowError
+    ├── SettingsError (ValueError)      npsflow.toml or NPSFLOW_* cannot be used
+    ├── RefusedRecord (ValueError)      one input record cannot be accepted: it becomes a dead letter
+    └── StateError (RuntimeError)       a partition cannot be worked on
+        ├── ChangelogRefused            its changelog cannot be trusted: a person must decide
+        └── TransactionFailed           a commit did not happen, or nobody knows: restore and replay
+"""
+
+from typing import Literal
+
+Reason = Literal[
+    "null_value",
+    "not_utf8",
+    "too_deep",
+    "not_json",
+    "not_object",
+    "missing_field",
+    "invalid_identifier",
+    "unknown_metric",
+    "unknown_scale",
+    "invalid_score",
+    "score_out_of_range",
+    "invalid_time",
+    "too_late",
+    "internal_error",
+]
+"""The fixed words of `npsflow_dlq_reason`."""
+
+
+class NpsflowError(Exception):
+    """Base of all errors of this package. The text tells what to do and holds no personal data."""
+
+
+class SettingsError(NpsflowError, ValueError):
+    """A setting is unknown, missing or impossible."""
+
+
+class RefusedRecord(NpsflowError, ValueError):
+    """An input record that cannot be accepted.
+
+    `reason` is one of the fixed words, `source` the platform where it could be read.
+    """
+
+    def __init__(self, reason: Reason, message: str, source: str | None = None) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+        self.source = source
+
+
+class StateError(NpsflowError, RuntimeError):
+    """Something is wrong with one task; carries which (`topic`, `partition`, and `offset` where there is one)."""
+
+    def __init__(self, message: str, *, topic: str, partition: int, offset: int | None = None) -> None:
+        at = f"{topic}[{partition}]" + ("" if offset is None else f"@{offset}")
+        super().__init__(f"{at}: {message}")
+        self.topic, self.partition, self.offset = topic, partition, offset
+
+
+class ChangelogRefused(StateError):
+    """The changelog does not fit the input or this version; going on would count wrongly."""
+
+
+class TransactionFailed(StateError):
+    """The transaction was fenced, aborted, or its end is unknown."""

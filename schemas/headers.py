@@ -1,0 +1,65 @@
+"""Kafka headers: CloudEvents 1.0 in binary mode on events, `npsflow_*` on dead letters and forwarded records.
+
+Source: CloudEvents Kafka Protocol Binding 1.0.2, section 3.2 (attributes as headers prefixed `ce_`).
+"""
+
+import re
+from collections.abc import Sequence
+
+Headers = list[tuple[str, bytes]]
+
+ORIGIN = "npsflow_origin"
+"""On a forwarded record: `append-time-ms partition offset` of the record as it was produced."""
+_ORIGIN = re.compile(rb"(\d{1,15}) (\d{1,5}) (\d{1,14})")
+
+
+class CloudEvents:
+    """Headers of the events of one installation; `source` is `npsflow/` and its prefix."""
+
+    def __init__(self, source: str, types: Sequence[str]) -> None:
+        self._fixed: dict[str, list[tuple[str, bytes]]] = {
+            name: [
+                ("ce_specversion", b"1.0"),
+                ("ce_type", name.encode()),
+                ("ce_source", source.encode()),
+                ("content-type", b"application/json"),
+            ]
+            for name in types
+        }
+
+    def headers(self, kind: str, subject: str, revision: int, at: bytes) -> Headers:
+        """`ce_id` is subject.revision; `at` the RFC 3339 time of what caused the event."""
+        return [
+            *self._fixed[kind],
+            ("ce_id", b"%b.%d" % (subject.encode(), revision)),
+            ("ce_time", at),
+            ("ce_subject", subject.encode()),
+        ]
+
+
+def origin(headers: Headers) -> tuple[int, int, int] | None:
+    """(append time in ms, partition, offset) of a forwarded record as first produced; None for any other."""
+    for name, value in headers:
+        if name == ORIGIN and (found := _ORIGIN.fullmatch(value)):
+            append, partition, offset = found.groups()
+            return int(append), int(partition), int(offset)
+    return None
+
+
+def with_origin(headers: Headers, append: int, partition: int, offset: int) -> Headers:
+    return [*headers, (ORIGIN, b"%d %d %d" % (append, partition, offset))]
+
+
+def dead_letter(
+    headers: Headers, reason: str, message: str, topic: str, partition: int, offset: int, at: str, source: str | None
+) -> Headers:
+    """The record's own headers and why it was refused; `at` is its append time."""
+    why = [
+        ("npsflow_dlq_reason", reason.encode()),
+        ("npsflow_dlq_message", message.encode()),
+        ("npsflow_dlq_topic", topic.encode()),
+        ("npsflow_dlq_partition", b"%d" % partition),
+        ("npsflow_dlq_offset", b"%d" % offset),
+        ("npsflow_dlq_at", at.encode()),
+    ]
+    return [*headers, *why, *([("npsflow_dlq_source", source.encode())] if source else [])]

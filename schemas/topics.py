@@ -1,0 +1,51 @@
+"""Topics: name, what its key and value are, how it is kept. Names are without the installation's prefix."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+RESPONSES = "survey-responses"
+DEAD_LETTERS = "survey-responses-dlq"
+SERVICE_RECOVERY = "service-recovery"
+FOLLOW_UP = "customer-follow-up"
+PANES = "nps-panes"
+WINDOWS = "nps-windows"
+
+MAX_RECORD = 2 * 1024 * 1024  # bytes, on every topic
+
+_DAY = 86_400_000
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """`partitions` says which count applies: that of the input, or that of the roll-up. `retention` in ms, None: -1."""
+
+    name: str
+    key: str
+    value: str
+    partitions: Literal["input", "panes"]
+    cleanup: Literal["delete", "compact"]
+    retention_days: int | None
+
+    def config(self, horizon_days: int) -> dict[str, str]:
+        """Kafka's settings of this topic. What is replayed is old: only append time keeps retention off it."""
+        days = self.retention_days
+        config = {
+            "cleanup.policy": self.cleanup,
+            "message.timestamp.type": "LogAppendTime",
+            "max.message.bytes": str(MAX_RECORD),
+        }
+        if self.cleanup == "compact":
+            return config | {"segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.2"}
+        kept = -1 if days is None else max(days, horizon_days) * _DAY
+        return config | {"retention.ms": str(kept)}
+
+
+ALL = (
+    Topic(RESPONSES, "source/response_id", "response", "input", "delete", 90),
+    Topic(DEAD_LETTERS, "as received", "bytes as received, reason in headers", "input", "delete", 180),
+    Topic(SERVICE_RECOVERY, "customer id, else source/response_id", "alert events", "input", "delete", 90),
+    Topic(FOLLOW_UP, "customer id, else source/response_id", "follow-up events", "input", "delete", 90),
+    Topic(PANES, "metric, scale and dimension names", "packed histogram deltas, ticks", "panes", "delete", 90),
+    Topic(WINDOWS, "JSON [metric, scale, segment, window]", "rolling window", "panes", "compact", None),
+)
+BY_NAME = {topic.name: topic for topic in ALL}

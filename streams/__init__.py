@@ -1,0 +1,1 @@
+"""Meaning and topology: pure modules that decide, engine modules that move records."""

@@ -1,0 +1,362 @@
+"""Stage `classify`: what one response changes — its version, the counts of its segments, its alert or follow-up."""
+
+import struct
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
+from xxhash import xxh3_64_intdigest
+
+from npsflow.schemas import codec, topics
+from npsflow.schemas.deltas import TICK, encode_tick
+from npsflow.schemas.errors import RefusedRecord
+from npsflow.schemas.headers import dead_letter, origin, with_origin
+from npsflow.schemas.response import Deletion, Response
+from npsflow.streams import policy, remembered
+from npsflow.streams.cells import PANE, Cell, Cells
+from npsflow.streams.partitioner import partition_of
+from npsflow.streams.reading import read
+from npsflow.streams.remembered import DELETED, INTERNAL, TEST, Remembered, Version, place
+from npsflow.streams.scores import Scale, Scales
+from npsflow.streams.segments import Names, Segmenter
+from npsflow.streams.stage import Checkpoint, Emit, Record
+from npsflow.streams.store import MemoryStore, Store
+from npsflow.streams.telling import Identity, Output, Teller
+from npsflow.streams.times import MINUTE, SECOND, rfc3339, to_datetime, to_ms
+
+Outcome = Literal["counted", "deleted", "test", "repeated", "superseded", "forwarded", "dead"]
+OUTCOMES: tuple[Outcome, ...] = ("counted", "deleted", "test", "repeated", "superseded", "forwarded", "dead")
+
+_AHEAD = 10 * MINUTE
+_EVERY = 1000  # records between two checks of the producer's partitioner
+_ID = 16
+_PER_RECORD = 1000  # remembered responses in one changelog record: far below the largest record, at 700 bytes each
+_ENTRY = struct.Struct(f"<{_ID}sH")
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """The settings that classify depends on. `horizon` in ms, `pane_partitions` of `nps-panes`."""
+
+    scales: Scales
+    dimensions: tuple[str, ...]
+    pairs: tuple[tuple[str, str], ...]
+    aliases: dict[str, dict[str, str]]
+    horizon: int
+    alert_metrics: frozenset[str]
+    promoter_rules: tuple[policy.Rule, ...]
+    private_fields: bool
+    idle_ticks: bool
+    event_source: str
+    pane_partitions: int
+
+
+class Change(Struct, gc=False):
+    """What one record changes. `counts` are names of counters to raise by one; times in ms."""
+
+    outcome: Outcome
+    stream_time: int
+    counts: tuple[str, ...] = ()
+    key: bytes = b""
+    packed: bytes = b""
+    submitted: int = 0
+    minus: Cell | None = None
+    plus: Cell | None = None
+    outputs: tuple[Output, ...] | list[Output] = ()
+    urgent: bool = False
+
+
+class Classify:
+    """The stage."""
+
+    name = "classify"
+    inputs = (topics.RESPONSES,)
+    logs = True
+
+    def __init__(self, meaning: Meaning) -> None:
+        self.meaning = meaning
+
+    def open(self, partition: int, partitions: int, emit: Emit) -> "Classification":
+        return Classification(self.meaning, partition, partitions, emit, MemoryStore())
+
+
+class Classification:
+    """The fold of one task of `classify`."""
+
+    def __init__(self, meaning: Meaning, partition: int, partitions: int, emit: Emit, store: Store) -> None:
+        self.stream_time = 0
+        self.urgent = False
+        self.counters: Counter[str] = Counter()
+        self.store = store
+        self._scales, self._horizon, self._meaning = meaning.scales, meaning.horizon, meaning
+        self._partition, self._emit = partition, emit
+        self._partition_of = lru_cache(65_536)(lambda key: partition_of(key, partitions))
+        self._names = Names()
+        self._segmenter = Segmenter(self._names, meaning.dimensions, meaning.pairs, meaning.aliases)
+        self._cells = Cells(self._names, lru_cache(lambda key: partition_of(key, meaning.pane_partitions)))
+        self._teller = Teller(
+            meaning.event_source, meaning.alert_metrics, meaning.promoter_rules, meaning.private_fields,
+            self._partition_of,
+        )  # fmt: skip
+        self._log: list[tuple[bytes, int]] = []
+        self._ticked = 0
+        self._ticked_at = 0
+
+    # Reading: nothing is changed but caches and numbers of names.
+
+    def read(self, record: Record) -> Change:
+        try:
+            what, scale, warnings = read(record.value, self._scales)
+        except RefusedRecord as refused:
+            return self._dead(record, refused)
+        key = f"{what.source}/{what.response_id}".encode()
+        arrived = (record.timestamp, place(record.partition, record.offset))
+        if record.key != key or record.headers:
+            first = origin(record.headers)
+            if first is not None:
+                arrived = (first[0], place(*first[1:]))
+            elif record.key != key:
+                return self._forward(record, key)
+        counts: tuple[str, ...] = ()
+        if record.offset % _EVERY == 0 and self._partition_of(key) != self._partition:
+            counts = ("foreign_partitioner",)
+        try:
+            if scale is None:
+                return self._delete(what, key, arrived, counts)  # type: ignore[arg-type]
+            return self._respond(what, scale, warnings, key, arrived, counts)  # type: ignore[arg-type]
+        except RefusedRecord as refused:
+            return self._dead(record, refused)
+
+    def crashed(self, record: Record, error: Exception) -> Change:
+        return self._dead(record, RefusedRecord("internal_error", type(error).__name__))
+
+    def _respond(
+        self,
+        response: Response,
+        scale: Scale,
+        warnings: tuple[str, ...],
+        key: bytes,
+        arrived: tuple[int, int],
+        counts: tuple[str, ...],
+    ) -> Change:
+        appended = arrived[0]
+        submitted = to_ms(response.submitted_at)
+        updated = submitted if response.updated_at is None else to_ms(response.updated_at)
+        if submitted > appended + _AHEAD or updated > appended + _AHEAD:
+            response, ahead = _not_ahead(response, appended)
+            submitted = to_ms(response.submitted_at)
+            updated = submitted if response.updated_at is None else to_ms(response.updated_at)
+            warnings += ahead
+        self._refuse_late(submitted, response.source)
+        stream_time = max(self.stream_time, submitted)
+        if warnings:
+            counts += tuple(f"warning:{name}" for name in warnings)
+        content = xxh3_64_intdigest(codec.encode(response))
+        digest = blake2b(key, digest_size=_ID)
+        id_, version = digest.digest(), (updated, *arrived)
+        before = self._standing(id_)
+        if before is not None and (known := self._known(before, content, version, id_, stream_time, counts)):
+            return known
+        flags = TEST if response.test else INTERNAL if response.internal else 0
+        rank = scale.ranks[response.score - scale.low]
+        segments = self._segmenter.find(response, scale)
+        customer = response.customer.id if response.customer is not None else None
+        told = None if flags else self._teller.told(response, scale, rank, warnings)
+        since = submitted if before is None else updated if response.updated_at is not None else appended
+        after = Remembered(
+            flags, rank, response.score, 0, 0, submitted, version, content, told.digest if told else 0, segments,
+            customer.encode() if customer else b"", since, appended, b"",
+        )  # fmt: skip
+        who = Identity(key, id_.hex(), self._partition)
+        if before is None:
+            after, output, urgent = self._teller.first(after, told, who)
+            outputs = () if output is None else (output,)
+            minus = None
+        else:
+            after, outputs, urgent = self._teller.next(before, self._metric(before), after, told, who)  # type: ignore[assignment]
+            minus = _cell(before)
+        if not flags:
+            counts += (f"{'response' if before is None else 'correction'}:{scale.metric}:{scale.words[rank]}",)
+        return Change(
+            "test" if flags else "counted",
+            stream_time,
+            counts,
+            id_,
+            remembered.pack(after),
+            submitted,
+            minus,
+            _cell(after),
+            outputs,
+            urgent,
+        )
+
+    def _delete(
+        self, deletion: Deletion, key: bytes, arrived: tuple[int, int], counts: tuple[str, ...]
+    ) -> Change:
+        appended = arrived[0]
+        digest = blake2b(key, digest_size=_ID)
+        id_ = digest.digest()
+        before = self._standing(id_)
+        submitted = appended if before is None else before.submitted
+        self._refuse_late(submitted, deletion.source)
+        updated = appended
+        if deletion.updated_at is not None:
+            updated = to_ms(deletion.updated_at)
+            if updated > appended + _AHEAD:
+                updated, counts = appended, (*counts, "warning:updated_at")
+        version = (updated, *arrived)
+        content = xxh3_64_intdigest(codec.encode(deletion))
+        if before is not None and (known := self._known(before, content, version, id_, self.stream_time, counts)):
+            return known
+        segments = () if before is None else before.segments
+        after = Remembered(DELETED, 0, 0, 0, 0, submitted, version, content, 0, segments, b"", submitted, appended, b"")
+        outputs: list[Output] = []
+        urgent = False
+        if before is not None:
+            who = Identity(key, id_.hex(), self._partition)
+            after, outputs, urgent = self._teller.next(before, self._metric(before), after, None, who)
+        minus = None if before is None else _cell(before)
+        packed = remembered.pack(after)
+        return Change("deleted", self.stream_time, counts, id_, packed, submitted, minus, None, outputs, urgent)
+
+    def _refuse_late(self, submitted: int, source: str) -> None:
+        if submitted < self.stream_time - self._horizon:
+            raise RefusedRecord("too_late", "submitted further back than the horizon", source)
+
+    def _standing(self, id_: bytes) -> Remembered | None:
+        packed = self.store.get(id_)
+        if packed is None or remembered.submitted_of(packed) < self.stream_time - self._horizon:
+            return None
+        return remembered.unpack(packed)
+
+    def _known(
+        self, before: Remembered, content: int, version: Version, id_: bytes, stream_time: int, counts: tuple[str, ...]
+    ) -> Change | None:
+        """The change where the record does not become the standing version, else None."""
+        if content != before.content:
+            return Change("superseded", stream_time, counts) if version < before.version else None
+        if version <= before.version:
+            return Change("repeated", stream_time, counts)
+        # Its content is known but its version is newer: later arrivals are measured against the newer one.
+        packed = remembered.pack(before._replace(version=version))
+        return Change("repeated", stream_time, counts, id_, packed, before.submitted)
+
+    def _metric(self, r: Remembered) -> str:
+        return self._names.by_number[r.segments[0]][0] if r.segments else ""
+
+    def _dead(self, record: Record, refused: RefusedRecord) -> Change:
+        first = origin(record.headers) or (record.timestamp, record.partition, record.offset)
+        at, partition, offset = rfc3339(first[0]), first[1], first[2]
+        headers = dead_letter(
+            record.headers, refused.reason, str(refused), topics.RESPONSES, partition, offset, at, refused.source
+        )
+        output = (topics.DEAD_LETTERS, self._partition, record.key, record.value, headers)
+        counts = (f"dead:{refused.reason}:{refused.source or ''}",)
+        return Change("dead", self.stream_time, counts, outputs=(output,))
+
+    def _forward(self, record: Record, key: bytes) -> Change:
+        headers = with_origin(record.headers, record.timestamp, record.partition, record.offset)
+        output = (topics.RESPONSES, self._partition_of(key), key, record.value, headers)
+        return Change("forwarded", self.stream_time, outputs=(output,))
+
+    # Changing.
+
+    def apply(self, change: Change) -> None:
+        self.stream_time = change.stream_time
+        counters = self.counters
+        counters[change.outcome] += 1
+        for name in change.counts:
+            counters[name] += 1
+        packed = change.packed
+        if packed:
+            self.store.put(change.key, packed, change.submitted)
+            self._log.append((_ENTRY.pack(change.key, len(packed)) + packed, change.submitted))
+        if change.minus is not None:
+            self._cells.take_back(change.minus)
+        if change.plus is not None:
+            self._cells.add(change.plus)
+        for output in change.outputs:
+            self._emit(*output)
+            if packed:
+                counters["event:" + output[4][1][1].decode()] += 1
+        if change.urgent:
+            self.urgent = True
+
+    def checkpoint(self, now: int) -> Checkpoint:
+        self.urgent = False
+        self._cells.send(self._emit)
+        if self.stream_time > self._ticked and not 0 <= now - self._ticked_at < SECOND:
+            self._tick(self.stream_time, now)
+        self.store.expire(self.stream_time - self._horizon)
+        checkpoint = Checkpoint()
+        for number in self._names.fresh:
+            checkpoint.state.append((b"name:%d" % number, codec.dumps(self._names.by_number[number])))
+        self._names.fresh.clear()
+        for at in range(0, len(self._log), _PER_RECORD):
+            entries = self._log[at : at + _PER_RECORD]
+            latest = max(submitted for _, submitted in entries)
+            checkpoint.log.append((b"".join([entry for entry, _ in entries]), latest + self._horizon))
+        self._log.clear()
+        return checkpoint
+
+    def idle(self, now: int) -> bool:
+        """At the end of the input: time goes on by the broker's clock, at each boundary of a pane."""
+        boundary = now // PANE * PANE
+        if self._meaning.idle_ticks and boundary > max(self._ticked, self.stream_time):
+            self._tick(boundary, now)
+            return True
+        if self.stream_time > self._ticked and now - self._ticked_at >= SECOND:
+            self._tick(self.stream_time, now)
+            return True
+        return False
+
+    def _tick(self, time: int, now: int) -> None:
+        self._ticked, self._ticked_at = time, now
+        value = encode_tick(time)
+        for partition in range(self._meaning.pane_partitions):
+            self._emit(topics.PANES, partition, TICK, value, [])
+
+    # Restoring.
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        _, _, number = key.partition(b"name:")
+        metric, scale, segment = codec.loads(value)
+        self._names.restore(int(number), (metric, scale, tuple((d, v) for d, v in segment)))
+
+    def restore_log(self, value: bytes) -> int:
+        at, latest = 0, 0
+        while at < len(value):
+            id_, size = _ENTRY.unpack_from(value, at)
+            at += _ENTRY.size
+            packed = value[at : at + size]
+            at += size
+            submitted = remembered.submitted_of(packed)
+            self.store.put(id_, packed, submitted)
+            latest = max(latest, submitted)
+        return latest + self._horizon
+
+    def restored(self, stream_time: int, counters: dict[str, int]) -> None:
+        self.stream_time = stream_time
+        self.counters.update(counters)
+        self.store.expire(stream_time - self._horizon)
+
+
+def _cell(r: Remembered) -> Cell | None:
+    """Where a remembered response is counted; None where it is not."""
+    return Cell(r.submitted // PANE, r.segments, r.score) if r.live else None
+
+
+def _not_ahead(response: Response, appended: int) -> tuple[Response, tuple[str, ...]]:
+    """Times more than ten minutes after the record's own become the record's; and which."""
+    now, ahead = to_datetime(appended), []
+    if to_ms(response.submitted_at) > appended + _AHEAD:
+        response = replace(response, submitted_at=now)
+        ahead.append("submitted_at")
+    if response.updated_at is not None and to_ms(response.updated_at) > appended + _AHEAD:
+        response = replace(response, updated_at=now)
+        ahead.append("updated_at")
+    return response, tuple(ahead)

@@ -1,0 +1,35 @@
+"""Structured logs: one JSON object a line, with whatever `extra` says (topic, partition, offset). Never content."""
+
+import logging
+import sys
+from typing import TextIO
+
+from npsflow.schemas import codec
+from npsflow.streams.times import rfc3339
+
+_KNOWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class JsonFormatter(logging.Formatter):
+    """`at`, `level`, `logger`, `message`, the extras, and `error` with its traceback."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "at": rfc3339(int(record.created * 1000)),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        line |= {k: v if isinstance(v, int | float | dict) else str(v) for k, v in vars(record).items() if k not in _KNOWN}
+        if record.exc_info:
+            line["error"] = self.formatException(record.exc_info)
+        return codec.dumps(line).decode()
+
+
+def set_up(level: str = "INFO", stream: TextIO = sys.stderr) -> None:
+    """Log as JSON lines; the Kafka client's and Faust's own chatter only from warnings on."""
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for chatty in ("aiokafka", "faust", "mode", "kafka"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -1,0 +1,75 @@
+"""Every metric npsflow exports, defined once. Base units; never a customer, a response or free text in a label."""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_MOST_SOURCES = 50
+_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
+
+
+class Metrics:
+    """`registry` is handed in, so that two workers in one process do not share figures."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"npsflow_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"npsflow_{name}", text, labels, registry=registry)
+
+        def seconds(name: str, text: str, *labels: str) -> Histogram:
+            return Histogram(f"npsflow_{name}_seconds", text, labels, buckets=_SECONDS, registry=registry)
+
+        self.registry = registry
+        self._sources: set[str] = set()
+        self.outcomes = counter("records", "Records read, by what became of them", "outcome")
+        self.responses = counter("responses", "Responses counted for the first time", "metric", "category")
+        self.corrections = counter("corrections", "Responses replaced by a newer version", "metric", "category")
+        self.dead = counter("dead_letters", "Records refused", "reason", "source")
+        self.warnings = counter("warnings", "Fields dropped, cut or moved", "field")
+        self.alerts = counter("alerts", "Alert events", "type")
+        self.follow_ups = counter("follow_ups", "Follow-up events", "type")
+        self.foreign = counter("foreign_partitioner", "Sampled records in another partition than murmur2 gives")
+        self.over_cap = counter("segment_values_over_cap", "New values of a dimension counted as `other`")
+        self.lag = gauge("lag_records", "Records not yet read", "stage", "partition")
+        self.stream_time = gauge("stream_time_seconds", "Greatest time seen in the data", "stage", "partition")
+        self.remembered = gauge("remembered_responses", "Responses that can be corrected", "partition")
+        self.window = gauge("window_responses", "Responses in the overall windows", "metric", "scale", "window", "category")
+        self.commits = counter("commits", "Transactions committed", "stage")
+        self.failures = counter("task_failures", "Tasks dropped and restored after an error", "stage")
+        self.commit_time = seconds("commit", "From the begin of a commit to its end", "stage")
+        self.restore_time = seconds("restore", "From assignment of a task to ready", "stage")
+        self.alert_time = seconds("alert", "From arrival of an unhappy response to its committed alert")
+
+    def count(self, counters: Mapping[str, int]) -> None:
+        """Add what a commit counted; names are those of the folds' counters."""
+        for name, amount in counters.items():
+            self._count(name, amount)
+
+    def _count(self, name: str, amount: int) -> None:
+        kind, _, rest = name.partition(":")
+        if kind == "response" or kind == "correction":
+            metric, _, category = rest.partition(":")
+            (self.responses if kind == "response" else self.corrections).labels(metric, category).inc(amount)
+        elif kind == "dead" and rest:
+            reason, _, source = rest.partition(":")
+            self.dead.labels(reason, self._source(source)).inc(amount)
+        elif kind == "warning":
+            self.warnings.labels(rest).inc(amount)
+        elif kind == "event":
+            (self.alerts if rest.startswith("npsflow.alert.") else self.follow_ups).labels(rest).inc(amount)
+        elif kind == "foreign_partitioner":
+            self.foreign.inc(amount)
+        elif kind == "over_cap":
+            self.over_cap.inc(amount)
+        elif kind not in ("deltas", "ticks"):
+            self.outcomes.labels(kind).inc(amount)
+
+    def _source(self, source: str) -> str:
+        """A platform's name as a label; beyond fifty of them the label is `other`."""
+        if source not in self._sources:
+            if len(self._sources) >= _MOST_SOURCES:
+                return "other"
+            self._sources.add(source)
+        return source or "unknown"

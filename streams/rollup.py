@@ -1,0 +1,263 @@
+"""Stage `roll up`: histogram deltas and time into panes and rolling windows."""
+
+import struct
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from msgspec import Struct
+
+from npsflow.schemas import codec, topics
+from npsflow.schemas.deltas import TICK, Values, decode_deltas, decode_tick, parse_delta_key
+from npsflow.schemas.window import Window, window_key
+from npsflow.streams import statistics
+from npsflow.streams.cells import PANE
+from npsflow.streams.panes import Panes, WindowSpec, change, resolutions
+from npsflow.streams.scores import BEST, MIDDLE, WORST, Scales
+from npsflow.streams.segments import Name, Names
+from npsflow.streams.stage import Checkpoint, Emit, Record
+from npsflow.streams.times import rfc3339_seconds
+
+OTHER = "other"
+"""The value under which everything beyond the cap on values of a dimension is counted."""
+
+_PANE_KEY = struct.Struct("<cBIi")
+_FEWEST_EMPLOYEES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSettings:
+    """`max_values` of one dimension, `sufficient`: the n from which a score may be read."""
+
+    scales: Scales
+    windows: tuple[WindowSpec, ...]
+    max_values: int
+    sufficient: int
+
+
+class Change(Struct, gc=False):
+    """A tick (`time`, ms) or deltas: per segment of one metric, scale and set of dimensions."""
+
+    time: int = 0
+    metric: str = ""
+    scale: str = ""
+    dimensions: tuple[str, ...] = ()
+    deltas: Sequence[tuple[Values, list[int]]] = ()
+
+
+class Rollup:
+    """The stage."""
+
+    name = "rollup"
+    inputs = (topics.PANES,)
+    logs = False
+
+    def __init__(self, settings: WindowSettings) -> None:
+        self.settings = settings
+
+    def open(self, partition: int, partitions: int, emit: Emit) -> "Rolling":
+        return Rolling(self.settings, partition, emit)
+
+
+class Rolling:
+    """The fold of one task of `roll up`: every segment of the dimensions this partition owns."""
+
+    def __init__(self, settings: WindowSettings, partition: int, emit: Emit) -> None:
+        self.stream_time = 0
+        self.urgent = False
+        self.counters: Counter[str] = Counter()
+        self._settings, self._partition, self._emit = settings, partition, emit
+        self._specs, self._levels = settings.windows, resolutions(settings.windows)
+        self._sizes = [[(w, self._specs[w].panes) for w in level.windows] for level in self._levels]
+        self._level_of = {spec: i for i, level in enumerate(self._levels) for spec in level.windows}
+        self._ends = [level.end(0) for level in self._levels]
+        self._names = Names()
+        self._panes: list[Panes] = []
+        self._keys: dict[int, list[bytes]] = {}
+        self._values: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
+        self._numbers: dict[tuple[str, str, tuple[str, ...], Values], int] = {}
+        self._by_index: list[defaultdict[int, set[int]]] = [defaultdict(set) for _ in self._levels]
+        self._touched: set[tuple[int, int, int]] = set()
+        self._dirty: set[tuple[int, int]] = set()
+        self._published: set[tuple[int, int]] = set()
+
+    def read(self, record: Record) -> Change:
+        value = record.value or b""
+        if record.key == TICK:
+            return Change(decode_tick(value))
+        metric, scale, dimensions = parse_delta_key(record.key or b"")
+        return Change(0, metric, scale, dimensions, decode_deltas(value))
+
+    def crashed(self, record: Record, error: Exception) -> Change:
+        raise error  # this topic is our own: what cannot be read in it must not be skipped
+
+    def apply(self, c: Change) -> None:
+        if c.time:
+            self.counters["ticks"] += 1
+            if c.time > self.stream_time:
+                self._advance(c.time)
+            return
+        self.counters["deltas"] += 1
+        for values, flat in c.deltas:
+            number = self._number(c.metric, c.scale, c.dimensions, values)
+            for at in range(0, len(flat), 3):
+                self._add(number, flat[at], flat[at + 1], flat[at + 2])
+
+    def _number(self, metric: str, scale: str, dimensions: tuple[str, ...], values: Values) -> int:
+        found = self._numbers.get((metric, scale, dimensions, values))
+        if found is None:
+            of = (metric, scale, dimensions)
+            if self._values[of] >= self._settings.max_values and dimensions:
+                self.counters["over_cap"] += 1
+                other = (OTHER,) * len(values)
+                if values != other:
+                    return self._number(metric, scale, dimensions, other)
+            self._values[of] += 1
+            found = self._names.number((metric, scale, tuple(zip(dimensions, values, strict=True))))
+            self._numbers[(*of, values)] = found
+            self._panes.append(Panes(len(self._levels), len(self._specs)))
+        return found
+
+    def _add(self, number: int, pane: int, answer: int, count: int) -> None:
+        segment = self._panes[number]
+        for level, resolution in enumerate(self._levels):
+            index, end = pane * PANE // resolution.pane, self._ends[level]
+            if index < end - resolution.kept:
+                continue
+            panes = segment.panes[level]
+            histogram = panes.get(index)
+            if histogram is None:
+                histogram = panes[index] = {}
+                self._by_index[level][index].add(number)
+            change(histogram, answer, count)
+            self._touched.add((level, number, index))
+            for window, size in self._sizes[level]:
+                if end - size <= index < end:
+                    change(segment.sums[window], answer, count)
+                    self._dirty.add((number, window))
+
+    def _advance(self, time: int) -> None:
+        self.stream_time = time
+        for level, resolution in enumerate(self._levels):
+            old, new = self._ends[level], resolution.end(time)
+            if new == old:
+                continue
+            self._ends[level] = new
+            for number, segment in enumerate(self._panes):
+                segment.move(level, self._sizes[level], old, new)
+                for window in resolution.windows:
+                    if segment.sums[window] or (number, window) in self._published:
+                        self._dirty.add((number, window))
+            self._expire(level, new - resolution.kept)
+
+    def _expire(self, level: int, before: int) -> None:
+        by_index = self._by_index[level]
+        for index in [index for index in by_index if index < before]:
+            for number in by_index.pop(index):
+                if self._panes[number].panes[level].pop(index, None) is not None:
+                    self._touched.add((level, number, index))
+
+    def checkpoint(self, now: int) -> Checkpoint:
+        for number, window in sorted(self._dirty):
+            self._publish(number, window)
+        self._dirty.clear()
+        checkpoint = Checkpoint()
+        for number in self._names.fresh:
+            checkpoint.state.append((b"name:%d" % number, codec.dumps(self._names.by_number[number])))
+        self._names.fresh.clear()
+        for level, number, index in sorted(self._touched):
+            panes = self._panes[number].panes[level]
+            histogram = panes.get(index)
+            if not histogram:
+                panes.pop(index, None)
+                self._by_index[level][index].discard(number)
+            key = _PANE_KEY.pack(b"p", level_code(self._levels[level].pane), number, index)
+            checkpoint.state.append((key, codec.pack(histogram) if histogram else None))
+        self._touched.clear()
+        return checkpoint
+
+    def _publish(self, number: int, window: int) -> None:
+        sums = self._panes[number].sums[window]
+        n = sum(sums.values())
+        name = self._names.by_number[number]
+        fewest = _FEWEST_EMPLOYEES if name[0] == "enps" else 1
+        key = self._key(number, window)
+        if n >= fewest:
+            self._published.add((number, window))
+            self._emit(topics.WINDOWS, self._partition, key, codec.encode(self._window(name, window, sums, n)), [])
+        elif (number, window) in self._published:
+            self._published.discard((number, window))
+            self._emit(topics.WINDOWS, self._partition, key, None, [])
+
+    def _key(self, number: int, window: int) -> bytes:
+        keys = self._keys.get(number)
+        if keys is None:
+            metric, scale, segment = self._names.by_number[number]
+            keys = self._keys[number] = [window_key(metric, scale, dict(segment), s.name) for s in self._specs]
+        return keys[window]
+
+    def _window(self, name: Name, window: int, sums: dict[int, int], n: int) -> Window:
+        metric, scale_name, segment = name
+        spec, end = self._specs[window], self._ends[self._level_of[window]]
+        low, high = map(int, scale_name.split("-"))
+        scale = self._settings.scales.find(metric, low, high)
+        if scale is None:
+            raise ValueError(f"no thresholds are set any more for {metric} on {scale_name}")
+        score = statistics.score(scale, sums)
+        ranks = [0, 0, 0]
+        for answer, count in sums.items():
+            ranks[scale.ranks[answer - low]] += count
+        net = scale.formula == "net"
+        return Window(
+            metric, scale_name, dict(segment), spec.name, rfc3339_seconds(end * spec.pane - spec.length),
+            rfc3339_seconds(end * spec.pane), n, {str(a): sums[a] for a in sorted(sums)}, round(score.point, 4),
+            round(score.low, 4), round(score.high, 4), round((score.high - score.low) / 2, 4),
+            n >= self._settings.sufficient, *((ranks[BEST], ranks[MIDDLE], ranks[WORST]) if net else ()),
+        )  # fmt: skip
+
+    def idle(self, now: int) -> bool:
+        return False
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        if key.startswith(b"name:"):
+            metric, scale, segment = codec.loads(value)
+            name = (metric, scale, tuple((d, v) for d, v in segment))
+            self._names.restore(int(key[5:]), name)
+            return
+        _, code, number, index = _PANE_KEY.unpack(key)
+        for level, resolution in enumerate(self._levels):
+            if level_code(resolution.pane) == code:
+                self._restore_pane(number, level, index, codec.unpack(value))
+
+    def _restore_pane(self, number: int, level: int, index: int, histogram: dict[int, int]) -> None:
+        while len(self._panes) <= number:
+            self._panes.append(Panes(len(self._levels), len(self._specs)))
+        self._panes[number].panes[level][index] = histogram
+        self._by_index[level][index].add(number)
+
+    def restore_log(self, value: bytes) -> int:
+        raise NotImplementedError
+
+    def restored(self, stream_time: int, counters: dict[str, int]) -> None:
+        self.counters.update(counters)
+        self.stream_time = stream_time
+        while len(self._panes) < len(self._names.by_number):
+            self._panes.append(Panes(len(self._levels), len(self._specs)))
+        for number, (metric, scale, segment) in enumerate(self._names.by_number):
+            dimensions, values = tuple(d for d, _ in segment), tuple(v for _, v in segment)
+            self._numbers[(metric, scale, dimensions, values)] = number
+            self._values[(metric, scale, dimensions)] += 1
+        for level, resolution in enumerate(self._levels):
+            start, end = self._ends[level], resolution.end(stream_time)
+            self._ends[level] = end
+            for number, segment_panes in enumerate(self._panes):
+                segment_panes.move(level, self._sizes[level], start, end)
+                fewest = _FEWEST_EMPLOYEES if self._names.by_number[number][0] == "enps" else 1
+                for window in resolution.windows:
+                    if sum(segment_panes.sums[window].values()) >= fewest:
+                        self._published.add((number, window))
+
+
+def level_code(pane: int) -> int:
+    """A byte that names a pane size in changelog keys, whatever windows are configured: its five minutes' log2."""
+    return (pane // PANE).bit_length()

@@ -1,0 +1,220 @@
+"""Settings: `npsflow.toml` for meaning, `NPSFLOW_*` for where and secrets. An unknown key is an error that names it."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct, field
+
+from npsflow.schemas.errors import SettingsError
+from npsflow.schemas.events import Action
+from npsflow.schemas.response import Metric
+from npsflow.streams.classification import Meaning
+from npsflow.streams.panes import WindowSpec, window_spec
+from npsflow.streams.policy import Rule
+from npsflow.streams.rollup import WindowSettings
+from npsflow.streams.scores import Scale, Scales, scale_of
+from npsflow.streams.segments import is_dimension
+from npsflow.streams.times import DAY
+
+_DIMENSIONS = ["survey_id", "survey_kind", "channel", "journey_stage", "department", "product", "tier"]
+
+
+class _Section(Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of every section: a key that is not known is refused."""
+
+
+class ScaleSettings(_Section):
+    """`[[scales]]`: thresholds of one more scale; scores that are neither worst nor middle are best."""
+
+    metric: Metric
+    min: int
+    max: int
+    worst: list[int]
+    middle: list[int] = []
+
+
+class Segments(_Section):
+    """`[segments]`: what scores are told apart by. `max_values`: of one dimension, the rest counts as `other`."""
+
+    dimensions: list[str] = field(default_factory=lambda: list(_DIMENSIONS))
+    pairs: list[tuple[str, str]] = []
+    max_values: int = 1000
+
+
+class Windows(_Section):
+    """`[windows]`: lengths, and the n from which a score may be read."""
+
+    lengths: list[str] = field(default_factory=lambda: ["1h", "24h", "7d", "30d"])
+    sufficient: int = 30
+
+
+class PromoterRule(_Section):
+    """`[[follow_ups.promoters]]`: the first rule whose fields all fit decides what is asked."""
+
+    action: Action
+    when: dict[str, str] = {}
+
+
+class FollowUps(_Section):
+    promoters: list[PromoterRule] = field(default_factory=lambda: [PromoterRule("referral")])
+
+
+class Alerts(_Section):
+    """`[alerts]`: which metrics raise alerts; whether names, addresses and phone numbers may be in events."""
+
+    metrics: list[Metric] = field(default_factory=lambda: ["nps", "csat", "csat_overall", "ces"])
+    private_fields: bool = False
+
+
+class Topics(_Section):
+    """`[topics]`: partitions of input and output topics, of `nps-panes` and `nps-windows`, and copies of each."""
+
+    partitions: int = 4
+    pane_partitions: int = 2
+    replication: int = 1
+
+
+class Settings(_Section):
+    """The whole of `npsflow.toml`; every key has a default."""
+
+    horizon_days: int = 35
+    ces_seven_is_hard: bool = False
+    idle_ticks: bool = True
+    scales: list[ScaleSettings] = []
+    segments: Segments = Segments()
+    aliases: dict[str, dict[str, str]] = {}
+    windows: Windows = Windows()
+    alerts: Alerts = Alerts()
+    follow_ups: FollowUps = FollowUps()
+    topics: Topics = Topics()
+
+    def all_scales(self) -> Scales:
+        return Scales((_scale(s) for s in self.scales), ces_seven_is_hard=self.ces_seven_is_hard)
+
+    def window_specs(self) -> tuple[WindowSpec, ...]:
+        return tuple(window_spec(name) for name in self.windows.lengths)
+
+    def meaning(self, prefix: str, pane_partitions: int) -> Meaning:
+        """What classify needs; `pane_partitions` as the topic really has."""
+        return Meaning(
+            scales=self.all_scales(),
+            dimensions=tuple(self.segments.dimensions),
+            pairs=tuple(self.segments.pairs),
+            aliases=self.aliases,
+            horizon=self.horizon_days * DAY,
+            alert_metrics=frozenset(self.alerts.metrics),
+            promoter_rules=tuple(
+                Rule(r.action, tuple((k, v.casefold()) for k, v in r.when.items())) for r in self.follow_ups.promoters
+            ),
+            private_fields=self.alerts.private_fields,
+            idle_ticks=self.idle_ticks,
+            event_source=f"npsflow/{prefix}",
+            pane_partitions=pane_partitions,
+        )
+
+    def rolling(self) -> WindowSettings:
+        """What roll up needs."""
+        return WindowSettings(
+            self.all_scales(), self.window_specs(), self.segments.max_values, self.windows.sufficient
+        )
+
+
+def _scale(s: ScaleSettings) -> Scale:
+    return scale_of(s.metric, s.min, s.max, s.worst, s.middle)
+
+
+class Where(Struct, frozen=True):
+    """Which cluster and installation: `NPSFLOW_BROKERS`, `NPSFLOW_PREFIX`."""
+
+    brokers: str = "127.0.0.1:9092"
+    prefix: str = ""
+    session_ms: int = 10_000
+    """`NPSFLOW_SESSION_MS`: a worker not heard of for this long has lost its partitions."""
+
+    def topic(self, name: str) -> str:
+        return self.prefix + name
+
+    def group(self, stage: str) -> str:
+        return f"{self.prefix}npsflow-{stage}"
+
+    def changelog(self, stage: str, kind: Literal["state", "remembered"]) -> str:
+        return f"{self.prefix}npsflow-{stage}-{kind}"
+
+    def transactional_id(self, stage: str, partition: int) -> str:
+        return f"{self.prefix}npsflow-{stage}-{partition}"
+
+
+_ENVIRONMENT = {"NPSFLOW_BROKERS": "brokers", "NPSFLOW_PREFIX": "prefix", "NPSFLOW_SESSION_MS": "session_ms"}
+_ELSEWHERE = {"NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL", "NPSFLOW_LOG_FORMAT"}
+_PREFIXES = ("NPSFLOW_FAUST_", "NPSFLOW_SECRET_", "NPSFLOW_TEST_")
+
+
+def where(environment: Mapping[str, str] = os.environ) -> Where:
+    """From the environment. Raises SettingsError for an `NPSFLOW_*` that does not exist."""
+    given: dict[str, Any] = {}
+    for name, value in environment.items():
+        if name in _ENVIRONMENT:
+            given[_ENVIRONMENT[name]] = value
+        elif name.startswith("NPSFLOW_") and name not in _ELSEWHERE and not name.startswith(_PREFIXES):
+            known = ", ".join(sorted([*_ENVIRONMENT, *_ELSEWHERE]))
+            raise SettingsError(f"{name} is not a setting of npsflow; known: {known}")
+    try:
+        return msgspec.convert(given, Where, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"environment: {error}") from None
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """From `NPSFLOW_CONFIG`, else `./npsflow.toml`, else defaults. Raises SettingsError."""
+    named = environment.get("NPSFLOW_CONFIG")
+    path = Path(named or "npsflow.toml")
+    if not path.exists():
+        if named:
+            raise SettingsError(f"NPSFLOW_CONFIG names {named}, which does not exist")
+        return Settings()
+    try:
+        return parse(path.read_text("utf-8"))
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def parse(text: str) -> Settings:
+    """Settings from TOML. Raises SettingsError for a typo, a wrong type or a contradiction."""
+    try:
+        settings = msgspec.convert(tomllib.loads(text), Settings)
+    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+        raise SettingsError(str(error)) from None
+    _check(settings)
+    return settings
+
+
+def _check(s: Settings) -> None:
+    used = [*s.segments.dimensions, *(d for pair in s.segments.pairs for d in pair)]
+    for dimension in (*used, *s.aliases):
+        if not is_dimension(dimension):
+            raise SettingsError(f"{dimension!r} is not a field that can be a dimension")
+    for pair in s.segments.pairs:
+        if missing := [d for d in pair if d not in s.segments.dimensions]:
+            raise SettingsError(f"segments.pairs names {missing[0]!r}, which is not in segments.dimensions")
+    if len(set(s.segments.dimensions)) != len(s.segments.dimensions) or len(set(s.windows.lengths)) != len(
+        s.windows.lengths
+    ):
+        raise SettingsError("segments.dimensions and windows.lengths may name each only once")
+    try:
+        specs = s.window_specs()
+    except ValueError as error:
+        raise SettingsError(f"windows.lengths: {error}") from None
+    for spec in specs:
+        if spec.length > s.horizon_days * DAY:
+            raise SettingsError(f"window {spec.name} is longer than horizon_days = {s.horizon_days}: raise that first")
+    for scale in s.scales:
+        if not 0 <= scale.min < scale.max <= 1000 or not set(scale.worst + scale.middle) <= set(
+            range(scale.min, scale.max + 1)
+        ):
+            raise SettingsError(f"scales: {scale.metric} {scale.min}-{scale.max}: 0 <= min < max <= 1000, scores within")
+    if min(s.topics.partitions, s.topics.pane_partitions, s.topics.replication, s.horizon_days) < 1:
+        raise SettingsError("topics.* and horizon_days are at least 1")

@@ -1,0 +1,80 @@
+"""What the engine asks of a stage: fold records into state, one task (partition) at a time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from npsflow.schemas.headers import Headers
+
+
+class Record(Protocol):
+    """A record as it was consumed; `timestamp` in ms."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+Emit = Callable[[str, int, bytes | None, bytes | None, Headers], None]
+"""(topic without prefix, partition, key, value, headers): into the open transaction of the task."""
+
+
+@dataclass(slots=True)
+class Checkpoint:
+    """What one commit adds to the changelogs, besides position and stream time.
+
+    `state` holds the touched keys (None deletes one); `log` the packed records to append to the log changelog, if the
+    stage has one, each with the stream time (ms) after which it is needed no more.
+    """
+
+    state: list[tuple[bytes, bytes | None]] = field(default_factory=list)
+    log: list[tuple[bytes, int]] = field(default_factory=list)
+
+
+class Fold(Protocol):
+    """The state of one task and how records change it. `Change` is private to the stage."""
+
+    stream_time: int
+    urgent: bool
+    counters: dict[str, int]
+
+    def read(self, record: Record) -> Any:
+        """What this record changes. Pure: nothing is touched, an exception leaves no trace."""
+
+    def crashed(self, record: Record, error: Exception) -> Any:
+        """What to do instead when `read` raised: our own mistake, not the record's."""
+
+    def apply(self, change: Any) -> None:
+        """Make the change, emitting outputs."""
+
+    def checkpoint(self, now: int) -> Checkpoint:
+        """Called once for each commit, before its transaction begins; may emit. `now` is the broker's time, ms."""
+
+    def idle(self, now: int) -> bool:
+        """The task is at the end of its input at broker's time `now`, ms; may emit, and says whether it did."""
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        """Take back one key of the state changelog."""
+
+    def restore_log(self, value: bytes) -> int:
+        """Take back one record of the log changelog; returns until which stream time it is needed."""
+
+    def restored(self, stream_time: int, counters: dict[str, int]) -> None:
+        """All is back."""
+
+
+class Stage(Protocol):
+    """One step of the topology. `inputs` are co-partitioned topics, all names without prefix."""
+
+    name: str
+    inputs: tuple[str, ...]
+    logs: bool
+
+    def open(self, partition: int, partitions: int, emit: Emit) -> Fold:
+        """An empty fold for one task."""
+
+

@@ -1,0 +1,100 @@
+"""One Kafka transaction per commit of a task: outputs, changelog and input offsets together, or nothing.
+
+aiokafka speaks TxnOffsetCommit v0 and EndTxn v0: no group fencing and no epoch bump. So a task is fenced by its own
+transactional id, and after any error whose outcome is not certain the producer is thrown away: initialising the next
+one under the same id settles whatever was left open.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from npsflow.schemas.headers import Headers
+
+TIMEOUT = 10.0
+"""Seconds after which the broker aborts a transaction that nobody ends: how long a dead writer can hide others' records."""
+
+_BATCH = 1 << 20
+
+
+class Written(NamedTuple):
+    """Where a partition's records of one commit ended: the next offset, and the append time (ms, -1 if unknown)."""
+
+    end: int
+    append_time: int
+
+
+class Outputs:
+    """Records of one commit, encoded as they come: one open batch for each partition, full ones behind it."""
+
+    def __init__(self, producer: AIOKafkaProducer, prefix: str, now: int) -> None:
+        """`now` (ms) stamps the records where a topic does not use append time."""
+        self._create, self._prefix, self._now = producer.create_batch, prefix, now
+        self._open: dict[tuple[str, int], Any] = {}
+        self._full: list[tuple[tuple[str, int], Any]] = []
+        self.records = 0
+
+    def emit(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        at = (topic, partition)
+        batch = self._open.get(at)
+        if batch is None:
+            batch = self._open[at] = self._create()
+        self.records += 1
+        if batch.append(timestamp=self._now, key=key, value=value, headers=headers) is None:
+            self._full.append((at, batch))
+            batch = self._open[at] = self._create()
+            if batch.append(timestamp=self._now, key=key, value=value, headers=headers) is None:
+                raise ValueError(f"a record of {len(value or b'')} bytes does not fit into a batch for {topic}")
+
+    def batches(self) -> list[tuple[TopicPartition, Any]]:
+        """In the order in which they have to be sent."""
+        return [(TopicPartition(self._prefix + t, p), b) for (t, p), b in (*self._full, *self._open.items())]
+
+
+class Transaction:
+    """The transactional producer of one task."""
+
+    def __init__(self, transactional_id: str, group: str, client: Mapping[str, Any]) -> None:
+        """`client`: keyword arguments of every Kafka client (brokers, security)."""
+        self._group = group
+        self.producer = AIOKafkaProducer(
+            **client,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=int(TIMEOUT * 1000),
+            max_batch_size=_BATCH,
+            compression_type="zstd",  # a third of the CPU of aiokafka's lz4, which compresses at level 9, and smaller
+        )
+
+    async def start(self) -> None:
+        """Fence any older owner and settle what it left open."""
+        await self.producer.start()
+
+    async def commit(self, outputs: Outputs, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Written]:
+        """All of it becomes visible, or this raises and nobody knows: then drop the task."""
+        producer = self.producer
+        await producer.begin_transaction()
+        batches = outputs.batches()
+        sent = [await producer.send_batch(batch, tp.topic, partition=tp.partition) for tp, batch in batches]
+        deliveries = asyncio.gather(*sent)
+        positions = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
+        try:
+            if positions:
+                await producer.send_offsets_to_transaction(positions, self._group)
+            delivered = await deliveries
+        except BaseException:
+            deliveries.cancel()
+            raise
+        await producer.commit_transaction()
+        return {
+            tp: Written(metadata.offset + batch.record_count(), metadata.timestamp)
+            for (tp, batch), metadata in zip(batches, delivered, strict=True)
+        }
+
+    async def stop(self) -> None:
+        """Close it whatever state it is in; an open transaction is settled by the next owner or the time-out."""
+        with suppress(Exception):
+            await asyncio.wait_for(self.producer.stop(), TIMEOUT)
