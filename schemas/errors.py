@@ -1,11 +1,11 @@
 """Every error that npsflow raises on purpose.
 
-    NpsflowError
-    ├── SettingsError (ValueError)      npsflow.toml or NPSFLOW_* cannot be used
-    ├── RefusedRecord (ValueError)      one input record cannot be accepted: it becomes a dead letter
-    └── StateError (RuntimeError)       a partition cannot be worked on
-        ├── ChangelogRefused            its changelog cannot be trusted: a person must decide
-        └── TransactionFailed           a commit did not happen, or nobody knows: restore and replay
+NpsflowError
+├── SettingsError (ValueError)      npsflow.toml or NPSFLOW_* cannot be used
+├── RefusedRecord (ValueError)      one input record cannot be accepted: it becomes a dead letter
+└── StateError (RuntimeError)       a partition cannot be worked on
+    ├── ChangelogRefused            its changelog cannot be trusted: a person must decide
+    └── TransactionFailed           a commit did not happen, or nobody knows: restore and replay
 """
 
 from typing import Literal

@@ -27,13 +27,14 @@ class CloudEvents:
             for name in types
         }
 
-    def headers(self, kind: str, subject: str, revision: int, at: bytes) -> Headers:
+    def headers(self, kind: str, subject: str, revision: int, at: str) -> Headers:
         """`ce_id` is subject.revision; `at` the RFC 3339 time of what caused the event."""
+        name = subject.encode()
         return [
             *self._fixed[kind],
-            ("ce_id", b"%b.%d" % (subject.encode(), revision)),
-            ("ce_time", at),
-            ("ce_subject", subject.encode()),
+            ("ce_id", name + b".%d" % revision),
+            ("ce_time", at.encode()),
+            ("ce_subject", name),
         ]
 
 

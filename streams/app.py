@@ -11,9 +11,10 @@ from typing import Any
 import faust
 from faust.app.base import BootStrategy
 
+from npsflow.streams.committer import Pacer
 from npsflow.streams.metrics import Metrics
 from npsflow.streams.settings import Where
-from npsflow.streams.source import Batch, Pacer, Source
+from npsflow.streams.source import Batch, Source
 from npsflow.streams.stage import Stage
 from npsflow.streams.web import Web
 
@@ -22,7 +23,7 @@ COMMITS_PER_SECOND = 40
 Agent = Callable[[AsyncIterator[Batch]], Awaitable[None]]
 
 
-class _Boot(BootStrategy):  # type: ignore[misc]
+class _Boot(BootStrategy):
     enable_kafka = False
 
 
@@ -55,9 +56,9 @@ class Host:
         self.sources: list[Source] = []
         for stage, agent in stages:
             channel = self.app.channel(maxsize=1)
-            self.app.agent(channel, name=f"npsflow.{stage.name}")(agent)
+            self.app.agent(channel, name=f"npsflow.{stage.name}")(agent)  # type: ignore[arg-type]
             self.sources.append(Source(stage, where, client, _sender(channel), metrics, pacer, name))
-            self.app.service(self.sources[-1])
+            self.app.service(self.sources[-1])  # type: ignore[arg-type]
         if web is not None:
             self.app.web_server(Web(*web, metrics.registry, lambda: self.ready))
         self.app.on_startup_finished = self._open_channels

@@ -45,7 +45,7 @@ class Changelog:
     partition: int
     partitions: Mapping[str, int]
     end: int | None = None
-    """Offset after the commit marker of this owner's last commit to `-state`: while it is the end, nobody wrote since."""
+    """Offset after this owner's last commit marker in `-state`: while it is the end, nobody has written since."""
     log_range: tuple[int, int] = (0, 0)
     """[begin, end) of the log: what is before is no longer needed, what is behind nobody has written."""
     purged: int = 0
@@ -122,8 +122,8 @@ class Changelog:
         begin, end = (await consumer.beginning_offsets([log]))[log], (await consumer.end_offsets([log]))[log]
         if begin > position.log[0] or end < position.log[1]:
             raise self._refused(
-                f"{log.topic} holds {begin} to {end} where {position.log[0]} to {position.log[1]} were written: records "
-                "were deleted, or the topic was made anew; run `npsflow rebuild`"
+                f"{log.topic} holds {begin} to {end} where {position.log[0]} to {position.log[1]} were written: "
+                "records were deleted, or the topic was made anew; run `npsflow rebuild`"
             )
         async for record in _read(consumer, log, end):
             self.logged(record.offset, fold.restore_log(record.value))
@@ -152,7 +152,7 @@ class Changelog:
         begin: Mapping[str, int],
         end: Mapping[str, int],
     ) -> None:
-        """Refuse a changelog that does not fit the input (offsets by topic, without prefix). Raises ChangelogRefused."""
+        """Refuse a changelog that does not fit the input. Offsets by topic, without prefix. Raises ChangelogRefused."""
         for topic in self.stage.inputs:
             offset = None if position is None else position.offsets.get(topic)
             if offset is None:

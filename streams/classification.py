@@ -1,6 +1,5 @@
 """Stage `classify`: what one response changes — its version, the counts of its segments, its alert or follow-up."""
 
-import struct
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,12 +19,23 @@ from npsflow.streams import policy, remembered
 from npsflow.streams.cells import PANE, Cell, Cells
 from npsflow.streams.partitioner import partition_of
 from npsflow.streams.reading import read
-from npsflow.streams.remembered import DELETED, INTERNAL, TEST, Remembered, Version, place
-from npsflow.streams.scores import Scale, Scales
+from npsflow.streams.remembered import (
+    ALERT_LIVE,
+    DELETED,
+    FOLLOW_LIVE,
+    INTERNAL,
+    NO_SEGMENTS,
+    TEST,
+    Remembered,
+    Version,
+    place,
+    unpack_segments,
+)
+from npsflow.streams.scores import DEFAULT_SCALES, Scale, Scales
 from npsflow.streams.segments import Names, Segmenter
 from npsflow.streams.stage import Checkpoint, Emit, Record
 from npsflow.streams.store import MemoryStore, Store
-from npsflow.streams.telling import Identity, Output, Teller
+from npsflow.streams.telling import ALERT, FOLLOW_UP, Cause, Identity, Output, Teller
 from npsflow.streams.times import MINUTE, SECOND, rfc3339, to_datetime, to_ms
 
 Outcome = Literal["counted", "deleted", "test", "repeated", "superseded", "forwarded", "dead"]
@@ -34,8 +44,11 @@ OUTCOMES: tuple[Outcome, ...] = ("counted", "deleted", "test", "repeated", "supe
 _AHEAD = 10 * MINUTE
 _EVERY = 1000  # records between two checks of the producer's partitioner
 _ID = 16
+_COUNTED = {
+    (s.metric, rank): (f"response:{s.metric}:{s.words[rank]}",) for s in DEFAULT_SCALES.values() for rank in range(3)
+}
+_EVENT = {t.encode(): f"event:{t}" for strand in (ALERT, FOLLOW_UP) for t in strand.types.values()}
 _PER_RECORD = 1000  # remembered responses in one changelog record: far below the largest record, at 700 bytes each
-_ENTRY = struct.Struct(f"<{_ID}sH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +115,7 @@ class Classification:
             meaning.event_source, meaning.alert_metrics, meaning.promoter_rules, meaning.private_fields,
             self._partition_of,
         )  # fmt: skip
-        self._log: list[tuple[bytes, int]] = []
+        self._log: list[tuple[bytes, bytes, int]] = []
         self._ticked = 0
         self._ticked_at = 0
 
@@ -143,7 +156,7 @@ class Classification:
         arrived: tuple[int, int],
         counts: tuple[str, ...],
     ) -> Change:
-        appended = arrived[0]
+        appended, origin_ = arrived
         submitted = to_ms(response.submitted_at)
         updated = submitted if response.updated_at is None else to_ms(response.updated_at)
         if submitted > appended + _AHEAD or updated > appended + _AHEAD:
@@ -151,81 +164,74 @@ class Classification:
             submitted = to_ms(response.submitted_at)
             updated = submitted if response.updated_at is None else to_ms(response.updated_at)
             warnings += ahead
-        self._refuse_late(submitted, response.source)
+        if submitted < self.stream_time - self._horizon:
+            raise _too_late(response.source)
         stream_time = max(self.stream_time, submitted)
         if warnings:
             counts += tuple(f"warning:{name}" for name in warnings)
         content = xxh3_64_intdigest(codec.encode(response))
-        digest = blake2b(key, digest_size=_ID)
-        id_, version = digest.digest(), (updated, *arrived)
+        id_ = blake2b(key, digest_size=_ID).digest()
+        version = updated, appended, origin_
         before = self._standing(id_)
         if before is not None and (known := self._known(before, content, version, id_, stream_time, counts)):
             return known
         flags = TEST if response.test else INTERNAL if response.internal else 0
         rank = scale.ranks[response.score - scale.low]
         segments = self._segmenter.find(response, scale)
-        customer = response.customer.id if response.customer is not None else None
+        customer = response.customer
+        customer_key = customer.id.encode() if customer is not None and customer.id is not None else b""
         told = None if flags else self._teller.told(response, scale, rank, warnings)
-        since = submitted if before is None else updated if response.updated_at is not None else appended
-        after = Remembered(
-            flags, rank, response.score, 0, 0, submitted, version, content, told.digest if told else 0, segments,
-            customer.encode() if customer else b"", since, appended, b"",
-        )  # fmt: skip
+        digest = 0 if told is None else told.digest
         who = Identity(key, id_.hex(), self._partition)
+        plus = None if flags else Cell(submitted // PANE, segments.numbers, response.score)
+        outcome: Outcome = "test" if flags else "counted"
         if before is None:
-            after, output, urgent = self._teller.first(after, told, who)
+            why = Cause(customer_key, submitted, submitted, appended, appended)
+            live, fields, output = self._teller.first(told, who, why)
+            alert, follow = live == ALERT_LIVE, live == FOLLOW_LIVE
+            packed = remembered.pack(
+                flags | live, rank, response.score, alert, follow, submitted, version, content, digest,
+                segments.packed, customer_key, submitted, appended, fields,
+            )  # fmt: skip
+            if not flags:
+                counts += _COUNTED[scale.metric, rank]
             outputs = () if output is None else (output,)
-            minus = None
-        else:
-            after, outputs, urgent = self._teller.next(before, self._metric(before), after, told, who)  # type: ignore[assignment]
-            minus = _cell(before)
+            return Change(outcome, stream_time, counts, id_, packed, submitted, None, plus, outputs, alert)
+        since = updated if response.updated_at is not None else appended
+        after = Remembered(
+            flags, rank, response.score, 0, 0, submitted, version, content, digest, segments.packed, customer_key,
+            since, appended, b"",
+        )  # fmt: skip
+        after, events, urgent = self._teller.next(before, self._metric(before), after, told, who)
         if not flags:
-            counts += (f"{'response' if before is None else 'correction'}:{scale.metric}:{scale.words[rank]}",)
-        return Change(
-            "test" if flags else "counted",
-            stream_time,
-            counts,
-            id_,
-            remembered.pack(after),
-            submitted,
-            minus,
-            _cell(after),
-            outputs,
-            urgent,
-        )
+            counts += (f"correction:{scale.metric}:{scale.words[rank]}",)
+        packed = remembered.pack(*after)
+        return Change(outcome, stream_time, counts, id_, packed, submitted, _cell(before), plus, events, urgent)
 
-    def _delete(
-        self, deletion: Deletion, key: bytes, arrived: tuple[int, int], counts: tuple[str, ...]
-    ) -> Change:
-        appended = arrived[0]
-        digest = blake2b(key, digest_size=_ID)
-        id_ = digest.digest()
+    def _delete(self, deletion: Deletion, key: bytes, arrived: tuple[int, int], counts: tuple[str, ...]) -> Change:
+        appended, origin_ = arrived
+        id_ = blake2b(key, digest_size=_ID).digest()
         before = self._standing(id_)
         submitted = appended if before is None else before.submitted
-        self._refuse_late(submitted, deletion.source)
-        updated = appended
-        if deletion.updated_at is not None:
-            updated = to_ms(deletion.updated_at)
-            if updated > appended + _AHEAD:
-                updated, counts = appended, (*counts, "warning:updated_at")
-        version = (updated, *arrived)
+        if submitted < self.stream_time - self._horizon:
+            raise _too_late(deletion.source)
+        updated = appended if deletion.updated_at is None else to_ms(deletion.updated_at)
+        if updated > appended + _AHEAD:
+            updated, counts = appended, (*counts, "warning:updated_at")
+        version = updated, appended, origin_
         content = xxh3_64_intdigest(codec.encode(deletion))
         if before is not None and (known := self._known(before, content, version, id_, self.stream_time, counts)):
             return known
-        segments = () if before is None else before.segments
+        segments = NO_SEGMENTS if before is None else before.segments
         after = Remembered(DELETED, 0, 0, 0, 0, submitted, version, content, 0, segments, b"", submitted, appended, b"")
-        outputs: list[Output] = []
-        urgent = False
+        events: list[Output] = []
+        urgent, minus = False, None
         if before is not None:
             who = Identity(key, id_.hex(), self._partition)
-            after, outputs, urgent = self._teller.next(before, self._metric(before), after, None, who)
-        minus = None if before is None else _cell(before)
-        packed = remembered.pack(after)
-        return Change("deleted", self.stream_time, counts, id_, packed, submitted, minus, None, outputs, urgent)
-
-    def _refuse_late(self, submitted: int, source: str) -> None:
-        if submitted < self.stream_time - self._horizon:
-            raise RefusedRecord("too_late", "submitted further back than the horizon", source)
+            after, events, urgent = self._teller.next(before, self._metric(before), after, None, who)
+            minus = _cell(before)
+        packed = remembered.pack(*after)
+        return Change("deleted", self.stream_time, counts, id_, packed, submitted, minus, None, events, urgent)
 
     def _standing(self, id_: bytes) -> Remembered | None:
         packed = self.store.get(id_)
@@ -242,11 +248,12 @@ class Classification:
         if version <= before.version:
             return Change("repeated", stream_time, counts)
         # Its content is known but its version is newer: later arrivals are measured against the newer one.
-        packed = remembered.pack(before._replace(version=version))
+        packed = remembered.pack(*before._replace(version=version))
         return Change("repeated", stream_time, counts, id_, packed, before.submitted)
 
     def _metric(self, r: Remembered) -> str:
-        return self._names.by_number[r.segments[0]][0] if r.segments else ""
+        numbers = unpack_segments(r.segments)
+        return self._names.by_number[numbers[0]][0] if numbers else ""
 
     def _dead(self, record: Record, refused: RefusedRecord) -> Change:
         first = origin(record.headers) or (record.timestamp, record.partition, record.offset)
@@ -274,7 +281,7 @@ class Classification:
         packed = change.packed
         if packed:
             self.store.put(change.key, packed, change.submitted)
-            self._log.append((_ENTRY.pack(change.key, len(packed)) + packed, change.submitted))
+            self._log.append((change.key, packed, change.submitted))
         if change.minus is not None:
             self._cells.take_back(change.minus)
         if change.plus is not None:
@@ -282,7 +289,7 @@ class Classification:
         for output in change.outputs:
             self._emit(*output)
             if packed:
-                counters["event:" + output[4][1][1].decode()] += 1
+                counters[_EVENT[output[4][1][1]]] += 1
         if change.urgent:
             self.urgent = True
 
@@ -298,8 +305,8 @@ class Classification:
         self._names.fresh.clear()
         for at in range(0, len(self._log), _PER_RECORD):
             entries = self._log[at : at + _PER_RECORD]
-            latest = max(submitted for _, submitted in entries)
-            checkpoint.log.append((b"".join([entry for entry, _ in entries]), latest + self._horizon))
+            latest = max(submitted for _, _, submitted in entries)
+            checkpoint.log.append((b"".join([id_ + packed for id_, packed, _ in entries]), latest + self._horizon))
         self._log.clear()
         return checkpoint
 
@@ -330,10 +337,9 @@ class Classification:
     def restore_log(self, value: bytes) -> int:
         at, latest = 0, 0
         while at < len(value):
-            id_, size = _ENTRY.unpack_from(value, at)
-            at += _ENTRY.size
-            packed = value[at : at + size]
-            at += size
+            id_, at = value[at : at + _ID], at + _ID
+            packed = value[at : at + remembered.size_of(value, at)]
+            at += len(packed)
             submitted = remembered.submitted_of(packed)
             self.store.put(id_, packed, submitted)
             latest = max(latest, submitted)
@@ -347,7 +353,11 @@ class Classification:
 
 def _cell(r: Remembered) -> Cell | None:
     """Where a remembered response is counted; None where it is not."""
-    return Cell(r.submitted // PANE, r.segments, r.score) if r.live else None
+    return Cell(r.submitted // PANE, unpack_segments(r.segments), r.score) if r.live else None
+
+
+def _too_late(source: str) -> RefusedRecord:
+    return RefusedRecord("too_late", "submitted further back than the horizon", source)
 
 
 def _not_ahead(response: Response, appended: int) -> tuple[Response, tuple[str, ...]]:

@@ -14,13 +14,14 @@ class JsonFormatter(logging.Formatter):
     """`at`, `level`, `logger`, `message`, the extras, and `error` with its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line = {
+        line: dict[str, object] = {
             "at": rfc3339(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
         }
-        line |= {k: v if isinstance(v, int | float | dict) else str(v) for k, v in vars(record).items() if k not in _KNOWN}
+        extra = {k: v for k, v in vars(record).items() if k not in _KNOWN}
+        line |= {k: v if isinstance(v, int | float | dict) else str(v) for k, v in extra.items()}
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
         return codec.dumps(line).decode()

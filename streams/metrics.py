@@ -35,7 +35,7 @@ class Metrics:
         self.lag = gauge("lag_records", "Records not yet read", "stage", "partition")
         self.stream_time = gauge("stream_time_seconds", "Greatest time seen in the data", "stage", "partition")
         self.remembered = gauge("remembered_responses", "Responses that can be corrected", "partition")
-        self.window = gauge("window_responses", "Responses in the overall windows", "metric", "scale", "window", "category")
+        self.window = gauge("window_responses", "Responses in overall windows", "metric", "scale", "window", "category")
         self.commits = counter("commits", "Transactions committed", "stage")
         self.failures = counter("task_failures", "Tasks dropped and restored after an error", "stage")
         self.commit_time = seconds("commit", "From the begin of a commit to its end", "stage")

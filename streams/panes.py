@@ -28,7 +28,7 @@ class WindowSpec:
 
 
 def window_spec(name: str) -> WindowSpec:
-    """`1h`, `24h`, `7d`, ...: below a day of five-minute, below 30 days of hour, else of day panes. Raises ValueError."""
+    """`1h`, `24h`, `7d`, ...: below a day of five-minute, below 30 days of hour, else day panes. Raises ValueError."""
     unit = {"h": HOUR, "d": DAY}.get(name[-1:])
     if unit is None or not name[:-1].isdecimal() or int(name[:-1]) < 1:
         raise ValueError(f"{name!r} is not a window: say 1h, 24h, 7d or 30d")

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
 from npsflow.schemas.events import Action, Severity
 from npsflow.schemas.response import Response
@@ -36,11 +37,7 @@ def _field(response: Response, name: str) -> object:
     return own if own is not None else getattr(response.customer, name, None)
 
 
-def wants_alert(scale: Scale, rank: int, metrics: frozenset[str]) -> bool:
-    """Whether this category of this metric raises an alert; `metrics` are those that may."""
-    return rank == WORST and scale.metric in metrics
-
-
+@lru_cache
 def severity(scale: Scale, score: int, contact_requested: bool) -> tuple[Severity, tuple[str, ...]]:
     """How urgent, and why."""
     category = scale.words[WORST]
@@ -67,7 +64,10 @@ def action(scale: Scale, rank: int, response: Response, rules: Sequence[Rule]) -
         return "ask"
     if scale.formula != "net":
         return None
-    return next((rule.action for rule in rules if rule.fits(response)), None)
+    for rule in rules:
+        if not rule.when or rule.fits(response):
+            return rule.action
+    return None
 
 
 def open_question(response: Response) -> str | None:
@@ -76,5 +76,3 @@ def open_question(response: Response) -> str | None:
         return None
     language = (response.language or "en")[:2].lower()
     return OPEN_QUESTIONS.get(language, OPEN_QUESTIONS["en"])
-
-

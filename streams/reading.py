@@ -6,7 +6,7 @@ field, which is dropped and named in `warnings`.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, get_args
+from typing import Any, get_args
 
 import msgspec
 
@@ -35,12 +35,8 @@ _TYPES = {f.name: f.type for f in msgspec.structs.fields(Response)}
 _MAX_ATTRIBUTES = 20
 
 
-class Read(NamedTuple):
-    """What a record says. `scale` is None for a deletion; `warnings` names the fields that were dropped or cut."""
-
-    what: Response | Deletion
-    scale: Scale | None
-    warnings: tuple[str, ...]
+Read = tuple[Response | Deletion, Scale | None, tuple[str, ...]]
+"""What a record says; its scale, None for a deletion; and the names of fields that were dropped or cut."""
 
 
 def read(value: bytes | None, scales: Scales) -> Read:
@@ -63,7 +59,7 @@ def read(value: bytes | None, scales: Scales) -> Read:
         scale = _scale(response.metric, response.scale, scales, response.source)
     if not scale.low <= response.score <= scale.high:
         raise _out_of_range(scale, response.source)
-    return Read(response, scale, ())
+    return response, scale, ()
 
 
 def _scale(metric: str, answered: AnsweredScale, scales: Scales, source: str) -> Scale:
@@ -93,7 +89,7 @@ def _read_leniently(value: bytes, scales: Scales) -> Read:
         updated_at = fields.get("updated_at")
         if updated_at is not None:
             updated_at = _time(updated_at, "updated_at", source)
-        return Read(Deletion(response_id, source, updated_at), None, ())
+        return Deletion(response_id, source, updated_at), None, ()
     for name in _REQUIRED:
         if fields.get(name) is None:
             raise RefusedRecord("missing_field", f"{name} is missing", source)
@@ -119,7 +115,7 @@ def _read_leniently(value: bytes, scales: Scales) -> Read:
         raise _out_of_range(scale, source)
     submitted_at = _time(fields["submitted_at"], "submitted_at", source)
     response = Response(response_id, source, survey_id, metric, score, submitted_at, **kept)  # type: ignore[arg-type]
-    return Read(response, scale, tuple(warnings))
+    return response, scale, tuple(warnings)
 
 
 def _identifier(fields: dict[str, Any], name: str, source: str | None) -> str:

@@ -22,12 +22,21 @@ _WORDS: dict[Metric, tuple[str, str, str]] = {
     "csat_overall": ("dissatisfied", "neutral", "satisfied"),
     "ces": ("hard", "neutral", "easy"),
 }
-_FORMULAS: dict[Metric, Formula] = {"nps": "net", "enps": "net", "csat": "share", "csat_overall": "share", "ces": "mean"}
+_FORMULAS: dict[Metric, Formula] = {
+    "nps": "net",
+    "enps": "net",
+    "csat": "share",
+    "csat_overall": "share",
+    "ces": "mean",
+}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Scale:
-    """A metric with one range of answers. `ranks[score - low]` is WORST, MIDDLE or BEST."""
+    """A metric with one range of answers. `ranks[score - low]` is WORST, MIDDLE or BEST.
+
+    Compared by identity: there is one of each, and it is a key of caches.
+    """
 
     metric: Metric
     low: int
@@ -74,11 +83,13 @@ class Scales:
 
     def __init__(self, extra: Iterable[Scale] = (), *, ces_seven_is_hard: bool = False) -> None:
         """`ces_seven_is_hard` turns the Customer Effort Score: some platforms ask "how much effort"."""
-        self.defaults: dict[str, Scale] = dict(DEFAULT_SCALES)
+        self.defaults: dict[str, Scale] = {scale.metric: scale for scale in DEFAULT_SCALES.values()}
         if ces_seven_is_hard:
             self.defaults["ces"] = scale_of("ces", 1, 7, (5, 6, 7), (4,))
-        self._all = {(s.metric, s.low, s.high): s for s in (*self.defaults.values(), *extra)}
+        self._all: dict[tuple[str, int, int], Scale] = {
+            (s.metric, s.low, s.high): s for s in (*self.defaults.values(), *extra)
+        }
 
     def find(self, metric: str, low: int, high: int) -> Scale | None:
         """The scale of a metric with this range, or None where no setting gives its thresholds."""
-        return self._all.get((metric, low, high))  # type: ignore[call-overload, no-any-return]
+        return self._all.get((metric, low, high))

@@ -7,8 +7,10 @@ whatever the settings have become since.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import attrgetter
+from typing import Any, NamedTuple
 
 from npsflow.schemas.response import MAX_TEXT, Response
+from npsflow.streams.remembered import pack_segments
 from npsflow.streams.scores import Scale
 
 Segment = tuple[tuple[str, str], ...]
@@ -52,18 +54,15 @@ def is_dimension(name: str) -> bool:
     return name in _PLAIN or name in _OF_CUSTOMER or name.startswith("attributes.")
 
 
-def _getter(dimension: str) -> Callable[[Response], object]:
-    if dimension in _OF_CUSTOMER:
-        of_customer = attrgetter(dimension)
-        return lambda r: None if r.customer is None else of_customer(r.customer)
-    if dimension.startswith("attributes."):
-        key = dimension.removeprefix("attributes.")
-        return lambda r: None if r.attributes is None else r.attributes.get(key)
-    return attrgetter(dimension)
+class Segments(NamedTuple):
+    """Where a response is counted: numbers of its segments, overall first; and packed."""
+
+    numbers: tuple[int, ...]
+    packed: bytes
 
 
 class Segmenter:
-    """Finds the numbers of all segments of a response.
+    """Finds the segments of a response.
 
     `dimensions` are names that `is_dimension` accepts, `pairs` pairs of them, `aliases` maps a dimension to
     {normalised value: value to count under}.
@@ -77,42 +76,53 @@ class Segmenter:
         aliases: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
         self._names = names
+        # What is a field of the response itself is fetched in one step, the rest one by one.
+        self._plain = [d for d in dimensions if d in _PLAIN]
+        self._others = [d for d in dimensions if d not in _PLAIN]
+        self._fetch = attrgetter(*self._plain) if len(self._plain) > 1 else _one_by_one(self._plain)
+        self._order = [(self._plain + self._others).index(d) for d in dimensions]
         self._dimensions = tuple(dimensions)
         self._pairs = tuple((dimensions.index(a), dimensions.index(b)) for a, b in pairs)
         self._aliases = {d: {normal(k): normal(v) for k, v in m.items()} for d, m in (aliases or {}).items()}
-        plain = [d for d in dimensions if d in _PLAIN]
-        self._plain: Callable[[Response], object] = attrgetter(*plain) if plain else lambda r: ()
-        self._others = tuple(_getter(d) for d in dimensions if d not in _PLAIN)
-        self._order = [(*plain, *(d for d in dimensions if d not in _PLAIN)).index(d) for d in dimensions]
-        self._single = len(plain) == 1
-        self._known: dict[object, tuple[int, ...]] = {}
+        self._known: dict[object, Segments] = {}
 
-    def find(self, response: Response, scale: Scale) -> tuple[int, ...]:
-        """Numbers of the segments, overall first; numbers are of (metric, scale, segment)."""
-        raw = (scale.metric, scale.low, scale.high, self._plain(response), *[get(response) for get in self._others])
+    def find(self, response: Response, scale: Scale) -> Segments:
+        raw: tuple[Any, ...] = scale, self._fetch(response)
+        if self._others:
+            raw += tuple([_fetch(response, dimension) for dimension in self._others])
         found = self._known.get(raw)
         if found is None:
             if len(self._known) >= _MOST_COMBINATIONS:
                 self._known.clear()
-            found = self._known[raw] = self._number(raw, scale)
+            found = self._known[raw] = self._segments(scale, [*raw[1], *raw[2:]])
         return found
 
-    def _number(self, raw: tuple[object, ...], scale: Scale) -> tuple[int, ...]:
-        plain = (raw[3],) if self._single else raw[3]
-        given = (*plain, *raw[4:])  # type: ignore[misc]
+    def _segments(self, scale: Scale, given: list[object]) -> Segments:
         values = [self._value(d, given[at]) for d, at in zip(self._dimensions, self._order, strict=True)]
         segments: list[Segment] = [()]
         segments += [((d, v),) for d, v in zip(self._dimensions, values, strict=True) if v]
         for a, b in self._pairs:
             if values[a] and values[b]:
                 segments.append(((self._dimensions[a], values[a]), (self._dimensions[b], values[b])))
-        return tuple(self._names.number((scale.metric, scale.name, segment)) for segment in segments)
+        numbers = tuple(self._names.number((scale.metric, scale.name, segment)) for segment in segments)
+        return Segments(numbers, pack_segments(numbers))
 
     def _value(self, dimension: str, given: object) -> str:
         if given is None:
             return ""
         value = normal(str(given).lower() if isinstance(given, bool) else str(given))
         return self._aliases.get(dimension, {}).get(value, value)
+
+
+def _one_by_one(dimensions: list[str]) -> Callable[[Response], tuple[object, ...]]:
+    return lambda response: tuple(getattr(response, dimension) for dimension in dimensions)
+
+
+def _fetch(response: Response, dimension: str) -> object:
+    """A dimension that is not a field of the response itself."""
+    if dimension in _OF_CUSTOMER:
+        return None if response.customer is None else getattr(response.customer, dimension)
+    return None if response.attributes is None else response.attributes.get(dimension.removeprefix("attributes."))
 
 
 def normal(value: str) -> str:

@@ -15,6 +15,7 @@ from npsflow.schemas.response import Metric
 from npsflow.streams.classification import Meaning
 from npsflow.streams.panes import WindowSpec, window_spec
 from npsflow.streams.policy import Rule
+from npsflow.streams.remembered import MOST_SEGMENTS
 from npsflow.streams.rollup import WindowSettings
 from npsflow.streams.scores import Scale, Scales, scale_of
 from npsflow.streams.segments import is_dimension
@@ -23,11 +24,7 @@ from npsflow.streams.times import DAY
 _DIMENSIONS = ["survey_id", "survey_kind", "channel", "journey_stage", "department", "product", "tier"]
 
 
-class _Section(Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of every section: a key that is not known is refused."""
-
-
-class ScaleSettings(_Section):
+class ScaleSettings(Struct, frozen=True, forbid_unknown_fields=True):
     """`[[scales]]`: thresholds of one more scale; scores that are neither worst nor middle are best."""
 
     metric: Metric
@@ -37,7 +34,7 @@ class ScaleSettings(_Section):
     middle: list[int] = []
 
 
-class Segments(_Section):
+class Segments(Struct, frozen=True, forbid_unknown_fields=True):
     """`[segments]`: what scores are told apart by. `max_values`: of one dimension, the rest counts as `other`."""
 
     dimensions: list[str] = field(default_factory=lambda: list(_DIMENSIONS))
@@ -45,32 +42,32 @@ class Segments(_Section):
     max_values: int = 1000
 
 
-class Windows(_Section):
+class Windows(Struct, frozen=True, forbid_unknown_fields=True):
     """`[windows]`: lengths, and the n from which a score may be read."""
 
     lengths: list[str] = field(default_factory=lambda: ["1h", "24h", "7d", "30d"])
     sufficient: int = 30
 
 
-class PromoterRule(_Section):
+class PromoterRule(Struct, frozen=True, forbid_unknown_fields=True):
     """`[[follow_ups.promoters]]`: the first rule whose fields all fit decides what is asked."""
 
     action: Action
     when: dict[str, str] = {}
 
 
-class FollowUps(_Section):
+class FollowUps(Struct, frozen=True, forbid_unknown_fields=True):
     promoters: list[PromoterRule] = field(default_factory=lambda: [PromoterRule("referral")])
 
 
-class Alerts(_Section):
+class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
     """`[alerts]`: which metrics raise alerts; whether names, addresses and phone numbers may be in events."""
 
     metrics: list[Metric] = field(default_factory=lambda: ["nps", "csat", "csat_overall", "ces"])
     private_fields: bool = False
 
 
-class Topics(_Section):
+class Topics(Struct, frozen=True, forbid_unknown_fields=True):
     """`[topics]`: partitions of input and output topics, of `nps-panes` and `nps-windows`, and copies of each."""
 
     partitions: int = 4
@@ -78,7 +75,7 @@ class Topics(_Section):
     replication: int = 1
 
 
-class Settings(_Section):
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole of `npsflow.toml`; every key has a default."""
 
     horizon_days: int = 35
@@ -118,9 +115,7 @@ class Settings(_Section):
 
     def rolling(self) -> WindowSettings:
         """What roll up needs."""
-        return WindowSettings(
-            self.all_scales(), self.window_specs(), self.segments.max_values, self.windows.sufficient
-        )
+        return WindowSettings(self.all_scales(), self.window_specs(), self.segments.max_values, self.windows.sufficient)
 
 
 def _scale(s: ScaleSettings) -> Scale:
@@ -200,10 +195,9 @@ def _check(s: Settings) -> None:
     for pair in s.segments.pairs:
         if missing := [d for d in pair if d not in s.segments.dimensions]:
             raise SettingsError(f"segments.pairs names {missing[0]!r}, which is not in segments.dimensions")
-    if len(set(s.segments.dimensions)) != len(s.segments.dimensions) or len(set(s.windows.lengths)) != len(
-        s.windows.lengths
-    ):
-        raise SettingsError("segments.dimensions and windows.lengths may name each only once")
+    for names in (s.segments.dimensions, s.windows.lengths):
+        if len(set(names)) != len(names):
+            raise SettingsError("segments.dimensions and windows.lengths may name each only once")
     try:
         specs = s.window_specs()
     except ValueError as error:
@@ -212,9 +206,10 @@ def _check(s: Settings) -> None:
         if spec.length > s.horizon_days * DAY:
             raise SettingsError(f"window {spec.name} is longer than horizon_days = {s.horizon_days}: raise that first")
     for scale in s.scales:
-        if not 0 <= scale.min < scale.max <= 1000 or not set(scale.worst + scale.middle) <= set(
-            range(scale.min, scale.max + 1)
-        ):
-            raise SettingsError(f"scales: {scale.metric} {scale.min}-{scale.max}: 0 <= min < max <= 1000, scores within")
+        scores = range(scale.min, scale.max + 1)
+        if not 0 <= scale.min < scale.max <= 1000 or any(score not in scores for score in scale.worst + scale.middle):
+            raise SettingsError(f"scales: {scale.metric} {scale.min}-{scale.max}: 0 <= min < max <= 1000, scores in it")
+    if len(s.segments.dimensions) + len(s.segments.pairs) > MOST_SEGMENTS - 1:
+        raise SettingsError(f"segments: dimensions and pairs are together at most {MOST_SEGMENTS - 1}")
     if min(s.topics.partitions, s.topics.pane_partitions, s.topics.replication, s.horizon_days) < 1:
         raise SettingsError("topics.* and horizon_days are at least 1")

@@ -8,7 +8,7 @@ position and state come from one place, the changelog.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -17,23 +17,24 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from mode import Service
 
-from npsflow.schemas.errors import StateError, TransactionFailed
-from npsflow.streams import changelog
-from npsflow.streams.changelog import Changelog, Position
+from npsflow.schemas.errors import StateError
+from npsflow.streams.changelog import purge
+from npsflow.streams.committer import Committer, Pacer
 from npsflow.streams.metrics import Metrics
+from npsflow.streams.restorer import Restorer
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record, Stage
 from npsflow.streams.task import BrokerClock, Task
-from npsflow.streams.transaction import Transaction
 
 log = logging.getLogger(__name__)
 
 _MOST_RECORDS = 2_000
 _POLL = 0.1
-_FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time, and everything else waits behind a fetch
+_FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time, all others wait behind a fetch
 _IDLE_EVERY = 1.0
 _PURGE_EVERY = 60.0
 _BACKOFF = (0.2, 5.0)
+_STOP = 3.0  # seconds for the last commits
 
 
 class Batch:
@@ -58,19 +59,6 @@ class Batch:
             self._source.drop(self._task, error)
 
 
-class Pacer:
-    """At most so many commits a second, whoever asks."""
-
-    def __init__(self, per_second: float) -> None:
-        self._gap, self._next = 1 / per_second, 0.0
-
-    def delay(self, now: float, wanted: float) -> float:
-        """Seconds to wait for the next free slot not before `now + wanted`."""
-        start = max(now + wanted, self._next)
-        self._next = start + self._gap
-        return start - now
-
-
 class Source(Service):
     """One stage on this worker. `send` puts a batch into the agent's channel; `client` configures Kafka clients."""
 
@@ -88,15 +76,13 @@ class Source(Service):
         super().__init__(**kwargs)
         self._instance = None if name is None else f"{where.group(stage.name)}-{name}"
         self.stage, self.where, self.tasks = stage, where, dict[int, Task]()
-        self._client, self._send, self._metrics, self._pacer = client, send, metrics, pacer
-        self._clock = BrokerClock(time.monotonic, time.time)
+        self._client, self._send, self._metrics = client, send, metrics
+        self._committer = Committer(stage.name, metrics, pacer, self.drop)
         self._topics = {where.topic(name): name for name in stage.inputs}
         self._partitions: dict[str, int] = {}
         self._assigned: set[int] | None = None
         self._kept: dict[int, Task] = {}
         self._restoring: asyncio.Task[None] | None = None
-        self._commits: dict[Task, asyncio.Task[None]] = {}
-        self._timers: dict[Task, asyncio.TimerHandle] = {}
         self._failures = 0
 
     @property
@@ -129,11 +115,15 @@ class Source(Service):
         await self._admin.start()
         await self._consumer.start()
         await self._check_topics()
+        clock = BrokerClock(time.monotonic, time.time)
+        self._restorer = Restorer(
+            self.stage, self.where, self._client, self._reader, self._consumer, self._partitions, self._metrics, clock
+        )
         self._consumer.subscribe(list(self._topics), listener=_Listener(self))
 
     async def on_stop(self) -> None:
         await self._cancel_restore()
-        await self._finish(self.tasks.values())
+        await self._committer.finish(self.tasks.values(), _STOP)
         for task in [*self.tasks.values(), *self._kept.values()]:
             await self._close(task)
         await self._consumer.stop()
@@ -144,8 +134,10 @@ class Source(Service):
         """Input topics and changelogs exist, with one partition count."""
         for prefixed, name in self._topics.items():
             self._partitions[name] = await self._count(prefixed)
-        kinds = ("state", "remembered") if self.stage.logs else ("state",)
-        for changelog_topic in (self.where.changelog(self.stage.name, kind) for kind in kinds):
+        topics = [self.where.changelog(self.stage.name, "state")]
+        if self.stage.logs:
+            topics.append(self.where.changelog(self.stage.name, "remembered"))
+        for changelog_topic in topics:
             count = await self._count(changelog_topic)
             if {count} != set(self._partitions.values()):
                 raise StateError(
@@ -181,10 +173,11 @@ class Source(Service):
         topic = self._topics[tp.topic]
         expected = task.position.offsets.get(topic, 0)
         if records[0].offset > expected and (await self._reader.beginning_offsets([tp]))[tp] > expected:
-            self.drop(task, StateError("records were deleted before they were read", topic=tp.topic, partition=tp.partition, offset=expected))  # fmt: skip
+            message = "records were deleted before they were read"
+            self.drop(task, StateError(message, topic=tp.topic, partition=tp.partition, offset=expected))
             return
         while task.full and not task.closed:
-            await asyncio.wait([self._commits[task]])
+            await self._committer.ended(task)
         await self._send(Batch(self, task, topic, records, records[-1].offset + 1))
 
     async def _look_around(self) -> None:
@@ -207,38 +200,11 @@ class Source(Service):
             if lag == 0 and not task.closed:
                 task.idle()
             if task.dirty_since is not None:
-                self.folded(task)
-
-    # Committing.
+                self._committer.soon(task)
 
     def folded(self, task: Task) -> None:
-        """The task has something to commit: see to it that it happens in time."""
-        if task.closed or task in self._commits:
-            return
-        timer, now = self._timers.get(task), self.loop.time()
-        wait = task.wait()
-        if timer is not None:
-            if timer.when() <= now + wait + 0.001:
-                return
-            timer.cancel()
-        self._timers[task] = self.loop.call_later(self._pacer.delay(now, wait), self._start_commit, task)
-
-    def _start_commit(self, task: Task) -> None:
-        self._timers.pop(task, None)
-        if not task.closed and task not in self._commits:
-            self._commits[task] = self.loop.create_task(self._commit(task))
-
-    async def _commit(self, task: Task) -> None:
-        try:
-            with self._metrics.commit_time.labels(self.stage.name).time():
-                await task.commit()
-            self._failures = 0
-        except TransactionFailed as error:
-            self.drop(task, error)
-        finally:
-            del self._commits[task]
-        if task.dirty_since is not None:
-            self.folded(task)
+        """The agent has folded a batch."""
+        self._committer.soon(task)
 
     @Service.timer(_PURGE_EVERY)
     async def _purge(self) -> None:
@@ -246,7 +212,7 @@ class Source(Service):
             begin = task.changelog.log_range[0]
             if task.changelog.log is not None and begin > task.changelog.purged and not task.closed:
                 try:
-                    await changelog.purge(self._admin, task.changelog.log, begin)
+                    await purge(self._admin, task.changelog.log, begin)
                     task.changelog.purged = begin
                 except Exception as error:
                     log.warning("purge failed, trying again later: %r", error, extra={"partition": task.partition})
@@ -258,10 +224,8 @@ class Source(Service):
         task.closed = True
         if self.tasks.get(task.partition) is not task:
             return
-        log.warning(
-            "task dropped, restoring it: %s", error,
-            extra={"stage": self.stage.name, "partition": task.partition, "offsets": dict(task.position.offsets)},
-        )  # fmt: skip
+        where = {"stage": self.stage.name, "partition": task.partition, "offsets": dict(task.position.offsets)}
+        log.warning("task dropped, restoring it: %s", error, extra=where)
         self._metrics.failures.labels(self.stage.name).inc()
         self._failures += 1
         del self.tasks[task.partition]
@@ -269,70 +233,40 @@ class Source(Service):
         self.add_future(self._close(task))
         self._restore_soon()
 
-    def _inputs(self, partition: int) -> list[TopicPartition]:
-        mine = self._consumer.assignment()
-        return [tp for name in self._topics if (tp := TopicPartition(name, partition)) in mine]
-
     async def revoked(self) -> None:
         """Finish what is open, within a third of the session; keep clean tasks in case they come back."""
         await self._cancel_restore()
         self._assigned = None
-        await self._finish(self.tasks.values())
+        await self._committer.finish(self.tasks.values(), self.where.session_ms / 3000)
         for partition, task in self.tasks.items():
-            if task.closed or task.dirty_since is not None or task in self._commits:
-                task.closed = True
+            if task.closed or task.dirty_since is not None or self._committer.committing(task):
                 self.add_future(self._close(task))
             else:
-                task.closed = True  # no fold until its ownership is renewed
                 self._kept[partition] = task
+            task.closed = True  # no fold until its ownership is renewed
         self.tasks.clear()
 
     async def assigned(self, partitions: set[int]) -> None:
+        """Pause them all, and restore what is missing outside of this callback."""
         if paused := [tp for p in partitions for tp in self._inputs(p)]:
             self._consumer.pause(*paused)
-        self._assigned = partitions
-        if any(p >= count for p in partitions for count in self._partitions.values()):
-            topic, count = next(iter(self._partitions.items()))
-            await self.crash(
-                StateError(
-                    f"partitions were added to its {count}: that moves keys to other tasks; run `npsflow rebuild`",
-                    topic=topic,
-                    partition=max(partitions),
-                )
-            )
+        topic, count = next(iter(self._partitions.items()))
+        if partitions and max(partitions) >= count:
+            message = f"partitions were added to its {count}: that moves keys to other tasks; run `npsflow rebuild`"
+            await self.crash(StateError(message, topic=topic, partition=max(partitions)))
             return
+        self._assigned = partitions
         for partition in [p for p in self._kept if p not in partitions]:
             self.add_future(self._close(self._kept.pop(partition)))
         self._restore_soon()
 
-    async def _finish(self, tasks: Iterable[Task]) -> None:
-        for task in tasks:
-            if (timer := self._timers.pop(task, None)) is not None:
-                timer.cancel()
-            if task.dirty_since is not None:
-                self._start_commit(task)
-        if running := list(self._commits.values()):
-            await asyncio.wait(running, timeout=self.where.session_ms / 3000)
-        again = [t for t in tasks if t.dirty_since is not None and t not in self._commits and not t.closed]
-        for task in again:
-            self._start_commit(task)
-        if again and (running := list(self._commits.values())):
-            await asyncio.wait(running, timeout=self.where.session_ms / 3000)
-
     async def _close(self, task: Task) -> None:
-        task.closed = True
-        if (timer := self._timers.pop(task, None)) is not None:
-            timer.cancel()
-        if (commit := self._commits.get(task)) is not None:
-            commit.cancel()
-            await asyncio.wait([commit])
+        await self._committer.close(task)
         await task.transaction.stop()
 
-    async def _cancel_restore(self) -> None:
-        if self._restoring is not None:
-            self._restoring.cancel()
-            await asyncio.wait([self._restoring])
-            self._restoring = None
+    def _inputs(self, partition: int) -> list[TopicPartition]:
+        mine = self._consumer.assignment()
+        return [tp for name in self._topics if (tp := TopicPartition(name, partition)) in mine]
 
     def _restore_soon(self) -> None:
         if self._restoring is None or self._restoring.done():
@@ -341,70 +275,39 @@ class Source(Service):
 
     def _restore_done(self, done: "asyncio.Task[None]") -> None:
         if not done.cancelled() and (error := done.exception()) is not None:
-            self.loop.create_task(self.crash(error))
+            self.add_future(self.crash(error))
+
+    async def _cancel_restore(self) -> None:
+        if self._restoring is not None:
+            self._restoring.cancel()
+            await asyncio.wait([self._restoring])
+            self._restoring = None
 
     async def _restore_missing(self) -> None:
         """One after the other, lowest first, until every assigned partition has its task."""
-        if self._failures:
-            await asyncio.sleep(min(_BACKOFF[1], _BACKOFF[0] * 2 ** min(self._failures - 1, 10)))
         while missing := sorted((self._assigned or set()) - self.tasks.keys()):
-            partition = missing[0]
+            if self._failures:
+                await asyncio.sleep(min(_BACKOFF[1], _BACKOFF[0] * 2 ** min(self._failures - 1, 10)))
             try:
-                with self._metrics.restore_time.labels(self.stage.name).time():
-                    await self._restore(partition)
+                await self._restore(missing[0])
+                self._failures = 0
             except StateError:
                 raise
             except Exception as error:
                 self._failures += 1
-                delay = min(_BACKOFF[1], _BACKOFF[0] * 2 ** min(self._failures - 1, 10))
-                log.warning("restore failed, again in %.1f s: %r", delay, error, extra={"stage": self.stage.name, "partition": partition})  # fmt: skip
-                await asyncio.sleep(delay)
+                where = {"stage": self.stage.name, "partition": missing[0]}
+                log.warning("restore failed, trying again: %r", error, extra=where)
 
     async def _restore(self, partition: int) -> None:
+        with self._metrics.restore_time.labels(self.stage.name).time():
+            task = await self._restorer.restore(partition, self._kept.pop(partition, None))
         inputs = self._inputs(partition)
-        transaction = Transaction(
-            self.where.transactional_id(self.stage.name, partition), self.where.group(self.stage.name), self._client
-        )
-        try:
-            await transaction.start()
-            task = await self._regain(partition, transaction) or await self._rebuild_state(partition, transaction)
-        except BaseException:
-            await transaction.stop()
-            raise
         for tp in inputs:
             self._consumer.seek(tp, task.position.offsets[self._topics[tp.topic]])
         self.tasks[partition] = task
         self._consumer.resume(*inputs)
-        log.info(
-            "task ready", extra={"stage": self.stage.name, "partition": partition, "offsets": dict(task.position.offsets)}
-        )
-
-    async def _regain(self, partition: int, transaction: Transaction) -> Task | None:
-        """The task as it was before a rebalance, if nobody else wrote to its changelog since its last commit."""
-        task = self._kept.pop(partition, None)
-        if task is None:
-            return None
-        await task.transaction.stop()
-        state = task.changelog.state
-        if task.changelog.end is None or (await self._reader.end_offsets([state]))[state] != task.changelog.end:
-            return None
-        task.renew(transaction)
-        return task
-
-    async def _rebuild_state(self, partition: int, transaction: Transaction) -> Task:
-        changes = Changelog(self.where, self.stage, partition, dict(self._partitions))
-        task = Task(
-            partition, lambda emit: self.stage.open(partition, next(iter(self._partitions.values())), emit), changes,
-            transaction, self._metrics, self._clock,
-        )  # fmt: skip
-        position = await changes.restore(self._reader, task.fold)
-        inputs = {TopicPartition(prefixed, partition): name for prefixed, name in self._topics.items()}
-        begin = {inputs[tp]: o for tp, o in (await self._reader.beginning_offsets(list(inputs))).items()}
-        end = {inputs[tp]: o for tp, o in (await self._reader.end_offsets(list(inputs))).items()}
-        committed = {name: await self._consumer.committed(tp) for tp, name in inputs.items()}
-        changes.check(position, committed, begin, end)
-        task.start_at(position or Position(dict(begin)))
-        return task
+        offsets = dict(task.position.offsets)
+        log.info("task ready", extra={"stage": self.stage.name, "partition": partition, "offsets": offsets})
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -76,5 +76,3 @@ class Stage(Protocol):
 
     def open(self, partition: int, partitions: int, emit: Emit) -> Fold:
         """An empty fold for one task."""
-
-

@@ -152,7 +152,8 @@ class Task:
         except Exception as error:
             self.closed = True
             state = self.changelog.state
-            raise TransactionFailed(f"commit failed ({error!r})", topic=state.topic, partition=state.partition) from error
+            message = f"commit failed ({error!r})"
+            raise TransactionFailed(message, topic=state.topic, partition=state.partition) from error
         finally:
             self.committing = False
         self._committed(sealed, written)

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import NamedTuple
 
+from msgspec import Struct
+from msgspec.structs import replace
 from xxhash import xxh3_64_intdigest
 
 from npsflow.schemas import codec, events, topics
@@ -13,7 +14,7 @@ from npsflow.schemas.response import Customer, Response
 from npsflow.streams import lifecycle, policy
 from npsflow.streams.fingerprint import changed, fingerprint
 from npsflow.streams.remembered import ALERT_LIVE, DELETED, FOLLOW_LIVE, INTERNAL, TEST, Remembered
-from npsflow.streams.scores import Scale
+from npsflow.streams.scores import WORST, Scale
 from npsflow.streams.times import rfc3339, to_datetime
 
 Output = tuple[str, int, bytes | None, bytes | None, Headers]
@@ -22,7 +23,7 @@ Output = tuple[str, int, bytes | None, bytes | None, Headers]
 _NOBODY = Customer()
 
 
-class Identity(NamedTuple):
+class Identity(Struct, frozen=True, gc=False):
     """Of a response: the input key, and the hex digest of it that names its events; `partition` is where it belongs."""
 
     key: bytes
@@ -30,15 +31,27 @@ class Identity(NamedTuple):
     partition: int
 
 
-class Told(NamedTuple):
+class Told(Struct, frozen=True, gc=False):
     """What events say of a response: `body` is the context encoded, `digest` recognises it."""
 
     response: Response
     scale: Scale
+    rank: int
     warnings: tuple[str, ...]
     context: events.Context
     body: bytes
     digest: int
+
+
+class Cause(Struct, frozen=True, gc=False):
+    """Of an event: Kafka key where a customer is known; when the response was submitted, from when its event is due,
+    when the record arrived that raised it and the one that causes this event. Times in ms."""
+
+    customer: bytes
+    submitted: int
+    since: int
+    raised: int
+    arrived: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,26 +112,23 @@ class Teller:
         if scale.metric == "enps":
             return None
         c = r.customer or _NOBODY
-        private = (c.name, c.email, c.phone) if self._private_fields else ()
         context = events.Context(
             r.response_id, r.source, r.survey_id, r.metric, r.score, scale.words[rank], r.submitted_at, r.survey_name,
             r.survey_kind, r.comment, r.language, r.answers, r.channel, r.journey_stage, r.touchpoint, r.department,
             r.team, r.agent_id, r.product, r.attributes, r.reference, r.response_url, r.contact_requested, c.id,
-            c.account_id, c.tier, c.value, c.renews_at, c.contact_allowed, c.primary_contact, *private,
+            c.account_id, c.tier, c.value, c.renews_at, c.contact_allowed, c.primary_contact,
+            *((c.name, c.email, c.phone) if self._private_fields else ()),
         )  # fmt: skip
         body = codec.encode(context)
-        return Told(r, scale, warnings, context, body, xxh3_64_intdigest(body))
+        return Told(r, scale, rank, warnings, context, body, xxh3_64_intdigest(body))
 
-    def first(self, after: Remembered, told: Told | None, who: Identity) -> tuple[Remembered, Output | None, bool]:
-        """The one event of a response never seen before, `after` with its state, and whether it is an alert."""
+    def first(self, told: Told | None, who: Identity, why: Cause) -> tuple[int, bytes, Output | None]:
+        """For a response never seen before: the flag of what is now live, the alert's fingerprint, the one event."""
         if told is None:
-            return after, None, False
-        if policy.wants_alert(told.scale, after.rank, self._alert_metrics):
-            fields = fingerprint(told.context)
-            after = after._replace(flags=after.flags | ALERT_LIVE, alert_revision=1, fields=fields)
-            return after, self._alert("started", 1, after, told, who, None), True
-        after = after._replace(flags=after.flags | FOLLOW_LIVE, follow_revision=1)
-        return after, self._follow_up("started", 1, after, told, who), False
+            return 0, b"", None
+        if told.rank == WORST and told.scale.metric in self._alert_metrics:
+            return ALERT_LIVE, fingerprint(told.context), self._alert("started", 1, told, who, why, None)
+        return FOLLOW_LIVE, b"", self._follow_up("started", 1, told, who, why)
 
     def next(
         self, before: Remembered, old_metric: str, after: Remembered, told: Told | None, who: Identity
@@ -127,7 +137,7 @@ class Teller:
 
         `told` is None for what gets no event: deleted, test, internal, of an employee.
         """
-        alert = told is not None and policy.wants_alert(told.scale, after.rank, self._alert_metrics)
+        alert = told is not None and told.rank == WORST and told.scale.metric in self._alert_metrics
         metric_changed = told is None or told.scale.metric != old_metric
         category_changed = metric_changed or before.rank != after.rank
         same = not category_changed and before.key == after.key
@@ -140,24 +150,27 @@ class Teller:
             metric_changed=metric_changed,
             category_changed=category_changed,
         )
+        why = Cause(after.key, after.submitted, after.since, after.raised, after.version[1])
         fields = fingerprint(told.context) if alert and told is not None else b""
         outputs: list[Output] = []
         revisions = []
         flags = after.flags
-        for strand, revision, wanted in (
+        differs = before.context != after.context
+        for strand, last, wanted in (
             (ALERT, before.alert_revision, alert),
             (FOLLOW_UP, before.follow_revision, told is not None and not alert),
         ):
-            live = bool(before.flags & strand.flag)
-            differs = before.context != after.context
-            for kind, revision in lifecycle.steps(revision, live=live, wanted=wanted, same=same, changed=differs):
+            live, revision = bool(before.flags & strand.flag), last
+            for kind, revision in lifecycle.steps(last, live=live, wanted=wanted, same=same, changed=differs):
                 if kind == "retracted":
-                    outputs.append(self._retracted(strand, revision, old_metric, cause, before, after, who))
-                elif strand is ALERT:
+                    outputs.append(self._retracted(strand, revision, old_metric, cause, before.key, who, why))
+                    continue
+                assert told is not None
+                if strand is ALERT:
                     differ = changed(before.fields, fields) if kind == "enriched" else None
-                    outputs.append(self._alert(kind, revision, after, told, who, differ))
+                    outputs.append(self._alert(kind, revision, told, who, why, differ))
                 else:
-                    outputs.append(self._follow_up(kind, revision, after, told, who))
+                    outputs.append(self._follow_up(kind, revision, told, who, why))
             revisions.append(revision)
             flags |= strand.flag if wanted else 0
         urgent = any(output[0] == topics.SERVICE_RECOVERY for output in outputs)
@@ -165,51 +178,24 @@ class Teller:
         return after, outputs, urgent
 
     def _alert(
-        self,
-        kind: lifecycle.Kind,
-        revision: int,
-        after: Remembered,
-        told: Told | None,
-        who: Identity,
-        differ: list[str] | None,
+        self, kind: lifecycle.Kind, revision: int, told: Told, who: Identity, why: Cause, differ: list[str] | None
     ) -> Output:
-        assert told is not None
         response, alert_id = told.response, ALERT.prefix + who.hexed
-        level, reasons = policy.severity(told.scale, response.score, bool(response.contact_requested))
-        why_not = policy.not_actionable(response, after.raised, after.submitted)
-        raised, due = self._instant(after.raised), self._due_from(after, response) + policy.ALERT_DUE
-        question = policy.open_question(response)
+        level, reasons = policy.severity(told.scale, response.score, response.contact_requested is True)
+        why_not = policy.not_actionable(response, why.raised, why.submitted)
+        due = (response.submitted_at if why.since == why.submitted else to_datetime(why.since)) + policy.ALERT_DUE
         own = events.Alert(
-            alert_id, revision, level, reasons, why_not is None, raised, due, why_not, question, differ, told.warnings
-        )
-        return self._event(ALERT, kind, alert_id, revision, codec.encode(own), told, after, who)
+            alert_id, revision, level, reasons, why_not is None, self._instant(why.raised), due, why_not,
+            policy.open_question(response), differ, told.warnings,
+        )  # fmt: skip
+        return self._event(ALERT, kind, alert_id, revision, codec.encode(own)[:-1] + b"," + told.body[1:], who, why)
 
-    def _follow_up(
-        self, kind: lifecycle.Kind, revision: int, after: Remembered, told: Told | None, who: Identity
-    ) -> Output:
-        assert told is not None
+    def _follow_up(self, kind: lifecycle.Kind, revision: int, told: Told, who: Identity, why: Cause) -> Output:
         response, follow_up_id = told.response, FOLLOW_UP.prefix + who.hexed
-        action = policy.action(told.scale, after.rank, response, self._rules)
-        due = self._due_from(after, response) + policy.FOLLOW_UP_DUE
+        action = policy.action(told.scale, told.rank, response, self._rules)
+        due = (response.submitted_at if why.since == why.submitted else to_datetime(why.since)) + policy.FOLLOW_UP_DUE
         own = codec.encode(events.FollowUp(follow_up_id, revision, action, True, due))
-        return self._event(FOLLOW_UP, kind, follow_up_id, revision, own, told, after, who)
-
-    def _due_from(self, after: Remembered, response: Response):  # type: ignore[no-untyped-def]
-        return response.submitted_at if after.since == after.submitted else to_datetime(after.since)
-
-    def _event(
-        self,
-        strand: Strand,
-        kind: lifecycle.Kind,
-        name: str,
-        revision: int,
-        own: bytes,
-        told: Told,
-        after: Remembered,
-        who: Identity,
-    ) -> Output:
-        headers = self._headers(strand, kind, name, revision, after)
-        return strand.topic, *self._address(after.key, who), own[:-1] + b"," + told.body[1:], headers
+        return self._event(FOLLOW_UP, kind, follow_up_id, revision, own[:-1] + b"," + told.body[1:], who, why)
 
     def _retracted(
         self,
@@ -217,20 +203,21 @@ class Teller:
         revision: int,
         metric: str,
         cause: events.Cause,
-        before: Remembered,
-        after: Remembered,
+        customer: bytes,
         who: Identity,
+        why: Cause,
     ) -> Output:
+        """Under the key that heard of it before."""
         source, _, response_id = who.key.decode().partition("/")
         name = strand.prefix + who.hexed
         value = codec.encode(strand.retracted(name, revision, metric, cause, response_id, source))
-        headers = self._headers(strand, "retracted", name, revision, after)
-        return strand.topic, *self._address(before.key, who), value, headers
+        return self._event(strand, "retracted", name, revision, value, who, replace(why, customer=customer))
 
-    def _headers(self, strand: Strand, kind: lifecycle.Kind, name: str, revision: int, after: Remembered) -> Headers:
-        at = self._instant(after.version[1]).encode()
-        return self._events.headers(strand.types[kind], name, revision, at)
-
-    def _address(self, customer: bytes, who: Identity) -> tuple[int, bytes]:
-        """Partition and key. Without a customer it is the response's own key, which belongs in its own partition."""
-        return (self._partition_of(customer), customer) if customer else (who.partition, who.key)
+    def _event(
+        self, strand: Strand, kind: lifecycle.Kind, name: str, revision: int, value: bytes, who: Identity, why: Cause
+    ) -> Output:
+        headers = self._events.headers(strand.types[kind], name, revision, self._instant(why.arrived))
+        if why.customer:
+            return strand.topic, self._partition_of(why.customer), why.customer, value, headers
+        # Without a customer it is the response's own key, and that belongs in this partition.
+        return strand.topic, who.partition, who.key, value, headers

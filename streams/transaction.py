@@ -16,7 +16,7 @@ from aiokafka.structs import OffsetAndMetadata
 from npsflow.schemas.headers import Headers
 
 TIMEOUT = 10.0
-"""Seconds after which the broker aborts a transaction that nobody ends: how long a dead writer can hide others' records."""
+"""Seconds until the broker aborts a transaction that nobody ends: how long a dead writer can hide others' records."""
 
 _BATCH = 1 << 20
 
@@ -79,15 +79,10 @@ class Transaction:
         await producer.begin_transaction()
         batches = outputs.batches()
         sent = [await producer.send_batch(batch, tp.topic, partition=tp.partition) for tp, batch in batches]
-        deliveries = asyncio.gather(*sent)
+        delivered = await asyncio.gather(*sent)
+        # Not at the same time: while the coordinator adds the group, brokers refuse to verify the produced partitions.
         positions = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
-        try:
-            if positions:
-                await producer.send_offsets_to_transaction(positions, self._group)
-            delivered = await deliveries
-        except BaseException:
-            deliveries.cancel()
-            raise
+        await producer.send_offsets_to_transaction(positions, self._group)
         await producer.commit_transaction()
         return {
             tp: Written(metadata.offset + batch.record_count(), metadata.timestamp)

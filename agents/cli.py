@@ -1,0 +1,66 @@
+"""`npsflow`, the command line: finds the command that is called, and says errors in one line."""
+
+import logging
+from importlib import import_module
+from typing import Any
+
+import click
+
+from npsflow.schemas.errors import NpsflowError, SettingsError
+
+COMMANDS = {
+    "demo": ("npsflow.agents.commands.demo:demo", "Run the whole system on sample data."),
+    "broker": ("npsflow.agents.commands.broker:broker", "Run a real Kafka, one node, until Ctrl-C."),
+    "topics": ("npsflow.agents.commands.topics:topics", "Create or list the topics."),
+    "worker": ("npsflow.agents.commands.worker:worker", "Classify responses, count and alert, until Ctrl-C."),
+    "produce": ("npsflow.agents.commands.produce:produce", "Send responses from a file or standard input."),
+    "alerts": ("npsflow.agents.commands.alerts:alerts", "Show alerts about unhappy customers."),
+    "windows": ("npsflow.agents.commands.windows:windows", "Show scores by segment and window."),
+    "dlq": ("npsflow.agents.commands.dlq:dlq", "List or replay dead letters."),
+    "check": ("npsflow.agents.commands.check:check", "Say what is wrong with settings, topics and readers."),
+    "rebuild": ("npsflow.agents.commands.rebuild:rebuild", "Make the state anew from the responses."),
+    "schemas": ("npsflow.agents.commands.schemas:schemas", "Export JSON Schemas and AsyncAPI."),
+}
+"""Name to (module:attribute, what `npsflow --help` says of it): help imports no command and no Kafka client."""
+
+
+class Commands(click.Group):
+    """The group of all commands: imports the one that is called, and turns errors into one line and an exit status."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, said) for name, (_, said) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except NpsflowError as error:
+            said = click.ClickException(str(error))
+            said.exit_code = 2 if isinstance(error, SettingsError) else 1
+            raise said from error
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="npsflow")
+def main() -> None:
+    """Survey responses on Kafka: classified, counted in rolling windows, and an alert for each unhappy customer.
+
+    NPSFLOW_BROKERS says where Kafka is (127.0.0.1:9092), NPSFLOW_PREFIX what all names in it begin with, NPSFLOW_CONFIG
+    where the settings are (./npsflow.toml).
+    """
+    # Commands say themselves what is wrong. Without any handler logging would print Kafka's client beside it.
+    logging.getLogger("aiokafka").addHandler(logging.NullHandler())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""`npsflow broker`: a real Kafka for trying things out, in the foreground."""
+
+import signal
+import sys
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import click
+
+from npsflow.agents.broker import Broker, BrokerError, fetch_kafka
+
+BEGIN = "\r\033[K" if sys.stdout.isatty() else ""  # writes over the line of progress
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=9092, show_default=True, help="Port on 127.0.0.1.")
+@click.option(
+    "--data",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder for all that Kafka keeps; used again, it continues. Without it: a temporary one, removed at the end.",
+)
+def broker(port: int, data: Path | None) -> None:
+    """Run a real Kafka, one node on the loopback address, until Ctrl-C."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop as for Ctrl-C
+    with ExitStack() as cleanup:
+        try:
+            fetch_kafka(_show_progress)
+            if data is None:
+                data = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="npsflow-broker-")))
+            kafka = Broker(data, port)
+            cleanup.callback(kafka.stop)
+            _say(f"Kafka starts, data in {data}")
+            kafka.start()
+            _say(f"Kafka is ready: NPSFLOW_BROKERS={kafka.bootstrap} (process {kafka.pid}; Ctrl-C stops it)")
+            kafka.wait()
+            raise click.ClickException(f"Kafka ended by itself. The end of {kafka.log}:\n{kafka.tail()}")
+        except BrokerError as error:
+            raise click.ClickException(str(error)) from error
+        except KeyboardInterrupt:
+            _say("Kafka stops")
+
+
+def _say(message: str) -> None:
+    click.echo(BEGIN + message)
+
+
+def _show_progress(message: str) -> None:
+    """One line that changes on a terminal, else a line for each message."""
+    click.echo(BEGIN + message, nl=not BEGIN)

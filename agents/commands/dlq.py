@@ -1,0 +1,163 @@
+"""`npsflow dlq`: the dead letters, and sending them once more."""
+
+import time
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import NamedTuple, get_args
+
+import click
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.structs import OffsetAndMetadata
+
+from npsflow.agents import kafka
+from npsflow.agents.commands.text import one_line
+from npsflow.schemas import codec, topics
+from npsflow.schemas.errors import Reason
+from npsflow.schemas.headers import ORIGIN, Headers
+from npsflow.streams.partitioner import partition_of
+from npsflow.streams.settings import Where, where
+from npsflow.streams.stage import Record
+from npsflow.streams.transaction import Outputs
+
+_HEADER = "npsflow_dlq_"
+_GROUP = "dlq-replay"
+_CHUNK = 1000
+
+_of_reason = click.option("--reason", type=click.Choice(get_args(Reason)), help="Only those refused for this reason.")
+
+
+@click.group()
+def dlq() -> None:
+    """List or replay dead letters: records that could not be accepted."""
+
+
+@dlq.command("list")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+@_of_reason
+def list_letters(as_json: bool, reason: str | None) -> None:
+    """Show why, from which platform, where and when each was refused, oldest first; never its content."""
+    kafka.run(_list(where(), as_json, reason))
+
+
+@dlq.command()
+@_of_reason
+@click.option("--dry-run", is_flag=True, help="Only say how many would be sent.")
+@click.option("--again", is_flag=True, help="Send those as well that an earlier replay has sent.")
+def replay(reason: str | None, dry_run: bool, again: bool) -> None:
+    """Send dead letters to the topic they came from, as they were, after what refused them has been mended.
+
+    What was replayed is not sent by a later replay. Whatever is refused once more comes back as a new dead letter.
+    """
+    kafka.run(_replay(where(), reason, dry_run, again))
+
+
+class Letter(NamedTuple):
+    """A dead letter. `why`: its npsflow_dlq_* headers without that prefix; `headers`: those it was produced with."""
+
+    record: Record
+    why: dict[str, str]
+    headers: Headers
+
+    @property
+    def partition(self) -> TopicPartition:
+        return TopicPartition(self.record.topic, self.record.partition)
+
+
+async def _letters(where: Where, reason: str | None) -> AsyncIterator[Letter]:
+    async for record in kafka.committed_records(where, topics.DEAD_LETTERS):
+        why = {n.removeprefix(_HEADER): v.decode() for n, v in record.headers if n.startswith(_HEADER)}
+        if "reason" in why and reason in (None, why["reason"]):
+            own = [(n, v) for n, v in record.headers if n != ORIGIN and not n.startswith(_HEADER)]
+            yield Letter(record, why, own)
+
+
+async def _list(where: Where, as_json: bool, reason: str | None) -> None:
+    reasons: Counter[str] = Counter()
+    async for _, why, _ in _letters(where, reason):
+        reasons[why["reason"]] += 1
+        if as_json:
+            numbers = {name: int(why[name]) for name in ("partition", "offset")}
+            click.echo(codec.dumps(why | numbers))
+        else:
+            place = f"{why['topic']}[{why['partition']}]@{why['offset']}"
+            source = one_line(why.get("source", "-"), 20)
+            click.echo(f"{why['at']}  {why['reason']:<18}  {source:<14}  {place:<26}  {why['message']}")
+    if not as_json:
+        click.echo("\n".join(f"{n:>8} {name}" for name, n in reasons.most_common()) or "no dead letters")
+
+
+class Replayed:
+    """What of one partition of the dead letters has been replayed: all before `offset`, and some reasons further.
+
+    Kept as the committed offset of a group and its metadata. Kafka forgets those of a group at rest after seven days
+    unless told otherwise; what is then sent twice is only counted as repeated, or refused again.
+    """
+
+    def __init__(self, committed: OffsetAndMetadata | None = None) -> None:
+        self.offset: int = committed.offset if committed else 0
+        self.further: dict[str, int] = codec.loads(committed.metadata) if committed and committed.metadata else {}
+
+    def __contains__(self, letter: Letter) -> bool:
+        return letter.record.offset < max(self.offset, self.further.get(letter.why["reason"], 0))
+
+    def advance(self, offset: int, reason: str | None) -> None:
+        """All before `offset` has been replayed, or what was refused for one reason."""
+        if reason is None:
+            self.offset = max(self.offset, offset)
+        else:
+            self.further[reason] = max(self.further.get(reason, 0), offset)
+        self.further = {r: o for r, o in self.further.items() if o > self.offset}
+
+    def committed(self) -> OffsetAndMetadata:
+        return OffsetAndMetadata(self.offset, codec.dumps(self.further).decode() if self.further else "")
+
+
+async def _replay(where: Where, reason: str | None, dry_run: bool, again: bool) -> None:
+    async with kafka.admin(where) as client:
+        counts = await kafka.partition_counts(client)
+        committed = await client.list_consumer_group_offsets(where.group(_GROUP))
+    replayed: defaultdict[TopicPartition, Replayed] = defaultdict(Replayed)
+    replayed |= {tp: Replayed(offset) for tp, offset in committed.items()}
+    due = (letter async for letter in _letters(where, reason) if again or letter not in replayed[letter.partition])
+    reasons: Counter[str] = Counter()
+    if dry_run:
+        reasons.update([letter.why["reason"] async for letter in due])
+    else:
+        async with kafka.producer(where, transactional_id=where.group(_GROUP)) as producer:
+            async for letters in _chunks(due):
+                offsets = {}
+                for letter in letters:
+                    replayed[letter.partition].advance(letter.record.offset + 1, reason)
+                    offsets[letter.partition] = replayed[letter.partition].committed()
+                async with producer.transaction():
+                    await kafka.deliver(producer, _as_produced(producer, where, letters, counts))
+                    await producer.send_offsets_to_transaction(offsets, where.group(_GROUP))
+                reasons.update(letter.why["reason"] for letter in letters)
+    click.echo("\n".join(f"{n:>8} {name}" for name, n in reasons.most_common()) or "nothing to replay")
+    click.echo(f"{reasons.total()} dead letters {'would be ' if dry_run else ''}sent back")
+
+
+async def _chunks(letters: AsyncIterator[Letter]) -> AsyncIterator[list[Letter]]:
+    chunk: list[Letter] = []
+    async for letter in letters:
+        chunk.append(letter)
+        if len(chunk) == _CHUNK:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _as_produced(
+    producer: AIOKafkaProducer, where: Where, letters: Iterable[Letter], counts: Mapping[str, int]
+) -> Outputs:
+    """Original keys, values and headers, to the partitions that Kafka's default partitioner gives."""
+    outputs = Outputs(producer, where.prefix, int(time.time() * 1000))
+    for record, why, headers in letters:
+        topic = why["topic"]
+        count = counts.get(where.topic(topic))
+        if count is None:
+            raise kafka.KafkaFailed(f"topic {where.topic(topic)}, where a dead letter came from, does not exist")
+        partition = int(why["partition"]) % count if record.key is None else partition_of(record.key, count)
+        outputs.emit(topic, partition, record.key, record.value, headers)
+    return outputs

@@ -1,0 +1,19 @@
+"""Text for a terminal: aligned tables, and foreign text made harmless."""
+
+from collections.abc import Collection, Sequence
+
+
+def one_line(text: object, width: int = 60) -> str:
+    """At most `width` characters on one line, without what could steer a terminal."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[str] = ()) -> str:
+    """Columns as wide as their widest cell; those named in `right` flush right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    aligns = [">" if name in right else "<" for name in head]
+    return "\n".join(
+        "  ".join(f"{cell:{a}{w}}" for cell, a, w in zip(row, aligns, widths, strict=True)).rstrip()
+        for row in (head, *rows)
+    )

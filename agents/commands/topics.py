@@ -1,0 +1,82 @@
+"""`npsflow topics`: make the topics of an installation, or show what there is of them."""
+
+import click
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+
+from npsflow.agents import kafka
+from npsflow.agents.commands.text import table
+from npsflow.streams.settings import Where, load, where
+from npsflow.streams.times import DAY
+from npsflow.streams.topics import Wanted, create, wanted
+
+_SHOWN = ("cleanup.policy", "retention.ms", "message.timestamp.type")
+
+
+@click.group()
+def topics() -> None:
+    """Create or list the topics, changelogs included."""
+
+
+@topics.command("create")
+def create_topics() -> None:
+    """Create every topic that is not there yet, with the partitions of the settings."""
+    surroundings = where()
+    kafka.run(_create(surroundings, wanted(load(), surroundings)))
+
+
+@topics.command("list")
+def list_topics() -> None:
+    """Show partitions, retention and size of each topic.
+
+    Records are counted by offsets: transaction markers, and what compaction has removed, are counted as well.
+    """
+    surroundings = where()
+    kafka.run(_list(surroundings, wanted(load(), surroundings)))
+
+
+async def _create(where: Where, topics: list[Wanted]) -> None:
+    async with kafka.admin(where) as client:
+        there = await kafka.partition_counts(client)
+        if wrong := [t for t in topics if there.get(t.name, t.partitions) != t.partitions]:
+            said = ", ".join(f"{t.name} has {there[t.name]} instead of {t.partitions}" for t in wrong)
+            raise kafka.KafkaFailed(
+                f"nothing was created, partitions differ from the settings: {said}. Set [topics] partitions and "
+                "pane_partitions in npsflow.toml to what there is, or use another NPSFLOW_PREFIX"
+            )
+        made = set(await create(client, [t for t in topics if t.name not in there]))
+        for topic in topics:
+            click.echo(f"{'created' if topic.name in made else 'already there'}: {topic.name}")
+
+
+async def _list(where: Where, topics: list[Wanted]) -> None:
+    async with kafka.admin(where) as client:
+        counts = await kafka.partition_counts(client)
+        there = [t.name for t in topics if t.name in counts]
+        configs = await topic_configs(client, there)
+    records = dict.fromkeys(there, 0)
+    async with kafka.reader(where) as consumer:
+        of = [TopicPartition(name, partition) for name in there for partition in range(counts[name])]
+        for tp, (begin, end) in (await kafka.offset_ranges(consumer, of)).items():
+            records[tp.topic] += end - begin
+    rows = []
+    for topic in topics:
+        if topic.name in records:
+            policy, retention, stamp = (configs[topic.name][name] for name in _SHOWN)
+            kept = "forever" if policy == "compact" or retention == "-1" else f"{int(retention) / DAY:g} days"
+            rows.append((topic.name, str(counts[topic.name]), policy, kept, stamp, str(records[topic.name])))
+        else:
+            rows.append((topic.name, "missing", "", "", "", ""))
+    head = ("topic", "partitions", "cleanup", "retention", "timestamps", "records")
+    click.echo(table(head, rows, right=("partitions", "records")))
+
+
+async def topic_configs(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    """Kafka's settings of topics, as they are in effect."""
+    responses = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    return {
+        name: {key: value for key, value, *_ in entries}
+        for response in responses
+        for _, _, _, name, entries in response.resources
+    }

@@ -1,0 +1,139 @@
+"""What the demo runs on: a broker, topics under a prefix of its own, and two workers; all gone when it ends."""
+
+import asyncio
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import Broker, fetch_kafka, free_port
+from npsflow.agents.demo import show
+from npsflow.agents.demo.workers import DemoFailed, Worker
+from npsflow.schemas.errors import NpsflowError
+from npsflow.streams import settings, topics
+from npsflow.streams.settings import Settings, Where
+from npsflow.streams.topics import Wanted
+
+# The oracle knows no wall clock: windows end where the data end, so idle ticks are off while both are compared. They
+# stay off behind that, too: the trickle carries the time on.
+_SETTINGS = "idle_ticks = false\n"
+
+_START_SECONDS = 60.0
+_POLL = 0.05
+_CALM_STOP = 30.0  # of the embedded broker; the first stop ever also prepares faster starts
+_QUICK_STOP = 1.5
+_STOP_SECONDS = 2.5  # of the workers
+_DELETE_SECONDS = 1.0
+
+
+@dataclass
+class Installation:
+    """`where` it is, the `settings` its workers have, and the workers."""
+
+    where: Where
+    settings: Settings
+    workers: list[Worker]
+
+    def check(self) -> None:
+        """Raises DemoFailed when a worker has ended by itself."""
+        for worker in self.workers:
+            worker.check()
+
+    def await_ready(self) -> float:
+        """Return when all partitions are restored and read; gives the seconds it took."""
+        with show.waiting("workers start") as progress:
+            one, *others = self.workers
+            # The first may be ready alone, before others have joined: what it says after them holds for all.
+            for worker in (one, *others, one):
+                _until(worker.ready, self.check, f"worker {worker.name} is not ready")
+        return progress.seconds
+
+
+@contextmanager
+def installation() -> Iterator[Installation]:
+    """Start everything, and stop it at the end: on Ctrl-C within five seconds."""
+    with ExitStack() as cleanup:
+        folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="npsflow-demo-")))
+        where, chosen = _cluster(folder, cleanup), settings.parse(_SETTINGS)
+        _make_topics(where, chosen, cleanup)
+        config = folder / "npsflow.toml"
+        config.write_text(_SETTINGS)
+        here = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": str(config)}
+        environment = os.environ | here
+        # Roll up runs in one of them only: enough to be killed, and to share the partitions of classify.
+        workers = [Worker("one", "classify,rollup", environment, folder), Worker("two", "classify", environment, folder)]
+        cleanup.callback(_stop, workers)
+        for worker in workers:
+            worker.start()
+        started = Installation(where, chosen, workers)
+        seconds = started.await_ready()
+        show.say(f"{len(workers)} workers are ready after {seconds:.1f} s")
+        yield started
+
+
+def _cluster(folder: Path, cleanup: ExitStack) -> Where:
+    """The cluster of NPSFLOW_BROKERS, else a Kafka of the demo's own; in both under a prefix that nobody else has."""
+    given = settings.where()
+    prefix = f"demo-{secrets.token_hex(3)}."
+    if os.environ.get("NPSFLOW_BROKERS"):
+        show.say(f"Kafka: {given.brokers} (NPSFLOW_BROKERS), all names begin with {prefix}")
+        return msgspec.structs.replace(given, prefix=prefix)
+    with show.waiting("Kafka is fetched") as progress:
+        fetch_kafka(lambda message: setattr(progress, "detail", message))
+    broker = Broker(folder / "kafka", free_port())
+    cleanup.push(lambda kind, *_: broker.stop(_QUICK_STOP if kind else _CALM_STOP))
+    with show.waiting("Kafka starts") as progress:
+        broker.start()
+    show.say(f"Kafka runs on {broker.bootstrap} after {progress.seconds:.1f} s")
+    return msgspec.structs.replace(given, brokers=broker.bootstrap, prefix=prefix)
+
+
+def _make_topics(where: Where, chosen: Settings, cleanup: ExitStack) -> None:
+    """Make all topics; on a cluster that is not the demo's own they are deleted at the end."""
+    wanted = topics.wanted(chosen, where)
+    if os.environ.get("NPSFLOW_BROKERS"):
+        cleanup.callback(_remove, where, [topic.name for topic in wanted])
+    with show.waiting("topics are made"):
+        kafka.run(_create(where, wanted))
+
+
+async def _create(where: Where, wanted: list[Wanted]) -> None:
+    async with kafka.admin(where) as client:
+        await topics.create(client, wanted)
+
+
+def _remove(where: Where, names: list[str]) -> None:
+    try:
+        kafka.run(_delete(where, names))
+    except NpsflowError as error:
+        show.say(f"topics beginning with {where.prefix} could not be deleted: {error}")
+
+
+async def _delete(where: Where, names: list[str]) -> None:
+    async with asyncio.timeout(_DELETE_SECONDS), kafka.admin(where) as client:
+        await client.delete_topics(names)
+
+
+def _stop(workers: list[Worker]) -> None:
+    """All at once, within a few seconds altogether."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    for worker in workers:
+        worker.terminate()
+    for worker in workers:
+        worker.wait(max(0.0, deadline - time.monotonic()))
+
+
+def _until(condition: Callable[[], bool], check: Callable[[], None], otherwise: str) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while not condition():
+        check()
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"{otherwise} after {_START_SECONDS:.0f} s")
+        time.sleep(_POLL)

@@ -1,0 +1,77 @@
+"""Workers of the demo: real processes of `npsflow worker`, which never outlive the demo."""
+
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
+
+from npsflow.agents.broker import HOST, WITH_PARENT, free_port
+from npsflow.schemas.errors import NpsflowError
+
+_COMMAND = (sys.executable, "-m", "npsflow.agents.cli", "worker")
+_LINES = 5
+
+
+class DemoFailed(NpsflowError, RuntimeError):
+    """The demo does not show what it should; the text says what is wrong."""
+
+
+class Worker:
+    """One process; its log is a file in `folder`. The `name` lasts: killed and started again it is the same member."""
+
+    def __init__(self, name: str, stages: str, environment: Mapping[str, str], folder: Path) -> None:
+        self.name, self.port = name, free_port()
+        self._command = [*_COMMAND, f"--name={name}", f"--stages={stages}", f"--web-port={self.port}"]
+        self._environment, self._log = environment, folder / f"worker-{name}.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://{HOST}:{self.port}"
+
+    def start(self) -> None:
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", WITH_PARENT, "npsflow-worker", *self._command],
+                env=self._environment,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # Ctrl-C in a terminal is for the demo, which decides what stops when
+            )
+
+    def ready(self) -> bool:
+        """Whether all its partitions are restored."""
+        with closing(HTTPConnection(HOST, self.port, timeout=1)) as connection, suppress(OSError, HTTPException):
+            connection.request("GET", "/health/ready")
+            return connection.getresponse().status == 200
+        return False
+
+    def check(self) -> None:
+        """Raises DemoFailed when it has ended by itself."""
+        if self._process is not None and (status := self._process.poll()) is not None:
+            tail = "\n".join(self._log.read_text(errors="replace").splitlines()[-_LINES:])
+            raise DemoFailed(f"worker {self.name} ended by itself, exit status {status}. The end of its log:\n{tail}")
+
+    def kill(self) -> None:
+        """SIGKILL, whether it runs or not."""
+        process, self._process = self._process, None
+        if process is not None and process.stdin is not None:
+            process.kill()
+            process.wait()
+            with suppress(BrokenPipeError), process.stdin as watching:
+                watching.write(b"it has ended\n")  # else its watcher would kill the same process id when we end
+
+    def terminate(self) -> None:
+        """SIGTERM: it commits what it has and ends."""
+        if self._process is not None:
+            self._process.terminate()
+
+    def wait(self, seconds: float) -> None:
+        """Return when it has ended; after so many seconds it is killed."""
+        if self._process is not None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+        self.kill()

@@ -1,0 +1,185 @@
+"""What commands need of Kafka: clients that start in time or say why not, and topics read to their end."""
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from itertools import chain
+from operator import attrgetter
+from typing import Any, TypeVar
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaConnectionError, KafkaError
+
+from npsflow.agents.worker import client_settings
+from npsflow.schemas import codec
+from npsflow.schemas.errors import NpsflowError
+from npsflow.streams.settings import Where
+from npsflow.streams.stage import Record
+from npsflow.streams.transaction import Outputs
+
+PATIENCE = 8.0
+"""Seconds within which a broker has to answer."""
+
+_FETCH_WAIT = (
+    100  # ms; a broker answers one request of a connection at a time, and everything else waits behind a fetch
+)
+_FETCH_RECORDS = 500
+_BATCH = 1 << 20
+_TAIL = 100
+
+POSITION = b"position"
+
+T = TypeVar("T")
+Step = Callable[[], Coroutine[Any, Any, None]]
+
+
+class KafkaFailed(NpsflowError, ConnectionError):
+    """Kafka does not answer, refuses, or lacks a topic."""
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """Do the work of a command. Raises KafkaFailed for whatever Kafka's client raises."""
+    try:
+        return asyncio.run(work)
+    except (KafkaError, TimeoutError) as error:
+        raise KafkaFailed(f"Kafka: {error or 'no answer in time'}") from error
+
+
+@asynccontextmanager
+async def admin(where: Where) -> AsyncIterator[AIOKafkaAdminClient]:
+    """A client that asks about topics and groups, and makes topics."""
+    client = AIOKafkaAdminClient(**client_settings(where))
+    async with _started(client.start, client.close, where):
+        yield client
+
+
+@asynccontextmanager
+async def reader(where: Where) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of committed records that belongs to no group."""
+    consumer = AIOKafkaConsumer(
+        **client_settings(where), group_id=None, isolation_level="read_committed", auto_offset_reset="earliest",
+        max_partition_fetch_bytes=4 << 20, fetch_max_wait_ms=_FETCH_WAIT,
+    )  # fmt: skip
+    async with _started(consumer.start, consumer.stop, where):
+        yield consumer
+
+
+@asynccontextmanager
+async def producer(where: Where, transactional_id: str | None = None) -> AsyncIterator[AIOKafkaProducer]:
+    """An idempotent producer that waits for all replicas; with an id, for transactions."""
+    client = AIOKafkaProducer(
+        **client_settings(where), acks="all", enable_idempotence=True, transactional_id=transactional_id,
+        max_batch_size=_BATCH, compression_type="zstd",
+    )  # fmt: skip
+    async with _started(client.start, client.stop, where):
+        yield client
+
+
+@asynccontextmanager
+async def _started(start: Step, stop: Step, where: Where) -> AsyncIterator[None]:
+    try:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                await start()
+        except (KafkaConnectionError, TimeoutError) as error:
+            raise KafkaFailed(
+                f"no Kafka broker answers at {where.brokers}: start one (`npsflow broker`), or set NPSFLOW_BROKERS"
+            ) from error
+        yield
+    finally:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await stop()
+
+
+async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
+    """Partitions of each topic there is. All are asked for: to ask for one by name may create it."""
+    return {topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics()}
+
+
+async def partitions(where: Where, topic: str) -> list[TopicPartition]:
+    """Those of a topic, given without prefix. Raises KafkaFailed where it does not exist."""
+    name = where.topic(topic)
+    async with admin(where) as client:
+        count = (await partition_counts(client)).get(name)
+    if count is None:
+        raise KafkaFailed(f"topic {name} does not exist: run `npsflow topics create`, or check NPSFLOW_PREFIX")
+    return [TopicPartition(name, partition) for partition in range(count)]
+
+
+async def offset_ranges(consumer: AIOKafkaConsumer, of: list[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+    """[begin, end) of what is committed in each partition, which the consumer is left with, paused."""
+    consumer.assign(of)  # else it asks for the leaders of one topic after another, 0.1 s each
+    consumer.pause(*of)
+    begin, end = await consumer.beginning_offsets(of), await consumer.end_offsets(of)
+    return {tp: (begin[tp], end[tp]) for tp in of}
+
+
+async def committed_records(
+    where: Where, topic: str, *, follow: bool = False, last: int | None = None
+) -> AsyncIterator[Record]:
+    """All committed records of a topic (without prefix), from the beginning to where it ends now, oldest first.
+
+    Within a partition their order is kept. With `follow` it goes on with what is written later; with `last` it begins
+    so many offsets before the end of each partition.
+    """
+    of = await partitions(where, topic)
+    async with reader(where) as consumer:
+        ranges = await offset_ranges(consumer, of)
+        ends = {tp: end for tp, (_, end) in ranges.items()}
+        for tp, (begin, end) in ranges.items():
+            consumer.seek(tp, begin if last is None else max(begin, end - last))
+        consumer.resume(*of)
+        unread: dict[TopicPartition, deque[Any]] = {tp: deque() for tp in of}
+        while unread:
+            # The oldest is known once each partition shows its next record or its end.
+            for tp in [tp for tp, records in unread.items() if not records]:
+                if await consumer.position(tp) >= ends[tp]:
+                    del unread[tp]
+            if empty := [tp for tp, records in unread.items() if not records]:
+                fetched = await consumer.getmany(*empty, timeout_ms=1000, max_records=_FETCH_RECORDS)
+                for tp, records in fetched.items():
+                    unread[tp].extend(r for r in records if follow or r.offset < ends[tp])
+            elif unread:
+                yield min(unread.values(), key=_next_timestamp).popleft()
+        while follow:
+            fetched = await consumer.getmany(timeout_ms=1000)
+            for record in sorted(chain.from_iterable(fetched.values()), key=attrgetter("timestamp")):
+                yield record
+
+
+def _next_timestamp(records: deque[Any]) -> int:
+    timestamp: int = records[0].timestamp
+    return timestamp
+
+
+async def positions(where: Where, stage: str) -> list[dict[str, Any]]:
+    """The newest position record of each task of a stage that has committed: see streams/changelog.py."""
+    topic = f"npsflow-{stage}-state"
+    tasks = len(await partitions(where, topic))
+    newest: dict[int, bytes] = {}
+    for last in (
+        _TAIL,
+        None,
+    ):  # each commit ends with its position; before a crowd of aborted ones it lies further back
+        if len(newest) < tasks:
+            async for record in committed_records(where, topic, last=last):
+                if record.key == POSITION and record.value:
+                    newest[record.partition] = record.value
+    return [codec.loads(value) for value in newest.values()]
+
+
+async def counters(where: Where, stage: str) -> Counter[str]:
+    """What all tasks of a stage have counted since their state began."""
+    total: Counter[str] = Counter()
+    for position in await positions(where, stage):
+        total.update(position["counters"])
+    return total
+
+
+async def deliver(client: AIOKafkaProducer, outputs: Outputs) -> None:
+    """Send what was collected and wait until all of it is acknowledged."""
+    batches = outputs.batches()
+    await asyncio.gather(*[await client.send_batch(batch, tp.topic, partition=tp.partition) for tp, batch in batches])

@@ -1,0 +1,187 @@
+"""The contracts as files: a JSON Schema of each value, and an AsyncAPI 3 document of the topics.
+
+What they say is taken from the types of this package, their docstrings and the functions that make headers.
+"""
+
+from inspect import cleandoc, getdoc
+from typing import Any, get_args
+
+import msgspec
+from msgspec import Struct
+
+from npsflow.schemas import codec, events, topics
+from npsflow.schemas.errors import Reason
+from npsflow.schemas.headers import CloudEvents, Headers, dead_letter, with_origin
+from npsflow.schemas.response import Deletion, Response
+from npsflow.schemas.topics import Topic
+from npsflow.schemas.window import Window, window_key
+
+Json = dict[str, Any]
+
+VERSION = "1.0.0"
+"""Of the contracts, not of the program: it changes with them alone."""
+
+INTERNAL = frozenset({topics.PANES})
+"""Topics between the stages, in a format of their own: no contract, so not in the AsyncAPI document."""
+
+READ: dict[str, tuple[type[Struct], ...]] = {
+    "response.json": (Response,),
+    "deletion.json": (Deletion,),
+}
+"""Schema file to the type of what others write, where null says the same as a field that is absent."""
+
+WRITTEN: dict[str, tuple[type[Struct], ...]] = {
+    "alert.v1.json": (events.Alert, events.Context),
+    "alert.retracted.v1.json": (events.AlertRetracted,),
+    "follow_up.v1.json": (events.FollowUp, events.Context),
+    "follow_up.retracted.v1.json": (events.FollowUpRetracted,),
+    "window.json": (Window,),
+}
+"""Schema file to the types whose fields npsflow writes as one flat object."""
+
+EVENTS: dict[str, dict[str, str]] = {
+    topics.SERVICE_RECOVERY: {
+        events.ALERT_RAISED: "alert.v1.json",
+        events.ALERT_ENRICHED: "alert.v1.json",
+        events.ALERT_RETRACTED: "alert.retracted.v1.json",
+        events.ALERT_REINSTATED: "alert.v1.json",
+    },
+    topics.FOLLOW_UP: {
+        events.FOLLOW_UP_REQUESTED: "follow_up.v1.json",
+        events.FOLLOW_UP_ENRICHED: "follow_up.v1.json",
+        events.FOLLOW_UP_RETRACTED: "follow_up.retracted.v1.json",
+    },
+}
+"""Topic to `ce_type` to the schema file of the value."""
+
+_VARIED = (("a", 1, "a"), ("b", 2, None))
+"""A text, a number and what may be missing, of two examples of headers that have only in common what is constant."""
+
+_FORWARDED = "Only on a forwarded record: append time in ms, partition and offset of the record as it was produced."
+
+
+def documents() -> dict[str, bytes]:
+    """File name to content; the same bytes every time."""
+    files = {name: _schema(*parts) for name, parts in READ.items()}
+    files |= {name: _never_null(_schema(*parts)) for name, parts in WRITTEN.items()}
+    files["asyncapi.json"] = _asyncapi()
+    return {name: codec.dumps(content, indent=True) + b"\n" for name, content in files.items()}
+
+
+# JSON Schema
+
+
+def _schema(*parts: type[Struct]) -> Json:
+    """The schema of one flat object with the fields of all parts."""
+    _, definitions = msgspec.json.schema_components(parts, ref_template="#/$defs/{name}")
+    for definition in definitions.values():
+        definition["description"] = cleandoc(definition["description"])
+    own = [definitions.pop(part.__name__) for part in parts]
+    properties = {name: field for part in own for name, field in part["properties"].items()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": own[0]["title"],
+        "description": "\n\n".join(part["description"] for part in own),
+        "type": "object",
+        "properties": properties,
+        "required": [name for name, field in properties.items() if _required(field)],
+        "$defs": definitions,
+    }
+
+
+def _required(field: Json) -> bool:
+    """A field without a default, or with one possible value: that one tells the type from others."""
+    return "default" not in field or field.get("enum") == [field["default"]]
+
+
+def _never_null(schema: Any) -> Any:
+    """The schema without null as another way to say that a field is absent."""
+    if isinstance(schema, list):
+        return [_never_null(inner) for inner in schema]
+    if not isinstance(schema, dict):
+        return schema
+    inside = {name: _never_null(inner) for name, inner in schema.items()}
+    if "anyOf" in inside and inside.get("default", ...) is None:
+        del inside["default"]
+        kinds = [kind for kind in inside.pop("anyOf") if kind != {"type": "null"}]
+        inside |= kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+    return inside
+
+
+# AsyncAPI
+
+
+def _asyncapi() -> Json:
+    """The topics, what stands on them, and who writes it; servers are left to each installation."""
+    public = [topic for topic in topics.ALL if topic.name not in INTERNAL]
+    operations = {f"send-{topic.name}": _operation("send", topic.name) for topic in public}
+    operations[f"send-{topics.RESPONSES}"]["summary"] = "A record with another key, once more under the right one."
+    operations[f"receive-{topics.RESPONSES}"] = _operation("receive", topics.RESPONSES)
+    return {
+        "asyncapi": "3.0.0",
+        "info": {"title": "npsflow", "version": VERSION, "description": getdoc(topics)},
+        "defaultContentType": "application/json",
+        "channels": {topic.name: _channel(topic) for topic in public},
+        "operations": operations,
+    }
+
+
+def _operation(action: str, topic: str) -> Json:
+    return {"action": action, "channel": {"$ref": f"#/channels/{topic}"}}
+
+
+def _channel(topic: Topic) -> Json:
+    configuration = {"cleanup.policy": [topic.cleanup], "max.message.bytes": topics.MAX_RECORD}
+    return {
+        "address": topic.name,
+        "description": topic.value,
+        "messages": {name: message | _keyed(topic) for name, message in _messages(topic).items()},
+        "bindings": {"kafka": {"topicConfiguration": configuration, "bindingVersion": "0.5.0"}},
+    }
+
+
+def _keyed(topic: Topic) -> Json:
+    key: Json = {"type": "string", "description": topic.key}
+    if topic.name == topics.WINDOWS:
+        key["examples"] = [window_key("nps", "0-10", {"channel": "email"}, "24h").decode()]
+    return {"bindings": {"kafka": {"key": key, "bindingVersion": "0.5.0"}}}
+
+
+def _messages(topic: Topic) -> dict[str, Json]:
+    """The messages of a topic by name; those of an event are named by its type."""
+    match topic.name:
+        case topics.RESPONSES:
+            forwarded = _headers(_FORWARDED, [], with_origin([], 1, 1, 1))
+            return {name: _message(f"{name}.json") | {"headers": forwarded} for name in ("response", "deletion")}
+        case topics.DEAD_LETTERS:
+            examples = (dead_letter([], text, text, text, n, n, text, source) for text, n, source in _VARIED)
+            why = _headers(getdoc(dead_letter), *examples)
+            why["properties"]["npsflow_dlq_reason"]["enum"] = list(get_args(Reason))
+            payload = {"description": topic.value}
+            return {"dead_letter": {"payload": payload, "headers": why, "contentType": "application/octet-stream"}}
+        case topics.WINDOWS:
+            return {"window": _message("window.json"), "tombstone": {"payload": {"type": "null"}}}
+        case name:
+            return {kind: _message(file) | {"headers": _event_headers(kind)} for kind, file in EVENTS[name].items()}
+
+
+def _message(file: str) -> Json:
+    return {"payload": {"$ref": f"./{file}"}}
+
+
+def _event_headers(kind: str) -> Json:
+    examples = (CloudEvents(text, [kind]).headers(kind, text, n, text) for text, n, _ in _VARIED)
+    return _headers(getdoc(CloudEvents), *examples)
+
+
+def _headers(description: str | None, *examples: Headers) -> Json:
+    """The schema of headers, told from examples: required what all have, constant what is the same in all."""
+    found = [dict(example) for example in examples]
+    names = list(dict.fromkeys(name for example in found for name in example))
+    properties: dict[str, Json] = {name: {"type": "string"} for name in names}
+    for name in names:
+        values = {example.get(name) for example in found}
+        if len(values) == 1 and (value := values.pop()) is not None:
+            properties[name]["const"] = value.decode()
+    required = [name for name in names if all(name in example for example in found)]
+    return {"type": "object", "description": description, "properties": properties, "required": required}
