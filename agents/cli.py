@@ -16,7 +16,7 @@ COMMANDS = {
     "produce": ("npsflow.agents.commands.produce:produce", "Send responses from a file or standard input."),
     "alerts": ("npsflow.agents.commands.alerts:alerts", "Show alerts about unhappy customers."),
     "windows": ("npsflow.agents.commands.windows:windows", "Show scores by segment and window."),
-    "dlq": ("npsflow.agents.commands.dlq:dlq", "List or replay dead letters."),
+    "dlq": ("npsflow.agents.commands.dlq:dlq", "List, replay or accept dead letters."),
     "check": ("npsflow.agents.commands.check:check", "Say what is wrong with settings, topics and readers."),
     "rebuild": ("npsflow.agents.commands.rebuild:rebuild", "Make the state anew from the responses."),
     "schemas": ("npsflow.agents.commands.schemas:schemas", "Export JSON Schemas and AsyncAPI."),

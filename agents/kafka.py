@@ -56,10 +56,11 @@ async def admin(where: Where) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 @asynccontextmanager
-async def reader(where: Where) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer of committed records that belongs to no group."""
+async def reader(where: Where, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of committed records; with a `group` it can commit offsets for it, and never on its own."""
     consumer = AIOKafkaConsumer(
-        **client_settings(where), group_id=None, isolation_level="read_committed", auto_offset_reset="earliest",
+        **client_settings(where), group_id=group, enable_auto_commit=False, isolation_level="read_committed",
+        auto_offset_reset="earliest",
         max_partition_fetch_bytes=4 << 20, fetch_max_wait_ms=_FETCH_WAIT,
     )  # fmt: skip
     async with _started(consumer.start, consumer.stop, where):

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 from npsflow.agents.stages import STAGES
 from npsflow.streams.app import Host
 from npsflow.streams.metrics import Metrics
+from npsflow.streams.rebuild import Replayed, Standing
 from npsflow.streams.settings import Settings, Where
 
 
@@ -20,11 +21,20 @@ def client_settings(where: Where) -> dict[str, Any]:
 
 
 def host(
-    settings: Settings, where: Where, stages: Iterable[str], web: tuple[str, int] | None, name: str | None = None
+    settings: Settings,
+    where: Where,
+    stages: Iterable[str],
+    web: tuple[str, int] | None,
+    name: str | None = None,
+    standing: Standing | None = None,
 ) -> Host:
-    """A worker of these stages, not yet started."""
+    """A worker of these stages, not yet started. With `standing` it rebuilds: those outputs are not written again."""
     made = [(make(settings, where), agent) for make, agent in (STAGES[stage] for stage in stages)]
-    return Host(where, client_settings(where), made, Metrics(CollectorRegistry()), web, name)
+    if standing is not None:
+        made = [(Replayed(stage, standing), agent) for stage, agent in made]
+    return Host(
+        where, client_settings(where), made, Metrics(CollectorRegistry()), web, name, rebuilding=standing is not None
+    )
 
 
 def run(settings: Settings, where: Where, stages: Iterable[str], web: tuple[str, int], name: str | None) -> NoReturn:

@@ -25,6 +25,7 @@ class Topic:
     partitions: Literal["input", "panes"]
     cleanup: Literal["delete", "compact"]
     retention_days: int | None
+    internal: bool = False
 
     def config(self, horizon_days: int) -> dict[str, str]:
         """Kafka's settings of this topic. What is replayed is old: only append time keeps retention off it."""
@@ -45,7 +46,7 @@ ALL = (
     Topic(DEAD_LETTERS, "as received", "bytes as received, reason in headers", "input", "delete", 180),
     Topic(SERVICE_RECOVERY, "customer id, else source/response_id", "alert events", "input", "delete", 90),
     Topic(FOLLOW_UP, "customer id, else source/response_id", "follow-up events", "input", "delete", 90),
-    Topic(PANES, "metric, scale and dimension names", "packed histogram deltas, ticks", "panes", "delete", 90),
+    Topic(PANES, "metric, scale and dimension names", "packed histogram deltas, ticks", "panes", "delete", 90, True),
     Topic(WINDOWS, "JSON [metric, scale, segment, window]", "rolling window", "panes", "compact", None),
 )
 BY_NAME = {topic.name: topic for topic in ALL}

@@ -38,6 +38,7 @@ class Host:
         metrics: Metrics,
         web: tuple[str, int] | None,
         name: str | None = None,
+        rebuilding: bool = False,
     ) -> None:
         """`client`: keyword arguments of every Kafka client; `web`: host and port of the pages, None for none.
 
@@ -57,7 +58,7 @@ class Host:
         for stage, agent in stages:
             channel = self.app.channel(maxsize=1)
             self.app.agent(channel, name=f"npsflow.{stage.name}")(agent)  # type: ignore[arg-type]
-            self.sources.append(Source(stage, where, client, _sender(channel), metrics, pacer, name))
+            self.sources.append(Source(stage, where, client, _sender(channel), metrics, pacer, name, rebuilding))
             self.app.service(self.sources[-1])  # type: ignore[arg-type]
         if web is not None:
             self.app.web_server(Web(*web, metrics.registry, lambda: self.ready))

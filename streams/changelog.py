@@ -44,6 +44,8 @@ class Changelog:
     stage: Stage
     partition: int
     partitions: Mapping[str, int]
+    rebuilding: bool = False
+    """Set while a rebuild replays the input: what it leaves behind if it does not end is refused by others."""
     end: int | None = None
     """Offset after this owner's last commit marker in `-state`: while it is the end, nobody has written since."""
     log_range: tuple[int, int] = (0, 0)
@@ -75,6 +77,7 @@ class Changelog:
             "stream_time": position.stream_time,
             "counters": position.counters,
             "log": self.log_range,
+            "rebuilding": self.rebuilding,
         }
         emit(f"npsflow-{self.stage.name}-state", self.partition, _POSITION, codec.dumps(record), [])
 
@@ -142,6 +145,8 @@ class Changelog:
                 "a changed count moves keys to other tasks; set the count back, or run `npsflow rebuild`",
                 offset,
             )
+        if record["rebuilding"] and not self.rebuilding:
+            raise self._refused("a rebuild has not ended: run `npsflow rebuild` again", offset)
         begin, end = record["log"]
         return Position(record["offsets"], record["stream_time"], record["counters"], (begin, end))
 

@@ -16,6 +16,7 @@ from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.headers import dead_letter, origin, with_origin
 from npsflow.schemas.response import Deletion, Response
 from npsflow.streams import policy, remembered
+from npsflow.streams.breaker import Breaker
 from npsflow.streams.cells import PANE, Cell, Cells
 from npsflow.streams.partitioner import partition_of
 from npsflow.streams.reading import read
@@ -48,6 +49,7 @@ _COUNTED = {
     (s.metric, rank): (f"response:{s.metric}:{s.words[rank]}",) for s in DEFAULT_SCALES.values() for rank in range(3)
 }
 _EVENT = {t.encode(): f"event:{t}" for strand in (ALERT, FOLLOW_UP) for t in strand.types.values()}
+_PAUSED = "paused"  # a counter that is 1 while the task is, so that it outlives the worker
 _PER_RECORD = 1000  # remembered responses in one changelog record: far below the largest record, at 700 bytes each
 
 
@@ -64,6 +66,7 @@ class Meaning:
     promoter_rules: tuple[policy.Rule, ...]
     private_fields: bool
     idle_ticks: bool
+    pause_on_dead_letters: bool
     event_source: str
     pane_partitions: int
 
@@ -104,6 +107,7 @@ class Classification:
         self.stream_time = 0
         self.urgent = False
         self.counters: Counter[str] = Counter()
+        self.paused, self._armed, self._breaker = False, meaning.pause_on_dead_letters, Breaker()
         self.store = store
         self._scales, self._horizon, self._meaning = meaning.scales, meaning.horizon, meaning
         self._partition, self._emit = partition, emit
@@ -276,6 +280,10 @@ class Classification:
         self.stream_time = change.stream_time
         counters = self.counters
         counters[change.outcome] += 1
+        if self._armed:
+            self._breaker.saw(change.outcome == "dead")
+            if self._breaker.tripped and not self.paused:
+                self.paused, counters[_PAUSED] = True, 1
         for name in change.counts:
             counters[name] += 1
         packed = change.packed
@@ -309,6 +317,13 @@ class Classification:
             checkpoint.log.append((b"".join([id_ + packed for id_, packed, _ in entries]), latest + self._horizon))
         self._log.clear()
         return checkpoint
+
+    def accept(self) -> None:
+        self.paused, self.counters[_PAUSED] = False, 0
+        self._breaker.reset()
+
+    def gauges(self) -> dict[tuple[str, ...], float]:
+        return {("remembered",): len(self.store)}
 
     def idle(self, now: int) -> bool:
         """At the end of the input: time goes on by the broker's clock, at each boundary of a pane."""
@@ -348,6 +363,7 @@ class Classification:
     def restored(self, stream_time: int, counters: dict[str, int]) -> None:
         self.stream_time = stream_time
         self.counters.update(counters)
+        self.paused = bool(counters.get(_PAUSED))
         self.store.expire(stream_time - self._horizon)
 
 

@@ -36,11 +36,20 @@ class Metrics:
         self.stream_time = gauge("stream_time_seconds", "Greatest time seen in the data", "stage", "partition")
         self.remembered = gauge("remembered_responses", "Responses that can be corrected", "partition")
         self.window = gauge("window_responses", "Responses in overall windows", "metric", "scale", "window", "category")
+        self.paused = gauge("paused", "1 where a partition waits for `npsflow dlq accept`", "partition")
         self.commits = counter("commits", "Transactions committed", "stage")
         self.failures = counter("task_failures", "Tasks dropped and restored after an error", "stage")
         self.commit_time = seconds("commit", "From the begin of a commit to its end", "stage")
         self.restore_time = seconds("restore", "From assignment of a task to ready", "stage")
         self.alert_time = seconds("alert", "From arrival of an unhappy response to its committed alert")
+
+    def show(self, partition: int, gauges: Mapping[tuple[str, ...], float]) -> None:
+        """What a fold says of itself after a commit."""
+        for (name, *labels), value in gauges.items():
+            if name == "remembered":
+                self.remembered.labels(str(partition)).set(value)
+            else:
+                self.window.labels(*labels).set(value)
 
     def count(self, counters: Mapping[str, int]) -> None:
         """Add what a commit counted; names are those of the folds' counters."""
@@ -63,7 +72,7 @@ class Metrics:
             self.foreign.inc(amount)
         elif kind == "over_cap":
             self.over_cap.inc(amount)
-        elif kind not in ("deltas", "ticks"):
+        elif kind not in ("deltas", "ticks", "paused"):
             self.outcomes.labels(kind).inc(amount)
 
     def _source(self, source: str) -> str:

@@ -33,9 +33,11 @@ class Restorer:
         partitions: Mapping[str, int],
         metrics: Metrics,
         clock: BrokerClock,
+        rebuilding: bool,
     ) -> None:
         self._stage, self._where, self._client, self._reader, self._group = stage, where, client, reader, group
         self._partitions, self._metrics, self._clock = dict(partitions), metrics, clock
+        self._rebuilding = rebuilding
 
     async def restore(self, partition: int, kept: Task | None) -> Task:
         """A task that owns its partition. `kept`: as this worker left it at the last rebalance, clean.
@@ -63,7 +65,7 @@ class Restorer:
         return kept.changelog.end == end
 
     async def _from_changelog(self, partition: int, transaction: Transaction) -> Task:
-        changelog = Changelog(self._where, self._stage, partition, self._partitions)
+        changelog = Changelog(self._where, self._stage, partition, self._partitions, self._rebuilding)
         count = next(iter(self._partitions.values()))
         task = Task(
             partition,

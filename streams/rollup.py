@@ -64,7 +64,7 @@ class Rolling:
 
     def __init__(self, settings: WindowSettings, partition: int, emit: Emit) -> None:
         self.stream_time = 0
-        self.urgent = False
+        self.urgent = self.paused = False
         self.counters: Counter[str] = Counter()
         self._settings, self._partition, self._emit = settings, partition, emit
         self._specs, self._levels = settings.windows, resolutions(settings.windows)
@@ -199,14 +199,11 @@ class Rolling:
     def _window(self, name: Name, window: int, sums: dict[int, int], n: int) -> Window:
         metric, scale_name, segment = name
         spec, end = self._specs[window], self._ends[self._level_of[window]]
-        low, high = map(int, scale_name.split("-"))
-        scale = self._settings.scales.find(metric, low, high)
+        scale = self._settings.scales.named(metric, scale_name)
         if scale is None:
             raise ValueError(f"no thresholds are set any more for {metric} on {scale_name}")
         score = statistics.score(scale, sums)
-        ranks = [0, 0, 0]
-        for answer, count in sums.items():
-            ranks[scale.ranks[answer - low]] += count
+        ranks = scale.count(sums)
         net = scale.formula == "net"
         return Window(
             metric, scale_name, dict(segment), spec.name, rfc3339_seconds(end * spec.pane - spec.length),
@@ -217,6 +214,20 @@ class Rolling:
 
     def idle(self, now: int) -> bool:
         return False
+
+    def accept(self) -> None:
+        """This stage never pauses: it reads what npsflow itself has written."""
+
+    def gauges(self) -> dict[tuple[str, ...], float]:
+        found: dict[tuple[str, ...], float] = {}
+        for number, (metric, scale_name, segment) in enumerate(self._names.by_number):
+            scale = self._settings.scales.named(metric, scale_name)
+            if segment or scale is None:
+                continue
+            for window, spec in enumerate(self._specs):
+                for word, count in zip(scale.words, scale.count(self._panes[number].sums[window]), strict=True):
+                    found["window", metric, scale_name, spec.name, word] = count
+        return found
 
     def restore(self, key: bytes, value: bytes) -> None:
         if key.startswith(b"name:"):

@@ -56,6 +56,13 @@ class Scale:
         """Names of the categories, worst first."""
         return _WORDS[self.metric]
 
+    def count(self, histogram: Mapping[int, int]) -> list[int]:
+        """Answers by category, worst first."""
+        ranks = [0, 0, 0]
+        for answer, count in histogram.items():
+            ranks[self.ranks[answer - self.low]] += count
+        return ranks
+
     @property
     def worst_score(self) -> int:
         """The answer of the unhappiest customer."""
@@ -89,6 +96,11 @@ class Scales:
         self._all: dict[tuple[str, int, int], Scale] = {
             (s.metric, s.low, s.high): s for s in (*self.defaults.values(), *extra)
         }
+
+    def named(self, metric: str, name: str) -> Scale | None:
+        """The same by the name of the range, `0-10`."""
+        low, _, high = name.partition("-")
+        return self.find(metric, int(low), int(high))
 
     def find(self, metric: str, low: int, high: int) -> Scale | None:
         """The scale of a metric with this range, or None where no setting gives its thresholds."""

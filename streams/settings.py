@@ -67,6 +67,12 @@ class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
     private_fields: bool = False
 
 
+class DeadLetters(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[dead_letters]`: whether a partition stops, until `npsflow dlq accept`, when most of its records are refused."""
+
+    pause: bool = False
+
+
 class Topics(Struct, frozen=True, forbid_unknown_fields=True):
     """`[topics]`: partitions of input and output topics, of `nps-panes` and `nps-windows`, and copies of each."""
 
@@ -87,6 +93,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     windows: Windows = Windows()
     alerts: Alerts = Alerts()
     follow_ups: FollowUps = FollowUps()
+    dead_letters: DeadLetters = DeadLetters()
     topics: Topics = Topics()
 
     def all_scales(self) -> Scales:
@@ -109,6 +116,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             ),
             private_fields=self.alerts.private_fields,
             idle_ticks=self.idle_ticks,
+            pause_on_dead_letters=self.dead_letters.pause,
             event_source=f"npsflow/{prefix}",
             pane_partitions=pane_partitions,
         )

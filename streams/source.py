@@ -50,9 +50,10 @@ class Batch:
 
     def fold(self) -> None:
         """Fold the records into the task's state, unless the task has been lost meanwhile."""
-        if not self._task.closed and self._task.epoch == self._epoch:
-            self._task.process(self._topic, self.records, self.position)
-            self._source.folded(self._task)
+        task = self._task
+        if not task.closed and not task.fold.paused and task.epoch == self._epoch:
+            task.process(self._topic, self.records, self.position)
+            self._source.folded(task)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if error is not None:
@@ -71,10 +72,12 @@ class Source(Service):
         metrics: Metrics,
         pacer: Pacer,
         name: str | None = None,
+        rebuilding: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self._instance = None if name is None else f"{where.group(stage.name)}-{name}"
+        self._rebuilding = rebuilding
         self.stage, self.where, self.tasks = stage, where, dict[int, Task]()
         self._client, self._send, self._metrics = client, send, metrics
         self._committer = Committer(stage.name, metrics, pacer, self.drop)
@@ -115,9 +118,16 @@ class Source(Service):
         await self._admin.start()
         await self._consumer.start()
         await self._check_topics()
-        clock = BrokerClock(time.monotonic, time.time)
         self._restorer = Restorer(
-            self.stage, self.where, self._client, self._reader, self._consumer, self._partitions, self._metrics, clock
+            self.stage,
+            self.where,
+            self._client,
+            self._reader,
+            self._consumer,
+            self._partitions,
+            self._metrics,
+            BrokerClock(time.monotonic, time.time),
+            self._rebuilding,
         )
         self._consumer.subscribe(list(self._topics), listener=_Listener(self))
 
@@ -168,6 +178,7 @@ class Source(Service):
             if (now := self.loop.time()) >= idle_at:
                 idle_at = now + _IDLE_EVERY
                 await self._look_around()
+                await self._resume_accepted()
 
     async def _hand_over(self, task: Task, tp: TopicPartition, records: list[Any]) -> None:
         topic = self._topics[tp.topic]
@@ -193,11 +204,11 @@ class Source(Service):
                     break
                 position = await self._consumer.position(tp)
                 lag += max(0, end - position)
-                if lag == 0 and position > task.position.offsets.get(topic, 0):
+                if lag == 0 and not task.fold.paused and position > task.position.offsets.get(topic, 0):
                     task.advance(topic, position)  # past transaction markers, so that tools see no lag
             if lag >= 0:
                 self._metrics.lag.labels(self.stage.name, str(task.partition)).set(lag)
-            if lag == 0 and not task.closed:
+            if lag == 0 and not task.closed and not task.fold.paused:
                 task.idle()
             if task.dirty_since is not None:
                 self._committer.soon(task)
@@ -205,6 +216,40 @@ class Source(Service):
     def folded(self, task: Task) -> None:
         """The agent has folded a batch."""
         self._committer.soon(task)
+        if task.fold.paused:
+            self._pause(task)
+
+    async def end_rebuild(self) -> None:
+        """What was rebuilt is whole: let workers have it."""
+        for task in self.tasks.values():
+            task.end_rebuild()
+        await self._committer.finish(self.tasks.values(), _STOP)
+        if unfinished := [task.partition for task in self.tasks.values() if task.dirty_since is not None]:
+            state = self.where.changelog(self.stage.name, "state")
+            raise StateError("the last commit did not end: run it again", topic=state, partition=unfinished[0])
+
+    def _pause(self, task: Task) -> None:
+        """Too many dead letters in a row: read no further until a person has accepted them."""
+        self._consumer.pause(*self._inputs(task.partition))
+        self._metrics.paused.labels(str(task.partition)).set(1)
+        where = {"partition": task.partition, "offsets": dict(task.position.offsets)}
+        log.error("most records are refused: paused until `npsflow dlq accept`", extra=where)
+
+    async def _resume_accepted(self) -> None:
+        """`npsflow dlq accept` commits, in a group of its own, up to where dead letters are accepted."""
+        paused = [task for task in self.tasks.values() if task.fold.paused and not task.closed]
+        if not paused:
+            return
+        accepted = await self._admin.list_consumer_group_offsets(self.where.group("dlq-accept"))
+        for task in paused:
+            offsets = {tp: task.position.offsets[self._topics[tp.topic]] for tp in self._inputs(task.partition)}
+            if not task.closed and all(tp in accepted and accepted[tp].offset >= o for tp, o in offsets.items()):
+                task.accept()
+                for tp, offset in offsets.items():
+                    self._consumer.seek(tp, offset)
+                self._consumer.resume(*offsets)
+                self._metrics.paused.labels(str(task.partition)).set(0)
+                log.info("dead letters accepted, going on", extra={"partition": task.partition})
 
     @Service.timer(_PURGE_EVERY)
     async def _purge(self) -> None:
@@ -305,7 +350,10 @@ class Source(Service):
         for tp in inputs:
             self._consumer.seek(tp, task.position.offsets[self._topics[tp.topic]])
         self.tasks[partition] = task
-        self._consumer.resume(*inputs)
+        if task.fold.paused:
+            self._pause(task)
+        else:
+            self._consumer.resume(*inputs)
         offsets = dict(task.position.offsets)
         log.info("task ready", extra={"stage": self.stage.name, "partition": partition, "offsets": offsets})
 

@@ -40,6 +40,7 @@ class Fold(Protocol):
 
     stream_time: int
     urgent: bool
+    paused: bool
     counters: dict[str, int]
 
     def read(self, record: Record) -> Any:
@@ -49,13 +50,19 @@ class Fold(Protocol):
         """What to do instead when `read` raised: our own mistake, not the record's."""
 
     def apply(self, change: Any) -> None:
-        """Make the change, emitting outputs."""
+        """Make the change, emitting outputs. Sets `urgent` where they cannot wait, `paused` to read no further."""
 
     def checkpoint(self, now: int) -> Checkpoint:
         """Called once for each commit, before its transaction begins; may emit. `now` is the broker's time, ms."""
 
     def idle(self, now: int) -> bool:
         """The task is at the end of its input at broker's time `now`, ms; may emit, and says whether it did."""
+
+    def accept(self) -> None:
+        """A person has decided that a paused task goes on."""
+
+    def gauges(self) -> dict[tuple[str, ...], float]:
+        """What is worth watching now: (name of a metric, its labels but the partition) to value."""
 
     def restore(self, key: bytes, value: bytes) -> None:
         """Take back one key of the state changelog."""

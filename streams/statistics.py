@@ -27,9 +27,7 @@ def score(scale: Scale, histogram: Mapping[int, int]) -> Score:
     """The score of a non-empty histogram (score -> count, all positive)."""
     if scale.formula == "mean":
         return mean(scale, histogram)
-    ranks = [0, 0, 0]
-    for answer, count in histogram.items():
-        ranks[scale.ranks[answer - scale.low]] += count
+    ranks = scale.count(histogram)
     if scale.formula == "net":
         return net(ranks[BEST], ranks[MIDDLE], ranks[WORST])
     return share(ranks[BEST], sum(ranks))

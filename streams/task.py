@@ -93,6 +93,18 @@ class Task:
         self.epoch += 1  # what was handed over before will be read again
         self.outputs = self._new_outputs()
 
+    def end_rebuild(self) -> None:
+        """The next commit, due now, says that the state is whole."""
+        self.changelog.rebuilding = False
+        self.dirty_since = self._clock.now()
+
+    def accept(self) -> None:
+        """Go on after a pause; the offset it goes on from is that of `position`."""
+        self.fold.accept()
+        self.epoch += 1
+        if self.dirty_since is None:
+            self.dirty_since = self._clock.now()
+
     @property
     def full(self) -> bool:
         """Whether so much waits that folding has to wait for the commit."""
@@ -114,6 +126,9 @@ class Task:
             apply(change)
             if fold.urgent and self._oldest_alert is None:
                 self._oldest_alert = record.timestamp
+            if fold.paused:
+                position = record.offset + 1
+                break
         self.advance(topic, position)
 
     def advance(self, topic: str, position: int) -> None:
@@ -187,6 +202,7 @@ class Task:
         changelog.end = written[changelog.state].end + 1  # the commit marker
         self._metrics.count(sealed.counters)
         stage = changelog.stage.name
+        self._metrics.show(self.partition, self.fold.gauges())
         self._metrics.commits.labels(stage).inc()
         self._metrics.stream_time.labels(stage, str(self.partition)).set(sealed.stream_time / 1000)
         if sealed.oldest_alert is not None:

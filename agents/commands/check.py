@@ -1,11 +1,12 @@
 """`npsflow check`: what is wrong with an installation, and what to do about it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 import click
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from npsflow.agents import kafka
@@ -13,103 +14,88 @@ from npsflow.agents.commands.topics import topic_configs
 from npsflow.agents.stages import STAGES
 from npsflow.schemas import topics as names
 from npsflow.schemas.errors import SettingsError
+from npsflow.streams.changelog import FORMAT
 from npsflow.streams.classification import OUTCOMES
 from npsflow.streams.settings import Settings, Where, load, where
 from npsflow.streams.times import DAY
 from npsflow.streams.topics import Wanted, wanted
 
-_COMMIT = 2.0  # seconds within which a worker that reads commits at least once
-_SECTION = 10.0
+COMMITS_WITHIN = 2.0
+"""Seconds in which a worker that reads commits at least once."""
 
-Level = Literal["ok", "warn", "fail"]
+_SECTION = 10.0  # seconds for each of the sections below
 
 
 class Finding(NamedTuple):
     """One line of the report; `text` says what to do unless the level is `ok`."""
 
-    level: Level
+    level: Literal["ok", "warn", "fail"]
     text: str
 
 
-class Reading(NamedTuple):
-    """How far a group is behind, and the sum of what it has committed."""
+def _ok(text: str) -> Finding:
+    return Finding("ok", text)
 
-    lag: int
-    committed: int
+
+def _warn(text: str, todo: str) -> Finding:
+    return Finding("warn", f"{text}: {todo}")
+
+
+def _fail(text: str, todo: str) -> Finding:
+    return Finding("fail", f"{text}: {todo}")
 
 
 @click.command()
 def check() -> None:
-    """Check settings, broker, topics, the lag of readers and what was counted; exit status 1 if anything fails."""
-
-    async def show() -> bool:
-        failed = False
-        async for level, text in findings():
-            click.echo(f"{level:<4}  {text}")
-            failed |= level == "fail"
-        return failed
-
-    if kafka.run(show()):
+    """Check settings, broker, topics, state and the lag of all readers; exit status 1 if anything fails."""
+    if kafka.run(_report()):
         raise SystemExit(1)
 
 
-async def findings() -> AsyncIterator[Finding]:
-    """Everything that was found, as it is found. What rests on something that failed is left out."""
+async def _report() -> bool:
+    """Print findings as they come; whether any is a failure. What rests on a section that failed is left out."""
     try:
         settings, surroundings = load(), where()
     except SettingsError as error:
-        yield Finding("fail", f"settings: {error}")
-        return
-    for finding in _settings(settings):
-        yield finding
-    sections: tuple[Callable[[Settings, Where], Awaitable[list[Finding]]], ...] = (
-        _broker,
-        _topics,
-        _groups,
-        _state,
-        _outcomes,
-    )
+        click.echo(f"fail  settings: {error}")
+        return True
+    sections: tuple[Callable[[Settings, Where], Awaitable[list[Finding]]], ...]
+    sections = (_settings, _broker, _topics, _state, _groups, _outcomes)
     for section in sections:
-        name = section.__name__.strip("_")
         try:
             async with asyncio.timeout(_SECTION):
                 found = await section(settings, surroundings)
         except kafka.KafkaFailed as error:
-            found = [Finding("fail", f"{name}: {error}")]
+            found = [Finding("fail", str(error))]
         except (KafkaError, TimeoutError) as error:
-            found = [
-                Finding("fail", f"{name}: Kafka answers {error or 'not in time'}: look into its log, and try again")
-            ]
-        for finding in found:
-            yield finding
-        if section is not _groups and any(level == "fail" for level, _ in found):
-            return
+            found = [_fail(f"Kafka says {error or 'nothing in time'}", "look into its log, and try again")]
+        for level, text in found:
+            click.echo(f"{level:<4}  {text}")
+        if any(level == "fail" for level, _ in found):
+            return True
+    return False
 
 
-def _settings(settings: Settings) -> list[Finding]:
-    lengths = " ".join(settings.windows.lengths)
-    found = [Finding("ok", f"settings: horizon {settings.horizon_days} days, windows {lengths}")]
+async def _settings(settings: Settings, where: Where) -> list[Finding]:
+    found = [_ok(f"settings: horizon {settings.horizon_days} days, windows {' '.join(settings.windows.lengths)}")]
     if not settings.idle_ticks:
         found.append(
-            Finding("warn", "settings: idle_ticks = false stops windows while nothing arrives: only for replays")
+            _warn("settings: windows stand still while nothing arrives", "set idle_ticks = true after a replay")
         )
     if settings.alerts.private_fields:
-        found.append(
-            Finding("warn", "settings: alerts.private_fields = true puts names, e-mail addresses and phone numbers into "
-                            "events: set it to false unless every subscriber may see them")
-        )  # fmt: skip
+        todo = "set alerts.private_fields = false unless every subscriber may see them"
+        found.append(_warn("settings: names, e-mail addresses and phone numbers are in events", todo))
     return found
 
 
 async def _broker(settings: Settings, where: Where) -> list[Finding]:
     async with kafka.admin(where) as client:
         brokers = len((await client.describe_cluster())["brokers"])
-    found = [Finding("ok", f"broker: {where.brokers} answers, brokers in the cluster: {brokers}")]
+    found = [_ok(f"broker: {where.brokers} answers, brokers in the cluster: {brokers}")]
     if brokers >= 3 and settings.topics.replication < 3:
+        copies = settings.topics.replication
         found.append(
-            Finding(
-                "warn", f"broker: topics.replication = {settings.topics.replication} loses data with a broker: set 3"
-            )
+            _warn(f"broker: {copies} copies of each topic are lost with as many brokers", "set topics.replication = 3")
         )
     return found
 
@@ -118,90 +104,35 @@ async def _topics(settings: Settings, where: Where) -> list[Finding]:
     topics = wanted(settings, where)
     async with kafka.admin(where) as client:
         counts = await kafka.partition_counts(client)
-        configs = await topic_configs(client, [t.name for t in topics if t.name in counts])
-    if missing := [t.name for t in topics if t.name not in counts]:
-        return [Finding("fail", f"topics: there is no {', '.join(missing)}: run `npsflow topics create`")]
-    found = [finding for t in topics for finding in _partitions(t, counts[t.name], settings, where)]
-    found += [finding for t in topics for finding in _config(t, configs[t.name], settings, where)]
-    return found or [Finding("ok", f"topics: all {len(topics)} are as they should be")]
+        if missing := [t.name for t in topics if t.name not in counts]:
+            return [_fail(f"topics: there is no {', '.join(missing)}", "run `npsflow topics create`")]
+        configs = await topic_configs(client, [t.name for t in topics])
+    horizon = settings.horizon_days * DAY
+    found = [f for t in topics for f in _topic(t, counts[t.name], configs[t.name], horizon)]
+    return found or [_ok(f"topics: all {len(topics)} are as they should be")]
 
 
-def _partitions(topic: Wanted, count: int, settings: Settings, where: Where) -> list[Finding]:
-    if count == topic.partitions:
-        return []
-    todo = "set [topics] in npsflow.toml to what there is, or if partitions were added, run `npsflow rebuild`"
-    return [
-        Finding("fail", f"topics: {topic.name} has {count} partitions, the settings say {topic.partitions}: {todo}")
-    ]
-
-
-def _config(topic: Wanted, config: Mapping[str, str], settings: Settings, where: Where) -> list[Finding]:
-    found = []
-
-    def finding(level: Level, key: str, why: str, value: str | None = None) -> None:
-        todo = f"set {value or topic.config[key]} (kafka-configs --alter)"
-        found.append(Finding(level, f"topics: {topic.name} has {key}={config[key]}: {why}; {todo}"))
-
-    key = "cleanup.policy"
-    if config[key] != topic.config[key]:
-        finding("fail", key, "records that are needed disappear, or old ones stay")
-    key = "message.timestamp.type"
-    if config[key] != "LogAppendTime":
-        finding("warn", key, "retention deletes replayed history at once")
-    key = "max.message.bytes"
-    if int(config[key]) < int(topic.config[key]):
-        finding("warn", key, "a large record stops its partition")
-    key, kept, horizon = "retention.ms", int(config["retention.ms"]), settings.horizon_days * DAY
-    if topic.name == where.topic(names.RESPONSES) and 0 <= kept < horizon:
-        finding(
-            "fail", key, "responses go before the horizon ends, and `npsflow rebuild` counts too few", f"≥ {horizon}"
+def _topic(topic: Wanted, count: int, config: Mapping[str, str], horizon: int) -> Iterator[Finding]:
+    if count != topic.partitions:
+        text = f"topics: {topic.name} has {count} partitions, the settings say {topic.partitions}"
+        yield _fail(
+            text, "set [topics] in npsflow.toml to what there is; after adding partitions run `npsflow rebuild`"
         )
-    elif topic.config.get(key) == "-1" and kept != -1:
-        finding("fail", key, "what a restart needs is deleted")
-    return found
 
+    def differs(key: str, why: str) -> tuple[str, str]:
+        return f"topics: {topic.name} has {key}={config[key]}, {why}", f"set {topic.config[key]} with kafka-configs"
 
-async def _groups(settings: Settings, where: Where) -> list[Finding]:
-    inputs = {
-        where.group(name): {where.topic(topic) for topic in make(settings, where).inputs}
-        for name, (make, _) in STAGES.items()
-    }
-    recovery = where.topic(names.SERVICE_RECOVERY)
-    async with kafka.admin(where) as client, kafka.reader(where) as consumer:
-        counts = await kafka.partition_counts(client)
-
-        async def reading(group: str, of: set[str]) -> Reading | None:
-            committed = {
-                tp: offset
-                for tp, (offset, _) in (await client.list_consumer_group_offsets(group)).items()
-                if tp.topic in of
-            }
-            if not committed:
-                return None
-            tps = [TopicPartition(topic, partition) for topic in of for partition in range(counts[topic])]
-            ranges = await kafka.offset_ranges(consumer, tps)
-            lag = sum(max(0, end - max(begin, committed.get(tp, begin))) for tp, (begin, end) in ranges.items())
-            return Reading(lag, sum(committed.values()))
-
-        found = []
-        before = {group: await reading(group, of) for group, of in inputs.items()}
-        if any(r is not None and r.lag for r in before.values()):
-            await asyncio.sleep(_COMMIT)
-        for group, earlier in before.items():
-            found.append(_reader(group, earlier, await reading(group, inputs[group])))
-        for group, protocol in sorted(await client.list_consumer_groups()):
-            if group not in inputs and protocol in ("consumer", "") and (r := await reading(group, {recovery})):
-                found.append(Finding("ok", f"groups: {group} reads {recovery}, lag {r.lag}"))
-    return found
-
-
-def _reader(group: str, before: Reading | None, after: Reading | None) -> Finding:
-    if after is None:
-        return Finding("warn", f"groups: {group} has read nothing yet: start `npsflow worker`")
-    if after.lag and before is not None and before.committed == after.committed:
-        todo = "start `npsflow worker`, or look into its log"
-        return Finding("warn", f"groups: {group} has lag {after.lag} and read nothing for {_COMMIT:.0f} s: {todo}")
-    return Finding("ok", f"groups: {group}, lag {after.lag}")
+    if config["cleanup.policy"] != topic.config["cleanup.policy"]:
+        yield _fail(*differs("cleanup.policy", "so what is needed disappears or what is old stays"))
+    if config["message.timestamp.type"] != "LogAppendTime":
+        yield _warn(*differs("message.timestamp.type", "so retention deletes replayed history at once"))
+    if int(config["max.message.bytes"]) < int(topic.config["max.message.bytes"]):
+        yield _warn(*differs("max.message.bytes", "so one large record stops its partition"))
+    kept, asked = int(config["retention.ms"]), int(topic.config.get("retention.ms", 0))
+    if asked < 0 <= kept:
+        yield _fail(*differs("retention.ms", "so a restart misses what it needs"))
+    elif topic.name.endswith(names.RESPONSES) and 0 <= kept < horizon:
+        yield _fail(*differs("retention.ms", "so a rebuild misses responses within the horizon"))
 
 
 async def _state(settings: Settings, where: Where) -> list[Finding]:
@@ -209,33 +140,79 @@ async def _state(settings: Settings, where: Where) -> list[Finding]:
         counts = await kafka.partition_counts(client)
     found = []
     for stage in STAGES:
-        for position in await kafka.positions(where, stage):
-            now = {topic: counts.get(where.topic(topic)) for topic in position["partitions"]}
-            if now != position["partitions"]:
-                todo = "run `npsflow rebuild`"
-                found.append(
-                    Finding(
-                        "fail",
-                        f"state: {stage} was counted with partitions {position['partitions']}, now there are {now}: {todo}",
-                    )
-                )
-                break
-    return found or [Finding("ok", "state: fits the topics")]
+        positions = await kafka.positions(where, stage)
+        if any(position["format"] != FORMAT for position in positions):
+            todo = "start the version that wrote it, or run `npsflow rebuild`"
+            found.append(_fail(f"state: that of {stage} is in another format than {FORMAT}", todo))
+        elif changed := {
+            topic
+            for position in positions
+            for topic, count in position["partitions"].items()
+            if counts[where.topic(topic)] != count
+        }:
+            todo = "set the count back, or run `npsflow rebuild`"
+            found.append(_fail(f"state: that of {stage} is for another partition count of {', '.join(changed)}", todo))
+    return found or [_ok("state: fits the topics")]
+
+
+class Lag(NamedTuple):
+    """Records that a group has still to read, and the sum of the offsets it has committed."""
+
+    records: int
+    committed: int
+
+
+async def _groups(settings: Settings, where: Where) -> list[Finding]:
+    ours = {
+        where.group(name): [where.topic(topic) for topic in make(settings, where).inputs]
+        for name, (make, _) in STAGES.items()
+    }
+    recovery = where.topic(names.SERVICE_RECOVERY)
+    async with kafka.admin(where) as client, kafka.reader(where) as consumer:
+        before = {group: await _lag(client, consumer, group, of) for group, of in ours.items()}
+        if any(lag and lag.records for lag in before.values()):
+            await asyncio.sleep(COMMITS_WITHIN)
+        found = [_group(group, before[group], await _lag(client, consumer, group, of)) for group, of in ours.items()]
+        for group, protocol in sorted(await client.list_consumer_groups()):
+            if (
+                protocol == "consumer"
+                and group not in ours
+                and (lag := await _lag(client, consumer, group, [recovery]))
+            ):
+                found.append(_ok(f"groups: {group} reads {recovery}, lag {lag.records}"))
+    return found
+
+
+async def _lag(client: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, of: list[str]) -> Lag | None:
+    """That of a group on these topics; None where it has committed nothing there."""
+    offsets = await client.list_consumer_group_offsets(group)
+    committed = {tp: offset for tp, (offset, _) in offsets.items() if tp.topic in of}
+    if not committed:
+        return None
+    counts = await kafka.partition_counts(client)
+    tps = [TopicPartition(topic, partition) for topic in of for partition in range(counts[topic])]
+    ranges = await kafka.offset_ranges(consumer, tps)
+    unread = (end - max(begin, committed.get(tp, begin)) for tp, (begin, end) in ranges.items())
+    return Lag(sum(max(0, records) for records in unread), sum(committed.values()))
+
+
+def _group(group: str, before: Lag | None, after: Lag | None) -> Finding:
+    if after is None:
+        return _warn(f"groups: {group} has read nothing yet", "start `npsflow worker`")
+    if after.records and after == before:
+        text = f"groups: {group} has lag {after.records} and read nothing for {COMMITS_WITHIN:.0f} s"
+        return _warn(text, "start `npsflow worker`, or look into its log")
+    return _ok(f"groups: {group}, lag {after.records}")
 
 
 async def _outcomes(settings: Settings, where: Where) -> list[Finding]:
     total = await kafka.counters(where, "classify")
     said = ", ".join(f"{outcome} {total[outcome]}" for outcome in OUTCOMES if total[outcome])
-    found = [Finding("ok", f"outcomes: {said or 'nothing has been read yet'}")]
-    if broken := sum(n for name, n in total.items() if name.startswith("dead:internal_error")):
-        todo = "report it, and after an update run `npsflow dlq replay --reason internal_error`"
-        found.append(Finding("warn", f"outcomes: {broken} records met a mistake of npsflow: {todo}"))
+    found = [_ok(f"outcomes: {said or 'nothing has been read yet'}")]
+    if ours := sum(n for name, n in total.items() if name.startswith("dead:internal_error")):
+        todo = "report it; after an update run `npsflow dlq replay --reason internal_error`"
+        found.append(_warn(f"outcomes: {ours} records met a mistake of npsflow itself", todo))
     if foreign := total["foreign_partitioner"]:
-        todo = "set its partitioner to Kafka's default (librdkafka: partitioner=murmur2_random)"
-        found.append(
-            Finding(
-                "warn",
-                f"outcomes: {foreign} of a sample of one in 1,000 records lay in another partition than their key gives: a producer partitions differently; {todo}",
-            )
-        )
+        text = f"outcomes: of one in 1,000 records, {foreign} lay in another partition than their keys give"
+        found.append(_warn(text, "set Kafka's default partitioner in every producer (librdkafka: murmur2_random)"))
     return found

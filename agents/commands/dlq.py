@@ -1,4 +1,4 @@
-"""`npsflow dlq`: the dead letters, and sending them once more."""
+"""`npsflow dlq`: the dead letters, sending them once more, and letting a paused partition go on."""
 
 import time
 from collections import Counter, defaultdict
@@ -21,6 +21,7 @@ from npsflow.streams.transaction import Outputs
 
 _HEADER = "npsflow_dlq_"
 _GROUP = "dlq-replay"
+_ACCEPTED = "dlq-accept"  # see Source, which reads it
 _CHUNK = 1000
 
 _of_reason = click.option("--reason", type=click.Choice(get_args(Reason)), help="Only those refused for this reason.")
@@ -28,7 +29,7 @@ _of_reason = click.option("--reason", type=click.Choice(get_args(Reason)), help=
 
 @click.group()
 def dlq() -> None:
-    """List or replay dead letters: records that could not be accepted."""
+    """List, replay or accept dead letters: records that could not be accepted."""
 
 
 @dlq.command("list")
@@ -49,6 +50,12 @@ def replay(reason: str | None, dry_run: bool, again: bool) -> None:
     What was replayed is not sent by a later replay. Whatever is refused once more comes back as a new dead letter.
     """
     kafka.run(_replay(where(), reason, dry_run, again))
+
+
+@dlq.command()
+def accept() -> None:
+    """Let partitions go on that stopped because most of their records were refused (`dead_letters.pause`)."""
+    kafka.run(_accept(where()))
 
 
 class Letter(NamedTuple):
@@ -161,3 +168,15 @@ def _as_produced(
         partition = int(why["partition"]) % count if record.key is None else partition_of(record.key, count)
         outputs.emit(topic, partition, record.key, record.value, headers)
     return outputs
+
+
+async def _accept(where: Where) -> None:
+    """Commit, in the group that paused workers look at, how far dead letters are accepted: as far as was read."""
+    async with kafka.admin(where) as client:
+        read = await client.list_consumer_group_offsets(where.group("classify"))
+    if not read:
+        raise kafka.KafkaFailed("nothing was read yet: there is nothing to accept")
+    async with kafka.reader(where, group=where.group(_ACCEPTED)) as consumer:
+        consumer.assign(list(read))
+        await consumer.commit({tp: OffsetAndMetadata(offset, "") for tp, (offset, _) in read.items()})
+    click.echo(f"accepted what was refused so far in {len(read)} partitions: paused ones go on within a second")

@@ -1,42 +1,29 @@
-"""Responses into the input topic, and waiting until the workers have dealt with all of them."""
+"""Responses into the input topic."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
-from itertools import count, islice
-from typing import NamedTuple
+from itertools import islice
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaProducer
 
 from npsflow.agents import kafka
-from npsflow.agents.demo import reading, sample, show
+from npsflow.agents.demo import sample
 from npsflow.agents.demo.installation import Installation
+from npsflow.agents.demo.lines import dump, key_of
 from npsflow.agents.demo.sample import Line
-from npsflow.agents.demo.workers import DemoFailed
-from npsflow.agents.worker import client_settings
 from npsflow.schemas import codec, topics
 from npsflow.streams.partitioner import partition_of
-from npsflow.streams.settings import Where
 from npsflow.streams.transaction import Outputs
 
 _CHUNK = 500
-_SECONDS = 60.0
-_POLL = 0.1
-_TRICKLE_SEED = 11
-
-
-class Lag(NamedTuple):
-    """Records that are written and whose processing is not committed, of each stage."""
-
-    classify: int
-    rollup: int
+_TRICKLE_EVERY = 0.2
+_TRICKLE_SEED, _TRICKLE_COUNT = 11, 1_000_000
 
 
 async def send(producer: AIOKafkaProducer, here: Installation, lines: Iterable[Line]) -> int:
-    """Produce the lines in chunks, as `npsflow produce` does; gives how many once all are acknowledged."""
+    """Produce the lines as `npsflow produce` does; gives how many, once all are acknowledged."""
     partitions, sent = here.settings.topics.partitions, 0
     lines = iter(lines)
     while chunk := list(islice(lines, _CHUNK)):
@@ -47,3 +34,20 @@ async def send(producer: AIOKafkaProducer, here: Installation, lines: Iterable[L
         await kafka.deliver(producer, outputs)
         sent += len(chunk)
     return sent
+
+
+async def feed(here: Installation, lines: Iterable[Line]) -> int:
+    """The same with a producer of its own."""
+    async with kafka.producer(here.where) as producer:
+        return await send(producer, here, lines)
+
+
+async def trickle(here: Installation) -> None:
+    """Five responses a second, each given just now, until it is cancelled or a worker ends by itself."""
+    async with kafka.producer(here.where) as producer:
+        for line in sample.sample(_TRICKLE_SEED, _TRICKLE_COUNT, datetime.now(UTC)):
+            if line.kind == "response" and line.value is not None:
+                fields = codec.loads(line.value) | {"submitted_at": datetime.now(UTC).isoformat()}
+                await send(producer, here, [Line(key_of(fields), dump(fields), line.kind)])
+                here.check()
+                await asyncio.sleep(_TRICKLE_EVERY)

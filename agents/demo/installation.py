@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
+from aiokafka import TopicPartition
 
 from npsflow.agents import kafka
 from npsflow.agents.broker import Broker, fetch_kafka, free_port
 from npsflow.agents.demo import show
 from npsflow.agents.demo.workers import DemoFailed, Worker
 from npsflow.schemas.errors import NpsflowError
+from npsflow.schemas.topics import PANES, RESPONSES
 from npsflow.streams import settings, topics
 from npsflow.streams.settings import Settings, Where
 from npsflow.streams.topics import Wanted
@@ -45,6 +47,12 @@ class Installation:
         """Raises DemoFailed when a worker has ended by itself."""
         for worker in self.workers:
             worker.check()
+
+    def inputs(self, stage: str) -> list[TopicPartition]:
+        """What the stage reads."""
+        counts = self.settings.topics
+        name, partitions = (RESPONSES, counts.partitions) if stage == "classify" else (PANES, counts.pane_partitions)
+        return [TopicPartition(self.where.topic(name), partition) for partition in range(partitions)]
 
     def await_ready(self) -> float:
         """Return when all partitions are restored and read; gives the seconds it took."""

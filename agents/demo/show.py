@@ -26,6 +26,11 @@ def say(text: str) -> None:
     click.echo("".join(f"{_INDENT}{line}\n" for line in text.splitlines()), nl=False)
 
 
+def paste(command: str) -> None:
+    """A command to be copied: on a line of its own, however long."""
+    click.secho(f"{_INDENT}  {command}", fg="cyan")
+
+
 def rows(head: Sequence[str], body: Sequence[Sequence[str]], right: Collection[str] = ()) -> None:
     """A table; columns named in `right` are flush right."""
     first, *others = table(head, body, right).splitlines()

@@ -1,0 +1,28 @@
+"""`npsflow demo`: the whole system on sample data."""
+
+import signal
+import sys
+
+import click
+
+from npsflow.agents.broker import BrokerError
+from npsflow.agents.demo.run import run
+
+_INTERRUPTED = 130
+
+
+@click.command()
+@click.option("--once", is_flag=True, help="End after the four parts, instead of staying up until Ctrl-C.")
+def demo(once: bool) -> None:
+    """Run everything on sample data: a real Kafka, workers, alerts, scores, a kill -9 and what came of it.
+
+    With NPSFLOW_BROKERS set it uses that cluster, under a prefix of its own, and deletes its topics at the end.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as for Ctrl-C
+    try:
+        run(once=once)
+    except BrokerError as error:
+        raise click.ClickException(str(error)) from error
+    except KeyboardInterrupt:
+        click.echo("stopped: nothing of the demo runs any more")
+        sys.exit(_INTERRUPTED if once else 0)

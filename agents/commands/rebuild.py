@@ -1,0 +1,163 @@
+"""`npsflow rebuild`: state, panes and windows made anew from the responses; no event is written a second time."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import click
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from msgspec.structs import replace
+
+from npsflow.agents import kafka
+from npsflow.agents.stages import STAGES
+from npsflow.agents.worker import host
+from npsflow.schemas import codec, topics
+from npsflow.schemas.errors import NpsflowError
+from npsflow.streams.app import Host
+from npsflow.streams.changelog import FORMAT
+from npsflow.streams.rebuild import Standing
+from npsflow.streams.settings import Settings, Where, load, where
+from npsflow.streams.topics import create, wanted
+from npsflow.streams.transaction import Outputs
+
+_DEADLINE = 60.0  # seconds without any progress
+_CHANGELOGS = {"classify": ("state", "remembered"), "rollup": ("state",)}
+
+
+class RebuildRefused(NpsflowError, RuntimeError):
+    """It cannot begin, or did not end."""
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def rebuild(yes: bool) -> None:
+    """Empty state and windows, and replay all responses that the input topic still holds.
+
+    Workers have to be stopped. Alerts, follow-ups and dead letters that stand already are not written again.
+    """
+    surroundings = where()
+    if not yes:
+        click.confirm(f"Empty the state below prefix {surroundings.prefix!r} and replay?", abort=True)
+    kafka.run(_rebuild(replace(load(), idle_ticks=False), surroundings))
+
+
+async def _rebuild(settings: Settings, where: Where) -> None:
+    async with kafka.admin(where) as admin:
+        await _refuse_running(admin, where)
+        standing = await _standing(where)
+        begin = {tp.partition: begin for tp, (begin, _) in (await _ranges(where, topics.RESPONSES)).items()}
+        click.echo("emptying state, panes and windows")
+        await _make_changelogs_anew(admin, settings, where)
+        panes = {tp: RecordsToDelete(end) for tp, (_, end) in (await _ranges(where, topics.PANES)).items()}
+        await admin.delete_records({tp: records for tp, records in panes.items() if records.before_offset})
+        await _take_windows_back(where)
+        await _seed(where, "classify", topics.RESPONSES, begin)
+        await _seed(where, "rollup", topics.PANES, {tp.partition: r.before_offset for tp, r in panes.items()})
+        await _replay(settings, where, standing)
+    click.echo("rebuilt: workers can be started")
+
+
+async def _refuse_running(admin: AIOKafkaAdminClient, where: Where) -> None:
+    for stage in STAGES:
+        group = where.group(stage)
+        for response in await admin.describe_consumer_groups([group]):
+            for _, _, state, *_ in response.groups:
+                if state not in ("Empty", "Dead"):
+                    raise RebuildRefused(f"group {group} has workers ({state.lower()}): stop them, then try again")
+
+
+async def _standing(where: Where) -> Standing:
+    """What stands on the output topics, and which records were forwarded."""
+    standing = Standing()
+    for topic in Standing.TOPICS:
+        async for record in kafka.committed_records(where, topic):
+            standing.add(topic, [record])
+        click.echo(f"{where.topic(topic)}: {len(standing.known.get(topic, ()))} records stand")
+    return standing
+
+
+async def _ranges(where: Where, topic: str) -> dict[TopicPartition, tuple[int, int]]:
+    of = await kafka.partitions(where, topic)
+    async with kafka.reader(where) as reader:
+        return await kafka.offset_ranges(reader, of)
+
+
+async def _make_changelogs_anew(admin: AIOKafkaAdminClient, settings: Settings, where: Where) -> None:
+    names = {where.changelog(stage, kind) for stage, kinds in _CHANGELOGS.items() for kind in kinds}  # type: ignore[arg-type]
+    await admin.delete_topics(sorted(names & set(await admin.list_topics())))
+    async with asyncio.timeout(_DEADLINE):
+        while names & set(await admin.list_topics()):
+            await asyncio.sleep(0.1)
+        # A topic may be gone from the list a moment before its name is free.
+        made: set[str] = set()
+        while made < names:
+            with contextlib.suppress(Exception):
+                made |= set(await create(admin, [w for w in wanted(settings, where) if w.name in names - made]))
+            await asyncio.sleep(0.1)
+
+
+async def _take_windows_back(where: Where) -> None:
+    """A tombstone for every window: readers of the table see it empty, then filled again."""
+    live: dict[bytes, int] = {}
+    async for record in kafka.committed_records(where, topics.WINDOWS):
+        if record.key is not None and record.value is not None:
+            live[record.key] = record.partition
+        elif record.key is not None:
+            live.pop(record.key, None)
+    async with _outputs(where) as outputs:
+        for key, partition in live.items():
+            outputs.emit(topics.WINDOWS, partition, key, None, [])
+
+
+async def _seed(where: Where, stage: str, topic: str, offsets: dict[int, int]) -> None:
+    """A position to replay from, which no worker takes for whole state."""
+    async with _outputs(where) as outputs:
+        for partition, offset in offsets.items():
+            position = {
+                "format": FORMAT,
+                "partitions": {topic: len(offsets)},
+                "offsets": {topic: offset},
+                "stream_time": 0,
+                "counters": {},
+                "log": [0, 0],
+                "rebuilding": True,
+            }
+            outputs.emit(f"npsflow-{stage}-state", partition, kafka.POSITION, codec.dumps(position), [])
+
+
+@contextlib.asynccontextmanager
+async def _outputs(where: Where) -> AsyncIterator[Outputs]:
+    async with kafka.producer(where) as producer:
+        outputs = Outputs(producer, where.prefix, 0)
+        yield outputs
+        await kafka.deliver(producer, outputs)
+
+
+async def _replay(settings: Settings, where: Where, standing: Standing) -> None:
+    worker = host(settings, where, STAGES, None, standing=standing)
+    async with worker.app:
+        for source, topic in zip(worker.sources, (topics.RESPONSES, topics.PANES), strict=True):
+            await _caught_up(worker, where, source.stage.name, topic)
+        for source in worker.sources:
+            await source.end_rebuild()
+
+
+async def _caught_up(worker: Host, where: Where, stage: str, topic: str) -> None:
+    """Wait until a stage has read all there is. Raises RebuildRefused when it stands still."""
+    source = next(source for source in worker.sources if source.stage.name == stage)
+    last, loop = -1, asyncio.get_running_loop()
+    deadline = loop.time() + _DEADLINE
+    while True:
+        ends = {tp.partition: end for tp, (_, end) in (await _ranges(where, topic)).items()}
+        read = {p: task.position.offsets.get(topic, 0) for p, task in source.tasks.items()}
+        behind = sum(max(0, end - read.get(p, 0)) for p, end in ends.items())
+        if not behind and source.ready and all(task.dirty_since is None for task in source.tasks.values()):
+            return
+        if behind != last:
+            last, deadline = behind, loop.time() + _DEADLINE
+            click.echo(f"{stage}: {behind} records to read")
+        if loop.time() > deadline:
+            raise RebuildRefused(f"{stage} stands still {behind} records before the end: see the log, then try again")
+        await asyncio.sleep(0.5)

@@ -1,0 +1,79 @@
+"""What stands on the topics, as a reader of committed records sees it; and whether that is all."""
+
+import asyncio
+import time
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
+
+from npsflow.agents import kafka
+from npsflow.agents.demo.installation import Installation
+from npsflow.agents.demo.show import Waiting
+from npsflow.agents.demo.workers import DemoFailed
+from npsflow.agents.worker import client_settings
+from npsflow.schemas import codec, topics
+from npsflow.streams.settings import Where
+from npsflow.streams.stage import Record
+
+_SECONDS = 60.0
+_POLL = 0.1
+
+
+async def records(where: Where, topic: str) -> list[Record]:
+    """Everything on a topic (without prefix)."""
+    return [record async for record in kafka.committed_records(where, topic)]
+
+
+async def windows(where: Where) -> list[dict[str, Any]]:
+    """The windows that stand: the last value of each key."""
+    latest = {record.key: record.value for record in await records(where, topics.WINDOWS)}
+    return [codec.loads(value) for value in latest.values() if value is not None]
+
+
+async def positions(where: Where, stage: str) -> list[dict[str, Any]]:
+    """Where each task of the stage stands, from its last commit: `offsets`, `stream_time`, `counters`."""
+    latest: dict[int, bytes] = {}
+    async for record in kafka.committed_records(where, f"npsflow-{stage}-state"):
+        if record.key == b"position" and record.value:
+            latest[record.partition] = record.value
+    return [codec.loads(value) for value in latest.values()]
+
+
+async def lag(here: Installation) -> int:
+    """Records that are in the input topic, but whose effects are not committed yet."""
+    async with kafka.admin(here.where) as admin, AIOKafkaConsumer(**client_settings(here.where)) as consumer:
+        return await _lag(here, admin, consumer, "classify")
+
+
+async def processed(here: Installation, progress: Waiting) -> None:
+    """Return when both stages have committed the effects of everything that was sent. Raises DemoFailed."""
+    deadline = time.monotonic() + _SECONDS
+    async with kafka.admin(here.where) as admin, AIOKafkaConsumer(**client_settings(here.where)) as consumer:
+        while True:
+            left = await _lag(here, admin, consumer, "classify") or await _lag(here, admin, consumer, "rollup")
+            if not left and await _in_time(here.where):
+                return
+            progress.detail = f"{left:,} records to go"
+            here.check()
+            if time.monotonic() > deadline:
+                raise DemoFailed(f"after {_SECONDS:.0f} s the workers were not through: {progress.detail}")
+            await asyncio.sleep(_POLL)
+
+
+async def _lag(here: Installation, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, stage: str) -> int:
+    """From the offsets the group has committed to the very end, behind transactions that are still open.
+
+    The last stable offset would not do: a killed worker's open transaction holds it back, and all that came later.
+    """
+    of = here.inputs(stage)
+    committed = await admin.list_consumer_group_offsets(here.where.group(stage))
+    ends = await consumer.end_offsets(of)  # after the group was asked: what it says is then not out of date
+    return sum(end - (committed[tp].offset if tp in committed else 0) for tp, end in ends.items())
+
+
+async def _in_time(where: Where) -> bool:
+    """Whether roll up has heard how far classify got: its last tick may follow a second behind the records."""
+    classify, rollup = await asyncio.gather(positions(where, "classify"), positions(where, "rollup"))
+    time = max(position["stream_time"] for position in classify)
+    return all(position["stream_time"] >= time for position in rollup)

@@ -1,0 +1,80 @@
+"""The demo from beginning to end."""
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+from npsflow.agents import kafka
+from npsflow.agents.demo import feeding, proof, reading, sample, show, story, tables
+from npsflow.agents.demo.installation import Installation, installation
+
+_SEED, _COUNT = 7, 20_000
+_MORE_SEED, _MORE_COUNT = 8, 10_000
+
+
+def run(*, once: bool) -> None:
+    """Print the four parts; then, unless `once`, stay up until Ctrl-C. Raises DemoFailed, BrokerError, KafkaFailed."""
+    show.headline("npsflow demo")
+    with installation() as here:
+        show.headline("(a) Two customers")
+        kafka.run(story.tell(here))
+        show.headline("(b) NPS per department: the last 24 hours beside 7 days")
+        _month(here)
+        show.headline("(c) A worker is killed in the middle of its work")
+        found = _kill(here)
+        show.headline("(d) Dead letters by reason")
+        tables.dead_letters(found.dead_letters)
+        if not once:
+            show.headline("It stays up, with five more responses a second, until Ctrl-C")
+            _say_what_next(here)
+            kafka.run(feeding.trickle(here))
+
+
+def _month(here: Installation) -> None:
+    with show.waiting("the responses of a month are sent") as progress:
+        sent = kafka.run(feeding.feed(here, sample.sample(_SEED, _COUNT, datetime.now(UTC), live=True)))
+        kafka.run(reading.processed(here, progress))
+    show.say(f"{sent:,} responses of one month were sent, classified and counted in {progress.seconds:.1f} s")
+    tables.departments(kafka.run(reading.windows(here.where)))
+
+
+def _kill(here: Installation) -> proof.Evidence:
+    lines = sample.sample(_MORE_SEED, _MORE_COUNT, datetime.now(UTC), live=True)
+    victim = here.workers[0]
+    with show.waiting("more responses are sent"):
+        sent = kafka.run(feeding.feed(here, islice(lines, _MORE_COUNT // 2)))
+        victim.kill()
+        left = kafka.run(reading.lag(here))
+    show.say(f"{sent:,} of {_MORE_COUNT:,} more responses are sent, {left:,} of them not yet done: kill -9 of worker {victim.name}")
+    victim.start()
+    with show.waiting("the other responses are sent"):
+        kafka.run(feeding.feed(here, lines))
+    show.say(f"it is started again, and ready after {here.await_ready():.1f} s")
+    with show.waiting("the rest is classified and counted") as progress:
+        kafka.run(reading.processed(here, progress))
+    found = kafka.run(proof.collect(here.where))
+    proof.prove(found, here.settings.topics.partitions)
+    return found
+
+
+def _say_what_next(here: Installation) -> None:
+    """Commands that can be pasted into another terminal."""
+    npsflow = f"NPSFLOW_BROKERS={here.where.brokers} NPSFLOW_PREFIX={here.where.prefix} {_command()}"
+    response = (
+        '{"source":"me","response_id":"1","survey_id":"first","metric":"nps","score":2,'
+        f'"submitted_at":"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}","customer":{{"id":"C-1"}}}}'
+    )
+    for worker in here.workers:
+        show.say(f"worker {worker.name}: {worker.url}/metrics  {worker.url}/health/ready")
+    show.say("in a second terminal, here, to see alerts as they come:")
+    show.paste(f"{npsflow} alerts --follow")
+    show.say("in a third, to be an unhappy customer:")
+    show.paste(f"echo {shlex.quote(response)} | {npsflow} produce -")
+
+
+def _command() -> str:
+    """How this program was called."""
+    called = sys.argv[0]
+    return shlex.quote(called) if Path(called).name == "npsflow" else f"{shlex.quote(sys.executable)} -m npsflow.agents.cli"

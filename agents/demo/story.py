@@ -1,0 +1,114 @@
+"""(a) The story of two customers, told as it happens."""
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+
+from npsflow.agents import kafka
+from npsflow.agents.demo import feeding, show
+from npsflow.agents.demo.installation import Installation
+from npsflow.agents.demo.lines import Fields, dump, key_of
+from npsflow.agents.demo.sample import Line
+from npsflow.agents.demo.workers import DemoFailed
+from npsflow.schemas import codec, events, topics
+
+_SECONDS = 30.0
+_ANNA: Fields = {
+    "source": "typeform",
+    "response_id": "story-1",
+    "survey_id": "nps-after-contact",
+    "metric": "nps",
+    "score": 2,
+    "channel": "chat",
+    "department": "Support",
+    "customer": {"id": "C-90001", "tier": "business"},
+}
+_BRAM = _ANNA | {"response_id": "story-2", "score": 3, "channel": "phone", "customer": {"id": "C-90002", "tier": "plus"}}
+_COMMENT = "I explained it three times, and nobody called back."
+
+
+async def tell(here: Installation) -> None:
+    """Produce two responses and what is corrected in them; print what comes of each, and after how long."""
+    async with kafka.producer(here.where) as producer, kafka.reader(here.where) as consumer:
+        stage = _Stage(here, producer, consumer)
+        await stage.listen()
+
+        anna = _ANNA | {"submitted_at": _now()}
+        show.say("Customer C-90001 gives a 2 after a chat with Support, without a comment.")
+        await stage.send(anna)
+        alert = await stage.event(events.ALERT_RAISED, anna)
+        _say_alert(stage, alert)
+        show.say(f"The comment comes later: “{_COMMENT}”")
+        await stage.send(anna | {"comment": _COMMENT, "updated_at": _now()})
+        alert = await stage.event(events.ALERT_ENRICHED, anna)
+        show.say(f"  → alert enriched after {stage.ms} ms: revision {alert['revision']}, new: {_changed(alert)}")
+
+        bram = _BRAM | {"submitted_at": _now()}
+        show.say("Customer C-90002 gives a 3 after a call with Support.")
+        await stage.send(bram)
+        _say_alert(stage, await stage.event(events.ALERT_RAISED, bram))
+        show.say("It was a slip of the finger: the 3 is corrected to a 9.")
+        await stage.send(bram | {"score": 9, "updated_at": _now()})
+        retracted = await stage.event(events.ALERT_RETRACTED, bram)
+        show.say(f"  → alert retracted after {stage.ms} ms, because of its {retracted['cause']}")
+        follow_up = await stage.event(events.FOLLOW_UP_REQUESTED, bram)
+        show.say(f"  → follow-up requested after {stage.ms} ms: thank, and ask for a {follow_up['action']}")
+
+
+def _say_alert(stage: "_Stage", alert: Mapping[str, Any]) -> None:
+    due = alert["due_at"][:16].replace("T", " ")
+    show.say(f"  → alert raised after {stage.ms} ms: {alert['severity']}, due {due} UTC, answer by {alert['channel']}")
+    show.say(f"    open question: {alert['open_question']}")
+
+
+def _changed(alert: Mapping[str, Any]) -> str:
+    return ", ".join(alert["changed"])
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()
+
+
+class _Stage:
+    """Sends responses and hears of events. `ms`: from the last response sent to the last event heard."""
+
+    def __init__(self, here: Installation, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+        self.ms = 0
+        self._here, self._producer, self._consumer = here, producer, consumer
+        self._sent = 0.0
+        self._heard: list[tuple[str, float, dict[str, Any]]] = []
+
+    async def listen(self) -> None:
+        """Hear what is written from now on."""
+        names = (topics.SERVICE_RECOVERY, topics.FOLLOW_UP)
+        of = [tp for name in names for tp in await kafka.partitions(self._here.where, name)]
+        self._consumer.assign(of)
+        await self._consumer.seek_to_end(*of)
+
+    async def send(self, response: Fields) -> None:
+        self._sent = time.monotonic()
+        await feeding.send(self._producer, self._here, [Line(key_of(response), dump(response), "story")])
+
+    async def event(self, kind: str, response: Fields) -> dict[str, Any]:
+        """The event of this kind that the last response caused. Raises DemoFailed when it does not come."""
+        deadline = time.monotonic() + _SECONDS
+        with show.waiting(f"waiting for {kind}"):
+            while True:
+                for heard, at, value in self._heard:
+                    if heard == kind and value["response_id"] == response["response_id"] and at > self._sent:
+                        self.ms = round((at - self._sent) * 1000)
+                        return value
+                self._here.check()
+                if time.monotonic() > deadline:
+                    raise DemoFailed(f"no {kind} within {_SECONDS:.0f} s")
+                await self._hear()
+
+    async def _hear(self) -> None:
+        for records in (await self._consumer.getmany(timeout_ms=500)).values():
+            at = time.monotonic()
+            for record in records:
+                kind = dict(record.headers)["ce_type"].decode()
+                self._heard.append((kind, at, codec.loads(record.value)))
