@@ -29,7 +29,7 @@ def _classify(settings: Settings, where: Where) -> Stage:
 
 
 def _rollup(settings: Settings, where: Where) -> Stage:
-    return Rollup(settings.rolling())
+    return Rollup(settings.rolling(where.prefix))
 
 
 STAGES: dict[str, tuple[Callable[[Settings, Where], Stage], Agent]] = {

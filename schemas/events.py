@@ -4,14 +4,15 @@ An event is written as one flat JSON object: its own part (`Alert`, `FollowUp`) 
 that the larger part is encoded once and recognised by its digest. Absent fields are left out.
 """
 
-from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from npsflow.schemas.response import Answer, Metric, Reference, Scalar
+from npsflow.schemas.response import Answer, Metric, Reference, Scalar, Time
 
 Severity = Literal["critical", "high", "medium"]
+Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+"""RFC 3339 in UTC, written by us."""
 Action = Literal["ask", "referral", "review", "testimonial", "case_study"]
 Cause = Literal["category", "metric", "moved", "test", "internal", "deleted"]
 
@@ -21,6 +22,7 @@ ALERT_RETRACTED = "npsflow.alert.retracted.v1"
 ALERT_REINSTATED = "npsflow.alert.reinstated.v1"
 FOLLOW_UP_REQUESTED = "npsflow.follow_up.requested.v1"
 FOLLOW_UP_ENRICHED = "npsflow.follow_up.enriched.v1"
+WINDOW_UPDATED = "npsflow.window.updated.v1"
 FOLLOW_UP_RETRACTED = "npsflow.follow_up.retracted.v1"
 
 
@@ -33,7 +35,7 @@ class Context(Struct, frozen=True, gc=False, omit_defaults=True):
     metric: Metric
     score: int
     category: str
-    submitted_at: datetime
+    submitted_at: Time
     survey_name: str | None = None
     survey_kind: str | None = None
     comment: str | None = None
@@ -70,8 +72,8 @@ class Alert(Struct, frozen=True, gc=False, omit_defaults=True):
     severity: Severity
     reasons: tuple[str, ...]
     actionable: bool
-    raised_at: str
-    due_at: datetime
+    raised_at: Instant
+    due_at: Time
     not_actionable: str | None = None
     open_question: str | None = None
     changed: list[str] | None = None
@@ -85,7 +87,7 @@ class FollowUp(Struct, frozen=True, gc=False):
     revision: int
     action: Action | None
     thank: bool
-    due_at: datetime
+    due_at: Time
 
 
 class AlertRetracted(Struct, frozen=True, gc=False):

@@ -21,9 +21,6 @@ Json = dict[str, Any]
 VERSION = "1.0.0"
 """Of the contracts, not of the program: it changes with them alone."""
 
-INTERNAL = frozenset({topics.PANES})
-"""Topics between the stages, in a format of their own: no contract, so not in the AsyncAPI document."""
-
 READ: dict[str, tuple[type[Struct], ...]] = {
     "response.json": (Response,),
     "deletion.json": (Deletion,),
@@ -113,7 +110,7 @@ def _never_null(schema: Any) -> Any:
 
 def _asyncapi() -> Json:
     """The topics, what stands on them, and who writes it; servers are left to each installation."""
-    public = [topic for topic in topics.ALL if topic.name not in INTERNAL]
+    public = [topic for topic in topics.ALL if not topic.internal]
     operations = {f"send-{topic.name}": _operation("send", topic.name) for topic in public}
     operations[f"send-{topics.RESPONSES}"]["summary"] = "A record with another key, once more under the right one."
     operations[f"receive-{topics.RESPONSES}"] = _operation("receive", topics.RESPONSES)
@@ -160,7 +157,8 @@ def _messages(topic: Topic) -> dict[str, Json]:
             payload = {"description": topic.value}
             return {"dead_letter": {"payload": payload, "headers": why, "contentType": "application/octet-stream"}}
         case topics.WINDOWS:
-            return {"window": _message("window.json"), "tombstone": {"payload": {"type": "null"}}}
+            window = _message("window.json") | {"headers": _event_headers(events.WINDOW_UPDATED)}
+            return {"window": window, "tombstone": {"payload": {"type": "null"}}}
         case name:
             return {kind: _message(file) | {"headers": _event_headers(kind)} for kind, file in EVENTS[name].items()}
 

@@ -27,12 +27,12 @@ class CloudEvents:
             for name in types
         }
 
-    def headers(self, kind: str, subject: str, revision: int, at: str) -> Headers:
+    def headers(self, kind: str, subject: str, revision: int | str, at: str) -> Headers:
         """`ce_id` is subject.revision; `at` the RFC 3339 time of what caused the event."""
         name = subject.encode()
         return [
             *self._fixed[kind],
-            ("ce_id", name + b".%d" % revision),
+            ("ce_id", f"{subject}.{revision}".encode()),
             ("ce_time", at.encode()),
             ("ce_subject", name),
         ]

@@ -17,7 +17,10 @@ _DAY = 86_400_000
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """`partitions` says which count applies: that of the input, or that of the roll-up. `retention` in ms, None: -1."""
+    """`partitions`: which count applies, that of the input or that of the roll-up. `retention_days` None: for ever.
+
+    `internal`: between stages, in a format of its own, no contract.
+    """
 
     name: str
     key: str

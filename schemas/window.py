@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from npsflow.schemas.codec import dumps
+from npsflow.schemas.events import Instant
 
 
 class Window(Struct, frozen=True, omit_defaults=True):
@@ -16,8 +17,8 @@ class Window(Struct, frozen=True, omit_defaults=True):
     scale: str
     segment: dict[str, str]
     window: str
-    start: str
-    end: str
+    start: Instant
+    end: Instant
     n: int
     histogram: dict[str, int]
     score: float

@@ -4,11 +4,15 @@ import struct
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 
 from msgspec import Struct
+from xxhash import xxh3_64_intdigest
 
 from npsflow.schemas import codec, topics
 from npsflow.schemas.deltas import TICK, Values, decode_deltas, decode_tick, parse_delta_key
+from npsflow.schemas.events import WINDOW_UPDATED
+from npsflow.schemas.headers import CloudEvents
 from npsflow.schemas.window import Window, window_key
 from npsflow.streams import statistics
 from npsflow.streams.cells import PANE
@@ -16,7 +20,7 @@ from npsflow.streams.panes import Panes, WindowSpec, change, resolutions
 from npsflow.streams.scores import BEST, MIDDLE, WORST, Scales
 from npsflow.streams.segments import Name, Names
 from npsflow.streams.stage import Checkpoint, Emit, Record
-from npsflow.streams.times import rfc3339_seconds
+from npsflow.streams.times import rfc3339, rfc3339_seconds
 
 OTHER = "other"
 """The value under which everything beyond the cap on values of a dimension is counted."""
@@ -33,6 +37,7 @@ class WindowSettings:
     windows: tuple[WindowSpec, ...]
     max_values: int
     sufficient: int
+    event_source: str
 
 
 class Change(Struct, gc=False):
@@ -67,6 +72,7 @@ class Rolling:
         self.urgent = self.paused = False
         self.counters: Counter[str] = Counter()
         self._settings, self._partition, self._emit = settings, partition, emit
+        self._events = CloudEvents(settings.event_source, [WINDOW_UPDATED])
         self._specs, self._levels = settings.windows, resolutions(settings.windows)
         self._sizes = [[(w, self._specs[w].panes) for w in level.windows] for level in self._levels]
         self._level_of = {spec: i for i, level in enumerate(self._levels) for spec in level.windows}
@@ -184,7 +190,12 @@ class Rolling:
         key = self._key(number, window)
         if n >= fewest:
             self._published.add((number, window))
-            self._emit(topics.WINDOWS, self._partition, key, codec.encode(self._window(name, window, sums, n)), [])
+            value = codec.encode(self._window(name, window, sums, n))
+            subject = "w-" + blake2b(key, digest_size=16).hexdigest()
+            at, version = rfc3339(self.stream_time), f"{xxh3_64_intdigest(value):016x}"
+            self._emit(
+                topics.WINDOWS, self._partition, key, value, self._events.headers(WINDOW_UPDATED, subject, version, at)
+            )
         elif (number, window) in self._published:
             self._published.discard((number, window))
             self._emit(topics.WINDOWS, self._partition, key, None, [])

@@ -117,13 +117,23 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             private_fields=self.alerts.private_fields,
             idle_ticks=self.idle_ticks,
             pause_on_dead_letters=self.dead_letters.pause,
-            event_source=f"npsflow/{prefix}",
+            event_source=_event_source(prefix),
             pane_partitions=pane_partitions,
         )
 
-    def rolling(self) -> WindowSettings:
+    def rolling(self, prefix: str) -> WindowSettings:
         """What roll up needs."""
-        return WindowSettings(self.all_scales(), self.window_specs(), self.segments.max_values, self.windows.sufficient)
+        return WindowSettings(
+            self.all_scales(),
+            self.window_specs(),
+            self.segments.max_values,
+            self.windows.sufficient,
+            _event_source(prefix),
+        )
+
+
+def _event_source(prefix: str) -> str:
+    return f"npsflow/{prefix}"
 
 
 def _scale(s: ScaleSettings) -> Scale:

@@ -41,7 +41,10 @@ class Fold(Protocol):
     stream_time: int
     urgent: bool
     paused: bool
-    counters: dict[str, int]
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was counted since the state began, by name."""
 
     def read(self, record: Record) -> Any:
         """What this record changes. Pure: nothing is touched, an exception leaves no trace."""
@@ -77,9 +80,15 @@ class Fold(Protocol):
 class Stage(Protocol):
     """One step of the topology. `inputs` are co-partitioned topics, all names without prefix."""
 
-    name: str
-    inputs: tuple[str, ...]
-    logs: bool
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def inputs(self) -> tuple[str, ...]: ...
+
+    @property
+    def logs(self) -> bool:
+        """Whether it keeps a log changelog besides the keyed one."""
 
     def open(self, partition: int, partitions: int, emit: Emit) -> Fold:
         """An empty fold for one task."""

@@ -50,7 +50,7 @@ def prove(found: Evidence, partitions: int) -> None:
             ((e.value["follow_up_id"], e.value["revision"]) for e in follow_ups),
         ),
         _row("dead letters", ((reason, *at) for reason, places in expected.dead.items() for at in places), dead),
-        _row("windows", expected.windows, (oracle.window_key(w) for w in found.windows)),
+        _row("windows", list(expected.windows), (oracle.window_key(w) for w in found.windows)),
     ]
     show.rows(("compared with the oracle", "expected", "lost", "emitted twice"), body, right=("expected", "lost", "emitted twice"))
     differences += oracle.compare_alerts(expected, alerts) + oracle.compare_follow_ups(expected, follow_ups)
