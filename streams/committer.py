@@ -29,7 +29,7 @@ class Committer:
         self, stage: str, metrics: Metrics, pacer: Pacer, failed: Callable[[Task, TransactionFailed], None]
     ) -> None:
         self._stage, self._metrics, self._pacer, self._failed = stage, metrics, pacer, failed
-        self._timers: dict[Task, asyncio.TimerHandle] = {}
+        self._timers: dict[Task, tuple[float, asyncio.Handle]] = {}
         self._commits: dict[Task, asyncio.Task[None]] = {}
 
     def soon(self, task: Task) -> None:
@@ -39,10 +39,11 @@ class Committer:
         loop = asyncio.get_running_loop()
         timer, now, wait = self._timers.get(task), loop.time(), task.wait()
         if timer is not None:
-            if timer.when() <= now + wait + 0.001:
+            if timer[0] <= now + wait + 0.001:
                 return
-            timer.cancel()
-        self._timers[task] = loop.call_later(self._pacer.delay(now, wait), self._start, task)
+            timer[1].cancel()
+        delay = self._pacer.delay(now, wait)
+        self._timers[task] = now + delay, loop.call_later(delay, self._start, task)
 
     def _start(self, task: Task) -> None:
         self._timers.pop(task, None)
@@ -91,4 +92,4 @@ class Committer:
 
     def _cancel_timer(self, task: Task) -> None:
         if (timer := self._timers.pop(task, None)) is not None:
-            timer.cancel()
+            timer[1].cancel()

@@ -73,10 +73,9 @@ def installation() -> Iterator[Installation]:
         _make_topics(where, chosen, cleanup)
         config = folder / "npsflow.toml"
         config.write_text(_SETTINGS)
-        here = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": str(config)}
-        environment = os.environ | here
-        # Roll up runs in one of them only: enough to be killed, and to share the partitions of classify.
-        workers = [Worker("one", "classify,rollup", environment, folder), Worker("two", "classify", environment, folder)]
+        names = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": str(config)}
+        stages = {"one": "classify,rollup", "two": "classify"}  # they share the partitions of classify
+        workers = [Worker(name, of, os.environ | names, folder) for name, of in stages.items()]
         cleanup.callback(_stop, workers)
         for worker in workers:
             worker.start()

@@ -11,6 +11,7 @@ from npsflow.agents import kafka
 from npsflow.agents.demo.installation import Installation
 from npsflow.agents.demo.show import Waiting
 from npsflow.agents.demo.workers import DemoFailed
+from npsflow.agents.stages import STAGES
 from npsflow.agents.worker import client_settings
 from npsflow.schemas import codec, topics
 from npsflow.streams.settings import Where
@@ -31,15 +32,6 @@ async def windows(where: Where) -> list[dict[str, Any]]:
     return [codec.loads(value) for value in latest.values() if value is not None]
 
 
-async def positions(where: Where, stage: str) -> list[dict[str, Any]]:
-    """Where each task of the stage stands, from its last commit: `offsets`, `stream_time`, `counters`."""
-    latest: dict[int, bytes] = {}
-    async for record in kafka.committed_records(where, f"npsflow-{stage}-state"):
-        if record.key == b"position" and record.value:
-            latest[record.partition] = record.value
-    return [codec.loads(value) for value in latest.values()]
-
-
 async def lag(here: Installation) -> int:
     """Records that are in the input topic, but whose effects are not committed yet."""
     async with kafka.admin(here.where) as admin, AIOKafkaConsumer(**client_settings(here.where)) as consumer:
@@ -51,10 +43,10 @@ async def processed(here: Installation, progress: Waiting) -> None:
     deadline = time.monotonic() + _SECONDS
     async with kafka.admin(here.where) as admin, AIOKafkaConsumer(**client_settings(here.where)) as consumer:
         while True:
-            left = await _lag(here, admin, consumer, "classify") or await _lag(here, admin, consumer, "rollup")
-            if not left and await _in_time(here.where):
+            left = [await _lag(here, admin, consumer, stage) for stage in STAGES]
+            if not any(left) and await _in_time(here.where):
                 return
-            progress.detail = f"{left:,} records to go"
+            progress.detail = f"{left[0]:,} responses to go"
             here.check()
             if time.monotonic() > deadline:
                 raise DemoFailed(f"after {_SECONDS:.0f} s the workers were not through: {progress.detail}")
@@ -68,12 +60,12 @@ async def _lag(here: Installation, admin: AIOKafkaAdminClient, consumer: AIOKafk
     """
     of = here.inputs(stage)
     committed = await admin.list_consumer_group_offsets(here.where.group(stage))
-    ends = await consumer.end_offsets(of)  # after the group was asked: what it says is then not out of date
-    return sum(end - (committed[tp].offset if tp in committed else 0) for tp, end in ends.items())
+    ranges = await kafka.offset_ranges(consumer, of)  # after the group, whose answer is then not out of date
+    return sum(end - (committed[tp].offset if tp in committed else begin) for tp, (begin, end) in ranges.items())
 
 
 async def _in_time(where: Where) -> bool:
     """Whether roll up has heard how far classify got: its last tick may follow a second behind the records."""
-    classify, rollup = await asyncio.gather(positions(where, "classify"), positions(where, "rollup"))
+    classify, rollup = await asyncio.gather(*(kafka.positions(where, stage) for stage in STAGES))
     time = max(position["stream_time"] for position in classify)
     return all(position["stream_time"] >= time for position in rollup)

@@ -47,7 +47,8 @@ def _kill(here: Installation) -> proof.Evidence:
         sent = kafka.run(feeding.feed(here, islice(lines, _MORE_COUNT // 2)))
         victim.kill()
         left = kafka.run(reading.lag(here))
-    show.say(f"{sent:,} of {_MORE_COUNT:,} more responses are sent, {left:,} of them not yet done: kill -9 of worker {victim.name}")
+    show.say(f"{sent:,} of {_MORE_COUNT:,} more responses are sent, {left:,} of them not done yet")
+    show.say(f"kill -9 of worker {victim.name}")
     victim.start()
     with show.waiting("the other responses are sent"):
         kafka.run(feeding.feed(here, lines))
@@ -76,5 +77,5 @@ def _say_what_next(here: Installation) -> None:
 
 def _command() -> str:
     """How this program was called."""
-    called = sys.argv[0]
-    return shlex.quote(called) if Path(called).name == "npsflow" else f"{shlex.quote(sys.executable)} -m npsflow.agents.cli"
+    by_name = Path(sys.argv[0]).name == "npsflow"
+    return shlex.join([sys.argv[0]] if by_name else [sys.executable, "-m", "npsflow.agents.cli"])

@@ -26,7 +26,7 @@ _ANNA: Fields = {
     "department": "Support",
     "customer": {"id": "C-90001", "tier": "business"},
 }
-_BRAM = _ANNA | {"response_id": "story-2", "score": 3, "channel": "phone", "customer": {"id": "C-90002", "tier": "plus"}}
+_BRAM = _ANNA | {"response_id": "story-2", "score": 3, "channel": "phone", "customer": {"id": "C-90002"}}
 _COMMENT = "I explained it three times, and nobody called back."
 
 
