@@ -182,5 +182,5 @@ async def counters(where: Where, stage: str) -> Counter[str]:
 
 async def deliver(client: AIOKafkaProducer, outputs: Outputs) -> None:
     """Send what was collected and wait until all of it is acknowledged."""
-    batches = outputs.batches()
+    batches = outputs.take()
     await asyncio.gather(*[await client.send_batch(batch, tp.topic, partition=tp.partition) for tp, batch in batches])

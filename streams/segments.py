@@ -88,8 +88,8 @@ class Segmenter:
 
     def find(self, response: Response, scale: Scale) -> Segments:
         raw: tuple[Any, ...] = scale, self._fetch(response)
-        if self._others:
-            raw += tuple([_fetch(response, dimension) for dimension in self._others])
+        for dimension in self._others:
+            raw += (_fetch(response, dimension),)
         found = self._known.get(raw)
         if found is None:
             if len(self._known) >= _MOST_COMBINATIONS:

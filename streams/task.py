@@ -12,14 +12,14 @@ from npsflow.schemas.errors import TransactionFailed
 from npsflow.streams.changelog import Changelog, Position
 from npsflow.streams.metrics import Metrics
 from npsflow.streams.stage import Fold, Record
-from npsflow.streams.transaction import Outputs, Transaction, Written
+from npsflow.streams.transaction import Batches, Outputs, Transaction, Written
 
 log = logging.getLogger(__name__)
 
 URGENT, CALM = 0.1, 1.0
 """Seconds a commit may wait: with an alert in it that has just arrived, and otherwise."""
 
-_MOST_RECORDS = 50_000
+_MOST_BATCHES = 64  # of up to 1 MiB
 
 
 class BrokerClock:
@@ -44,7 +44,7 @@ class BrokerClock:
 class Sealed:
     """What one commit consists of, cut off from the folding that goes on."""
 
-    outputs: Outputs
+    batches: Batches
     offsets: dict[TopicPartition, int]
     counters: Counter[str]
     stream_time: int
@@ -72,16 +72,10 @@ class Task:
         self.dirty_since: int | None = None
         self._metrics, self._clock = metrics, clock
         self._prefix = changelog.where.prefix
-        self.outputs = self._new_outputs()
-        self.fold = fold_of(self._emit)
+        self._outputs = Outputs(transaction.producer, self._prefix, clock.now())
+        self.fold = fold_of(self._outputs.emit)
         self._oldest_alert: int | None = None
         self._committed_counters: Counter[str] = Counter()
-
-    def _emit(self, *output: object) -> None:
-        self.outputs.emit(*output)  # type: ignore[arg-type]
-
-    def _new_outputs(self) -> Outputs:
-        return Outputs(self.transaction.producer, self._prefix, self._clock.now())
 
     def start_at(self, position: Position) -> None:
         self.position = position
@@ -90,8 +84,8 @@ class Task:
     def renew(self, transaction: Transaction) -> None:
         """Go on after a rebalance that changed nothing, with a producer that fences whoever came between."""
         self.transaction, self.closed = transaction, False
+        self._outputs.producer = transaction.producer
         self.epoch += 1  # what was handed over before will be read again
-        self.outputs = self._new_outputs()
 
     def end_rebuild(self) -> None:
         """The next commit, due now, says that the state is whole."""
@@ -108,7 +102,7 @@ class Task:
     @property
     def full(self) -> bool:
         """Whether so much waits that folding has to wait for the commit."""
-        return self.committing and self.outputs.records > _MOST_RECORDS
+        return self.committing and self._outputs.batches > _MOST_BATCHES
 
     def process(self, topic: str, records: Sequence[Record], position: int) -> None:
         """Fold records of one input topic (without prefix); `position` is the offset after the last."""
@@ -160,7 +154,7 @@ class Task:
         self.committing = True
         try:
             sealed = self._seal()
-            written = await self.transaction.commit(sealed.outputs, sealed.offsets)
+            written = await self.transaction.commit(sealed.batches, sealed.offsets)
         except asyncio.CancelledError:
             self.closed = True
             raise
@@ -176,23 +170,23 @@ class Task:
     def _seal(self) -> Sealed:
         now = self._clock.now()
         fold, changelog = self.fold, self.changelog
+        self._outputs.now = now
         checkpoint = fold.checkpoint(now)
         self.position.stream_time = fold.stream_time
         self.position.counters = dict(fold.counters)
         changelog.release(fold.stream_time)
-        changelog.write(self._emit, self.position, checkpoint)
+        changelog.write(self._outputs.emit, self.position, checkpoint)
         counters = Counter(fold.counters)
         counters.subtract(self._committed_counters)
         self._committed_counters = Counter(fold.counters)
         sealed = Sealed(
-            self.outputs,
+            self._outputs.take(),
             {TopicPartition(self._prefix + t, self.partition): o for t, o in self.position.offsets.items()},
             +counters,
             fold.stream_time,
             [time for _, time in checkpoint.log],
             self._oldest_alert,
         )
-        self.outputs = self._new_outputs()
         self._oldest_alert = self.dirty_since = None
         return sealed
 

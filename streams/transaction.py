@@ -28,31 +28,41 @@ class Written(NamedTuple):
     append_time: int
 
 
+Batches = list[tuple[TopicPartition, Any]]
+"""aiokafka's batch builders, in the order in which they have to be sent."""
+
+
 class Outputs:
-    """Records of one commit, encoded as they come: one open batch for each partition, full ones behind it."""
+    """Records on their way into the next transaction, encoded as they come, a batch for each partition."""
 
     def __init__(self, producer: AIOKafkaProducer, prefix: str, now: int) -> None:
         """`now` (ms) stamps the records where a topic does not use append time."""
-        self._create, self._prefix, self._now = producer.create_batch, prefix, now
+        self.producer, self.now, self._prefix = producer, now, prefix
         self._open: dict[tuple[str, int], Any] = {}
         self._full: list[tuple[tuple[str, int], Any]] = []
-        self.records = 0
 
     def emit(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        at = (topic, partition)
+        """Add one record; `topic` without prefix."""
+        at = topic, partition
         batch = self._open.get(at)
         if batch is None:
-            batch = self._open[at] = self._create()
-        self.records += 1
-        if batch.append(timestamp=self._now, key=key, value=value, headers=headers) is None:
+            batch = self._open[at] = self.producer.create_batch()
+        if batch.append(timestamp=self.now, key=key, value=value, headers=headers) is None:
             self._full.append((at, batch))
-            batch = self._open[at] = self._create()
-            if batch.append(timestamp=self._now, key=key, value=value, headers=headers) is None:
+            batch = self._open[at] = self.producer.create_batch()
+            if batch.append(timestamp=self.now, key=key, value=value, headers=headers) is None:
                 raise ValueError(f"a record of {len(value or b'')} bytes does not fit into a batch for {topic}")
 
-    def batches(self) -> list[tuple[TopicPartition, Any]]:
-        """In the order in which they have to be sent."""
-        return [(TopicPartition(self._prefix + t, p), b) for (t, p), b in (*self._full, *self._open.items())]
+    @property
+    def batches(self) -> int:
+        """How many are open or full: a measure of the memory they take."""
+        return len(self._full) + len(self._open)
+
+    def take(self) -> Batches:
+        """All that was emitted; what comes next is of another transaction."""
+        taken = [(TopicPartition(self._prefix + t, p), b) for (t, p), b in (*self._full, *self._open.items())]
+        self._open, self._full = {}, []
+        return taken
 
 
 class Transaction:
@@ -73,11 +83,10 @@ class Transaction:
         """Fence any older owner and settle what it left open."""
         await self.producer.start()
 
-    async def commit(self, outputs: Outputs, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Written]:
+    async def commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Written]:
         """All of it becomes visible, or this raises and nobody knows: then drop the task."""
         producer = self.producer
         await producer.begin_transaction()
-        batches = outputs.batches()
         sent = [await producer.send_batch(batch, tp.topic, partition=tp.partition) for tp, batch in batches]
         delivered = await asyncio.gather(*sent)
         # Not at the same time: while the coordinator adds the group, brokers refuse to verify the produced partitions.

@@ -1,7 +1,7 @@
 """`npsflow check`: what is wrong with an installation, and what to do about it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
 import click
@@ -79,9 +79,7 @@ async def _report() -> bool:
 async def _settings(settings: Settings, where: Where) -> list[Finding]:
     found = [_ok(f"settings: horizon {settings.horizon_days} days, windows {' '.join(settings.windows.lengths)}")]
     if not settings.idle_ticks:
-        found.append(
-            _warn("settings: windows stand still while nothing arrives", "set idle_ticks = true after a replay")
-        )
+        found.append(_warn("settings: windows stand still while nothing arrives", "set idle_ticks = true"))
     if settings.alerts.private_fields:
         todo = "set alerts.private_fields = false unless every subscriber may see them"
         found.append(_warn("settings: names, e-mail addresses and phone numbers are in events", todo))
@@ -92,11 +90,10 @@ async def _broker(settings: Settings, where: Where) -> list[Finding]:
     async with kafka.admin(where) as client:
         brokers = len((await client.describe_cluster())["brokers"])
     found = [_ok(f"broker: {where.brokers} answers, brokers in the cluster: {brokers}")]
-    if brokers >= 3 and settings.topics.replication < 3:
-        copies = settings.topics.replication
-        found.append(
-            _warn(f"broker: {copies} copies of each topic are lost with as many brokers", "set topics.replication = 3")
-        )
+    copies = settings.topics.replication
+    if copies < 3 <= brokers:
+        text = f"broker: new topics have {copies} copies, and are lost with as many brokers"
+        found.append(_warn(text, "set topics.replication = 3"))
     return found
 
 
@@ -115,9 +112,7 @@ async def _topics(settings: Settings, where: Where) -> list[Finding]:
 def _topic(topic: Wanted, count: int, config: Mapping[str, str], horizon: int) -> Iterator[Finding]:
     if count != topic.partitions:
         text = f"topics: {topic.name} has {count} partitions, the settings say {topic.partitions}"
-        yield _fail(
-            text, "set [topics] in npsflow.toml to what there is; after adding partitions run `npsflow rebuild`"
-        )
+        yield _fail(text, "set [topics] in npsflow.toml to that; if partitions were added, run `npsflow rebuild`")
 
     def differs(key: str, why: str) -> tuple[str, str]:
         return f"topics: {topic.name} has {key}={config[key]}, {why}", f"set {topic.config[key]} with kafka-configs"
@@ -173,12 +168,9 @@ async def _groups(settings: Settings, where: Where) -> list[Finding]:
         if any(lag and lag.records for lag in before.values()):
             await asyncio.sleep(COMMITS_WITHIN)
         found = [_group(group, before[group], await _lag(client, consumer, group, of)) for group, of in ours.items()]
-        for group, protocol in sorted(await client.list_consumer_groups()):
-            if (
-                protocol == "consumer"
-                and group not in ours
-                and (lag := await _lag(client, consumer, group, [recovery]))
-            ):
+        groups = {group for group, kind in await client.list_consumer_groups() if kind == "consumer"}
+        for group in sorted(groups - ours.keys()):
+            if lag := await _lag(client, consumer, group, [recovery]):
                 found.append(_ok(f"groups: {group} reads {recovery}, lag {lag.records}"))
     return found
 

@@ -66,7 +66,7 @@ async def _produce(where: Where, fd: int, scales: Scales | None) -> None:
                         partition = line.number % count if key is None else partition_of(key, count)
                         outputs.emit(topic, partition, key, value, [])
                     await kafka.deliver(producer, outputs)
-                    sent += outputs.records
+                    sent += len(lines)
                     advance(lines)
     finally:
         click.echo(f"{sent} records sent to {where.topic(topic)}")

@@ -1,7 +1,6 @@
 """Responses into the input topic."""
 
 import asyncio
-import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from itertools import islice
@@ -14,8 +13,6 @@ from npsflow.agents.demo.installation import Installation
 from npsflow.agents.demo.lines import dump, key_of
 from npsflow.agents.demo.sample import Line
 from npsflow.schemas import codec, topics
-from npsflow.streams.partitioner import partition_of
-from npsflow.streams.transaction import Outputs
 
 _CHUNK = 500
 _TRICKLE_EVERY = 0.2
@@ -23,15 +20,10 @@ _TRICKLE_SEED, _TRICKLE_COUNT = 11, 1_000_000
 
 
 async def send(producer: AIOKafkaProducer, here: Installation, lines: Iterable[Line]) -> int:
-    """Produce the lines as `npsflow produce` does; gives how many, once all are acknowledged."""
-    partitions, sent = here.settings.topics.partitions, 0
-    lines = iter(lines)
+    """Produce the lines under their keys; gives how many, once all are acknowledged."""
+    topic, sent, lines = here.where.topic(topics.RESPONSES), 0, iter(lines)
     while chunk := list(islice(lines, _CHUNK)):
-        outputs = Outputs(producer, here.where.prefix, int(time.time() * 1000))
-        for number, line in enumerate(chunk):
-            partition = number % partitions if line.key is None else partition_of(line.key, partitions)
-            outputs.emit(topics.RESPONSES, partition, line.key, line.value, [])
-        await kafka.deliver(producer, outputs)
+        await asyncio.gather(*[await producer.send(topic, line.value, line.key) for line in chunk])
         sent += len(chunk)
     return sent
 

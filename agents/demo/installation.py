@@ -54,35 +54,37 @@ class Installation:
         name, partitions = (RESPONSES, counts.partitions) if stage == "classify" else (PANES, counts.pane_partitions)
         return [TopicPartition(self.where.topic(name), partition) for partition in range(partitions)]
 
-    def await_ready(self) -> float:
-        """Return when all partitions are restored and read; gives the seconds it took."""
-        with show.waiting("workers start") as progress:
-            one, *others = self.workers
-            # The first may be ready alone, before others have joined: what it says after them holds for all.
-            for worker in (one, *others, one):
-                _until(worker.ready, self.check, f"worker {worker.name} is not ready")
-        return progress.seconds
+    def await_ready(self) -> None:
+        """Return when all partitions are restored and being read. Raises DemoFailed."""
+        one, *others = self.workers
+        # The first may be ready alone, before others have joined: what it says after them holds for all.
+        for worker in (one, *others, one):
+            _until(worker.ready, self.check, f"worker {worker.name} is not ready")
 
 
 @contextmanager
 def installation() -> Iterator[Installation]:
-    """Start everything, and stop it at the end: on Ctrl-C within five seconds."""
+    """Start everything; stop it at the end, within five seconds where that is Ctrl-C or an error."""
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="npsflow-demo-")))
         where, chosen = _cluster(folder, cleanup), settings.parse(_SETTINGS)
-        _make_topics(where, chosen, cleanup)
+        with show.waiting("topics are made"):
+            kafka.run(_make_topics(where, topics.wanted(chosen, where), cleanup))
         config = folder / "npsflow.toml"
         config.write_text(_SETTINGS)
         names = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": str(config)}
         stages = {"one": "classify,rollup", "two": "classify"}  # they share the partitions of classify
         workers = [Worker(name, of, os.environ | names, folder) for name, of in stages.items()]
         cleanup.callback(_stop, workers)
+        here = Installation(where, chosen, workers)
+        with show.waiting("workers start") as progress:
+            for worker in workers:
+                worker.start()
+            here.await_ready()
+        show.say(f"Workers are ready after {progress.seconds:.1f} s")
         for worker in workers:
-            worker.start()
-        started = Installation(where, chosen, workers)
-        seconds = started.await_ready()
-        show.say(f"{len(workers)} workers are ready after {seconds:.1f} s")
-        yield started
+            show.say(f"  {worker.name}: {worker.stages} on {worker.url}")
+        yield here
 
 
 def _cluster(folder: Path, cleanup: ExitStack) -> Where:
@@ -90,7 +92,7 @@ def _cluster(folder: Path, cleanup: ExitStack) -> Where:
     given = settings.where()
     prefix = f"demo-{secrets.token_hex(3)}."
     if os.environ.get("NPSFLOW_BROKERS"):
-        show.say(f"Kafka: {given.brokers} (NPSFLOW_BROKERS), all names begin with {prefix}")
+        show.say(f"Kafka is that of NPSFLOW_BROKERS, {given.brokers}; all names begin with {prefix}")
         return msgspec.structs.replace(given, prefix=prefix)
     with show.waiting("Kafka is fetched") as progress:
         fetch_kafka(lambda message: setattr(progress, "detail", message))
@@ -102,17 +104,9 @@ def _cluster(folder: Path, cleanup: ExitStack) -> Where:
     return msgspec.structs.replace(given, brokers=broker.bootstrap, prefix=prefix)
 
 
-def _make_topics(where: Where, chosen: Settings, cleanup: ExitStack) -> None:
-    """Make all topics; on a cluster that is not the demo's own they are deleted at the end."""
-    wanted = topics.wanted(chosen, where)
-    if os.environ.get("NPSFLOW_BROKERS"):
-        cleanup.callback(_remove, where, [topic.name for topic in wanted])
-    with show.waiting("topics are made"):
-        kafka.run(_create(where, wanted))
-
-
-async def _create(where: Where, wanted: list[Wanted]) -> None:
+async def _make_topics(where: Where, wanted: list[Wanted], cleanup: ExitStack) -> None:
     async with kafka.admin(where) as client:
+        cleanup.callback(_remove, where, [topic.name for topic in wanted])
         await topics.create(client, wanted)
 
 
@@ -120,7 +114,7 @@ def _remove(where: Where, names: list[str]) -> None:
     try:
         kafka.run(_delete(where, names))
     except NpsflowError as error:
-        show.say(f"topics beginning with {where.prefix} could not be deleted: {error}")
+        show.say(f"Topics that begin with {where.prefix} could not be deleted: {error}")
 
 
 async def _delete(where: Where, names: list[str]) -> None:

@@ -43,13 +43,13 @@ async def processed(here: Installation, progress: Waiting) -> None:
     deadline = time.monotonic() + _SECONDS
     async with kafka.admin(here.where) as admin, AIOKafkaConsumer(**client_settings(here.where)) as consumer:
         while True:
-            left = [await _lag(here, admin, consumer, stage) for stage in STAGES]
-            if not any(left) and await _in_time(here.where):
+            left = {stage: await _lag(here, admin, consumer, stage) for stage in STAGES}
+            if not any(left.values()) and await _in_time(here.where):
                 return
-            progress.detail = f"{left[0]:,} responses to go"
+            progress.detail = "records to go: " + ", ".join(f"{stage} {records:,}" for stage, records in left.items())
             here.check()
             if time.monotonic() > deadline:
-                raise DemoFailed(f"after {_SECONDS:.0f} s the workers were not through: {progress.detail}")
+                raise DemoFailed(f"after {_SECONDS:.0f} s the workers were not through, {progress.detail}")
             await asyncio.sleep(_POLL)
 
 

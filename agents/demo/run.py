@@ -18,7 +18,7 @@ def run(*, once: bool) -> None:
     """Print the four parts; then, unless `once`, stay up until Ctrl-C. Raises DemoFailed, BrokerError, KafkaFailed."""
     show.headline("npsflow demo")
     with installation() as here:
-        show.headline("(a) Two customers")
+        show.headline("(a) What becomes of one response")
         kafka.run(story.tell(here))
         show.headline("(b) NPS per department: the last 24 hours beside 7 days")
         _month(here)
@@ -36,7 +36,7 @@ def _month(here: Installation) -> None:
     with show.waiting("the responses of a month are sent") as progress:
         sent = kafka.run(feeding.feed(here, sample.sample(_SEED, _COUNT, datetime.now(UTC), live=True)))
         kafka.run(reading.processed(here, progress))
-    show.say(f"{sent:,} responses of one month were sent, classified and counted in {progress.seconds:.1f} s")
+    show.say(f"{sent:,} responses of one month, sent, classified and counted in {progress.seconds:.1f} s")
     tables.departments(kafka.run(reading.windows(here.where)))
 
 
@@ -47,14 +47,15 @@ def _kill(here: Installation) -> proof.Evidence:
         sent = kafka.run(feeding.feed(here, islice(lines, _MORE_COUNT // 2)))
         victim.kill()
         left = kafka.run(reading.lag(here))
-    show.say(f"{sent:,} of {_MORE_COUNT:,} more responses are sent, {left:,} of them not done yet")
-    show.say(f"kill -9 of worker {victim.name}")
-    victim.start()
-    with show.waiting("the other responses are sent"):
+    show.say(f"kill -9 of worker {victim.name} after {sent:,} of {_MORE_COUNT:,} more responses, {left:,} in the works")
+    with show.waiting("it starts again, while the other responses are sent") as progress:
+        victim.start()
         kafka.run(feeding.feed(here, lines))
-    show.say(f"it is started again, and ready after {here.await_ready():.1f} s")
+        here.await_ready()
+    show.say(f"Started again at once, it was ready after {progress.seconds:.1f} s")
     with show.waiting("the rest is classified and counted") as progress:
         kafka.run(reading.processed(here, progress))
+    show.say(f"Everything was classified and counted {progress.seconds:.1f} s later")
     found = kafka.run(proof.collect(here.where))
     proof.prove(found, here.settings.topics.partitions)
     return found

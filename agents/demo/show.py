@@ -50,9 +50,10 @@ class Waiting:
         return time.monotonic() - self._began
 
     def show(self) -> None:
-        said = f"{_INDENT}… {self._what}, {self.seconds:.0f} s" + (f": {self.detail}" if self.detail else "")
-        width = shutil.get_terminal_size().columns - 1
-        click.echo(_BEGIN + _INDENT + one_line(said, width - len(_INDENT)), nl=not _TERMINAL)
+        said = f"… {self._what}, {self.seconds:.0f} s" + (f": {self.detail}" if self.detail else "")
+        if _TERMINAL:  # where a longer line would break, and its first part stay
+            said = one_line(said, shutil.get_terminal_size().columns - len(_INDENT) - 1)
+        click.echo(_BEGIN + _INDENT + said, nl=not _TERMINAL)
 
 
 @contextmanager

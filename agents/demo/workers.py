@@ -22,7 +22,7 @@ class Worker:
     """One process; its log is a file in `folder`. The `name` lasts: killed and started again it is the same member."""
 
     def __init__(self, name: str, stages: str, environment: Mapping[str, str], folder: Path) -> None:
-        self.name, self.port = name, free_port()
+        self.name, self.stages, self.port = name, stages, free_port()
         self._command = [*_COMMAND, f"--name={name}", f"--stages={stages}", f"--web-port={self.port}"]
         self._environment, self._log = environment, folder / f"worker-{name}.log"
         self._process: subprocess.Popen[bytes] | None = None
