@@ -64,6 +64,7 @@ class Meaning:
     horizon: int
     alert_metrics: frozenset[str]
     promoter_rules: tuple[policy.Rule, ...]
+    follow_ups: bool
     private_fields: bool
     idle_ticks: bool
     pause_on_dead_letters: bool
@@ -116,9 +117,13 @@ class Classification:
         self._segmenter = Segmenter(self._names, meaning.dimensions, meaning.pairs, meaning.aliases)
         self._cells = Cells(self._names, lru_cache(lambda key: partition_of(key, meaning.pane_partitions)))
         self._teller = Teller(
-            meaning.event_source, meaning.alert_metrics, meaning.promoter_rules, meaning.private_fields,
+            meaning.event_source,
+            meaning.alert_metrics,
+            meaning.promoter_rules,
+            meaning.follow_ups,
+            meaning.private_fields,
             self._partition_of,
-        )  # fmt: skip
+        )
         self._log: list[tuple[bytes, bytes, int]] = []
         self._ticked = 0
         self._ticked_at = 0
@@ -206,7 +211,7 @@ class Classification:
             flags, rank, response.score, 0, 0, submitted, version, content, digest, segments.packed, customer_key,
             since, appended, b"",
         )  # fmt: skip
-        after, events, urgent = self._teller.next(before, self._metric(before), after, told, who)
+        after, events, urgent = self._teller.next(before, self._metric(before), after, scale.metric, told, who)
         if not flags:
             counts += (f"correction:{scale.metric}:{scale.words[rank]}",)
         packed = remembered.pack(*after)
@@ -232,7 +237,7 @@ class Classification:
         urgent, minus = False, None
         if before is not None:
             who = Identity(key, id_.hex(), self._partition)
-            after, events, urgent = self._teller.next(before, self._metric(before), after, None, who)
+            after, events, urgent = self._teller.next(before, self._metric(before), after, "", None, who)
             minus = _cell(before)
         packed = remembered.pack(*after)
         return Change("deleted", self.stream_time, counts, id_, packed, submitted, minus, None, events, urgent)

@@ -57,6 +57,9 @@ class PromoterRule(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class FollowUps(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[follow_ups]`: whether those who are not unhappy get one, and what promoters are asked."""
+
+    enabled: bool = True
     promoters: list[PromoterRule] = field(default_factory=lambda: [PromoterRule("referral")])
 
 
@@ -114,6 +117,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             promoter_rules=tuple(
                 Rule(r.action, tuple((k, v.casefold()) for k, v in r.when.items())) for r in self.follow_ups.promoters
             ),
+            follow_ups=self.follow_ups.enabled,
             private_fields=self.alerts.private_fields,
             idle_ticks=self.idle_ticks,
             pause_on_dead_letters=self.dead_letters.pause,

@@ -99,17 +99,19 @@ class Teller:
         event_source: str,
         alert_metrics: frozenset[str],
         rules: tuple[policy.Rule, ...],
+        follow_ups: bool,
         private_fields: bool,
         partition_of: Callable[[bytes], int],
     ) -> None:
         self._events = CloudEvents(event_source, [*ALERT.types.values(), *FOLLOW_UP.types.values()])
         self._alert_metrics, self._rules, self._private_fields = alert_metrics, rules, private_fields
+        self._follow_ups = follow_ups
         self._partition_of = partition_of
         self._instant = lru_cache(1024)(rfc3339)
 
     def told(self, r: Response, scale: Scale, rank: int, warnings: tuple[str, ...]) -> Told | None:
-        """What events would say; None where nothing is ever said (employees)."""
-        if scale.metric == "enps":
+        """What events would say; None where nothing is said."""
+        if scale.metric == "enps" or not (self._follow_ups or self._unhappy(scale, rank)):
             return None
         c = r.customer or _NOBODY
         context = events.Context(
@@ -122,26 +124,36 @@ class Teller:
         body = codec.encode(context)
         return Told(r, scale, rank, warnings, context, body, xxh3_64_intdigest(body))
 
+    def _unhappy(self, scale: Scale, rank: int) -> bool:
+        return rank == WORST and scale.metric in self._alert_metrics
+
     def first(self, told: Told | None, who: Identity, why: Cause) -> tuple[int, bytes, Output | None]:
         """For a response never seen before: the flag of what is now live, the alert's fingerprint, the one event."""
         if told is None:
             return 0, b"", None
-        if told.rank == WORST and told.scale.metric in self._alert_metrics:
+        if self._unhappy(told.scale, told.rank):
             return ALERT_LIVE, fingerprint(told.context), self._alert("started", 1, told, who, why, None)
         return FOLLOW_LIVE, b"", self._follow_up("started", 1, told, who, why)
 
     def next(
-        self, before: Remembered, old_metric: str, after: Remembered, told: Told | None, who: Identity
+        self,
+        before: Remembered,
+        old_metric: str,
+        after: Remembered,
+        new_metric: str,
+        told: Told | None,
+        who: Identity,
     ) -> tuple[Remembered, list[Output], bool]:
         """The events of a version that replaces another, `after` with their state, and whether alerts are among them.
 
         `told` is None for what gets no event: deleted, test, internal, of an employee.
         """
-        alert = told is not None and told.rank == WORST and told.scale.metric in self._alert_metrics
-        metric_changed = told is None or told.scale.metric != old_metric
+        alert = told is not None and self._unhappy(told.scale, told.rank)
+        metric_changed = new_metric != old_metric
         category_changed = metric_changed or before.rank != after.rank
         same = not category_changed and before.key == after.key
-        if same:  # the clock of a live event never restarts: a late comment buys no time
+        if same and before.flags & (ALERT_LIVE | FOLLOW_LIVE):
+            # The clock of a live event never restarts: a late comment buys no time.
             after = after._replace(since=before.since, raised=before.raised)
         cause = lifecycle.cause(
             deleted=bool(after.flags & DELETED),
