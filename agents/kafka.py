@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import chain
 from operator import attrgetter
@@ -22,9 +22,7 @@ from npsflow.streams.transaction import Outputs
 PATIENCE = 8.0
 """Seconds within which a broker has to answer."""
 
-_FETCH_WAIT = (
-    100  # ms; a broker answers one request of a connection at a time, and everything else waits behind a fetch
-)
+_FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time, all others wait behind a fetch
 _FETCH_RECORDS = 500
 _BATCH = 1 << 20
 _TAIL = 100
@@ -60,8 +58,7 @@ async def reader(where: Where, group: str | None = None) -> AsyncIterator[AIOKaf
     """A consumer of committed records; with a `group` it can commit offsets for it, and never on its own."""
     consumer = AIOKafkaConsumer(
         **client_settings(where), group_id=group, enable_auto_commit=False, isolation_level="read_committed",
-        auto_offset_reset="earliest",
-        max_partition_fetch_bytes=4 << 20, fetch_max_wait_ms=_FETCH_WAIT,
+        auto_offset_reset="earliest", max_partition_fetch_bytes=4 << 20, fetch_max_wait_ms=_FETCH_WAIT,
     )  # fmt: skip
     async with _started(consumer.start, consumer.stop, where):
         yield consumer
@@ -118,9 +115,10 @@ async def offset_ranges(consumer: AIOKafkaConsumer, of: list[TopicPartition]) ->
     return {tp: (begin[tp], end[tp]) for tp in of}
 
 
+@asynccontextmanager
 async def committed_records(
     where: Where, topic: str, *, follow: bool = False, last: int | None = None
-) -> AsyncIterator[Record]:
+) -> AsyncIterator[AsyncIterator[Record]]:
     """All committed records of a topic (without prefix), from the beginning to where it ends now, oldest first.
 
     Within a partition their order is kept. With `follow` it goes on with what is written later; with `last` it begins
@@ -129,26 +127,29 @@ async def committed_records(
     of = await partitions(where, topic)
     async with reader(where) as consumer:
         ranges = await offset_ranges(consumer, of)
-        ends = {tp: end for tp, (_, end) in ranges.items()}
         for tp, (begin, end) in ranges.items():
             consumer.seek(tp, begin if last is None else max(begin, end - last))
         consumer.resume(*of)
-        unread: dict[TopicPartition, deque[Any]] = {tp: deque() for tp in of}
-        while unread:
-            # The oldest is known once each partition shows its next record or its end.
-            for tp in [tp for tp, records in unread.items() if not records]:
-                if await consumer.position(tp) >= ends[tp]:
-                    del unread[tp]
-            if empty := [tp for tp, records in unread.items() if not records]:
-                fetched = await consumer.getmany(*empty, timeout_ms=1000, max_records=_FETCH_RECORDS)
-                for tp, records in fetched.items():
-                    unread[tp].extend(r for r in records if follow or r.offset < ends[tp])
-            elif unread:
-                yield min(unread.values(), key=_next_timestamp).popleft()
-        while follow:
-            fetched = await consumer.getmany(timeout_ms=1000)
-            for record in sorted(chain.from_iterable(fetched.values()), key=attrgetter("timestamp")):
-                yield record
+        yield _read(consumer, {tp: end for tp, (_, end) in ranges.items()}, follow)
+
+
+async def _read(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], follow: bool) -> AsyncIterator[Record]:
+    unread: dict[TopicPartition, deque[Any]] = {tp: deque() for tp in ends}
+    while unread:
+        # The oldest is known once each partition shows its next record or its end.
+        for tp in [tp for tp, records in unread.items() if not records]:
+            if await consumer.position(tp) >= ends[tp]:
+                del unread[tp]
+        if empty := [tp for tp, records in unread.items() if not records]:
+            fetched = await consumer.getmany(*empty, timeout_ms=1000, max_records=_FETCH_RECORDS)
+            for tp, records in fetched.items():
+                unread[tp].extend(r for r in records if follow or r.offset < ends[tp])
+        elif unread:
+            yield min(unread.values(), key=_next_timestamp).popleft()
+    while follow:
+        fetched = await consumer.getmany(timeout_ms=1000)
+        for record in sorted(chain.from_iterable(fetched.values()), key=attrgetter("timestamp")):
+            yield record
 
 
 def _next_timestamp(records: deque[Any]) -> int:
@@ -161,14 +162,12 @@ async def positions(where: Where, stage: str) -> list[dict[str, Any]]:
     topic = f"npsflow-{stage}-state"
     tasks = len(await partitions(where, topic))
     newest: dict[int, bytes] = {}
-    for last in (
-        _TAIL,
-        None,
-    ):  # each commit ends with its position; before a crowd of aborted ones it lies further back
+    for last in (_TAIL, None):  # each commit ends with its position: only many aborted ones put it further back
         if len(newest) < tasks:
-            async for record in committed_records(where, topic, last=last):
-                if record.key == POSITION and record.value:
-                    newest[record.partition] = record.value
+            async with committed_records(where, topic, last=last) as records:
+                async for record in records:
+                    if record.key == POSITION and record.value:
+                        newest[record.partition] = record.value
     return [codec.loads(value) for value in newest.values()]
 
 

@@ -1,90 +1,27 @@
-"""Stage `classify`: what one response changes — its version, the counts of its segments, its alert or follow-up."""
+"""Stage `classify`: the fold of one task — versions remembered, counts and events emitted, ticks."""
 
 from collections import Counter
-from dataclasses import dataclass
 from functools import lru_cache
-from hashlib import blake2b
-from typing import Literal
-
-from msgspec import Struct
-from msgspec.structs import replace
-from xxhash import xxh3_64_intdigest
 
 from npsflow.schemas import codec, topics
 from npsflow.schemas.deltas import TICK, encode_tick
-from npsflow.schemas.errors import RefusedRecord
-from npsflow.schemas.headers import dead_letter, origin, with_origin
-from npsflow.schemas.response import Deletion, Response
-from npsflow.streams import policy, remembered
+from npsflow.streams import remembered
 from npsflow.streams.breaker import Breaker
-from npsflow.streams.cells import PANE, Cell, Cells
+from npsflow.streams.cells import PANE, Cells
+from npsflow.streams.judge import ID, Change, Judge, Meaning
 from npsflow.streams.partitioner import partition_of
-from npsflow.streams.reading import read
-from npsflow.streams.remembered import (
-    ALERT_LIVE,
-    DELETED,
-    FOLLOW_LIVE,
-    INTERNAL,
-    NO_SEGMENTS,
-    TEST,
-    Remembered,
-    Version,
-    place,
-    unpack_segments,
-)
-from npsflow.streams.scores import DEFAULT_SCALES, Scale, Scales
-from npsflow.streams.segments import Names, Segmenter
-from npsflow.streams.stage import Checkpoint, Emit, Record
+from npsflow.streams.segments import Names
+from npsflow.streams.stage import Checkpoint, Emit
 from npsflow.streams.store import MemoryStore, Store
-from npsflow.streams.telling import ALERT, FOLLOW_UP, Cause, Identity, Output, Teller
-from npsflow.streams.times import MINUTE, SECOND, rfc3339, to_datetime, to_ms
+from npsflow.streams.telling import ALERT, FOLLOW_UP
+from npsflow.streams.times import SECOND
 
-Outcome = Literal["counted", "deleted", "test", "repeated", "superseded", "forwarded", "dead"]
-OUTCOMES: tuple[Outcome, ...] = ("counted", "deleted", "test", "repeated", "superseded", "forwarded", "dead")
+OUTCOMES = ("counted", "deleted", "test", "repeated", "superseded", "forwarded", "dead")
+"""What becomes of a record; their sum is what was read."""
 
-_AHEAD = 10 * MINUTE
-_EVERY = 1000  # records between two checks of the producer's partitioner
-_ID = 16
-_COUNTED = {
-    (s.metric, rank): (f"response:{s.metric}:{s.words[rank]}",) for s in DEFAULT_SCALES.values() for rank in range(3)
-}
 _EVENT = {t.encode(): f"event:{t}" for strand in (ALERT, FOLLOW_UP) for t in strand.types.values()}
 _PAUSED = "paused"  # a counter that is 1 while the task is, so that it outlives the worker
 _PER_RECORD = 1000  # remembered responses in one changelog record: far below the largest record, at 700 bytes each
-
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """The settings that classify depends on. `horizon` in ms, `pane_partitions` of `nps-panes`."""
-
-    scales: Scales
-    dimensions: tuple[str, ...]
-    pairs: tuple[tuple[str, str], ...]
-    aliases: dict[str, dict[str, str]]
-    horizon: int
-    alert_metrics: frozenset[str]
-    promoter_rules: tuple[policy.Rule, ...]
-    follow_ups: bool
-    private_fields: bool
-    idle_ticks: bool
-    pause_on_dead_letters: bool
-    event_source: str
-    pane_partitions: int
-
-
-class Change(Struct, gc=False):
-    """What one record changes. `counts` are names of counters to raise by one; times in ms."""
-
-    outcome: Outcome
-    stream_time: int
-    counts: tuple[str, ...] = ()
-    key: bytes = b""
-    packed: bytes = b""
-    submitted: int = 0
-    minus: Cell | None = None
-    plus: Cell | None = None
-    outputs: tuple[Output, ...] | list[Output] = ()
-    urgent: bool = False
 
 
 class Classify:
@@ -105,184 +42,25 @@ class Classification:
     """The fold of one task of `classify`."""
 
     def __init__(self, meaning: Meaning, partition: int, partitions: int, emit: Emit, store: Store) -> None:
-        self.stream_time = 0
-        self.urgent = False
+        self.urgent = self.paused = False
         self.counters: Counter[str] = Counter()
-        self.paused, self._armed, self._breaker = False, meaning.pause_on_dead_letters, Breaker()
         self.store = store
-        self._scales, self._horizon, self._meaning = meaning.scales, meaning.horizon, meaning
-        self._partition, self._emit = partition, emit
-        self._partition_of = lru_cache(65_536)(lambda key: partition_of(key, partitions))
+        self._horizon, self._meaning, self._emit = meaning.horizon, meaning, emit
         self._names = Names()
-        self._segmenter = Segmenter(self._names, meaning.dimensions, meaning.pairs, meaning.aliases)
+        self._judge = Judge(meaning, partition, partitions, store, self._names)
         self._cells = Cells(self._names, lru_cache(lambda key: partition_of(key, meaning.pane_partitions)))
-        self._teller = Teller(
-            meaning.event_source,
-            meaning.alert_metrics,
-            meaning.promoter_rules,
-            meaning.follow_ups,
-            meaning.private_fields,
-            self._partition_of,
-        )
+        self._armed, self._breaker = meaning.pause_on_dead_letters, Breaker()
         self._log: list[tuple[bytes, bytes, int]] = []
         self._ticked = 0
         self._ticked_at = 0
+        self.read, self.crashed = self._judge.read, self._judge.crashed
 
-    # Reading: nothing is changed but caches and numbers of names.
-
-    def read(self, record: Record) -> Change:
-        try:
-            what, scale, warnings = read(record.value, self._scales)
-        except RefusedRecord as refused:
-            return self._dead(record, refused)
-        key = f"{what.source}/{what.response_id}".encode()
-        arrived = (record.timestamp, place(record.partition, record.offset))
-        if record.key != key or record.headers:
-            first = origin(record.headers)
-            if first is not None:
-                arrived = (first[0], place(*first[1:]))
-            elif record.key != key:
-                return self._forward(record, key)
-        counts: tuple[str, ...] = ()
-        if record.offset % _EVERY == 0 and self._partition_of(key) != self._partition:
-            counts = ("foreign_partitioner",)
-        try:
-            if scale is None:
-                return self._delete(what, key, arrived, counts)  # type: ignore[arg-type]
-            return self._respond(what, scale, warnings, key, arrived, counts)  # type: ignore[arg-type]
-        except RefusedRecord as refused:
-            return self._dead(record, refused)
-
-    def crashed(self, record: Record, error: Exception) -> Change:
-        return self._dead(record, RefusedRecord("internal_error", type(error).__name__))
-
-    def _respond(
-        self,
-        response: Response,
-        scale: Scale,
-        warnings: tuple[str, ...],
-        key: bytes,
-        arrived: tuple[int, int],
-        counts: tuple[str, ...],
-    ) -> Change:
-        appended, origin_ = arrived
-        submitted = to_ms(response.submitted_at)
-        updated = submitted if response.updated_at is None else to_ms(response.updated_at)
-        if submitted > appended + _AHEAD or updated > appended + _AHEAD:
-            response, ahead = _not_ahead(response, appended)
-            submitted = to_ms(response.submitted_at)
-            updated = submitted if response.updated_at is None else to_ms(response.updated_at)
-            warnings += ahead
-        if submitted < self.stream_time - self._horizon:
-            raise _too_late(response.source)
-        stream_time = max(self.stream_time, submitted)
-        if warnings:
-            counts += tuple(f"warning:{name}" for name in warnings)
-        content = xxh3_64_intdigest(codec.encode(response))
-        id_ = blake2b(key, digest_size=_ID).digest()
-        version = updated, appended, origin_
-        before = self._standing(id_)
-        if before is not None and (known := self._known(before, content, version, id_, stream_time, counts)):
-            return known
-        flags = TEST if response.test else INTERNAL if response.internal else 0
-        rank = scale.ranks[response.score - scale.low]
-        segments = self._segmenter.find(response, scale)
-        customer = response.customer
-        customer_key = customer.id.encode() if customer is not None and customer.id is not None else b""
-        told = None if flags else self._teller.told(response, scale, rank, warnings)
-        digest = 0 if told is None else told.digest
-        who = Identity(key, id_.hex(), self._partition)
-        plus = None if flags else Cell(submitted // PANE, segments.numbers, response.score)
-        outcome: Outcome = "test" if flags else "counted"
-        if before is None:
-            why = Cause(customer_key, submitted, submitted, appended, appended)
-            live, fields, output = self._teller.first(told, who, why)
-            alert, follow = live == ALERT_LIVE, live == FOLLOW_LIVE
-            packed = remembered.pack(
-                flags | live, rank, response.score, alert, follow, submitted, version, content, digest,
-                segments.packed, customer_key, submitted, appended, fields,
-            )  # fmt: skip
-            if not flags:
-                counts += _COUNTED[scale.metric, rank]
-            outputs = () if output is None else (output,)
-            return Change(outcome, stream_time, counts, id_, packed, submitted, None, plus, outputs, alert)
-        since = updated if response.updated_at is not None else appended
-        after = Remembered(
-            flags, rank, response.score, 0, 0, submitted, version, content, digest, segments.packed, customer_key,
-            since, appended, b"",
-        )  # fmt: skip
-        after, events, urgent = self._teller.next(before, self._metric(before), after, scale.metric, told, who)
-        if not flags:
-            counts += (f"correction:{scale.metric}:{scale.words[rank]}",)
-        packed = remembered.pack(*after)
-        return Change(outcome, stream_time, counts, id_, packed, submitted, _cell(before), plus, events, urgent)
-
-    def _delete(self, deletion: Deletion, key: bytes, arrived: tuple[int, int], counts: tuple[str, ...]) -> Change:
-        appended, origin_ = arrived
-        id_ = blake2b(key, digest_size=_ID).digest()
-        before = self._standing(id_)
-        submitted = appended if before is None else before.submitted
-        if submitted < self.stream_time - self._horizon:
-            raise _too_late(deletion.source)
-        updated = appended if deletion.updated_at is None else to_ms(deletion.updated_at)
-        if updated > appended + _AHEAD:
-            updated, counts = appended, (*counts, "warning:updated_at")
-        version = updated, appended, origin_
-        content = xxh3_64_intdigest(codec.encode(deletion))
-        if before is not None and (known := self._known(before, content, version, id_, self.stream_time, counts)):
-            return known
-        segments = NO_SEGMENTS if before is None else before.segments
-        after = Remembered(DELETED, 0, 0, 0, 0, submitted, version, content, 0, segments, b"", submitted, appended, b"")
-        events: list[Output] = []
-        urgent, minus = False, None
-        if before is not None:
-            who = Identity(key, id_.hex(), self._partition)
-            after, events, urgent = self._teller.next(before, self._metric(before), after, "", None, who)
-            minus = _cell(before)
-        packed = remembered.pack(*after)
-        return Change("deleted", self.stream_time, counts, id_, packed, submitted, minus, None, events, urgent)
-
-    def _standing(self, id_: bytes) -> Remembered | None:
-        packed = self.store.get(id_)
-        if packed is None or remembered.submitted_of(packed) < self.stream_time - self._horizon:
-            return None
-        return remembered.unpack(packed)
-
-    def _known(
-        self, before: Remembered, content: int, version: Version, id_: bytes, stream_time: int, counts: tuple[str, ...]
-    ) -> Change | None:
-        """The change where the record does not become the standing version, else None."""
-        if content != before.content:
-            return Change("superseded", stream_time, counts) if version < before.version else None
-        if version <= before.version:
-            return Change("repeated", stream_time, counts)
-        # Its content is known but its version is newer: later arrivals are measured against the newer one.
-        packed = remembered.pack(*before._replace(version=version))
-        return Change("repeated", stream_time, counts, id_, packed, before.submitted)
-
-    def _metric(self, r: Remembered) -> str:
-        numbers = unpack_segments(r.segments)
-        return self._names.by_number[numbers[0]][0] if numbers else ""
-
-    def _dead(self, record: Record, refused: RefusedRecord) -> Change:
-        first = origin(record.headers) or (record.timestamp, record.partition, record.offset)
-        at, partition, offset = rfc3339(first[0]), first[1], first[2]
-        headers = dead_letter(
-            record.headers, refused.reason, str(refused), topics.RESPONSES, partition, offset, at, refused.source
-        )
-        output = (topics.DEAD_LETTERS, self._partition, record.key, record.value, headers)
-        counts = (f"dead:{refused.reason}:{refused.source or ''}",)
-        return Change("dead", self.stream_time, counts, outputs=(output,))
-
-    def _forward(self, record: Record, key: bytes) -> Change:
-        headers = with_origin(record.headers, record.timestamp, record.partition, record.offset)
-        output = (topics.RESPONSES, self._partition_of(key), key, record.value, headers)
-        return Change("forwarded", self.stream_time, outputs=(output,))
-
-    # Changing.
+    @property
+    def stream_time(self) -> int:
+        return self._judge.stream_time
 
     def apply(self, change: Change) -> None:
-        self.stream_time = change.stream_time
+        self._judge.stream_time = change.stream_time
         counters = self.counters
         counters[change.outcome] += 1
         if self._armed:
@@ -357,7 +135,7 @@ class Classification:
     def restore_log(self, value: bytes) -> int:
         at, latest = 0, 0
         while at < len(value):
-            id_, at = value[at : at + _ID], at + _ID
+            id_, at = value[at : at + ID], at + ID
             packed = value[at : at + remembered.size_of(value, at)]
             at += len(packed)
             submitted = remembered.submitted_of(packed)
@@ -366,28 +144,7 @@ class Classification:
         return latest + self._horizon
 
     def restored(self, stream_time: int, counters: dict[str, int]) -> None:
-        self.stream_time = stream_time
+        self._judge.stream_time = stream_time
         self.counters.update(counters)
         self.paused = bool(counters.get(_PAUSED))
         self.store.expire(stream_time - self._horizon)
-
-
-def _cell(r: Remembered) -> Cell | None:
-    """Where a remembered response is counted; None where it is not."""
-    return Cell(r.submitted // PANE, unpack_segments(r.segments), r.score) if r.live else None
-
-
-def _too_late(source: str) -> RefusedRecord:
-    return RefusedRecord("too_late", "submitted further back than the horizon", source)
-
-
-def _not_ahead(response: Response, appended: int) -> tuple[Response, tuple[str, ...]]:
-    """Times more than ten minutes after the record's own become the record's; and which."""
-    now, ahead = to_datetime(appended), []
-    if to_ms(response.submitted_at) > appended + _AHEAD:
-        response = replace(response, submitted_at=now)
-        ahead.append("submitted_at")
-    if response.updated_at is not None and to_ms(response.updated_at) > appended + _AHEAD:
-        response = replace(response, updated_at=now)
-        ahead.append("updated_at")
-    return response, tuple(ahead)

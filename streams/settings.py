@@ -12,7 +12,7 @@ from msgspec import Struct, field
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Action
 from npsflow.schemas.response import Metric
-from npsflow.streams.classification import Meaning
+from npsflow.streams.judge import Meaning
 from npsflow.streams.panes import WindowSpec, window_spec
 from npsflow.streams.policy import Rule
 from npsflow.streams.remembered import MOST_SEGMENTS

@@ -38,9 +38,12 @@ class Checkpoint:
 class Fold(Protocol):
     """The state of one task and how records change it. `Change` is private to the stage."""
 
-    stream_time: int
     urgent: bool
     paused: bool
+
+    @property
+    def stream_time(self) -> int:
+        """Greatest time seen in the data, ms."""
 
     @property
     def counters(self) -> dict[str, int]:

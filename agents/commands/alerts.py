@@ -24,9 +24,10 @@ def alerts(follow: bool, as_json: bool) -> None:
 
 
 async def _show(where: Where, follow: bool, as_json: bool) -> None:
-    async for record in kafka.committed_records(where, topics.SERVICE_RECOVERY, follow=follow):
-        if (event := _event(record)) is not None:
-            click.echo(codec.dumps(event) if as_json else _line(event))
+    async with kafka.committed_records(where, topics.SERVICE_RECOVERY, follow=follow) as records:
+        async for record in records:
+            if (event := _event(record)) is not None:
+                click.echo(codec.dumps(event) if as_json else _line(event))
 
 
 def _event(record: Record) -> dict[str, Any] | None:

@@ -70,8 +70,8 @@ class Letter(NamedTuple):
         return TopicPartition(self.record.topic, self.record.partition)
 
 
-async def _letters(where: Where, reason: str | None) -> AsyncIterator[Letter]:
-    async for record in kafka.committed_records(where, topics.DEAD_LETTERS):
+async def _letters(records: AsyncIterator[Record], reason: str | None) -> AsyncIterator[Letter]:
+    async for record in records:
         why = {n.removeprefix(_HEADER): v.decode() for n, v in record.headers if n.startswith(_HEADER)}
         if "reason" in why and reason in (None, why["reason"]):
             own = [(n, v) for n, v in record.headers if n != ORIGIN and not n.startswith(_HEADER)]
@@ -80,15 +80,16 @@ async def _letters(where: Where, reason: str | None) -> AsyncIterator[Letter]:
 
 async def _list(where: Where, as_json: bool, reason: str | None) -> None:
     reasons: Counter[str] = Counter()
-    async for _, why, _ in _letters(where, reason):
-        reasons[why["reason"]] += 1
-        if as_json:
-            numbers = {name: int(why[name]) for name in ("partition", "offset")}
-            click.echo(codec.dumps(why | numbers))
-        else:
-            place = f"{why['topic']}[{why['partition']}]@{why['offset']}"
-            source = one_line(why.get("source", "-"), 20)
-            click.echo(f"{why['at']}  {why['reason']:<18}  {source:<14}  {place:<26}  {why['message']}")
+    async with kafka.committed_records(where, topics.DEAD_LETTERS) as records:
+        async for _, why, _ in _letters(records, reason):
+            reasons[why["reason"]] += 1
+            if as_json:
+                numbers = {name: int(why[name]) for name in ("partition", "offset")}
+                click.echo(codec.dumps(why | numbers))
+            else:
+                place = f"{why['topic']}[{why['partition']}]@{why['offset']}"
+                source = one_line(why.get("source", "-"), 20)
+                click.echo(f"{why['at']}  {why['reason']:<18}  {source:<14}  {place:<26}  {why['message']}")
     if not as_json:
         click.echo("\n".join(f"{n:>8} {name}" for name, n in reasons.most_common()) or "no dead letters")
 
@@ -125,21 +126,23 @@ async def _replay(where: Where, reason: str | None, dry_run: bool, again: bool) 
         committed = await client.list_consumer_group_offsets(where.group(_GROUP))
     replayed: defaultdict[TopicPartition, Replayed] = defaultdict(Replayed)
     replayed |= {tp: Replayed(offset) for tp, offset in committed.items()}
-    due = (letter async for letter in _letters(where, reason) if again or letter not in replayed[letter.partition])
     reasons: Counter[str] = Counter()
-    if dry_run:
-        reasons.update([letter.why["reason"] async for letter in due])
-    else:
-        async with kafka.producer(where, transactional_id=where.group(_GROUP)) as producer:
-            async for letters in _chunks(due):
-                offsets = {}
-                for letter in letters:
-                    replayed[letter.partition].advance(letter.record.offset + 1, reason)
-                    offsets[letter.partition] = replayed[letter.partition].committed()
-                async with producer.transaction():
-                    await kafka.deliver(producer, _as_produced(producer, where, letters, counts))
-                    await producer.send_offsets_to_transaction(offsets, where.group(_GROUP))
-                reasons.update(letter.why["reason"] for letter in letters)
+    async with kafka.committed_records(where, topics.DEAD_LETTERS) as records:
+        letters = _letters(records, reason)
+        due = (letter async for letter in letters if again or letter not in replayed[letter.partition])
+        if dry_run:
+            reasons.update([letter.why["reason"] async for letter in due])
+        else:
+            async with kafka.producer(where, transactional_id=where.group(_GROUP)) as producer:
+                async for chunk in _chunks(due):
+                    offsets = {}
+                    for letter in chunk:
+                        replayed[letter.partition].advance(letter.record.offset + 1, reason)
+                        offsets[letter.partition] = replayed[letter.partition].committed()
+                    async with producer.transaction():
+                        await kafka.deliver(producer, _as_produced(producer, where, chunk, counts))
+                        await producer.send_offsets_to_transaction(offsets, where.group(_GROUP))
+                    reasons.update(letter.why["reason"] for letter in chunk)
     click.echo("\n".join(f"{n:>8} {name}" for name, n in reasons.most_common()) or "nothing to replay")
     click.echo(f"{reasons.total()} dead letters {'would be ' if dry_run else ''}sent back")
 

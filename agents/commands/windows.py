@@ -35,8 +35,8 @@ def windows(as_json: bool, segments: tuple[str, ...], window: str | None, metric
         if metric in (None, w.metric) and window in (None, w.window) and _is_asked(w.segment, segments)
     ]  # fmt: skip
     if not asked:
-        there = sorted({"+".join(w.segment) or OVERALL for w in found})
-        click.echo(f"no such windows; there are those of: {', '.join(there) or 'nothing yet'}", err=True)
+        there = ", ".join(sorted({" and ".join(w.segment) or OVERALL for w in found}))
+        click.echo(f"no such windows; there are those of: {there}" if there else "no windows yet", err=True)
     elif as_json:
         for w in sorted(asked, key=_order):
             click.echo(codec.encode(w))
@@ -47,11 +47,12 @@ def windows(as_json: bool, segments: tuple[str, ...], window: str | None, metric
 async def _current(where: Where) -> Iterable[Window]:
     """The last value of each key."""
     values: dict[bytes | None, bytes] = {}
-    async for record in kafka.committed_records(where, topics.WINDOWS):
-        if record.value is None:
-            values.pop(record.key, None)
-        else:
-            values[record.key] = record.value
+    async with kafka.committed_records(where, topics.WINDOWS) as records:
+        async for record in records:
+            if record.value is None:
+                values.pop(record.key, None)
+            else:
+                values[record.key] = record.value
     return [codec.convert(codec.loads(value), Window) for value in values.values()]
 
 
