@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import chain
 from operator import attrgetter
@@ -115,14 +115,13 @@ async def offset_ranges(consumer: AIOKafkaConsumer, of: list[TopicPartition]) ->
     return {tp: (begin[tp], end[tp]) for tp in of}
 
 
-@asynccontextmanager
 async def committed_records(
     where: Where, topic: str, *, follow: bool = False, last: int | None = None
-) -> AsyncIterator[AsyncIterator[Record]]:
+) -> AsyncGenerator[Record, None]:
     """All committed records of a topic (without prefix), from the beginning to where it ends now, oldest first.
 
     Within a partition their order is kept. With `follow` it goes on with what is written later; with `last` it begins
-    so many offsets before the end of each partition.
+    so many offsets before the end of each partition. A loop that may be left early needs `contextlib.aclosing`.
     """
     of = await partitions(where, topic)
     async with reader(where) as consumer:
@@ -130,10 +129,18 @@ async def committed_records(
         for tp, (begin, end) in ranges.items():
             consumer.seek(tp, begin if last is None else max(begin, end - last))
         consumer.resume(*of)
-        yield _read(consumer, {tp: end for tp, (_, end) in ranges.items()}, follow)
+        async for record in _merged(consumer, {tp: end for tp, (_, end) in ranges.items()}, keep_later=follow):
+            yield record
+        while follow:
+            fetched = await consumer.getmany(timeout_ms=1000)
+            for record in sorted(chain.from_iterable(fetched.values()), key=attrgetter("timestamp")):
+                yield record
 
 
-async def _read(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], follow: bool) -> AsyncIterator[Record]:
+async def _merged(
+    consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], *, keep_later: bool
+) -> AsyncIterator[Record]:
+    """All records before the ends, by timestamp; with `keep_later` also those from behind that came with them."""
     unread: dict[TopicPartition, deque[Any]] = {tp: deque() for tp in ends}
     while unread:
         # The oldest is known once each partition shows its next record or its end.
@@ -143,13 +150,9 @@ async def _read(consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int], 
         if empty := [tp for tp, records in unread.items() if not records]:
             fetched = await consumer.getmany(*empty, timeout_ms=1000, max_records=_FETCH_RECORDS)
             for tp, records in fetched.items():
-                unread[tp].extend(r for r in records if follow or r.offset < ends[tp])
+                unread[tp].extend(r for r in records if keep_later or r.offset < ends[tp])
         elif unread:
             yield min(unread.values(), key=_next_timestamp).popleft()
-    while follow:
-        fetched = await consumer.getmany(timeout_ms=1000)
-        for record in sorted(chain.from_iterable(fetched.values()), key=attrgetter("timestamp")):
-            yield record
 
 
 def _next_timestamp(records: deque[Any]) -> int:
@@ -164,10 +167,9 @@ async def positions(where: Where, stage: str) -> list[dict[str, Any]]:
     newest: dict[int, bytes] = {}
     for last in (_TAIL, None):  # each commit ends with its position: only many aborted ones put it further back
         if len(newest) < tasks:
-            async with committed_records(where, topic, last=last) as records:
-                async for record in records:
-                    if record.key == POSITION and record.value:
-                        newest[record.partition] = record.value
+            async for record in committed_records(where, topic, last=last):
+                if record.key == POSITION and record.value:
+                    newest[record.partition] = record.value
     return [codec.loads(value) for value in newest.values()]
 
 

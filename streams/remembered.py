@@ -33,8 +33,8 @@ def place(partition: int, offset: int) -> int:
 
 
 def pack_segments(numbers: Sequence[int]) -> bytes:
-    """Numbers of at most MOST_SEGMENTS segments: a count, then 2 bytes each, or 4 where a number needs them."""
-    wide = any(number > 0xFFFF for number in numbers)
+    """Numbers of 1 to MOST_SEGMENTS segments: a count, then 2 bytes each, or 4 where a number needs them."""
+    wide = max(numbers) > 0xFFFF
     return bytes((len(numbers) | (_WIDE if wide else 0),)) + array("I" if wide else "H", numbers).tobytes()
 
 

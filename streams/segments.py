@@ -17,7 +17,7 @@ Segment = tuple[tuple[str, str], ...]
 Name = tuple[str, str, Segment]
 """What is counted: (metric, scale name, segment)."""
 
-_MOST_COMBINATIONS = 100_000  # kept at hand; beyond that the cache starts anew
+_MOST_COMBINATIONS = _MOST_VALUES = 100_000  # kept at hand; beyond that a cache starts anew
 _OF_CUSTOMER = {"tier", "account_id", "primary_contact"}
 _PLAIN = {
     "survey_id", "survey_kind", "survey_name", "survey_version", "source", "language", "channel", "journey_stage",
@@ -85,6 +85,8 @@ class Segmenter:
         self._pairs = tuple((dimensions.index(a), dimensions.index(b)) for a, b in pairs)
         self._aliases = {d: {normal(k): normal(v) for k, v in m.items()} for d, m in (aliases or {}).items()}
         self._known: dict[object, Segments] = {}
+        self._values: dict[tuple[str, object], str] = {}
+        self._numbers: dict[Scale, dict[Segment, int]] = {}
 
     def find(self, response: Response, scale: Scale) -> Segments:
         raw: tuple[Any, ...] = scale, self._fetch(response)
@@ -99,19 +101,35 @@ class Segmenter:
 
     def _segments(self, scale: Scale, given: list[object]) -> Segments:
         values = [self._value(d, given[at]) for d, at in zip(self._dimensions, self._order, strict=True)]
-        segments: list[Segment] = [()]
-        segments += [((d, v),) for d, v in zip(self._dimensions, values, strict=True) if v]
+        known = self._numbers.setdefault(scale, {})
+        found = []
+        for segment in self._named(values):
+            number = known.get(segment)
+            if number is None:
+                number = known[segment] = self._names.number((scale.metric, scale.name, segment))
+            found.append(number)
+        return Segments(tuple(found), pack_segments(found))
+
+    def _named(self, values: list[str]) -> list[Segment]:
+        singles = [(pair,) if pair[1] else None for pair in zip(self._dimensions, values, strict=True)]
+        segments: list[Segment] = [(), *[single for single in singles if single is not None]]
         for a, b in self._pairs:
-            if values[a] and values[b]:
-                segments.append(((self._dimensions[a], values[a]), (self._dimensions[b], values[b])))
-        numbers = tuple(self._names.number((scale.metric, scale.name, segment)) for segment in segments)
-        return Segments(numbers, pack_segments(numbers))
+            first, second = singles[a], singles[b]
+            if first is not None and second is not None:
+                segments.append((*first, *second))
+        return segments
 
     def _value(self, dimension: str, given: object) -> str:
+        """What it is counted under; empty for nothing."""
         if given is None:
             return ""
-        value = normal(str(given).lower() if isinstance(given, bool) else str(given))
-        return self._aliases.get(dimension, {}).get(value, value)
+        value = self._values.get((dimension, given))
+        if value is None:
+            if len(self._values) >= _MOST_VALUES:
+                self._values.clear()
+            value = normal(str(given).lower() if isinstance(given, bool) else str(given))
+            value = self._values[dimension, given] = self._aliases.get(dimension, {}).get(value, value)
+        return value
 
 
 def _one_by_one(dimensions: list[str]) -> Callable[[Response], tuple[object, ...]]:

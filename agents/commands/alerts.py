@@ -1,6 +1,6 @@
 """`npsflow alerts`: what stands on `service-recovery`, for people and for programs."""
 
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from typing import Any
 
 import click
@@ -24,7 +24,7 @@ def alerts(follow: bool, as_json: bool) -> None:
 
 
 async def _show(where: Where, follow: bool, as_json: bool) -> None:
-    async with kafka.committed_records(where, topics.SERVICE_RECOVERY, follow=follow) as records:
+    async with aclosing(kafka.committed_records(where, topics.SERVICE_RECOVERY, follow=follow)) as records:
         async for record in records:
             if (event := _event(record)) is not None:
                 click.echo(codec.dumps(event) if as_json else _line(event))

@@ -3,6 +3,7 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from typing import NamedTuple, get_args
 
 import click
@@ -80,7 +81,7 @@ async def _letters(records: AsyncIterator[Record], reason: str | None) -> AsyncI
 
 async def _list(where: Where, as_json: bool, reason: str | None) -> None:
     reasons: Counter[str] = Counter()
-    async with kafka.committed_records(where, topics.DEAD_LETTERS) as records:
+    async with aclosing(kafka.committed_records(where, topics.DEAD_LETTERS)) as records:
         async for _, why, _ in _letters(records, reason):
             reasons[why["reason"]] += 1
             if as_json:
@@ -127,7 +128,7 @@ async def _replay(where: Where, reason: str | None, dry_run: bool, again: bool) 
     replayed: defaultdict[TopicPartition, Replayed] = defaultdict(Replayed)
     replayed |= {tp: Replayed(offset) for tp, offset in committed.items()}
     reasons: Counter[str] = Counter()
-    async with kafka.committed_records(where, topics.DEAD_LETTERS) as records:
+    async with aclosing(kafka.committed_records(where, topics.DEAD_LETTERS)) as records:
         letters = _letters(records, reason)
         due = (letter async for letter in letters if again or letter not in replayed[letter.partition])
         if dry_run:

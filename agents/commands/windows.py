@@ -47,12 +47,11 @@ def windows(as_json: bool, segments: tuple[str, ...], window: str | None, metric
 async def _current(where: Where) -> Iterable[Window]:
     """The last value of each key."""
     values: dict[bytes | None, bytes] = {}
-    async with kafka.committed_records(where, topics.WINDOWS) as records:
-        async for record in records:
-            if record.value is None:
-                values.pop(record.key, None)
-            else:
-                values[record.key] = record.value
+    async for record in kafka.committed_records(where, topics.WINDOWS):
+        if record.value is None:
+            values.pop(record.key, None)
+        else:
+            values[record.key] = record.value
     return [codec.convert(codec.loads(value), Window) for value in values.values()]
 
 

@@ -34,6 +34,7 @@ from .oracle_model import (
     Step,
     Version,
     WindowKey,
+    equal,
 )
 from .oracle_reading import DeadError, read
 from .oracle_statistics import Z, ces, csat, nps, t_quantile
@@ -124,7 +125,7 @@ def _fold(expected: Expected, task: _Task, version: Version, partition: int, off
         return _bury(expected, "too_late", partition, offset)
     if not version.deleted:
         task.stream_time = max(task.stream_time, version.submitted)
-    if known is not None and known.content == version.content:
+    if known is not None and equal(known.content, version.content):
         expected.outcomes["repeated"] += 1
         known.order = max(known.order, version.order)
     elif known is not None and version.order < known.order:

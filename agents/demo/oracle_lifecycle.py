@@ -1,8 +1,8 @@
 """The life of an alert or a follow-up: which steps it takes as the versions of its response come and go."""
 
-from .oracle_model import Case, Fields, Step, Version, category
+from .oracle_model import Case, Fields, Step, Version, category, equal
 
-_NOT_IN_EVENTS = ("updated_at", "question", "survey_version", "invitation_id", "scale", "test", "internal")
+_NOT_IN_EVENTS = ("updated_at", "deleted", "question", "survey_version", "invitation_id", "scale", "test", "internal")
 _NOT_IN_EVENTS_OF_CUSTOMER = ("name", "email", "phone")
 
 
@@ -25,7 +25,7 @@ def follow(case: Case, version: Version, kind: str) -> None:
     elif identity != before:
         cause = "moved" if identity[:2] == before[:2] else _cause(content, before)
         case.steps += [Step("retracted", before[2], cause), Step(again, key)]
-    elif _context(content) != _context(case.content):
+    elif not equal(_context(content), _context(case.content)):
         case.steps.append(Step("enriched", key))
     case.live, case.identity, case.content = True, identity, content
 

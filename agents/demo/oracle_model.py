@@ -1,5 +1,6 @@
 """What the oracle talks about: records, versions, cases, and everything that is expected."""
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,11 @@ _NEUTRAL_UP_TO = {"nps": 8, "enps": 8, "csat": 3, "csat_overall": 3, "ces": 4}
 def category(metric: str, score: int) -> int:
     """0 is unhappy, 1 in between, 2 happy."""
     return (score > _UNHAPPY_UP_TO[metric]) + (score > _NEUTRAL_UP_TO[metric])
+
+
+def equal(one: Fields, other: Fields) -> bool:
+    """Whether both say the same; 1, 1.0 and true do not."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 class Record(NamedTuple):
@@ -88,7 +94,7 @@ class Version:
 
     @property
     def deleted(self) -> bool:
-        return "deleted" in self.content
+        return self.content.get("deleted") is True
 
     @property
     def counts(self) -> bool:

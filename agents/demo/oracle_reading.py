@@ -2,33 +2,17 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from .oracle_model import MINUTE, SCALES, Fields, Record, Version
 
 _MAX_DEPTH = 1024
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
-_MAX_TEXT = 128
-_SURVEY_KINDS = ("relationship", "transactional")
-_TEXTS = (
-    *("language", "channel", "journey_stage", "touchpoint", "department", "team", "agent_id", "product"),
-    *("survey_name", "survey_version"),
-)
-_TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(_TEXTS, str),
-    **dict.fromkeys(("survey_kind", "comment", "question", "response_url", "invitation_id"), str),
-    **dict.fromkeys(("contact_requested", "test", "internal"), bool),
-    **dict.fromkeys(("customer", "attributes", "reference"), dict),
-    "answers": list,
-}
-_CUSTOMER_TYPES: dict[str, type | tuple[type, ...]] = {
-    **dict.fromkeys(("id", "account_id", "tier", "renews_at", "primary_contact", "name", "email", "phone"), str),
-    "value": (int, float),
-    "contact_allowed": bool,
-}
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:?[0-5]\d)")
+_MAX_IDENTIFIER, _MAX_TEXT, _MAX_COMMENT, _MAX_ATTRIBUTES = 256, 128, 16_384, 20
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+_DROPPED = object()
 
 
 class DeadError(Exception):
@@ -41,16 +25,18 @@ def read(record: Record) -> Version:
     identity = f"{_identifier(fields, 'source')}/{_identifier(fields, 'response_id')}"
     origin = (record.timestamp, record.partition, record.offset)
     if fields.get("deleted") is True:
-        updated: int = record.timestamp
-        content: Fields = {"deleted": True}
+        updated, content = record.timestamp, {"deleted": True}
         if fields.get("updated_at") is not None:
-            updated = _not_ahead(_milliseconds(fields["updated_at"]), record)
-            content["updated_at"] = updated
+            time = _time(fields["updated_at"])
+            updated, content["updated_at"] = _not_ahead(_milliseconds(time), record), time.isoformat()
         return Version(identity, (updated, *origin), record.timestamp, content)
-    content = _response(fields, record)
-    submitted: int = content["submitted_at"]
-    updated = content.get("updated_at", submitted)
-    return Version(identity, (updated, *origin), submitted, content)
+    content = _response(fields)
+    times = [content[name] for name in ("submitted_at", "updated_at") if name in content]
+    submitted, *later = (_not_ahead(_milliseconds(time), record) for time in times)
+    for name, time, ms in zip(("submitted_at", "updated_at"), times, (submitted, *later), strict=False):
+        ahead = ms != _milliseconds(time)
+        content[name] = (datetime.fromtimestamp(ms / 1000, UTC) if ahead else time).isoformat()
+    return Version(identity, ((later or [submitted])[0], *origin), submitted, content)
 
 
 def _decode(value: bytes | None) -> Fields:
@@ -71,7 +57,13 @@ def _decode(value: bytes | None) -> Fields:
         raise DeadError("not_json") from None
     if not isinstance(fields, dict):
         raise DeadError("not_object")
-    return fields
+    text = json.dumps(fields, ensure_ascii=False)
+    if not _HALF_A_CHARACTER.search(text):
+        return fields
+    whole: Fields = json.loads(_HALF_A_CHARACTER.sub("\ufffd", text))
+    if any("\ufffd" in whole[name] for name in ("source", "response_id") if isinstance(whole.get(name), str)):
+        raise DeadError("invalid_identifier")
+    return whole
 
 
 def _depth(text: str) -> int:
@@ -98,8 +90,8 @@ def _identifier(fields: Fields, name: str) -> str:
     return value
 
 
-def _response(fields: Fields, record: Record) -> Fields:
-    """Give all known fields of a response, what is wrong but not required left out."""
+def _response(fields: Fields) -> Fields:
+    """Give all known fields of a response, what is wrong but not required left out; times are datetimes."""
     if any(fields.get(name) is None for name in ("survey_id", "metric", "score", "submitted_at")):
         raise DeadError("missing_field")
     content = {"survey_id": _identifier(fields, "survey_id"), "metric": fields["metric"], "score": fields["score"]}
@@ -115,46 +107,109 @@ def _response(fields: Fields, record: Record) -> Fields:
         raise DeadError("invalid_score")
     if not low <= content["score"] <= high:
         raise DeadError("score_out_of_range")
-    content["submitted_at"] = _not_ahead(_milliseconds(fields["submitted_at"]), record)
-    with suppress(DeadError):
-        content["updated_at"] = _not_ahead(_milliseconds(fields.get("updated_at")), record)
-    content |= _cut(_of_type(fields, _TYPES), _TEXTS)
-    if content.get("survey_kind") not in _SURVEY_KINDS:
-        content.pop("survey_kind", None)
-    if "comment" in content:
-        content["comment"] = content["comment"].encode()[:16_384].decode(errors="ignore")
-    if "customer" in content:
-        content["customer"] = _cut(_of_type(content["customer"], _CUSTOMER_TYPES), ("tier", "renews_at"))
-    if "reference" in content:
-        content["reference"] = _cut(content["reference"], ("type",))
-    if "answers" in content:
-        content["answers"] = [_cut(item, ("topic",)) if isinstance(item, dict) else item for item in content["answers"]]
-    if "attributes" in content:
-        content["attributes"] = {name[:_MAX_TEXT]: value for name, value in content["attributes"].items()}
-    return content
+    content["submitted_at"] = _time(fields["submitted_at"])
+    return content | _parts(fields, _OPTIONAL)
 
 
-def _cut(fields: Fields, names: Iterable[str]) -> Fields:
-    """The fields with the texts among them that are named cut to the longest allowed."""
-    return fields | {name: fields[name][:_MAX_TEXT] for name in names if isinstance(fields.get(name), str)}
+def _parts(fields: Fields, readers: dict[str, Callable[[Any], object]]) -> Fields:
+    """The known fields among these, without those that have to be dropped."""
+    found = {name: reader(fields[name]) for name, reader in readers.items() if fields.get(name) is not None}
+    return {name: value for name, value in found.items() if value is not _DROPPED}
 
 
-def _of_type(fields: Fields, types: Mapping[str, type | tuple[type, ...]]) -> Fields:
-    """The fields that have the type they should have; no boolean is a number."""
-    return {
-        name: fields[name]
-        for name, wanted in types.items()
-        if isinstance(fields.get(name), wanted) and (wanted is bool or not isinstance(fields[name], bool))
-    }
+# Readers of optional fields: what was given -> what is kept of it, or _DROPPED.
 
 
-def _milliseconds(text: object) -> int:
-    if not isinstance(text, str) or not _TIME.fullmatch(text):
-        raise DeadError("invalid_time")
+def _text(given: Any) -> object:
+    return given[:_MAX_TEXT] if isinstance(given, str) else _DROPPED
+
+
+def _short(given: Any) -> object:
+    return given if isinstance(given, str) and 1 <= len(given) <= _MAX_IDENTIFIER else _DROPPED
+
+
+def _long(given: Any) -> object:
+    return given.encode()[:_MAX_COMMENT].decode(errors="ignore") if isinstance(given, str) else _DROPPED
+
+
+def _number(given: Any) -> object:
+    return given if type(given) in (int, float) else _DROPPED
+
+
+def _flag(given: Any) -> object:
+    return given if isinstance(given, bool) else _DROPPED
+
+
+def _kind(given: Any) -> object:
+    return given if given in ("relationship", "transactional") else _DROPPED
+
+
+def _updated(given: Any) -> object:
     try:
-        return (datetime.fromisoformat(text) - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
-    except ValueError:
+        return _time(given)
+    except DeadError:
+        return _DROPPED
+
+
+def _object(**readers: Callable[[Any], object]) -> Callable[[Any], object]:
+    return lambda given: _parts(given, readers) if isinstance(given, dict) else _DROPPED
+
+
+def _answers(given: Any) -> object:
+    if not isinstance(given, list):
+        return _DROPPED
+    return [_ANSWER(item) for item in given if isinstance(item, dict)]
+
+
+def _attributes(given: Any) -> object:
+    if not isinstance(given, dict):
+        return _DROPPED
+    flat = {name[:_MAX_TEXT]: value for name, value in given.items() if isinstance(value, str | int | float | bool)}
+    return dict(list(flat.items())[:_MAX_ATTRIBUTES])
+
+
+def _each(reader: Callable[[Any], object], names: str) -> dict[str, Callable[[Any], object]]:
+    return dict.fromkeys(names.split(), reader)
+
+
+_ANSWER = _object(question_id=_short, topic=_text, score=_number, text=_long)
+_OPTIONAL = {
+    **_each(_text, "language channel journey_stage touchpoint department team agent_id product"),
+    **_each(_text, "survey_name survey_version"),
+    **_each(_long, "comment question response_url"),
+    **_each(_flag, "deleted contact_requested test internal"),
+    "updated_at": _updated,
+    "survey_kind": _kind,
+    "invitation_id": _short,
+    "answers": _answers,
+    "attributes": _attributes,
+    "reference": _object(type=_text, id=_short, url=_long),
+    "customer": _object(
+        **_each(_short, "id account_id primary_contact name email phone"),
+        **_each(_text, "tier renews_at"),
+        value=_number,
+        contact_allowed=_flag,
+    ),
+}
+
+
+def _time(text: object) -> datetime:
+    """A moment with its offset, rounded to microseconds: RFC 3339, a blank for the T and no colon in the offset too."""
+    found = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise DeadError("invalid_time")
+    day, time, fraction, zone = found.groups()
+    digits = (fraction or ".")[1:8].ljust(7, "0")
+    try:
+        return datetime.fromisoformat(f"{day}T{time}{zone.upper()}") + timedelta(
+            microseconds=int(digits[:6]) + (digits[6] >= "5")
+        )
+    except (ValueError, OverflowError):
         raise DeadError("invalid_time") from None
+
+
+def _milliseconds(time: datetime) -> int:
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
 
 
 def _not_ahead(time: int, record: Record) -> int:

@@ -40,7 +40,7 @@ def windows(standing: Iterable[Version], time: float) -> dict[WindowKey, Fields]
 def _segments(content: Fields) -> list[Segment]:
     """The overall segment, and one for each dimension that the response has."""
     values = content | {"tier": content.get("customer", {}).get("tier")}
-    texts = {name: (values.get(name) or "")[:128].strip().casefold() for name in DIMENSIONS}
+    texts = {name: (values.get(name) or "").strip().casefold()[:128] for name in DIMENSIONS}
     return [(), *(((name, text),) for name, text in texts.items() if text)]
 
 

@@ -1,0 +1,482 @@
+"""The commands against a real Kafka: what they send, show and find wrong."""
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import pytest
+from aiokafka.partitioner import DefaultPartitioner
+from click.testing import CliRunner, Result
+from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.cli import main
+from npsflow.agents.commands import check
+from npsflow.schemas.headers import dead_letter, with_origin
+from npsflow.streams.settings import Where
+from npsflow.streams.stage import Record
+
+SECONDS = 30
+
+
+class Installation:
+    """One prefix on the broker, and the command line for it."""
+
+    def __init__(self, broker: Broker, prefix: str, folder: Path) -> None:
+        self.where = Where(broker.bootstrap, prefix)
+        self.folder = folder
+        self.config = folder / "npsflow.toml"
+        self.config.touch()
+        self.environment = {
+            "NPSFLOW_BROKERS": broker.bootstrap,
+            "NPSFLOW_PREFIX": prefix,
+            "NPSFLOW_CONFIG": str(self.config),
+            "NPSFLOW_SESSION_MS": "2000",
+        }
+
+    def run(self, *args: str) -> Result:
+        return CliRunner().invoke(main, args, env=self.environment)
+
+    def lines(self, *args: str) -> list[Any]:
+        """What a command prints as JSON Lines."""
+        result = self.run(*args)
+        assert result.exit_code == 0, result.output
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    @contextmanager
+    def started(self, *args: str) -> Iterator[subprocess.Popen[bytes]]:
+        """The command as a process of its own, killed at the end if it still runs."""
+        command = [sys.executable, "-m", "npsflow.agents.cli", *args]
+        with subprocess.Popen(
+            command, env=os.environ | self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    def file(self, *lines: bytes) -> str:
+        """The path of a file with these lines."""
+        path = self.folder / "lines.jsonl"
+        path.write_bytes(b"\n".join(lines))
+        return str(path)
+
+    def records(self, topic: str, **options: Any) -> list[Record]:
+        async def read() -> list[Record]:
+            return [record async for record in kafka.committed_records(self.where, topic, **options)]
+
+        return asyncio.run(read())
+
+
+@pytest.fixture
+def installation(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Installation:
+    """An installation of its own, with topics."""
+    made = Installation(broker, f"{request.node.name[:60].strip('[]')}.", tmp_path)
+    assert made.run("topics", "create").exit_code == 0
+    return made
+
+
+def response(number: int, **fields: Any) -> bytes:
+    submitted = datetime.now(UTC).isoformat()
+    required = {"source": "shop", "response_id": f"r{number}", "survey_id": "s", "metric": "nps", "score": 9}
+    return json.dumps(required | {"submitted_at": submitted} | fields).encode()
+
+
+def as_it_is(key: str | None, value: bytes | None) -> bytes:
+    return json.dumps({"key": key, "value_base64": None if value is None else b64encode(value).decode()}).encode()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = monotonic() + SECONDS
+    while not condition():
+        assert monotonic() < deadline, "it did not come in time"
+
+
+# topics
+
+
+def test_topics_are_created_once_and_listed(installation: Installation) -> None:
+    again = installation.run("topics", "create")
+    assert again.exit_code == 0
+    assert len(again.stdout.splitlines()) == 9
+    assert all(line.startswith("already there: ") for line in again.stdout.splitlines())
+
+    installation.run("produce", installation.file(response(1), response(2)))
+    rows = {row[0]: row[1:] for row in map(str.split, installation.run("topics", "list").stdout.splitlines())}
+    prefix = installation.where.prefix
+    assert rows[f"{prefix}survey-responses"] == ["4", "delete", "90", "days", "LogAppendTime", "2"]
+    assert rows[f"{prefix}nps-windows"] == ["2", "compact", "forever", "LogAppendTime", "0"]
+    assert rows[f"{prefix}npsflow-classify-remembered"] == ["4", "delete", "forever", "LogAppendTime", "0"]
+
+
+def test_topics_with_other_partitions_are_refused(installation: Installation) -> None:
+    installation.config.write_text("[topics]\npartitions = 3\n")
+    result = installation.run("topics", "create")
+
+    assert result.exit_code == 1
+    assert f"{installation.where.prefix}survey-responses has 4 instead of 3" in result.stderr
+
+
+def test_missing_topics_are_said(broker: Broker, tmp_path: Path) -> None:
+    empty = Installation(broker, "no-topics.", tmp_path)
+
+    assert empty.run("topics", "list").stdout.count("missing") == 9
+    assert "run `npsflow topics create`" in empty.run("alerts").stderr
+    assert "run `npsflow topics create`" in empty.run("worker").stderr
+    assert "run `npsflow topics create`" in empty.run("check").stdout
+
+
+# produce
+
+
+def test_produce_keys_by_the_contract_and_leaves_bytes_alone(installation: Installation) -> None:
+    lines = [
+        response(1, comment="één"),
+        b'{"source": "shop"}',
+        b"not json \xff",
+        b"[1]",
+        as_it_is("other/key", b"\x00\n"),
+        as_it_is("gone", None),
+        as_it_is(None, None),
+    ]
+    result = installation.run("produce", installation.file(*lines[:2], b"", b"  ", *lines[2:]))
+    assert result.exit_code == 0
+    assert result.stdout == f"7 records sent to {installation.where.prefix}survey-responses\n"
+
+    records = installation.records("survey-responses")
+    assert sorted(((r.key, r.value) for r in records), key=repr) == sorted(
+        [
+            (b"shop/r1", lines[0]),
+            (None, lines[1]),
+            (None, lines[2]),
+            (None, lines[3]),
+            (b"other/key", b"\x00\n"),
+            (b"gone", None),
+            (None, None),
+        ],
+        key=repr,
+    )
+    partitioner = DefaultPartitioner()
+    for record in records:
+        assert record.key is None or record.partition == partitioner(record.key, [0, 1, 2, 3], [0, 1, 2, 3])
+
+
+def test_produce_keeps_the_order_within_a_partition(installation: Installation) -> None:
+    lines = [response(1, score=n % 11, n=n) for n in range(5000)]
+    assert installation.run("produce", installation.file(*lines)).exit_code == 0
+
+    numbers = [json.loads(r.value or b"")["n"] for r in installation.records("survey-responses")]
+    assert numbers == list(range(5000))
+
+
+def test_produce_check_sends_nothing_if_a_line_is_refused(installation: Installation) -> None:
+    bad = response(2, score="a secret")
+    result = installation.run("produce", "--check", installation.file(response(1), b"", bad, as_it_is(None, None)))
+
+    assert result.exit_code == 1
+    assert "line 3: invalid_score: " in result.stderr
+    assert "line 4: null_value: " in result.stderr
+    assert "2 of 3 lines are refused, so nothing was sent" in result.stderr
+    assert "secret" not in result.output
+    assert installation.records("survey-responses") == []
+
+    assert installation.run("produce", "--check", installation.file(response(1))).exit_code == 0
+    assert len(installation.records("survey-responses")) == 1
+
+
+def test_produce_names_the_line_that_is_not_base64(installation: Installation) -> None:
+    result = installation.run("produce", installation.file(response(1), b'{"key": null, "value_base64": "%"}'))
+
+    assert result.exit_code == 1
+    assert "line 2: value_base64 is not base64" in result.stderr
+
+
+def test_produce_sends_standard_input_as_it_comes(installation: Installation) -> None:
+    with installation.started("produce", "-") as process:
+        assert process.stdin
+        process.stdin.write(response(1) + b"\n" + response(2)[:20])
+        process.stdin.flush()
+        until(lambda: len(installation.records("survey-responses")) == 1)
+        process.stdin.write(response(2)[20:])
+        process.stdin.close()
+        assert process.wait(SECONDS) == 0
+
+    assert sorted(r.key or b"" for r in installation.records("survey-responses")) == [b"shop/r1", b"shop/r2"]
+
+
+def test_produce_waiting_for_input_ends_on_ctrl_c(installation: Installation) -> None:
+    with installation.started("produce", "-") as process:
+        assert process.stdin
+        process.stdin.write(response(1) + b"\n")
+        process.stdin.flush()
+        until(lambda: len(installation.records("survey-responses")) == 1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(SECONDS) == 1
+        assert process.stdout
+        assert process.stdout.read().startswith(b"1 records sent")
+
+
+# Reading topics
+
+
+def test_committed_records_are_in_order_and_without_aborted_ones(installation: Installation) -> None:
+    topic = installation.where.topic("service-recovery")
+    producer = Producer({"bootstrap.servers": installation.where.brokers, "transactional.id": topic, "linger.ms": 0})
+    producer.init_transactions()
+    sent = []
+    for number in range(40):
+        producer.begin_transaction()
+        producer.produce(topic, b"%d" % number, partition=number % 3)
+        if number % 5 == 4:
+            producer.abort_transaction()
+        else:
+            producer.commit_transaction()
+            sent.append(b"%d" % number)
+
+    records = installation.records("service-recovery")
+    assert sorted(r.value or b"" for r in records) == sorted(sent)
+    assert [r.timestamp for r in records] == sorted(r.timestamp for r in records)
+    for partition in range(3):
+        values = [int(r.value or b"") for r in records if r.partition == partition]
+        assert values == sorted(values)
+    latest = {int(r.value or b"") for r in installation.records("service-recovery", last=4)}
+    assert {36, 37, 38} <= latest
+    assert 0 not in latest
+
+
+# With a worker
+
+
+@contextmanager
+def working(installation: Installation) -> Iterator[None]:
+    with installation.started("worker", "--web-port", str(free_port()), "--name", "one") as process:
+        yield
+        process.terminate()
+        assert process.wait(SECONDS) == 0
+
+
+def test_from_responses_to_alerts_windows_and_dead_letters(installation: Installation) -> None:
+    unhappy = response(
+        1,
+        score=1,
+        channel="phone",
+        department="Delivery ",
+        comment="still\nwaiting",
+        customer={"id": "C-7", "email": "c7@example.com", "phone": "+31 20 123"},
+    )
+    bad = [response(4, score=99), as_it_is(None, None)]
+    lines = [unhappy, response(2, department="delivery"), response(3, department="Billing"), *bad]
+    with working(installation):
+        assert installation.run("produce", installation.file(*lines)).exit_code == 0
+        until(lambda: [w["n"] for w in installation.lines("windows", "--json", "--segment", "overall")] == [3] * 4)
+
+        corrected = response(1, score=10, updated_at=datetime.now(UTC).isoformat(), customer={"id": "C-7"})
+        with installation.started("alerts", "--follow") as following:
+            assert following.stdout
+            assert b"raised" in following.stdout.readline()
+            assert installation.run("produce", installation.file(corrected)).exit_code == 0
+            assert b"retracted" in following.stdout.readline()
+            following.send_signal(signal.SIGINT)
+            assert following.wait(SECONDS) == 0
+        until(lambda: "lag 0" in installation.run("check").stdout)
+        report = checked(installation)
+
+    raised, retracted = installation.lines("alerts", "--json")
+    assert (raised["type"], raised["key"], raised["score"]) == ("npsflow.alert.raised.v1", "C-7", 1)
+    assert raised["id"] == f"{raised['alert_id']}.1"
+    assert (retracted["type"], retracted["cause"]) == ("npsflow.alert.retracted.v1", "category")
+    shown, gone = installation.run("alerts").stdout.splitlines()
+    assert "raised      critical  nps 1     C-7                       phone   Delivery" in shown
+    assert shown.endswith("“still waiting”")
+    assert "retracted" in gone
+    assert gone.endswith("because of: category")
+    assert "example.com" not in shown
+    assert "+31" not in shown
+
+    windows = installation.lines("windows", "--json", "--segment", "department=DELIVERY", "--window", "24h")
+    assert len(windows) == 1
+    assert windows[0]["segment"] == {"department": "delivery"}
+    assert (windows[0]["n"], windows[0]["histogram"], windows[0]["sufficient"]) == (2, {"9": 1, "10": 1}, False)
+    assert set(windows[0]) == {
+        "metric", "scale", "segment", "window", "start", "end", "n", "promoters", "passives", "detractors", "histogram",
+        "score", "low", "high", "margin", "sufficient",
+    }  # fmt: skip
+    departments = installation.lines("windows", "--json", "--segment", "department")
+    assert [(w["segment"]["department"], w["window"]) for w in departments] == [
+        (department, window) for department in ("billing", "delivery") for window in ("1h", "24h", "7d", "30d")
+    ]
+    assert installation.lines("windows", "--json")[0]["segment"] == {}
+    assert installation.lines("windows", "--json", "--metric", "ces") == []
+    row = installation.run("windows", "--segment", "overall", "--window", "7d").stdout.splitlines()[1].split()
+    assert row[:3] == ["nps", "overall", "7d"]
+    assert row[5:7] == ["3", "100.0"]
+
+    letters = installation.lines("dlq", "list", "--json")
+    assert sorted(letter["reason"] for letter in letters) == ["null_value", "score_out_of_range"]
+    listed = installation.run("dlq", "list", "--reason", "score_out_of_range").stdout.splitlines()
+    assert "  shop  " in listed[0]
+    assert listed[1:] == ["       1 score_out_of_range"]
+
+    assert report["warn"] == report["fail"] == []
+    assert "outcomes: counted 4, dead 2" in report["ok"]
+
+
+# dlq replay
+
+
+def test_replay_sends_dead_letters_as_they_were_and_once(installation: Installation) -> None:
+    headers = [("trace", b"1"), ("trace", b"2")]
+    forwarded = with_origin([], 1, 2, 3)
+    letters = [
+        (0, b"shop/r1", b"{}", dead_letter(headers, "too_late", "why", "survey-responses", 3, 7, "at", "shop")),
+        (0, b"k", None, dead_letter([], "null_value", "why", "survey-responses", 0, 8, "at", None)),
+        (1, None, b"\xff", dead_letter(forwarded, "not_utf8", "why", "survey-responses", 2, 9, "at", None)),
+        (1, None, None, dead_letter([], "null_value", "why", "survey-responses", 1, 10, "at", None)),
+    ]
+    producer = Producer({"bootstrap.servers": installation.where.brokers})
+    for partition, key, value, given in letters:
+        producer.produce(installation.where.topic("survey-responses-dlq"), value, key, partition, headers=given)
+    producer.flush(SECONDS)
+
+    null = ("dlq", "replay", "--reason", "null_value")
+    assert "2 dead letters would be sent back" in installation.run(*null, "--dry-run").stdout
+    assert installation.records("survey-responses") == []
+
+    assert "2 dead letters sent back" in installation.run(*null).stdout
+    sent = installation.records("survey-responses")
+    assert {(r.key, r.value, r.partition) for r in sent if r.key is None} == {(None, None, 1)}
+    assert {(r.key, r.value) for r in sent} == {(b"k", None), (None, None)}
+
+    assert "0 dead letters sent back" in installation.run(*null).stdout
+    assert "2 dead letters sent back" in installation.run("dlq", "replay").stdout
+    assert "0 dead letters sent back" in installation.run("dlq", "replay").stdout
+    records = {r.value: r for r in installation.records("survey-responses") if r.value is not None}
+    assert list(records[b"{}"].headers) == headers
+    assert list(records[b"\xff"].headers) == []
+    assert records[b"\xff"].partition == 2
+    assert len(installation.records("survey-responses")) == 4
+
+    assert "1 dead letters sent back" in installation.run("dlq", "replay", "--again", "--reason", "too_late").stdout
+    assert len(installation.records("survey-responses")) == 5
+
+
+# check
+
+
+def checked(installation: Installation) -> dict[str, list[str]]:
+    """Lines of the report by level."""
+    result = installation.run("check")
+    levels: dict[str, list[str]] = {"ok": [], "warn": [], "fail": []}
+    for line in result.stdout.splitlines():
+        level, _, text = line.partition(" ")
+        levels[level].append(text.strip())
+    assert result.exit_code == bool(levels["fail"])
+    return levels
+
+
+def test_check_of_fresh_topics_only_misses_a_worker(installation: Installation) -> None:
+    levels = checked(installation)
+
+    assert levels["fail"] == []
+    assert levels["warn"] == [
+        f"groups: {installation.where.group(stage)} has read nothing yet: start `npsflow worker`"
+        for stage in ("classify", "rollup")
+    ]
+
+
+def alter(installation: Installation, topic: str, key: str, value: str) -> None:
+    entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ResourceType.TOPIC, installation.where.topic(topic), incremental_configs=[entry])
+    admin = AdminClient({"bootstrap.servers": installation.where.brokers})
+    for done in admin.incremental_alter_configs([resource]).values():
+        done.result(SECONDS)
+
+
+@pytest.mark.parametrize(
+    ("topic", "key", "value", "level"),
+    [
+        ("survey-responses", "message.timestamp.type", "CreateTime", "warn"),
+        ("survey-responses", "retention.ms", "86400000", "fail"),
+        ("npsflow-classify-remembered", "retention.ms", "86400000", "fail"),
+        ("npsflow-rollup-state", "cleanup.policy", "delete", "fail"),
+        ("service-recovery", "max.message.bytes", "1000", "warn"),
+    ],
+)
+def test_check_finds_a_topic_kept_wrongly(
+    installation: Installation, topic: str, key: str, value: str, level: str
+) -> None:
+    alter(installation, topic, key, value)
+
+    found = f"topics: {installation.where.topic(topic)} has {key}={value}, so "
+    assert [text for text in checked(installation)[level] if text.startswith(found)]
+
+
+def test_check_finds_other_partition_counts(installation: Installation) -> None:
+    installation.config.write_text("[topics]\npartitions = 3\n")
+
+    found = f"topics: {installation.where.topic('survey-responses')} has 4 partitions, the settings say 3: "
+    assert checked(installation)["fail"][0].startswith(found)
+
+
+def position(installation: Installation, partitions: int, **counters: int) -> None:
+    """A position record, as a worker writes it."""
+    of = {"survey-responses": partitions}
+    record = {"format": 1, "partitions": of, "offsets": {}, "stream_time": 0, "log": [0, 0]}
+    topic = installation.where.changelog("classify", "state")
+    producer = Producer({"bootstrap.servers": installation.where.brokers})
+    for partition in (0, 3):
+        producer.produce(topic, json.dumps(record | {"counters": {"counted": 1}}).encode(), b"position", partition)
+        producer.produce(topic, json.dumps(record | {"counters": counters}).encode(), b"position", partition)
+    producer.flush(SECONDS)
+
+
+def test_check_reads_the_newest_counters(installation: Installation) -> None:
+    position(installation, 4, **{"counted": 10, "dead": 2, "dead:internal_error:shop": 2, "foreign_partitioner": 3})
+    levels = checked(installation)
+
+    assert "outcomes: counted 20, dead 4" in levels["ok"]
+    assert [text for text in levels["warn"] if "4 records met a mistake of npsflow" in text]
+    assert [text for text in levels["warn"] if "6 lay in another partition than their keys give" in text]
+
+
+def test_check_finds_state_for_another_partition_count(installation: Installation) -> None:
+    position(installation, 2)
+
+    assert "that of classify is for another partition count of survey-responses" in checked(installation)["fail"][0]
+
+
+def commit(installation: Installation, group: str, topic: str, offset: int) -> None:
+    consumer = Consumer({"bootstrap.servers": installation.where.brokers, "group.id": group})
+    consumer.commit(offsets=[TopicPartition(installation.where.topic(topic), 0, offset)], asynchronous=False)
+    consumer.close()
+
+
+def test_check_shows_readers_and_their_lag(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "COMMITS_WITHIN", 0.01)
+    group = installation.where.group("classify")
+    producer = Producer({"bootstrap.servers": installation.where.brokers})
+    for topic in ("survey-responses", "service-recovery"):
+        for partition in (0, 0, 0, 1):
+            producer.produce(installation.where.topic(topic), b"x", partition=partition)
+    producer.flush(SECONDS)
+    commit(installation, group, "survey-responses", 1)
+    commit(installation, f"{installation.where.prefix}crm", "service-recovery", 3)
+    commit(installation, f"{installation.where.prefix}unrelated", "survey-responses", 0)
+    levels = checked(installation)
+
+    assert [text for text in levels["warn"] if text.startswith(f"groups: {group} has lag 3 and read nothing")]
+    recovery = installation.where.topic("service-recovery")
+    assert f"groups: {installation.where.prefix}crm reads {recovery}, lag 1" in levels["ok"]
+    assert not [text for text in levels["ok"] if "unrelated" in text]
