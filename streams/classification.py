@@ -21,6 +21,7 @@ OUTCOMES = ("counted", "deleted", "test", "repeated", "superseded", "forwarded",
 
 _EVENT = {t.encode(): f"event:{t}" for strand in (ALERT, FOLLOW_UP) for t in strand.types.values()}
 _PAUSED = "paused"  # a counter that is 1 while the task is, so that it outlives the worker
+_MOST_COUNTERS = 500  # platforms name themselves: what refused records call their source must not grow without bound
 _PER_RECORD = 1000  # remembered responses in one changelog record: far below the largest record, at 700 bytes each
 
 
@@ -68,6 +69,9 @@ class Classification:
             if self._breaker.tripped and not self.paused:
                 self.paused, counters[_PAUSED] = True, 1
         for name in change.counts:
+            if name not in counters and len(counters) >= _MOST_COUNTERS:
+                kind, _, rest = name.partition(":")
+                name = f"{kind}:{rest.partition(':')[0]}:other"
             counters[name] += 1
         packed = change.packed
         if packed:

@@ -15,9 +15,9 @@ class Pacer:
     def __init__(self, per_second: float) -> None:
         self._gap, self._next = 1 / per_second, 0.0
 
-    def delay(self, now: float, wanted: float) -> float:
-        """Seconds to wait for the next free slot not before `now + wanted`."""
-        start = max(now + wanted, self._next)
+    def claim(self, now: float) -> float:
+        """Take the next free slot; seconds until it begins."""
+        start = max(now, self._next)
         self._next = start + self._gap
         return start - now
 
@@ -42,7 +42,11 @@ class Committer:
             if timer[0] <= now + wait + 0.001:
                 return
             timer[1].cancel()
-        delay = self._pacer.delay(now, wait)
+        self._timers[task] = now + wait, loop.call_later(wait, self._due, task)
+
+    def _due(self, task: Task) -> None:
+        loop = asyncio.get_running_loop()
+        delay, now = self._pacer.claim(loop.time()), loop.time()
         self._timers[task] = now + delay, loop.call_later(delay, self._start, task)
 
     def _start(self, task: Task) -> None:

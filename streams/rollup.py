@@ -80,6 +80,7 @@ class Rolling:
         self._names = Names()
         self._panes: list[Panes] = []
         self._keys: dict[int, list[bytes]] = {}
+        self._overall: list[int] = []
         self._values: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
         self._numbers: dict[tuple[str, str, tuple[str, ...], Values], int] = {}
         self._by_index: list[defaultdict[int, set[int]]] = [defaultdict(set) for _ in self._levels]
@@ -122,6 +123,8 @@ class Rolling:
             found = self._names.number((metric, scale, tuple(zip(dimensions, values, strict=True))))
             self._numbers[(*of, values)] = found
             self._panes.append(Panes(len(self._levels), len(self._specs)))
+            if not dimensions:
+                self._overall.append(found)
         return found
 
     def _add(self, number: int, pane: int, answer: int, count: int) -> None:
@@ -231,9 +234,10 @@ class Rolling:
 
     def gauges(self) -> dict[tuple[str, ...], float]:
         found: dict[tuple[str, ...], float] = {}
-        for number, (metric, scale_name, segment) in enumerate(self._names.by_number):
+        for number in self._overall:
+            metric, scale_name, _ = self._names.by_number[number]
             scale = self._settings.scales.named(metric, scale_name)
-            if segment or scale is None:
+            if scale is None:
                 continue
             for window, spec in enumerate(self._specs):
                 for word, count in zip(scale.words, scale.count(self._panes[number].sums[window]), strict=True):
@@ -269,6 +273,8 @@ class Rolling:
             dimensions, values = tuple(d for d, _ in segment), tuple(v for _, v in segment)
             self._numbers[(metric, scale, dimensions, values)] = number
             self._values[(metric, scale, dimensions)] += 1
+            if not dimensions:
+                self._overall.append(number)
         for level, resolution in enumerate(self._levels):
             start, end = self._ends[level], resolution.end(stream_time)
             self._ends[level] = end

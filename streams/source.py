@@ -15,6 +15,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import IllegalStateError
 from mode import Service
 
 from npsflow.schemas.errors import StateError
@@ -202,7 +203,11 @@ class Source(Service):
                 if tp not in self._consumer.assignment() or (end := self._consumer.highwater(tp)) is None:
                     lag = -1
                     break
-                position = await self._consumer.position(tp)
+                try:
+                    position = await self._consumer.position(tp)
+                except IllegalStateError:  # lost while asking
+                    lag = -1
+                    break
                 lag += max(0, end - position)
                 if lag == 0 and not task.fold.paused and position > task.position.offsets.get(topic, 0):
                     task.advance(topic, position)  # past transaction markers, so that tools see no lag

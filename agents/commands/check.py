@@ -168,7 +168,7 @@ async def _groups(settings: Settings, where: Where) -> list[Finding]:
         if any(lag and lag.records for lag in before.values()):
             await asyncio.sleep(COMMITS_WITHIN)
         found = [_group(group, before[group], await _lag(client, consumer, group, of)) for group, of in ours.items()]
-        groups = {group for group, kind in await client.list_consumer_groups() if kind == "consumer"}
+        groups = {group for group, kind in await client.list_consumer_groups() if kind in ("consumer", "")}
         for group in sorted(groups - ours.keys()):
             if lag := await _lag(client, consumer, group, [recovery]):
                 found.append(_ok(f"groups: {group} reads {recovery}, lag {lag.records}"))

@@ -46,6 +46,9 @@ async def _create(where: Where, topics: list[Wanted]) -> None:
                 "pane_partitions in npsflow.toml to what there is, or use another NPSFLOW_PREFIX"
             )
         made = set(await create(client, [t for t in topics if t.name not in there]))
+        async with asyncio.timeout(kafka.PATIENCE):
+            while made - (await kafka.partition_counts(client)).keys():  # brokers hear of them a little later
+                await asyncio.sleep(0.05)
         for topic in topics:
             click.echo(f"{'created' if topic.name in made else 'already there'}: {topic.name}")
 
@@ -56,8 +59,8 @@ async def _list(where: Where, topics: list[Wanted]) -> None:
         there = [t.name for t in topics if t.name in counts]
         configs = await topic_configs(client, there)
     records = dict.fromkeys(there, 0)
+    of = [TopicPartition(name, partition) for name in there for partition in range(counts[name])]
     async with kafka.reader(where) as consumer:
-        of = [TopicPartition(name, partition) for name in there for partition in range(counts[name])]
         for tp, (begin, end) in (await kafka.offset_ranges(consumer, of)).items():
             records[tp.topic] += end - begin
     rows = []

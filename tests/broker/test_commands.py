@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,7 +84,7 @@ class Installation:
 @pytest.fixture
 def installation(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Installation:
     """An installation of its own, with topics."""
-    made = Installation(broker, f"{request.node.name[:60].strip('[]')}.", tmp_path)
+    made = Installation(broker, re.sub(r"[\W_]+", "-", request.node.name) + ".", tmp_path)
     assert made.run("topics", "create").exit_code == 0
     return made
 

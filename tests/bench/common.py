@@ -1,0 +1,222 @@
+"""What all figures share: a cluster, installations on it, processes that are measured, lines of JSON."""
+
+import asyncio
+import json
+import os
+import resource
+import secrets
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from confluent_kafka.admin import AdminClient
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import Broker, fetch_kafka, free_port
+from npsflow.schemas.topics import RESPONSES
+from npsflow.streams import settings, topics
+from npsflow.streams.partitioner import partition_of
+from npsflow.streams.settings import Settings, Where
+from npsflow.streams.transaction import Outputs
+from tests.bench.data import Encoded
+
+FIXED = "idle_ticks = false\n"
+"""Settings for fixed input: nothing happens behind its end."""
+
+_ROOT = Path(__file__).parents[2]
+_CHUNK = 20_000
+_PATIENCE = 300.0  # seconds for the longest step of a process
+_DELETE_SECONDS = 10.0
+
+
+def report(
+    bench: str, value: float, unit: str, limit: float | None = None, ratio: float | None = None, **more: Any
+) -> None:
+    """One figure, on standard output. `limit`: what it is held against; `ratio`: value / limit unless given."""
+    if ratio is None and limit:
+        ratio = value / limit
+    line = {"bench": bench, "value": value, "unit": unit, "limit": limit, "ratio": ratio, **more}
+    print(json.dumps({name: _short(of) for name, of in line.items()}), flush=True)
+
+
+def say(text: str) -> None:
+    """Progress, on standard error."""
+    print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def _short(value: Any) -> Any:
+    """Four digits are more than a measurement is worth."""
+    return float(f"{value:.4g}") if isinstance(value, float) else value
+
+
+# Where it runs.
+
+
+@contextmanager
+def cluster() -> Iterator[Where]:
+    """The cluster of NPSFLOW_BROKERS, else a Kafka of our own, gone at the end."""
+    given = settings.where()
+    if os.environ.get("NPSFLOW_BROKERS"):
+        yield given
+        return
+    fetch_kafka(say)
+    with tempfile.TemporaryDirectory(prefix="npsflow-bench-") as folder:
+        broker = Broker(Path(folder), free_port())
+        say("Kafka starts")
+        broker.start()
+        try:
+            yield msgspec.structs.replace(given, brokers=broker.bootstrap)
+        finally:
+            broker.stop()
+
+
+@dataclass(frozen=True)
+class Installation:
+    """Topics under a prefix that nobody else has; `environment` leads a process there."""
+
+    where: Where
+    settings: Settings
+    environment: Mapping[str, str]
+
+    def fill(self, records: Iterable[Encoded], topic: str = RESPONSES) -> int:
+        """Produce the records, each to the partition of its key; gives how many."""
+        return kafka.run(self._fill(records, topic))
+
+    async def _fill(self, records: Iterable[Encoded], topic: str) -> int:
+        count, partitions, records = 0, self.settings.topics.partitions, iter(records)
+        async with kafka.producer(self.where) as producer:
+            outputs = Outputs(producer, self.where.prefix, 0)
+            while chunk := list(islice(records, _CHUNK)):
+                for key, value in chunk:
+                    outputs.emit(topic, partition_of(key, partitions), key, value, [])
+                await kafka.deliver(producer, outputs)
+                count += len(chunk)
+        return count
+
+
+@contextmanager
+def installation(at: Where, toml: str = FIXED) -> Iterator[Installation]:
+    """With the settings `toml`; its topics and groups are deleted at the end."""
+    where, chosen = msgspec.structs.replace(at, prefix=f"bench-{secrets.token_hex(3)}."), settings.parse(toml)
+    with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
+        config.write(toml)
+        config.flush()
+        names = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": config.name}
+        kafka.run(_create(where, chosen))
+        try:
+            yield Installation(where, chosen, os.environ | names)
+        finally:
+            _delete(where)
+
+
+async def _create(where: Where, chosen: Settings) -> None:
+    async with kafka.admin(where) as client:
+        await topics.create(client, topics.wanted(chosen, where))
+
+
+def _delete(where: Where) -> None:
+    client = AdminClient({"bootstrap.servers": where.brokers})
+    names = [name for name in client.list_topics(timeout=_DELETE_SECONDS).topics if name.startswith(where.prefix)]
+    for topic in client.delete_topics(names).values():
+        topic.result(_DELETE_SECONDS)
+    found = client.list_consumer_groups().result(_DELETE_SECONDS).valid
+    if groups := [group.group_id for group in found if group.group_id.startswith(where.prefix)]:
+        for group in client.delete_consumer_groups(groups).values():
+            group.exception(_DELETE_SECONDS)  # one that is not empty yet stays until its offsets expire
+
+
+# Processes.
+
+
+class Process:
+    """A module of this package in a process of its own, which prints lines of JSON and reads lines of text."""
+
+    def __init__(self, module: str, *args: str, environment: Mapping[str, str] = os.environ) -> None:
+        self._name = module
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", f"tests.bench.{module}", *args],
+            cwd=_ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def __enter__(self) -> "Process":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """It ends when its input does, and is killed when it does not."""
+        assert self._process.stdin and self._process.stdout
+        self._process.stdin.close()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+
+    def answer(self, question: str | None = None) -> dict[str, Any]:
+        """Its next line, after it was sent one of ours if there is a question. Raises RuntimeError when there is none."""
+        assert self._process.stdin and self._process.stdout
+        if question is not None:
+            print(question, file=self._process.stdin, flush=True)
+        too_late = threading.Timer(_PATIENCE, self._process.kill)
+        too_late.start()
+        try:
+            line = self._process.stdout.readline()
+        finally:
+            too_late.cancel()
+        if not line:
+            raise RuntimeError(f"{self._name} ended without a word, or said nothing for {_PATIENCE:.0f} s")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+
+def measured(module: str, *args: str, environment: Mapping[str, str] = os.environ) -> dict[str, Any]:
+    """The one line that a process of this package has to say."""
+    with Process(module, *args, environment=environment) as process:
+        return process.answer()
+
+
+# Within a measured process.
+
+
+def tell(**what: Any) -> None:
+    """Answer the process that measures this one, whatever else takes over standard output."""
+    print(json.dumps(what), file=sys.__stdout__, flush=True)
+
+
+def one_core() -> bool:
+    """Keep this process on one core, the last it may use; False where the system cannot."""
+    if not hasattr(os, "sched_setaffinity"):
+        return False
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    return True
+
+
+def cpu_seconds() -> float:
+    """User and system time of this process, all threads."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def peak_mb() -> float:
+    """The most memory this process has had."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def use_uvloop() -> None:
+    if sys.platform != "win32":
+        import uvloop
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())

@@ -1,0 +1,53 @@
+"""`faust`: npsflow beside a stock Faust program, each on one core, on Faust's job.
+
+That is one dimension, windows and alerts, no follow-ups. Faust gets the first 40,000 of the same responses: it takes
+as long for them as npsflow for all ten times over.
+"""
+
+from collections.abc import Iterator
+
+from npsflow.schemas import codec
+from npsflow.schemas.topics import FOLLOW_UP, SERVICE_RECOVERY
+from npsflow.streams.settings import Where
+from tests.bench import data
+from tests.bench.classify import ONE_DIMENSION, WITHOUT_FOLLOW_UPS, drained
+from tests.bench.common import FIXED, installation, measured, report, say
+from tests.bench.data import Encoded
+from tests.bench.limit import COUNT, per_million
+
+_FAUST_COUNT = 40_000
+_TIMES = 40
+
+
+def run(at: Where) -> None:
+    with installation(at, FIXED + WITHOUT_FOLLOW_UPS + ONE_DIMENSION) as here:
+        # A topic of ours that is not used in this job, as its input; alerts go where npsflow would write them.
+        say(f"faust: {here.fill(_by_survey(), FOLLOW_UP):,} responses wait for the stock program")
+        names = {
+            "INPUT": here.where.topic(FOLLOW_UP),
+            "ALERTS": here.where.topic(SERVICE_RECOVERY),
+            "APP_ID": here.where.prefix + "faust",
+            "COUNT": str(_FAUST_COUNT),
+        }
+        stock = measured("faust_program", "worker", "-l", "error", environment=here.environment | names)
+    with installation(at, FIXED + WITHOUT_FOLLOW_UPS + ONE_DIMENSION) as here:
+        say(f"faust: {here.fill(data.waiting(COUNT)):,} responses wait for npsflow")
+        ours = drained(here, "classify,rollup", COUNT)
+    rate, stock_rate = COUNT / ours["seconds"], _FAUST_COUNT / stock["seconds"]
+    report(
+        "faust",
+        rate / stock_rate,
+        "times as fast",
+        _TIMES,
+        per_s=rate,
+        faust_per_s=stock_rate,
+        cpu_s_per_million=per_million(ours, COUNT),
+        faust_cpu_s_per_million=per_million(stock, _FAUST_COUNT),
+        waited_s=ours["waited_seconds"],
+    )
+
+
+def _by_survey() -> Iterator[Encoded]:
+    """Keyed by survey, as a table of Faust needs its input to be."""
+    for _, value in data.waiting(COUNT)[:_FAUST_COUNT]:
+        yield codec.loads(value)["survey_id"].encode(), value

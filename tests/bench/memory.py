@@ -1,0 +1,62 @@
+"""`memory`: bytes per remembered response in the store alone, at one million, as the process grows by them."""
+
+import resource
+from pathlib import Path
+from typing import NamedTuple
+
+from npsflow.schemas.headers import Headers
+from npsflow.schemas.topics import RESPONSES
+from npsflow.streams.classification import Classify
+from npsflow.streams.settings import Settings, Where
+from npsflow.streams.store import MemoryStore
+from npsflow.streams.times import to_ms
+from tests.bench import data
+from tests.bench.common import measured, report, say, tell
+
+_COUNT, _WARM_UP = 1_000_000, 50_000
+_LIMIT = 250
+_STATM = Path("/proc/self/statm")
+
+
+def run(_: Where) -> None:
+    if not _STATM.exists():
+        say("memory: not measured, this system has no /proc/self/statm")
+        return
+    say(f"memory: {_COUNT:,} responses are remembered")
+    found = measured("memory")
+    report("memory", found["grown"] / _COUNT, "bytes/response", _LIMIT, by="growth of RSS", packed=found["packed"])
+
+
+class Received(NamedTuple):
+    """A record as the stage sees it."""
+
+    offset: int
+    timestamp: int
+    key: bytes
+    value: bytes
+    topic: str = RESPONSES
+    partition: int = 0
+    headers: Headers = []  # noqa: RUF012
+
+
+def main() -> None:
+    store, before, packed = MemoryStore(), 0, 0
+    fold = Classify(Settings().meaning("", 2)).open(0, 4, lambda *_: None)
+    for offset, response in enumerate(data.responses(data.steady(_WARM_UP + _COUNT))):
+        if offset == _WARM_UP:
+            before = _resident()  # with all that the stage itself keeps: names, caches, encoders
+        key, value = data.encode(response)
+        change = fold.read(Received(offset, _later(response["submitted_at"]), key, value))
+        if offset >= _WARM_UP:
+            store.put(change.key, change.packed, change.submitted)
+            packed += len(change.packed)
+    assert len(store) == _COUNT
+    tell(grown=_resident() - before, packed=packed / _COUNT)
+
+
+def _resident() -> int:
+    return int(_STATM.read_text().split()[1]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""A worker in a process of its own, measured from within: `worker drain|serve STAGES [--one-core]`.
+
+`drain` tells how long everything that waited took, from the first batch to the last commit. `serve` says when it is
+ready, answers each line of input with what it has used up to then, and stops at the end of input.
+"""
+
+import asyncio
+import gc
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from npsflow.agents.worker import host
+from npsflow.schemas.topics import RESPONSES
+from npsflow.streams import logs
+from npsflow.streams.app import Host
+from npsflow.streams.classification import OUTCOMES
+from npsflow.streams.settings import load, where
+from npsflow.streams.task import Task
+from tests.bench.common import cpu_seconds, one_core, peak_mb, tell, use_uvloop
+
+_LOOK = 0.01
+_QUIET = 3.0  # seconds without anything new: longer than any commit or tick waits
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    time: float
+    cpu: float
+
+
+def now() -> Moment:
+    return Moment(monotonic(), cpu_seconds())
+
+
+async def drain(worker: Host) -> dict[str, Any]:
+    """Wait until nothing has been folded for a while and all is committed; times are those of what was folded."""
+    seen: dict[Task, int] = {}
+    committed: dict[Task, Moment] = {}
+    first = last = now()
+    while not seen or monotonic() - last.time < _QUIET or seen.keys() - committed.keys():
+        if not seen:
+            first = now()
+        await asyncio.sleep(_LOOK)
+        for task in [task for source in worker.sources for task in source.tasks.values()]:
+            if (count := _folded(task)) != seen.get(task, 0):
+                seen[task], last = count, now()
+                committed.pop(task, None)
+            elif task in seen and task not in committed and task.dirty_since is None and not task.committing:
+                committed[task] = now()
+    end = max(committed.values(), key=lambda moment: moment.time)
+    return {
+        "seconds": end.time - first.time,
+        "cpu_seconds": end.cpu - first.cpu,
+        "waited_seconds": end.time - last.time,
+        "records": sum(seen.values()),
+        "counted": sum(task.fold.counters.get("counted", 0) for task in seen),
+        "read": sum(task.position.offsets.get(RESPONSES, 0) for task in seen),
+        "peak_mb": peak_mb(),
+    }
+
+
+def _folded(task: Task) -> int:
+    """Records folded, but for ticks: those come without anything being read."""
+    return sum(task.fold.counters.get(name, 0) for name in (*OUTCOMES, "deltas"))
+
+
+async def serve() -> None:
+    loop = asyncio.get_running_loop()
+    while await loop.run_in_executor(None, sys.stdin.readline):
+        tell(time=monotonic(), cpu_seconds=cpu_seconds(), peak_mb=peak_mb())
+
+
+async def main(what: str, stages: list[str]) -> None:
+    worker = host(load(), where(), stages, None)
+    async with worker.app:
+        if what == "drain":
+            tell(**await drain(worker))
+        else:
+            while not worker.ready:
+                await asyncio.sleep(_LOOK)
+            tell(time=monotonic(), cpu_seconds=cpu_seconds(), peak_mb=peak_mb())
+            await serve()
+
+
+if __name__ == "__main__":
+    if "--one-core" in sys.argv:
+        one_core()
+    logs.set_up("WARNING")
+    gc.freeze()  # as `npsflow worker` does
+    gc.set_threshold(100_000, 20, 20)
+    use_uvloop()
+    with suppress(KeyboardInterrupt):
+        asyncio.run(main(sys.argv[1], sys.argv[2].split(",")))
