@@ -131,7 +131,7 @@ anything = encoded(well_formed() | lenient() | corrupted()) | mutated() | random
 _changes: dict[str, SearchStrategy[Any]] = {
     "metric": st.sampled_from(["nps", "csat", "ces", "enps", "csat_overall"]),
     "score": st.sampled_from([1, 2, 3, 4, 5, 5, 7, 10, 11]),
-    "submitted_at": times() | st.just("2099-01-01T00:00:00Z"),
+    "submitted_at": times(timedelta(days=34)) | st.just("2099-01-01T00:00:00Z"),
     "updated_at": times() | st.sampled_from(["soon", "2099-01-01T00:00:00Z"]),
     "comment": st.sampled_from(["", "slow", "late", "é" * 9_000, 7]),
     "question": st.sampled_from(["why?", "what?"]),
@@ -171,14 +171,15 @@ def own_key(value: bytes | None) -> bytes | None:
     try:
         fields = json.loads(value or b"")
         return f"{fields['source']}/{fields['response_id']}".encode()
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return b"junk"
 
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Produced]:
-    """Records as they are produced: responses, corrections, repeats, deletions, junk.
+    """Records as they are produced: responses, corrections, repeats, deletions, junk, responses that may be too late.
 
+    What may be too late has one version, so that no response is forgotten and comes again with its first revision.
     A history may hold records with a wrong key. Their copies are read at its end: so each of them is the only version
     of its response, and the first record has already brought stream time to where it stays.
     """
@@ -186,7 +187,7 @@ def histories(draw: st.DrawFn) -> list[Produced]:
     versions = {name: _new(name) for name in "123"}
     found: list[Produced] = [(b"s/anchor", json.dumps(_new("anchor")).encode())] if wrong else []
     for number in range(draw(st.integers(1, 14))):
-        kind = draw(st.sampled_from(["version"] * 5 + ["repeat", "deletion", "junk", "wrong" if wrong else "version"]))
+        kind = draw(st.sampled_from(["version"] * 5 + ["repeat", "deletion", "junk", "late", "wrong" if wrong else "late"]))
         if kind == "version":
             name = draw(st.sampled_from("112233"))
             versions[name] = draw(_version(versions[name] if draw(st.booleans()) else _new(name), list(_changes)))
@@ -197,6 +198,8 @@ def histories(draw: st.DrawFn) -> list[Produced]:
             value = draw(encoded(_deletions))
         elif kind == "junk":
             value = draw(_junk)
+        elif kind == "late":
+            value = draw(encoded(st.builds(dict, st.just(_new(f"late{number}")), submitted_at=times())))
         else:
             value = draw(encoded(_version(_new(f"w{number}"), _STAYS)))
         found.append((draw(st.sampled_from([None, b"C-1"])) if kind == "wrong" else own_key(value), value))

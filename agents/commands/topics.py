@@ -1,5 +1,9 @@
 """`npsflow topics`: make the topics of an installation, or show what there is of them."""
 
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+
 import click
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -58,11 +62,7 @@ async def _list(where: Where, topics: list[Wanted]) -> None:
         counts = await kafka.partition_counts(client)
         there = [t.name for t in topics if t.name in counts]
         configs = await topic_configs(client, there)
-    records = dict.fromkeys(there, 0)
-    of = [TopicPartition(name, partition) for name in there for partition in range(counts[name])]
-    async with kafka.reader(where) as consumer:
-        for tp, (begin, end) in (await kafka.offset_ranges(consumer, of)).items():
-            records[tp.topic] += end - begin
+        records = await _records(where, {name: counts[name] for name in there})
     rows = []
     for topic in topics:
         if topic.name in records:
@@ -73,6 +73,17 @@ async def _list(where: Where, topics: list[Wanted]) -> None:
             rows.append((topic.name, "missing", "", "", "", ""))
     head = ("topic", "partitions", "cleanup", "retention", "timestamps", "records")
     click.echo(table(head, rows, right=("partitions", "records")))
+
+
+async def _records(where: Where, counts: Mapping[str, int]) -> Counter[str]:
+    """How many each topic holds, by offsets; `counts` are its partitions."""
+    records = Counter(dict.fromkeys(counts, 0))
+    if counts:
+        async with kafka.reader(where) as consumer:
+            of = [TopicPartition(name, partition) for name, count in counts.items() for partition in range(count)]
+            for tp, (begin, end) in (await kafka.offset_ranges(consumer, of)).items():
+                records[tp.topic] += end - begin
+    return records
 
 
 async def topic_configs(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:

@@ -1,15 +1,15 @@
-"""`commit`: the share of a core that a worker of 16 tasks takes, idle, and with a response a second for each task."""
+"""`commit`: the share of a core that a worker of 16 tasks takes, idle; and with sixteen responses a second for them."""
 
 import time
-from itertools import count
-from typing import Any
+from collections.abc import Callable
+from itertools import islice
 
 from npsflow.streams.settings import Where
 from tests.bench import data
-from tests.bench.common import Installation, Process, installation, report, say
+from tests.bench.common import Process, installation, report, say
 
 _TASKS = 16
-_SETTLE, _SECONDS = 4, 15
+_SETTLE, _SECONDS = 5, 15
 
 
 def run(at: Where) -> None:
@@ -18,8 +18,22 @@ def run(at: Where) -> None:
         Process("worker", "serve", "classify", environment=here.environment) as worker,
     ):
         worker.answer()
-        say(f"commit: {_TASKS} tasks idle for {_SETTLE + _SECONDS} s, then busy for as long")
-        time.sleep(_SETTLE)  # the first tick of each task
-        idle = _share(worker, _wait)
-        busy = _share(worker, lambda: _trickle(here))
-    report("commit", idle, "% of a core", tasks=_TASKS, idle=..., busy_percent=busy)
+        say(f"commit: {_TASKS} tasks for {_SECONDS} s idle, then for {_SECONDS} s with little to do")
+        time.sleep(_SETTLE)  # the first commit of each
+        idle = _share(worker, lambda: None)
+        waiting = map(data.encode, data.responses(data.steady(_SECONDS * _TASKS)))
+        little = _share(worker, lambda: here.fill(islice(waiting, _TASKS)))
+    report("commit", 100 * idle, "% of a core", tasks=_TASKS, trickle_percent=100 * little, trickle_per_s=_TASKS)
+
+
+def _share(worker: Process, each_second: Callable[[], object]) -> float:
+    """Of one core, that the worker has used while something happens once a second."""
+    worker.ask("what have you used?")
+    before = worker.answer()
+    for second in range(_SECONDS):
+        each_second()
+        time.sleep(max(0.0, before["time"] + second + 1 - time.monotonic()))
+    worker.ask("and now?")
+    after = worker.answer()
+    share: float = (after["cpu_seconds"] - before["cpu_seconds"]) / (after["time"] - before["time"])
+    return share

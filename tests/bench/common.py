@@ -123,7 +123,7 @@ async def _create(where: Where, chosen: Settings) -> None:
 
 
 def _delete(where: Where) -> None:
-    client = AdminClient({"bootstrap.servers": where.brokers})
+    client = AdminClient({"bootstrap.servers": where.brokers, "log_level": 3})
     names = [name for name in client.list_topics(timeout=_DELETE_SECONDS).topics if name.startswith(where.prefix)]
     for topic in client.delete_topics(names).values():
         topic.result(_DELETE_SECONDS)
@@ -164,11 +164,13 @@ class Process:
             self._process.wait()
         self._process.stdout.close()
 
-    def answer(self, question: str | None = None) -> dict[str, Any]:
-        """Its next line, after it was sent one of ours if there is a question. Raises RuntimeError when there is none."""
-        assert self._process.stdin and self._process.stdout
-        if question is not None:
-            print(question, file=self._process.stdin, flush=True)
+    def ask(self, line: str) -> None:
+        assert self._process.stdin
+        print(line, file=self._process.stdin, flush=True)
+
+    def answer(self) -> dict[str, Any]:
+        """Its next line. Raises RuntimeError when there is none."""
+        assert self._process.stdout
         too_late = threading.Timer(_PATIENCE, self._process.kill)
         too_late.start()
         try:

@@ -1,4 +1,4 @@
-"""What is measured on: NPS responses of about 400 bytes, twenty in a second of event time, a quarter of them detractors.
+"""What is measured on: NPS responses of about 400 bytes, twenty in a second of event time, a quarter of detractors.
 
 They carry all seven default dimensions. The same seed gives the same responses; only their times follow the clock, so
 that they count as fresh.

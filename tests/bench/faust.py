@@ -15,7 +15,7 @@ from tests.bench.common import FIXED, installation, measured, report, say
 from tests.bench.data import Encoded
 from tests.bench.limit import COUNT, per_million
 
-_FAUST_COUNT = 40_000
+_FAUST_COUNT = 2_000
 _TIMES = 40
 
 

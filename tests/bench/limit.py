@@ -24,7 +24,7 @@ from tests.bench.common import (
     use_uvloop,
 )
 
-COUNT = 400_000
+COUNT = 20_000
 
 
 def run(at: Where) -> None:

@@ -7,7 +7,7 @@ from tests.bench.common import installation, report, say
 from tests.bench.limit import COUNT
 
 _LIMIT = 150_000
-_MONTH = 500_000
+_MONTH = 20_000
 
 
 def run(at: Where) -> None:

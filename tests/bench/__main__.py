@@ -1,0 +1,62 @@
+"""`python -m tests.bench [FIGURE ...]`: one line of JSON for each figure, first of all the machine; all by default.
+
+Figures are reported, never judged. Kafka is that of NPSFLOW_BROKERS, else one is started for the time being.
+"""
+
+import argparse
+import json
+import os
+import platform
+import sys
+import time
+from importlib import import_module
+from importlib.metadata import version
+from pathlib import Path
+
+from npsflow.agents.broker import BrokerError
+from npsflow.schemas.errors import NpsflowError
+from tests.bench.common import cluster, say
+
+FIGURES = ("limit", "classify", "rollup", "faust", "peers", "latency", "memory", "restore", "commit")
+_PACKAGES = ("aiokafka", "msgspec", "orjson", "uvloop")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="make bench", description="ARGS='FIGURE ...' chooses; all by default.")
+    parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
+    chosen = parser.parse_args().figures
+    if unknown := [name for name in chosen if name not in FIGURES]:
+        parser.error(f"{unknown[0]} is not a figure; there are {', '.join(FIGURES)}")
+    print(json.dumps(_machine()), flush=True)
+    try:
+        with cluster() as at:
+            for name in chosen or FIGURES:
+                began = time.monotonic()
+                import_module(f"tests.bench.{name}").run(at)
+                say(f"{name}: {time.monotonic() - began:.0f} s")
+    except (NpsflowError, BrokerError) as error:
+        sys.exit(str(error))
+
+
+def _machine() -> dict[str, object]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "machine": f"{platform.system()} {platform.machine()}",
+        "processor": _processor(),
+        "cores": cores,
+        "load": round(os.getloadavg()[0], 1),
+        "python": platform.python_version(),
+        **{name: version(name) for name in _PACKAGES},
+    }
+
+
+def _processor() -> str:
+    """Its name, where the system tells."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return named[0] if named else platform.processor()
+
+
+if __name__ == "__main__":
+    main()

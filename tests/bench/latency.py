@@ -1,0 +1,117 @@
+"""`latency`: from produce to readable with `read_committed`, at 5,000 responses a second into eight partitions.
+
+Open loop: responses are due at fixed times whatever became of those before, and each is timed from when it was due.
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from npsflow.agents import kafka
+from npsflow.agents.worker import client_settings
+from npsflow.schemas import codec
+from npsflow.schemas.topics import FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
+from npsflow.streams.partitioner import partition_of
+from npsflow.streams.settings import Where, load, where
+from tests.bench import data
+from tests.bench.common import Installation, Process, installation, report, say, tell, use_uvloop
+
+_RATE, _SECONDS, _WARM_UP = 500, 5, 3
+_COUNT = _RATE * (_WARM_UP + _SECONDS)
+_PARTITIONS = 8
+_LIMIT = 250
+_PATIENCE = 15.0  # seconds after the last response was due
+_SOON = 2.0
+
+
+def run(at: Where) -> None:
+    use_uvloop()
+    with (
+        installation(at, f"[topics]\npartitions = {_PARTITIONS}\n") as here,
+        Process("worker", "serve", "classify,rollup", environment=here.environment) as worker,
+        Process("latency", environment=here.environment) as generator,
+    ):
+        worker.answer()
+        generator.answer()
+        say(f"latency: {_RATE:,} responses/s for {_WARM_UP + _SECONDS} s")
+        seen = kafka.run(_read(here, generator))
+        behind = generator.answer()["behind_ms"]
+    waits = {topic: sorted(of[n] for n in of if n >= _WARM_UP * _RATE) for topic, of in seen.items()}
+    every = sorted(wait for of in waits.values() for wait in of)
+    p50, p99, p999 = (_percentile(every, share) for share in (0.5, 0.99, 0.999))
+    report(
+        "latency",
+        p99,
+        "ms",
+        _LIMIT,
+        p50_ms=p50,
+        p99_ms=p99,
+        p999_ms=p999,
+        most_ms=every[-1],
+        alert_p99_ms=_percentile(waits[SERVICE_RECOVERY], 0.99),
+        follow_up_p99_ms=_percentile(waits[FOLLOW_UP], 0.99),
+        offered_per_s=_RATE,
+        missing=_RATE * _SECONDS - len(every),
+        generator_behind_ms=behind,
+    )
+
+
+def _percentile(ordered: Sequence[float], share: float) -> float:
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
+
+
+async def _read(here: Installation, generator: Process) -> dict[str, dict[int, float]]:
+    """For each topic, number of the response to ms from due to read."""
+    names = {here.where.topic(name): name for name in (SERVICE_RECOVERY, FOLLOW_UP)}
+    seen: dict[str, dict[int, float]] = {name: {} for name in names.values()}
+    consumer = AIOKafkaConsumer(
+        **client_settings(here.where), group_id=None, isolation_level="read_committed", auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        consumer.assign([TopicPartition(name, p) for name in names for p in range(_PARTITIONS)])
+        begin = monotonic() + _SOON
+        generator.ask(str(begin))
+        end = begin + _WARM_UP + _SECONDS + _PATIENCE
+        while sum(map(len, seen.values())) < _COUNT and monotonic() < end:
+            fetched = await consumer.getmany(timeout_ms=200)
+            now = monotonic()
+            for tp, records in fetched.items():
+                waits = seen[names[tp.topic]]
+                for record in records:
+                    n = data.number(codec.loads(record.value)["response_id"])
+                    waits[n] = 1000 * (now - begin - n / _RATE)
+    finally:
+        await consumer.stop()
+    return seen
+
+
+# The generator: a process of its own, so that reading does not hold it up.
+
+
+async def _offer() -> None:
+    here, partitions = where(), load().topics.partitions
+    topic = here.topic(RESPONSES)
+    begin = datetime.now(UTC) + timedelta(seconds=_SOON)
+    times = (begin + timedelta(seconds=i / _RATE) for i in range(_COUNT))
+    made = [(key, value, partition_of(key, partitions)) for key, value in map(data.encode, data.responses(times))]
+    tell(made=len(made))
+    start, behind = float(sys.stdin.readline()), 0.0
+    async with kafka.producer(here) as producer:
+        for n, (key, value, partition) in enumerate(made):
+            due = start + n / _RATE
+            while (early := due - monotonic()) > 0:
+                await asyncio.sleep(early)
+            behind = max(behind, -early)
+            await producer.send(topic, value, key, partition)
+        await producer.flush()
+    tell(behind_ms=1000 * behind)
+
+
+if __name__ == "__main__":
+    use_uvloop()
+    asyncio.run(_offer())

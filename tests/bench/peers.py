@@ -1,0 +1,127 @@
+"""`peers`: other engines on their minimal job, and npsflow on the same job and the same responses.
+
+One dimension, windows and alerts, no follow-ups, one process. The programs of the peers are not part of this project:
+PEERS_DIR names the folder with their environments, BROKER the cluster that all use, PEERS_RUN the `run.py` that starts
+them, where that is not `../shared/peers/run.py` beside this checkout.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from npsflow.agents import kafka
+from npsflow.schemas import codec
+from npsflow.schemas.topics import RESPONSES, SERVICE_RECOVERY, WINDOWS
+from npsflow.streams.partitioner import partition_of
+from npsflow.streams.settings import Where
+from npsflow.streams.transaction import Outputs
+from tests.bench.classify import ONE_DIMENSION, WITHOUT_FOLLOW_UPS, drained
+from tests.bench.common import FIXED, Installation, installation, report, say
+from tests.bench.limit import per_million
+
+_RUN = Path(__file__).parents[3] / "shared" / "peers" / "run.py"
+_JOBS = {
+    400_000: {
+        "kstreams-eos": "kstreams/target/kstreams-bench-1.jar",
+        "quix-eos": "v-quix/bin/python",
+        "bytewax-recovery": "v-bytewax/bin/python",
+    },
+    2_000_000: {"kstreams-eos-2m": "kstreams/target/kstreams-bench-1.jar"},
+}
+"""By number of responses: name of the job, and what of its environment has to be there."""
+_DRIVER = "v-quix/bin/python"
+_CHUNK = 20_000
+_LONGEST = "30d"
+
+
+def run(at: Where) -> None:
+    folder, brokers = os.environ.get("PEERS_DIR"), os.environ.get("BROKER")
+    program = Path(os.environ.get("PEERS_RUN", _RUN))
+    if not folder or not brokers or not program.exists() or not (Path(folder) / _DRIVER).exists():
+        say("peers: not set up (PEERS_DIR with their environments, BROKER, and their run.py: see tests/bench/peers.py)")
+        return
+    for count, jobs in _JOBS.items():
+        there = [name for name, need in jobs.items() if (Path(folder) / need).exists()]
+        found = {name: theirs for name in there if (theirs := _peer(Path(folder), program, name)) is not None}
+        if found:
+            _compare(msgspec.structs.replace(at, brokers=brokers), Path(folder), count, found)
+
+
+def _peer(folder: Path, program: Path, name: str) -> dict[str, Any] | None:
+    """What the peer's own measurement says; None, and why, where it failed."""
+    say(f"peers: {name}")
+    command = [folder / _DRIVER, program, name, "--reps", "1"]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    found: list[dict[str, Any]] = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
+    if not found or "events_s" not in found[-1]:
+        say(f"peers: {name} failed: {(ended.stderr or ended.stdout).strip()[-300:]}")
+        return None
+    return found[-1]
+
+
+def _compare(at: Where, folder: Path, count: int, peers: dict[str, dict[str, Any]]) -> None:
+    wanted = json.loads((folder / f"expected-{count}.json").read_text())
+    with installation(at, FIXED + WITHOUT_FOLLOW_UPS + ONE_DIMENSION) as here:
+        say(f"peers: npsflow, {kafka.run(_copy(here, f'bench-by-survey-{count}')):,} of the same responses")
+        ours = drained(here, "classify,rollup", count, one_core=False)
+        correct = kafka.run(_correct(here, wanted))
+    rate, cpu = count / ours["seconds"], per_million(ours, count)
+    for name, theirs in peers.items():
+        report(
+            "peers",
+            rate,
+            "responses/s",
+            theirs["events_s"],
+            peer=name,
+            responses=count,
+            cpu_s_per_million=cpu,
+            peer_cpu_s_per_million=theirs["cpu_s_per_m"],
+            cpu_ratio=theirs["cpu_s_per_m"] / cpu,
+            waited_s=ours["waited_seconds"],
+            correct=correct,
+            peer_correct=theirs.get("correct"),
+        )
+
+
+async def _copy(here: Installation, topic: str) -> int:
+    """The peers' input, which is keyed by survey, under our keys."""
+    theirs, partitions, count = msgspec.structs.replace(here.where, prefix=""), here.settings.topics.partitions, 0
+    async with kafka.committed_records(theirs, topic) as records, kafka.producer(here.where) as producer:
+        outputs = Outputs(producer, here.where.prefix, 0)
+        async for record in records:
+            response = codec.loads(record.value or b"")
+            key = f"{response['source']}/{response['response_id']}".encode()
+            outputs.emit(RESPONSES, partition_of(key, partitions), key, record.value, [])
+            count += 1
+            if count % _CHUNK == 0:
+                await kafka.deliver(producer, outputs)
+        await kafka.deliver(producer, outputs)
+    return count
+
+
+async def _correct(here: Installation, wanted: dict[str, Any]) -> bool:
+    """Whether we raised exactly the alerts that the peers should raise, and counted what they should count."""
+    ids = []
+    async with kafka.committed_records(here.where, SERVICE_RECOVERY) as records:
+        async for record in records:
+            ids.append(codec.loads(record.value or b"")["response_id"])
+    tallies: dict[str, tuple[int, int, int]] = {}
+    async with kafka.committed_records(here.where, WINDOWS) as records:
+        async for record in records:
+            window = codec.loads(record.value or b"{}")
+            if window and window["window"] == _LONGEST and "survey_id" in window["segment"]:
+                survey = window["segment"]["survey_id"]
+                tallies[survey] = (window["promoters"], window["passives"], window["detractors"])
+    sums = [Counter[str]() for _ in range(3)]
+    for key, counts in wanted["windows"].items():
+        for total, of in zip(sums, counts, strict=True):
+            total[key.partition("@")[0]] += of
+    digest = hashlib.sha256("\n".join(sorted(ids)).encode()).hexdigest()
+    expected = {survey: tuple(total[survey] for total in sums) for survey in sums[0]}
+    return digest == wanted["ids_sha"] and tallies == expected
