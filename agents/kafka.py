@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.structs import OffsetAndMetadata
 
 from npsflow.agents.worker import client_settings
 from npsflow.schemas import codec
@@ -158,6 +159,19 @@ async def _merged(
 def _next_timestamp(records: deque[Any]) -> int:
     timestamp: int = records[0].timestamp
     return timestamp
+
+
+async def committed_offsets(client: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, OffsetAndMetadata]:
+    """What a group has committed; waits for a coordinator, which a new cluster has only once it is asked for."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            try:
+                offsets: dict[TopicPartition, OffsetAndMetadata] = await client.list_consumer_group_offsets(group)
+                return offsets
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+            await asyncio.sleep(0.1)
 
 
 async def positions(where: Where, stage: str) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@
 (a log, for stages that have one) holds a packed record per commit, deleted from the front once nobody needs it.
 """
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from npsflow.streams.stage import Checkpoint, Emit, Fold, Stage
 
 FORMAT = 1
 _POSITION = b"position"
-_BATCH = 500
+_BATCH = 50  # a record of the log holds a thousand responses
 
 
 @dataclass(slots=True)
@@ -184,6 +185,7 @@ async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> Asy
         while await consumer.position(tp) < end:
             for record in (await consumer.getmany(tp, timeout_ms=1000, max_records=_BATCH)).get(tp, ()):
                 yield record
+            await asyncio.sleep(0)  # records at hand are handed out at once: let the heartbeat have its turn
     finally:
         consumer.unsubscribe()  # else its waiting fetches would hold up every other request on the connection
 

@@ -177,7 +177,7 @@ async def _groups(settings: Settings, where: Where) -> list[Finding]:
 
 async def _lag(client: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, of: list[str]) -> Lag | None:
     """That of a group on these topics; None where it has committed nothing there."""
-    offsets = await client.list_consumer_group_offsets(group)
+    offsets = await kafka.committed_offsets(client, group)
     committed = {tp: offset for tp, (offset, _) in offsets.items() if tp.topic in of}
     if not committed:
         return None

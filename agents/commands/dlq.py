@@ -124,7 +124,7 @@ class Replayed:
 async def _replay(where: Where, reason: str | None, dry_run: bool, again: bool) -> None:
     async with kafka.admin(where) as client:
         counts = await kafka.partition_counts(client)
-        committed = await client.list_consumer_group_offsets(where.group(_GROUP))
+        committed = await kafka.committed_offsets(client, where.group(_GROUP))
     replayed: defaultdict[TopicPartition, Replayed] = defaultdict(Replayed)
     replayed |= {tp: Replayed(offset) for tp, offset in committed.items()}
     reasons: Counter[str] = Counter()
@@ -177,7 +177,7 @@ def _as_produced(
 async def _accept(where: Where) -> None:
     """Commit, in the group that paused workers look at, how far dead letters are accepted: as far as was read."""
     async with kafka.admin(where) as client:
-        read = await client.list_consumer_group_offsets(where.group("classify"))
+        read = await kafka.committed_offsets(client, where.group("classify"))
     if not read:
         raise kafka.KafkaFailed("nothing was read yet: there is nothing to accept")
     async with kafka.reader(where, group=where.group(_ACCEPTED)) as consumer:

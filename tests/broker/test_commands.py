@@ -252,6 +252,7 @@ def test_committed_records_are_in_order_and_without_aborted_ones(installation: I
             producer.commit_transaction()
             sent.append(b"%d" % number)
 
+    until(lambda: len(installation.records("service-recovery")) == len(sent))
     records = installation.records("service-recovery")
     assert sorted(r.value or b"" for r in records) == sorted(sent)
     assert [r.timestamp for r in records] == sorted(r.timestamp for r in records)
@@ -385,6 +386,7 @@ def test_replay_sends_dead_letters_as_they_were_and_once(installation: Installat
     assert installation.records("survey-responses") == []
 
     assert "2 dead letters sent back" in installation.run(*null).stdout
+    until(lambda: len(installation.records("survey-responses")) == 2)  # markers of a transaction follow its commit
     sent = installation.records("survey-responses")
     assert {(r.key, r.value, r.partition) for r in sent if r.key is None} == {(None, None, 1)}
     assert {(r.key, r.value) for r in sent} == {(b"k", None), (None, None)}
@@ -392,14 +394,14 @@ def test_replay_sends_dead_letters_as_they_were_and_once(installation: Installat
     assert "0 dead letters sent back" in installation.run(*null).stdout
     assert "2 dead letters sent back" in installation.run("dlq", "replay").stdout
     assert "0 dead letters sent back" in installation.run("dlq", "replay").stdout
+    until(lambda: len(installation.records("survey-responses")) == 4)
     records = {r.value: r for r in installation.records("survey-responses") if r.value is not None}
     assert list(records[b"{}"].headers) == headers
     assert list(records[b"\xff"].headers) == []
     assert records[b"\xff"].partition == 2
-    assert len(installation.records("survey-responses")) == 4
 
     assert "1 dead letters sent back" in installation.run("dlq", "replay", "--again", "--reason", "too_late").stdout
-    assert len(installation.records("survey-responses")) == 5
+    until(lambda: len(installation.records("survey-responses")) == 5)
 
 
 # check
