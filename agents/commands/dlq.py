@@ -3,7 +3,7 @@
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from typing import NamedTuple, get_args
 
 import click
@@ -122,28 +122,26 @@ class Replayed:
 
 
 async def _replay(where: Where, reason: str | None, dry_run: bool, again: bool) -> None:
-    async with kafka.admin(where) as client:
-        counts = await kafka.partition_counts(client)
-        committed = await kafka.committed_offsets(client, where.group(_GROUP))
-    replayed: defaultdict[TopicPartition, Replayed] = defaultdict(Replayed)
-    replayed |= {tp: Replayed(offset) for tp, offset in committed.items()}
+    group = where.group(_GROUP)
     reasons: Counter[str] = Counter()
-    async with aclosing(kafka.committed_records(where, topics.DEAD_LETTERS)) as records:
-        letters = _letters(records, reason)
-        due = (letter async for letter in letters if again or letter not in replayed[letter.partition])
-        if dry_run:
-            reasons.update([letter.why["reason"] async for letter in due])
-        else:
-            async with kafka.producer(where, transactional_id=where.group(_GROUP)) as producer:
-                async for chunk in _chunks(due):
-                    offsets = {}
-                    for letter in chunk:
-                        replayed[letter.partition].advance(letter.record.offset + 1, reason)
-                        offsets[letter.partition] = replayed[letter.partition].committed()
+    async with nullcontext() if dry_run else kafka.producer(where, transactional_id=group) as producer:
+        # Offsets are read after the producer has started, which ends whatever an earlier replay left open.
+        async with kafka.admin(where) as client:
+            counts = await kafka.partition_counts(client)
+            committed = await kafka.committed_offsets(client, group)
+        replayed = defaultdict(Replayed, {tp: Replayed(offset) for tp, offset in committed.items()})
+        async with aclosing(kafka.committed_records(where, topics.DEAD_LETTERS)) as records:
+            letters = _letters(records, reason)
+            due = (letter async for letter in letters if again or letter not in replayed[letter.partition])
+            async for chunk in _chunks(due):
+                for letter in chunk:
+                    replayed[letter.partition].advance(letter.record.offset + 1, reason)
+                if producer is not None:
+                    offsets = {letter.partition: replayed[letter.partition].committed() for letter in chunk}
                     async with producer.transaction():
                         await kafka.deliver(producer, _as_produced(producer, where, chunk, counts))
-                        await producer.send_offsets_to_transaction(offsets, where.group(_GROUP))
-                    reasons.update(letter.why["reason"] for letter in chunk)
+                        await producer.send_offsets_to_transaction(offsets, group)
+                reasons.update(letter.why["reason"] for letter in chunk)
     click.echo("\n".join(f"{n:>8} {name}" for name, n in reasons.most_common()) or "nothing to replay")
     click.echo(f"{reasons.total()} dead letters {'would be ' if dry_run else ''}sent back")
 

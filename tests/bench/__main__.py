@@ -15,7 +15,7 @@ from pathlib import Path
 
 from npsflow.agents.broker import BrokerError
 from npsflow.schemas.errors import NpsflowError
-from tests.bench.common import cluster, say
+from tests.bench.common import SCALE, cluster, say
 
 FIGURES = ("limit", "classify", "rollup", "faust", "peers", "latency", "memory", "restore", "commit")
 _PACKAGES = ("aiokafka", "msgspec", "orjson", "uvloop")
@@ -24,7 +24,9 @@ _PACKAGES = ("aiokafka", "msgspec", "orjson", "uvloop")
 def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description="ARGS='FIGURE ...' chooses; all by default.")
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
-    chosen = parser.parse_args().figures
+    parser.add_argument("--scale", default="1", metavar="PART", help="measure on less, to try things out: 0.05")
+    arguments = parser.parse_args()
+    chosen, os.environ[SCALE] = arguments.figures, arguments.scale
     if unknown := [name for name in chosen if name not in FIGURES]:
         parser.error(f"{unknown[0]} is not a figure; there are {', '.join(FIGURES)}")
     print(json.dumps(_machine()), flush=True)

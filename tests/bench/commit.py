@@ -6,10 +6,10 @@ from itertools import islice
 
 from npsflow.streams.settings import Where
 from tests.bench import data
-from tests.bench.common import Process, installation, report, say
+from tests.bench.common import Process, installation, report, say, scaled
 
 _TASKS = 16
-_SETTLE, _SECONDS = 5, 15
+_SETTLE, _SECONDS = 5, scaled(15)
 
 
 def run(at: Where) -> None:

@@ -31,6 +31,9 @@ from tests.bench.data import Encoded
 FIXED = "idle_ticks = false\n"
 """Settings for fixed input: nothing happens behind its end."""
 
+SCALE = "NPSFLOW_TEST_SCALE"
+"""Environment variable, a number: what part of everything is measured."""
+
 _ROOT = Path(__file__).parents[2]
 _CHUNK = 20_000
 _PATIENCE = 300.0  # seconds for the longest step of a process
@@ -50,6 +53,11 @@ def report(
 def say(text: str) -> None:
     """Progress, on standard error."""
     print(f"  {text}", file=sys.stderr, flush=True)
+
+
+def scaled(count: int) -> int:
+    """So many at full size; fewer where SCALE is set to try things out."""
+    return max(1, round(count * float(os.environ.get(SCALE, "1"))))
 
 
 def _short(value: Any) -> Any:
@@ -84,7 +92,7 @@ class Installation:
 
     where: Where
     settings: Settings
-    environment: Mapping[str, str]
+    environment: dict[str, str]
 
     def fill(self, records: Iterable[Encoded], topic: str = RESPONSES) -> int:
         """Produce the records, each to the partition of its key; gives how many."""
@@ -213,8 +221,11 @@ def cpu_seconds() -> float:
 
 def peak_mb() -> float:
     """The most memory this process has had."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux: its getrusage counts what the parent had when it forked
+        kilobytes = status.read_text().partition("VmHWM:")[2].split()[0]
+        return int(kilobytes) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def use_uvloop() -> None:

@@ -4,6 +4,7 @@ That is one dimension, windows and alerts, no follow-ups. Faust gets the first 4
 as long for them as npsflow for all ten times over.
 """
 
+import os
 from collections.abc import Iterator
 
 from npsflow.schemas import codec
@@ -11,12 +12,13 @@ from npsflow.schemas.topics import FOLLOW_UP, SERVICE_RECOVERY
 from npsflow.streams.settings import Where
 from tests.bench import data
 from tests.bench.classify import ONE_DIMENSION, WITHOUT_FOLLOW_UPS, drained
-from tests.bench.common import FIXED, installation, measured, report, say
+from tests.bench.common import FIXED, installation, measured, report, say, scaled
 from tests.bench.data import Encoded
 from tests.bench.limit import COUNT, per_million
 
-_FAUST_COUNT = 2_000
+_FAUST_COUNT = scaled(40_000)
 _TIMES = 40
+_WORKER = ("--quiet", "worker", "--loglevel", "info", "--logfile", os.devnull)  # below info it animates standard output
 
 
 def run(at: Where) -> None:
@@ -29,7 +31,7 @@ def run(at: Where) -> None:
             "APP_ID": here.where.prefix + "faust",
             "COUNT": str(_FAUST_COUNT),
         }
-        stock = measured("faust_program", "worker", "-l", "error", environment=here.environment | names)
+        stock = measured("faust_program", *_WORKER, environment=here.environment | names)
     with installation(at, FIXED + WITHOUT_FOLLOW_UPS + ONE_DIMENSION) as here:
         say(f"faust: {here.fill(data.waiting(COUNT)):,} responses wait for npsflow")
         ours = drained(here, "classify,rollup", COUNT)

@@ -5,7 +5,6 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -65,7 +64,7 @@ category = [0] * 7 + [1] * 2 + [2] * 2
 
 
 @app.agent(responses)
-async def process(stream: AsyncIterator[Response]) -> None:
+async def process(stream: faust.StreamT[Response]) -> None:
     read, began, cpu = 0, 0.0, 0.0
     async for r in stream:
         if not read:

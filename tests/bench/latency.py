@@ -18,9 +18,9 @@ from npsflow.schemas.topics import FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
 from npsflow.streams.partitioner import partition_of
 from npsflow.streams.settings import Where, load, where
 from tests.bench import data
-from tests.bench.common import Installation, Process, installation, report, say, tell, use_uvloop
+from tests.bench.common import Installation, Process, installation, report, say, scaled, tell, use_uvloop
 
-_RATE, _SECONDS, _WARM_UP = 500, 5, 3
+_RATE, _SECONDS, _WARM_UP = 5_000, scaled(30), 5
 _COUNT = _RATE * (_WARM_UP + _SECONDS)
 _PARTITIONS = 8
 _LIMIT = 250

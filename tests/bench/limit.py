@@ -20,11 +20,12 @@ from tests.bench.common import (
     one_core,
     report,
     say,
+    scaled,
     tell,
     use_uvloop,
 )
 
-COUNT = 20_000
+COUNT = scaled(400_000)
 
 
 def run(at: Where) -> None:

@@ -2,8 +2,8 @@
 
 import resource
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.topics import RESPONSES
@@ -11,9 +11,9 @@ from npsflow.streams.classification import Classify
 from npsflow.streams.settings import Settings, Where
 from npsflow.streams.store import MemoryStore
 from tests.bench import data
-from tests.bench.common import measured, report, say, tell
+from tests.bench.common import measured, report, say, scaled, tell
 
-_COUNT, _WARM_UP = 50_000, 20_000
+_COUNT, _WARM_UP = scaled(1_000_000), 200_000
 _LIMIT = 250
 _STATM = Path("/proc/self/statm")
 
@@ -27,16 +27,17 @@ def run(_: Where) -> None:
     report("memory", found["grown"] / _COUNT, "bytes/response", _LIMIT, by="growth of RSS", packed=found["packed"])
 
 
-class Received(NamedTuple):
+@dataclass(slots=True)
+class Received:
     """A record as the stage sees it."""
 
     offset: int
     timestamp: int
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
     topic: str = RESPONSES
     partition: int = 0
-    headers: Headers = []  # noqa: RUF012
+    headers: Headers = field(default_factory=list)
 
 
 def main() -> None:

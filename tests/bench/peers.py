@@ -56,7 +56,7 @@ def run(at: Where) -> None:
 def _peer(folder: Path, program: Path, name: str) -> dict[str, Any] | None:
     """What the peer's own measurement says; None, and why, where it failed."""
     say(f"peers: {name}")
-    command = [folder / _DRIVER, program, name, "--reps", "1"]
+    command = [str(folder / _DRIVER), str(program), name, "--reps", "1"]
     ended = subprocess.run(command, capture_output=True, text=True, check=False)
     found: list[dict[str, Any]] = [json.loads(line) for line in ended.stdout.splitlines() if line.startswith("{")]
     if not found or "events_s" not in found[-1]:
@@ -92,9 +92,9 @@ def _compare(at: Where, folder: Path, count: int, peers: dict[str, dict[str, Any
 async def _copy(here: Installation, topic: str) -> int:
     """The peers' input, which is keyed by survey, under our keys."""
     theirs, partitions, count = msgspec.structs.replace(here.where, prefix=""), here.settings.topics.partitions, 0
-    async with kafka.committed_records(theirs, topic) as records, kafka.producer(here.where) as producer:
+    async with kafka.producer(here.where) as producer:
         outputs = Outputs(producer, here.where.prefix, 0)
-        async for record in records:
+        async for record in kafka.committed_records(theirs, topic):
             response = codec.loads(record.value or b"")
             key = f"{response['source']}/{response['response_id']}".encode()
             outputs.emit(RESPONSES, partition_of(key, partitions), key, record.value, [])
@@ -108,16 +108,13 @@ async def _copy(here: Installation, topic: str) -> int:
 async def _correct(here: Installation, wanted: dict[str, Any]) -> bool:
     """Whether we raised exactly the alerts that the peers should raise, and counted what they should count."""
     ids = []
-    async with kafka.committed_records(here.where, SERVICE_RECOVERY) as records:
-        async for record in records:
-            ids.append(codec.loads(record.value or b"")["response_id"])
+    async for record in kafka.committed_records(here.where, SERVICE_RECOVERY):
+        ids.append(codec.loads(record.value or b"")["response_id"])
     tallies: dict[str, tuple[int, int, int]] = {}
-    async with kafka.committed_records(here.where, WINDOWS) as records:
-        async for record in records:
-            window = codec.loads(record.value or b"{}")
-            if window and window["window"] == _LONGEST and "survey_id" in window["segment"]:
-                survey = window["segment"]["survey_id"]
-                tallies[survey] = (window["promoters"], window["passives"], window["detractors"])
+    async for record in kafka.committed_records(here.where, WINDOWS):
+        window = codec.loads(record.value or b"{}")
+        if window and window["window"] == _LONGEST and (survey := window["segment"].get("survey_id")):
+            tallies[survey] = (window["promoters"], window["passives"], window["detractors"])
     sums = [Counter[str]() for _ in range(3)]
     for key, counts in wanted["windows"].items():
         for total, of in zip(sums, counts, strict=True):

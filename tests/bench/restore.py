@@ -5,9 +5,9 @@ from time import monotonic
 from npsflow.streams.settings import Where
 from tests.bench import data
 from tests.bench.classify import drained
-from tests.bench.common import FIXED, Process, installation, report, say
+from tests.bench.common import FIXED, Process, installation, report, say, scaled
 
-_COUNT = 20_000
+_COUNT = scaled(1_000_000)
 _LIMIT = 20
 _ONE_PARTITION = "[topics]\npartitions = 1\n"
 

@@ -3,11 +3,11 @@
 from npsflow.streams.settings import Where
 from tests.bench import data
 from tests.bench.classify import drained
-from tests.bench.common import installation, report, say
+from tests.bench.common import installation, report, say, scaled
 from tests.bench.limit import COUNT
 
 _LIMIT = 150_000
-_MONTH = 20_000
+_MONTH = scaled(500_000)
 
 
 def run(at: Where) -> None:

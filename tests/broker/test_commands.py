@@ -1,115 +1,21 @@
-"""The commands against a real Kafka: what they send, show and find wrong."""
+"""The commands against a real Kafka: what they send and show."""
 
-import asyncio
 import json
-import os
-import re
 import signal
 import subprocess
-import sys
-from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
-import pytest
 from aiokafka.partitioner import DefaultPartitioner
-from click.testing import CliRunner, Result
-from confluent_kafka import Consumer, Producer, TopicPartition
-from confluent_kafka.admin import (  # type: ignore[attr-defined]
-    AdminClient,
-    AlterConfigOpType,
-    ConfigEntry,
-    ConfigResource,
-    ResourceType,
-)
+from confluent_kafka import Producer
 
-from npsflow.agents import kafka
 from npsflow.agents.broker import Broker, free_port
-from npsflow.agents.cli import main
-from npsflow.agents.commands import check
 from npsflow.schemas.headers import dead_letter, with_origin
-from npsflow.streams.settings import Where
-from npsflow.streams.stage import Record
 
-SECONDS = 30
-
-
-class Installation:
-    """One prefix on the broker, and the command line for it."""
-
-    def __init__(self, broker: Broker, prefix: str, folder: Path) -> None:
-        self.where = Where(broker.bootstrap, prefix)
-        self.folder = folder
-        self.config = folder / "npsflow.toml"
-        self.config.touch()
-        self.environment = {
-            "NPSFLOW_BROKERS": broker.bootstrap,
-            "NPSFLOW_PREFIX": prefix,
-            "NPSFLOW_CONFIG": str(self.config),
-            "NPSFLOW_SESSION_MS": "2000",
-        }
-
-    def run(self, *args: str) -> Result:
-        return CliRunner().invoke(main, args, env=self.environment)
-
-    def lines(self, *args: str) -> list[Any]:
-        """What a command prints as JSON Lines."""
-        result = self.run(*args)
-        assert result.exit_code == 0, result.output
-        return [json.loads(line) for line in result.stdout.splitlines()]
-
-    @contextmanager
-    def started(self, *args: str, stderr: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
-        """The command as a process of its own, killed at the end if it still runs."""
-        command = [sys.executable, "-m", "npsflow.agents.cli", *args]
-        with subprocess.Popen(
-            command, env=os.environ | self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
-        ) as process:
-            try:
-                yield process
-            finally:
-                process.kill()
-
-    def file(self, *lines: bytes) -> str:
-        """The path of a file with these lines."""
-        path = self.folder / "lines.jsonl"
-        path.write_bytes(b"\n".join(lines))
-        return str(path)
-
-    def records(self, topic: str, **options: Any) -> list[Record]:
-        async def read() -> list[Record]:
-            return [record async for record in kafka.committed_records(self.where, topic, **options)]
-
-        return asyncio.run(read())
-
-
-@pytest.fixture
-def installation(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Installation:
-    """An installation of its own, with topics."""
-    made = Installation(broker, re.sub(r"[\W_]+", "-", request.node.name) + ".", tmp_path)
-    assert made.run("topics", "create").exit_code == 0
-    return made
-
-
-def response(number: int, **fields: Any) -> bytes:
-    submitted = datetime.now(UTC).isoformat()
-    required = {"source": "shop", "response_id": f"r{number}", "survey_id": "s", "metric": "nps", "score": 9}
-    return json.dumps(required | {"submitted_at": submitted} | fields).encode()
-
-
-def as_it_is(key: str | None, value: bytes | None) -> bytes:
-    return json.dumps({"key": key, "value_base64": None if value is None else b64encode(value).decode()}).encode()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = monotonic() + SECONDS
-    while not condition():
-        assert monotonic() < deadline, "it did not come in time"
-
+from .installation import SECONDS, Installation, as_it_is, response, until
 
 # topics
 
@@ -322,7 +228,7 @@ def test_from_responses_to_alerts_windows_and_dead_letters(installation: Install
             assert following.wait(SECONDS) == 0
         overall = ("windows", "--json", "--segment", "overall", "--window", "30d")
         until(lambda: installation.lines(*overall)[0]["histogram"] == {"9": 2, "10": 1})
-        report = checked(installation)
+        report = installation.checked()
 
     raised, retracted = installation.lines("alerts", "--json")
     assert (raised["type"], raised["key"], raised["score"]) == ("npsflow.alert.raised.v1", "C-7", 1)
@@ -364,9 +270,6 @@ def test_from_responses_to_alerts_windows_and_dead_letters(installation: Install
     assert "outcomes: counted 4, dead 2" in report["ok"]
 
 
-# dlq replay
-
-
 def test_replay_sends_dead_letters_as_they_were_and_once(installation: Installation) -> None:
     headers = [("trace", b"1"), ("trace", b"2")]
     forwarded = with_origin([], 1, 2, 3)
@@ -402,113 +305,3 @@ def test_replay_sends_dead_letters_as_they_were_and_once(installation: Installat
 
     assert "1 dead letters sent back" in installation.run("dlq", "replay", "--again", "--reason", "too_late").stdout
     until(lambda: len(installation.records("survey-responses")) == 5)
-
-
-# check
-
-
-def checked(installation: Installation) -> dict[str, list[str]]:
-    """Lines of the report by level."""
-    result = installation.run("check")
-    levels: dict[str, list[str]] = {"ok": [], "warn": [], "fail": []}
-    for line in result.stdout.splitlines():
-        level, _, text = line.partition(" ")
-        levels[level].append(text.strip())
-    assert result.exit_code == bool(levels["fail"])
-    return levels
-
-
-def test_check_of_fresh_topics_only_misses_a_worker(installation: Installation) -> None:
-    levels = checked(installation)
-
-    assert levels["fail"] == []
-    assert levels["warn"] == [
-        f"groups: {installation.where.group(stage)} has read nothing yet: start `npsflow worker`"
-        for stage in ("classify", "rollup")
-    ]
-
-
-def alter(installation: Installation, topic: str, key: str, value: str) -> None:
-    entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ResourceType.TOPIC, installation.where.topic(topic), incremental_configs=[entry])
-    admin = AdminClient({"bootstrap.servers": installation.where.brokers})
-    for done in admin.incremental_alter_configs([resource]).values():
-        done.result(SECONDS)
-
-
-@pytest.mark.parametrize(
-    ("topic", "key", "value", "level"),
-    [
-        ("survey-responses", "message.timestamp.type", "CreateTime", "warn"),
-        ("survey-responses", "retention.ms", "86400000", "fail"),
-        ("npsflow-classify-remembered", "retention.ms", "86400000", "fail"),
-        ("npsflow-rollup-state", "cleanup.policy", "delete", "fail"),
-        ("service-recovery", "max.message.bytes", "1000", "warn"),
-    ],
-)
-def test_check_finds_a_topic_kept_wrongly(
-    installation: Installation, topic: str, key: str, value: str, level: str
-) -> None:
-    alter(installation, topic, key, value)
-
-    found = f"topics: {installation.where.topic(topic)} has {key}={value}, so "
-    until(lambda: any(text.startswith(found) for text in checked(installation)[level]))
-
-
-def test_check_finds_other_partition_counts(installation: Installation) -> None:
-    installation.config.write_text("[topics]\npartitions = 3\n")
-
-    found = f"topics: {installation.where.topic('survey-responses')} has 4 partitions, the settings say 3: "
-    assert checked(installation)["fail"][0].startswith(found)
-
-
-def position(installation: Installation, partitions: int, **counters: int) -> None:
-    """A position record, as a worker writes it."""
-    of = {"survey-responses": partitions}
-    record = {"format": 1, "partitions": of, "offsets": {}, "stream_time": 0, "log": [0, 0]}
-    topic = installation.where.changelog("classify", "state")
-    producer = Producer({"bootstrap.servers": installation.where.brokers})
-    for partition in (0, 3):
-        producer.produce(topic, json.dumps(record | {"counters": {"counted": 1}}).encode(), b"position", partition)
-        producer.produce(topic, json.dumps(record | {"counters": counters}).encode(), b"position", partition)
-    producer.flush(SECONDS)
-
-
-def test_check_reads_the_newest_counters(installation: Installation) -> None:
-    position(installation, 4, **{"counted": 10, "dead": 2, "dead:internal_error:shop": 2, "foreign_partitioner": 3})
-    levels = checked(installation)
-
-    assert "outcomes: counted 20, dead 4" in levels["ok"]
-    assert [text for text in levels["warn"] if "4 records met a mistake of npsflow" in text]
-    assert [text for text in levels["warn"] if "6 lay in another partition than their keys give" in text]
-
-
-def test_check_finds_state_for_another_partition_count(installation: Installation) -> None:
-    position(installation, 2)
-
-    assert "that of classify is for another partition count of survey-responses" in checked(installation)["fail"][0]
-
-
-def commit(installation: Installation, group: str, topic: str, offset: int) -> None:
-    consumer = Consumer({"bootstrap.servers": installation.where.brokers, "group.id": group})
-    consumer.commit(offsets=[TopicPartition(installation.where.topic(topic), 0, offset)], asynchronous=False)
-    consumer.close()
-
-
-def test_check_shows_readers_and_their_lag(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "COMMITS_WITHIN", 0.01)
-    group = installation.where.group("classify")
-    producer = Producer({"bootstrap.servers": installation.where.brokers})
-    for topic in ("survey-responses", "service-recovery"):
-        for partition in (0, 0, 0, 1):
-            producer.produce(installation.where.topic(topic), b"x", partition=partition)
-    producer.flush(SECONDS)
-    commit(installation, group, "survey-responses", 1)
-    commit(installation, f"{installation.where.prefix}crm", "service-recovery", 3)
-    commit(installation, f"{installation.where.prefix}unrelated", "survey-responses", 0)
-    levels = checked(installation)
-
-    assert [text for text in levels["warn"] if text.startswith(f"groups: {group} has lag 3 and read nothing")]
-    recovery = installation.where.topic("service-recovery")
-    assert f"groups: {installation.where.prefix}crm reads {recovery}, lag 1" in levels["ok"]
-    assert not [text for text in levels["ok"] if "unrelated" in text]

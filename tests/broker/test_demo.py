@@ -1,0 +1,166 @@
+"""`npsflow demo`: shows what it should, can be tried out by hand, and leaves nothing behind."""
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import HOST, Broker
+from npsflow.streams.settings import Where
+
+SECONDS = 120
+STOP_SECONDS = 5
+DEMO = (sys.executable, "-m", "npsflow.agents.cli", "demo")
+PARTS = (
+    r"^\(a\)",
+    r"gives a 2 .* without a comment",
+    r"alert raised after \d+ ms: critical, due \d{4}-\d\d-\d\d \d\d:\d\d UTC, answer by chat$",
+    r"open question: \S",
+    r"The comment comes later",
+    r"alert enriched after \d+ ms: revision 2, new: comment$",
+    r"gives a 3 ",
+    r"alert raised after \d+ ms: high, ",
+    r"corrected to a 9",
+    r"alert retracted after \d+ ms, because of its category$",
+    r"follow-up requested after \d+ ms: thank, and ask for a referral$",
+    r"^\(b\)",
+    r"department +24h +95% interval +n +7d +95% interval +n$",
+    r"delivery .* dropped: the intervals do not overlap$",
+    r"^\(c\)",
+    r"kill -9 of worker one after 5,000 of 10,000 more responses",
+    r"Started again at once",
+    r"expected +lost +emitted twice +different$",
+    *(rf"{name} +[1-9][\d,]* +0 +0 +0$" for name in ("alert events", "follow-up events", "dead letters", "windows")),
+    r"^\(d\)",
+    r"too_late +[1-9]\d* ",
+    r"sum +[1-9]\d*$",
+)
+
+
+@contextmanager
+def demo(broker: Broker, folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """The demo on this broker, in a process of its own that is killed at the end if it is still there."""
+    with subprocess.Popen(
+        [*DEMO, *arguments],
+        env=os.environ | {"NPSFLOW_BROKERS": broker.bootstrap, "PYTHONUNBUFFERED": "1"},
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def read_until(process: subprocess.Popen[str], pattern: str) -> list[str]:
+    """What it prints, up to the first line that has the pattern."""
+    lines = []
+    assert process.stdout
+    for line in process.stdout:
+        lines.append(line.rstrip("\n"))
+        if re.search(pattern, line):
+            return lines
+    pytest.fail(f"it ended without saying {pattern!r}:\n" + "\n".join(lines))
+
+
+def rest(process: subprocess.Popen[str]) -> str:
+    """What it still prints until it ends."""
+    return process.communicate(timeout=SECONDS)[0]
+
+
+def assert_parts(said: list[str]) -> None:
+    """All parts are there, in order, and the sums are right."""
+    lines = iter(said)
+    for part in PARTS:
+        assert any(re.search(part, line) for line in lines), f"{part!r} is missing, or out of order:\n" + "\n".join(said)
+    head = next(number for number, line in enumerate(said) if re.search(r"^ +outcome +records$", line))
+    rows = dict(line.replace(",", "").split() for line in said[head + 1 : head + 10])
+    total, read, *outcomes = (int(rows[name]) for name in ("sum", "read", *(rows.keys() - {"sum", "read"})))
+    assert len(outcomes) == 7
+    assert sum(outcomes) == total == read > 30_000
+    (dead,) = (line.split()[1] for line in said[head + 10 :] if line.split()[:1] == ["sum"])
+    assert dead == rows["dead"]
+
+
+def topics_left(broker: Broker) -> list[str]:
+    async def names() -> list[str]:
+        async with kafka.admin(Where(broker.bootstrap)) as client:
+            return [name for name in await client.list_topics() if name.startswith("demo-")]
+
+    return asyncio.run(names())
+
+
+def assert_nothing_listens(said: list[str]) -> None:
+    """The ports of the workers are closed, at the latest in a moment."""
+    ports = {int(port) for line in said for port in re.findall(r" on http://[\d.]+:(\d+)$", line)}
+    assert len(ports) == 2
+    deadline = time.monotonic() + STOP_SECONDS
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            while time.monotonic() < deadline:
+                socket.create_connection((HOST, port), 1).close()
+
+
+def test_once_shows_the_four_parts_and_ends(broker: Broker, tmp_path: Path) -> None:
+    with demo(broker, tmp_path, "--once") as process:
+        said = rest(process).splitlines()
+
+    assert process.returncode == 0, "\n".join(said)
+    assert_parts(said)
+    assert not any("\033" in line for line in said)
+    assert_nothing_listens(said)
+    assert topics_left(broker) == []
+
+
+def test_stays_up_for_the_commands_it_names(broker: Broker, tmp_path: Path) -> None:
+    with demo(broker, tmp_path) as process:
+        said = read_until(process, r" produce -$")
+        assert_parts(said)
+        follow, produce = (line.strip() for line in said if line.endswith((" alerts --follow", " produce -")))
+
+        sent = subprocess.run(produce, shell=True, cwd=tmp_path, capture_output=True, timeout=SECONDS, check=True)
+        assert sent.stdout.startswith(b"1 records sent")
+        with subprocess.Popen(f"exec env {follow}", shell=True, cwd=tmp_path, stdout=subprocess.PIPE) as alerts:
+            assert alerts.stdout
+            assert any(re.search(rb"raised +critical +nps 2 +C-1 ", line) for line in alerts.stdout)
+            alerts.terminate()
+
+        process.terminate()
+        assert process.wait(STOP_SECONDS) == 0
+        assert rest(process) == "stopped: nothing of the demo runs any more\n"
+    assert_nothing_listens(said)
+    assert topics_left(broker) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_leaves_no_process_behind(broker: Broker, tmp_path: Path, number: signal.Signals) -> None:
+    with demo(broker, tmp_path, "--once") as process:
+        said = read_until(process, r"^\(a\)")
+        process.send_signal(number)
+        assert process.wait(STOP_SECONDS) == (-number if number == signal.SIGKILL else 130)
+        assert "Traceback" not in rest(process)
+    assert_nothing_listens(said)
+
+
+def test_says_what_is_wrong(broker: Broker, tmp_path: Path) -> None:
+    environment = os.environ | {"NPSFLOW_BROKERS": f"{HOST}:1"}
+    done = subprocess.run(
+        [*DEMO, "--once"], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"Error: no Kafka broker answers at {HOST}:1: start one (`npsflow broker`), or set NPSFLOW_BROKERS"
+    ]
