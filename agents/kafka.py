@@ -13,9 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from npsflow.agents.worker import client_settings
 from npsflow.schemas import codec
 from npsflow.schemas.errors import NpsflowError
+from npsflow.streams.changelog import POSITION
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record
 from npsflow.streams.transaction import Outputs
@@ -28,10 +28,13 @@ _FETCH_RECORDS = 500
 _BATCH = 1 << 20
 _TAIL = 100
 
-POSITION = b"position"
-
 T = TypeVar("T")
 Step = Callable[[], Coroutine[Any, Any, None]]
+
+
+def client_settings(where: Where) -> dict[str, Any]:
+    """Keyword arguments of every Kafka client."""
+    return {"bootstrap_servers": where.brokers}
 
 
 class KafkaFailed(NpsflowError, ConnectionError):

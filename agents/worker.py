@@ -4,21 +4,17 @@ import asyncio
 import gc
 import sys
 from collections.abc import Iterable
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import mode
 from prometheus_client import CollectorRegistry
 
+from npsflow.agents.kafka import client_settings
 from npsflow.agents.stages import STAGES
 from npsflow.streams.app import Host
 from npsflow.streams.metrics import Metrics
 from npsflow.streams.rebuild import Replayed, Standing
 from npsflow.streams.settings import Settings, Where
-
-
-def client_settings(where: Where) -> dict[str, Any]:
-    """Keyword arguments of every Kafka client."""
-    return {"bootstrap_servers": where.brokers}
 
 
 def host(

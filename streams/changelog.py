@@ -20,7 +20,7 @@ from npsflow.streams.settings import Where
 from npsflow.streams.stage import Checkpoint, Emit, Fold, Stage
 
 FORMAT = 1
-_POSITION = b"position"
+POSITION = b"position"
 _BATCH = 50  # a record of the log holds a thousand responses
 
 
@@ -80,7 +80,7 @@ class Changelog:
             "log": self.log_range,
             "rebuilding": self.rebuilding,
         }
-        emit(f"npsflow-{self.stage.name}-state", self.partition, _POSITION, codec.dumps(record), [])
+        emit(f"npsflow-{self.stage.name}-state", self.partition, POSITION, codec.dumps(record), [])
 
     def logged(self, offset: int, log_time: int) -> None:
         """The log record at `offset` is needed until stream time `log_time`, and with it all that follow."""
@@ -109,7 +109,7 @@ class Changelog:
             else:
                 latest[record.key] = record.offset, record.value
         self.end = end
-        offset, value = latest.pop(_POSITION, (-1, b""))
+        offset, value = latest.pop(POSITION, (-1, b""))
         if offset < 0:
             return None
         position = self._position(codec.loads(value), offset)

@@ -1,11 +1,11 @@
 """`npsflow demo`: the whole system on sample data."""
 
-import signal
 import sys
 
 import click
 
 from npsflow.agents.broker import BrokerError
+from npsflow.agents.demo.interrupts import Interrupts
 from npsflow.agents.demo.run import run
 
 _INTERRUPTED = 130
@@ -18,9 +18,10 @@ def demo(once: bool) -> None:
 
     With NPSFLOW_BROKERS set it uses that cluster, under a prefix of its own, and deletes its topics at the end.
     """
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # stop as for Ctrl-C
+    interrupts = Interrupts()
+    interrupts.listen()
     try:
-        run(once=once)
+        run(interrupts, once=once)
     except BrokerError as error:
         raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:

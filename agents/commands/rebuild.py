@@ -16,7 +16,7 @@ from npsflow.agents.worker import host
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import NpsflowError
 from npsflow.streams.app import Host
-from npsflow.streams.changelog import FORMAT
+from npsflow.streams.changelog import FORMAT, POSITION
 from npsflow.streams.rebuild import Standing
 from npsflow.streams.settings import Settings, Where, load, where
 from npsflow.streams.topics import create, wanted
@@ -124,7 +124,7 @@ async def _seed(where: Where, stage: str, topic: str, offsets: dict[int, int]) -
                 "log": [0, 0],
                 "rebuilding": True,
             }
-            outputs.emit(f"npsflow-{stage}-state", partition, kafka.POSITION, codec.dumps(position), [])
+            outputs.emit(f"npsflow-{stage}-state", partition, POSITION, codec.dumps(position), [])
 
 
 @contextlib.asynccontextmanager

@@ -16,6 +16,7 @@ from aiokafka import TopicPartition
 from npsflow.agents import kafka
 from npsflow.agents.broker import Broker, fetch_kafka, free_port
 from npsflow.agents.demo import show
+from npsflow.agents.demo.interrupts import Interrupts
 from npsflow.agents.demo.workers import DemoFailed, Worker
 from npsflow.schemas.errors import NpsflowError
 from npsflow.schemas.topics import PANES, RESPONSES
@@ -36,11 +37,12 @@ _CALM_STOP, _QUICK_STOP = 30.0, 1.0  # of the embedded broker: its first stop ev
 
 @dataclass
 class Installation:
-    """`where` it is, the `settings` its workers have, and the workers."""
+    """Where it is, the settings of its workers, the workers, and what is to be told of Ctrl-C."""
 
     where: Where
     settings: Settings
     workers: list[Worker]
+    interrupts: Interrupts
 
     def check(self) -> None:
         """Raises DemoFailed when a worker has ended by itself."""
@@ -62,20 +64,20 @@ class Installation:
 
 
 @contextmanager
-def installation() -> Iterator[Installation]:
+def installation(interrupts: Interrupts) -> Iterator[Installation]:
     """Start everything; stop it at the end, within five seconds where that is Ctrl-C or an error."""
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="npsflow-demo-")))
         where, chosen = _cluster(folder, cleanup), settings.parse(_SETTINGS)
         with show.waiting("topics are made"):
-            kafka.run(_make_topics(where, topics.wanted(chosen, where), cleanup))
+            interrupts.run(_make_topics(where, topics.wanted(chosen, where), cleanup))
         config = folder / "npsflow.toml"
         config.write_text(_SETTINGS)
         names = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": str(config)}
         stages = {"one": "classify,rollup", "two": "classify"}  # they share the partitions of classify
         workers = [Worker(name, of, os.environ | names, folder) for name, of in stages.items()]
         cleanup.callback(_stop, workers)
-        here = Installation(where, chosen, workers)
+        here = Installation(where, chosen, workers, interrupts)
         with show.waiting("workers start") as progress:
             for worker in workers:
                 worker.start()

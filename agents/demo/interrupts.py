@@ -30,10 +30,10 @@ class Interrupts:
         self._running = True
         try:
             return kafka.run(self._heard(work))
-        except asyncio.CancelledError:
-            raise KeyboardInterrupt from None
         finally:
             self._running = False
+            if self._came:  # whatever the work made of it
+                raise KeyboardInterrupt
 
     async def _heard(self, work: Coroutine[Any, Any, T]) -> T:
         self._work = asyncio.current_task()

@@ -12,7 +12,7 @@ from npsflow.agents.demo.installation import Installation
 from npsflow.agents.demo.show import Waiting
 from npsflow.agents.demo.workers import DemoFailed
 from npsflow.agents.stages import STAGES
-from npsflow.agents.worker import client_settings
+from npsflow.agents.kafka import client_settings
 from npsflow.schemas import codec, topics
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record

@@ -6,20 +6,20 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from npsflow.agents import kafka
 from npsflow.agents.demo import feeding, proof, reading, sample, show, story, tables
 from npsflow.agents.demo.installation import Installation, installation
+from npsflow.agents.demo.interrupts import Interrupts
 
 _SEED, _COUNT = 7, 20_000
 _MORE_SEED, _MORE_COUNT = 8, 10_000
 
 
-def run(*, once: bool) -> None:
+def run(interrupts: Interrupts, *, once: bool) -> None:
     """Print the four parts; then, unless `once`, stay up until Ctrl-C. Raises DemoFailed, BrokerError, KafkaFailed."""
     show.headline("npsflow demo")
-    with installation() as here:
+    with installation(interrupts) as here:
         show.headline("(a) What becomes of one response")
-        kafka.run(story.tell(here))
+        here.interrupts.run(story.tell(here))
         show.headline("(b) NPS per department: the last 24 hours beside 7 days")
         _month(here)
         show.headline("(c) A worker is killed in the middle of its work")
@@ -29,34 +29,34 @@ def run(*, once: bool) -> None:
         if not once:
             show.headline("It stays up, with five more responses a second, until Ctrl-C")
             _say_what_next(here)
-            kafka.run(feeding.trickle(here))
+            here.interrupts.run(feeding.trickle(here))
 
 
 def _month(here: Installation) -> None:
     with show.waiting("the responses of a month are sent") as progress:
-        sent = kafka.run(feeding.feed(here, sample.sample(_SEED, _COUNT, datetime.now(UTC), live=True)))
-        kafka.run(reading.processed(here, progress))
+        sent = here.interrupts.run(feeding.feed(here, sample.sample(_SEED, _COUNT, datetime.now(UTC), live=True)))
+        here.interrupts.run(reading.processed(here, progress))
     show.say(f"{sent:,} responses of one month, sent, classified and counted in {progress.seconds:.1f} s")
-    tables.departments(kafka.run(reading.windows(here.where)))
+    tables.departments(here.interrupts.run(reading.windows(here.where)))
 
 
 def _kill(here: Installation) -> proof.Evidence:
     lines = sample.sample(_MORE_SEED, _MORE_COUNT, datetime.now(UTC), live=True)
     victim = here.workers[0]
     with show.waiting("more responses are sent"):
-        sent = kafka.run(feeding.feed(here, islice(lines, _MORE_COUNT // 2)))
+        sent = here.interrupts.run(feeding.feed(here, islice(lines, _MORE_COUNT // 2)))
         victim.kill()
-        left = kafka.run(reading.lag(here))
+        left = here.interrupts.run(reading.lag(here))
     show.say(f"kill -9 of worker {victim.name} after {sent:,} of {_MORE_COUNT:,} more responses, {left:,} in the works")
     with show.waiting("it starts again, while the other responses are sent") as progress:
         victim.start()
-        kafka.run(feeding.feed(here, lines))
+        here.interrupts.run(feeding.feed(here, lines))
         here.await_ready()
     show.say(f"Started again at once, it was ready after {progress.seconds:.1f} s")
     with show.waiting("the rest is classified and counted") as progress:
-        kafka.run(reading.processed(here, progress))
+        here.interrupts.run(reading.processed(here, progress))
     show.say(f"Everything was classified and counted {progress.seconds:.1f} s later")
-    found = kafka.run(proof.collect(here.where))
+    found = here.interrupts.run(proof.collect(here.where))
     proof.prove(found, here.settings.topics.partitions)
     return found
 

@@ -12,7 +12,7 @@ from time import monotonic
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from npsflow.agents import kafka
-from npsflow.agents.worker import client_settings
+from npsflow.agents.kafka import client_settings
 from npsflow.schemas import codec
 from npsflow.schemas.topics import FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
 from npsflow.streams.partitioner import partition_of

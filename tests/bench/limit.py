@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer
 
-from npsflow.agents.worker import client_settings
+from npsflow.agents.kafka import client_settings
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.settings import Where, where
 from tests.bench import data
