@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHONS := python3 python3.13 python3.12 python3.11
 UV := 0.13.9
 
-.PHONY: help demo test check lock clean
+.PHONY: help demo test bench check lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -16,6 +16,9 @@ demo: .venv/project ## Run the whole system on sample data; ends by itself with 
 
 test: .venv/project ## Run all tests, those against a real Kafka included
 	@.venv/bin/pytest $(ARGS)
+
+bench: .venv/project ## Measure speed and memory, about a quarter of an hour; ARGS='classify latency' chooses figures
+	@.venv/bin/python -m tests.bench $(ARGS)
 
 check: .venv/project .typing/npsflow ## Check style, types, imports, generated files and the wheel
 	.venv/bin/ruff check .

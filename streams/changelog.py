@@ -51,6 +51,8 @@ class Changelog:
     """Offset after this owner's last commit marker in `-state`: while it is the end, nobody has written since."""
     log_range: tuple[int, int] = (0, 0)
     """[begin, end) of the log: what is before is no longer needed, what is behind nobody has written."""
+    released: int = 0
+    """Begin of the log as a commit has left it: only what is before that may be deleted."""
     purged: int = 0
     _needed_until: deque[tuple[int, int]] = field(default_factory=deque)
     _latest: int = 0

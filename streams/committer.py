@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from math import inf
 
 from npsflow.schemas.errors import TransactionFailed
 from npsflow.streams.metrics import Metrics
@@ -46,8 +47,8 @@ class Committer:
 
     def _due(self, task: Task) -> None:
         loop = asyncio.get_running_loop()
-        delay, now = self._pacer.claim(loop.time()), loop.time()
-        self._timers[task] = now + delay, loop.call_later(delay, self._start, task)
+        delay = self._pacer.claim(loop.time())
+        self._timers[task] = -inf, loop.call_later(delay, self._start, task)  # nothing is sooner: it keeps its slot
 
     def _start(self, task: Task) -> None:
         self._timers.pop(task, None)

@@ -15,7 +15,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
-from aiokafka.errors import IllegalStateError
+from aiokafka.errors import IllegalStateError, KafkaError
 from mode import Service
 
 from npsflow.schemas.errors import StateError
@@ -190,6 +190,7 @@ class Source(Service):
             return
         while task.full and not task.closed:
             await self._committer.ended(task)
+        task.handed[topic] = records[-1].offset + 1
         await self._send(Batch(self, task, topic, records, records[-1].offset + 1))
 
     async def _look_around(self) -> None:
@@ -203,13 +204,15 @@ class Source(Service):
                 if tp not in self._consumer.assignment() or (end := self._consumer.highwater(tp)) is None:
                     lag = -1
                     break
-                try:
-                    position = await self._consumer.position(tp)
-                except IllegalStateError:  # lost while asking
-                    lag = -1
-                    break
+                position = folded = task.position.offsets.get(topic, 0)
+                if task.handed.get(topic, 0) <= folded:  # else a batch is still on its way through the agent
+                    try:
+                        position = await self._consumer.position(tp)
+                    except IllegalStateError:  # lost while asking
+                        lag = -1
+                        break
                 lag += max(0, end - position)
-                if lag == 0 and not task.fold.paused and position > task.position.offsets.get(topic, 0):
+                if lag == 0 and not task.fold.paused and position > folded:
                     task.advance(topic, position)  # past transaction markers, so that tools see no lag
             if lag >= 0:
                 self._metrics.lag.labels(self.stage.name, str(task.partition)).set(lag)
@@ -245,7 +248,11 @@ class Source(Service):
         paused = [task for task in self.tasks.values() if task.fold.paused and not task.closed]
         if not paused:
             return
-        accepted = await self._admin.list_consumer_group_offsets(self.where.group("dlq-accept"))
+        try:
+            accepted = await self._admin.list_consumer_group_offsets(self.where.group("dlq-accept"))
+        except KafkaError as error:
+            log.info("cannot ask what is accepted, trying again: %r", error)
+            return
         for task in paused:
             offsets = {tp: task.position.offsets[self._topics[tp.topic]] for tp in self._inputs(task.partition)}
             if not task.closed and all(tp in accepted and accepted[tp].offset >= o for tp, o in offsets.items()):
@@ -259,7 +266,7 @@ class Source(Service):
     @Service.timer(_PURGE_EVERY)
     async def _purge(self) -> None:
         for task in list(self.tasks.values()):
-            begin = task.changelog.log_range[0]
+            begin = task.changelog.released
             if task.changelog.log is not None and begin > task.changelog.purged and not task.closed:
                 try:
                     await purge(self._admin, task.changelog.log, begin)

@@ -48,6 +48,7 @@ class Sealed:
     offsets: dict[TopicPartition, int]
     counters: Counter[str]
     stream_time: int
+    log_begin: int
     log_times: list[int]
     oldest_alert: int | None
 
@@ -66,6 +67,8 @@ class Task:
     ) -> None:
         self.partition, self.changelog, self.transaction = partition, changelog, transaction
         self.position = Position()
+        self.handed: dict[str, int] = {}
+        """By input topic the offset behind what the agent was given, folded or not."""
         self.closed = False
         self.epoch = 0
         self.committing = False
@@ -184,6 +187,7 @@ class Task:
             {TopicPartition(self._prefix + t, self.partition): o for t, o in self.position.offsets.items()},
             +counters,
             fold.stream_time,
+            changelog.log_range[0],
             [time for _, time in checkpoint.log],
             self._oldest_alert,
         )
@@ -194,6 +198,7 @@ class Task:
         changelog = self.changelog
         self._clock.learn(written[changelog.state].append_time)
         changelog.end = written[changelog.state].end + 1  # the commit marker
+        changelog.released = sealed.log_begin
         self._metrics.count(sealed.counters)
         stage = changelog.stage.name
         self._metrics.show(self.partition, self.fold.gauges())

@@ -74,7 +74,7 @@ def well_formed(draw: st.DrawFn) -> Fields:
     """A response that fits the schema to the letter."""
     metric = draw(st.sampled_from(sorted(SCALES)))
     low, high = SCALES[metric]
-    required = {"source": draw(identifiers), "response_id": draw(identifiers), "survey_id": draw(identifiers)}
+    required: Fields = {"source": draw(identifiers), "response_id": draw(identifiers), "survey_id": draw(identifiers)}
     required |= {"metric": metric, "score": draw(st.integers(low, high)), "submitted_at": draw(times())}
     scale = {"scale": {"min": low, "max": high}} if draw(st.booleans()) else {}
     return required | scale | draw(st.fixed_dictionaries({}, optional=_optional_fields))
@@ -187,7 +187,9 @@ def histories(draw: st.DrawFn) -> list[Produced]:
     versions = {name: _new(name) for name in "123"}
     found: list[Produced] = [(b"s/anchor", json.dumps(_new("anchor")).encode())] if wrong else []
     for number in range(draw(st.integers(1, 14))):
-        kind = draw(st.sampled_from(["version"] * 5 + ["repeat", "deletion", "junk", "late", "wrong" if wrong else "late"]))
+        kind = draw(
+            st.sampled_from(["version"] * 5 + ["repeat", "deletion", "junk", "late", "wrong" if wrong else "late"])
+        )
         if kind == "version":
             name = draw(st.sampled_from("112233"))
             versions[name] = draw(_version(versions[name] if draw(st.booleans()) else _new(name), list(_changes)))

@@ -24,7 +24,7 @@ def category(metric: str, score: int) -> int:
 
 def equal(one: Fields, other: Fields) -> bool:
     """Whether both say the same; 1, 1.0 and true do not."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 class Record(NamedTuple):

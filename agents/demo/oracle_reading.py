@@ -25,13 +25,13 @@ def read(record: Record) -> Version:
     identity = f"{_identifier(fields, 'source')}/{_identifier(fields, 'response_id')}"
     origin = (record.timestamp, record.partition, record.offset)
     if fields.get("deleted") is True:
-        updated, content = record.timestamp, {"deleted": True}
+        updated, content = record.timestamp, Fields(deleted=True)
         if fields.get("updated_at") is not None:
-            time = _time(fields["updated_at"])
-            updated, content["updated_at"] = _not_ahead(_milliseconds(time), record), time.isoformat()
+            said = _time(fields["updated_at"])
+            updated, content["updated_at"] = _not_ahead(_milliseconds(said), record), said.isoformat()
         return Version(identity, (updated, *origin), record.timestamp, content)
     content = _response(fields)
-    times = [content[name] for name in ("submitted_at", "updated_at") if name in content]
+    times: list[datetime] = [content[name] for name in ("submitted_at", "updated_at") if name in content]
     submitted, *later = (_not_ahead(_milliseconds(time), record) for time in times)
     for name, time, ms in zip(("submitted_at", "updated_at"), times, (submitted, *later), strict=False):
         ahead = ms != _milliseconds(time)
@@ -57,6 +57,8 @@ def _decode(value: bytes | None) -> Fields:
         raise DeadError("not_json") from None
     if not isinstance(fields, dict):
         raise DeadError("not_object")
+    if "\\ud" not in text.lower():
+        return fields
     text = json.dumps(fields, ensure_ascii=False)
     if not _HALF_A_CHARACTER.search(text):
         return fields
@@ -113,7 +115,7 @@ def _response(fields: Fields) -> Fields:
 
 def _parts(fields: Fields, readers: dict[str, Callable[[Any], object]]) -> Fields:
     """The known fields among these, without those that have to be dropped."""
-    found = {name: reader(fields[name]) for name, reader in readers.items() if fields.get(name) is not None}
+    found = {name: readers[name](given) for name, given in fields.items() if given is not None and name in readers}
     return {name: value for name, value in found.items() if value is not _DROPPED}
 
 

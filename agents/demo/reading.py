@@ -12,7 +12,6 @@ from npsflow.agents.demo.installation import Installation
 from npsflow.agents.demo.show import Waiting
 from npsflow.agents.demo.workers import DemoFailed
 from npsflow.agents.stages import STAGES
-from npsflow.agents.kafka import client_settings
 from npsflow.schemas import codec, topics
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record
@@ -34,14 +33,14 @@ async def windows(where: Where) -> list[dict[str, Any]]:
 
 async def lag(here: Installation) -> int:
     """Records that are in the input topic, but whose effects are not committed yet."""
-    async with kafka.admin(here.where) as admin, AIOKafkaConsumer(**client_settings(here.where)) as consumer:
+    async with kafka.admin(here.where) as admin, AIOKafkaConsumer(**kafka.client_settings(here.where)) as consumer:
         return await _lag(here, admin, consumer, "classify")
 
 
 async def processed(here: Installation, progress: Waiting) -> None:
     """Return when both stages have committed the effects of everything that was sent. Raises DemoFailed."""
     deadline = time.monotonic() + _SECONDS
-    async with kafka.admin(here.where) as admin, AIOKafkaConsumer(**client_settings(here.where)) as consumer:
+    async with kafka.admin(here.where) as admin, AIOKafkaConsumer(**kafka.client_settings(here.where)) as consumer:
         while True:
             left = {stage: await _lag(here, admin, consumer, stage) for stage in STAGES}
             if not any(left.values()) and await _in_time(here.where):

@@ -5,6 +5,7 @@ Figures are reported, never judged. Kafka is that of NPSFLOW_BROKERS, else one i
 
 import argparse
 import json
+import logging
 import os
 import platform
 import sys
@@ -29,6 +30,7 @@ def main() -> None:
     chosen, os.environ[SCALE] = arguments.figures, arguments.scale
     if unknown := [name for name in chosen if name not in FIGURES]:
         parser.error(f"{unknown[0]} is not a figure; there are {', '.join(FIGURES)}")
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a new topic has no leader for a moment: it tries again
     print(json.dumps(_machine()), flush=True)
     try:
         with cluster() as at:

@@ -88,7 +88,7 @@ async def main(what: str, stages: list[str]) -> None:
 if __name__ == "__main__":
     if "--one-core" in sys.argv:
         one_core()
-    logs.set_up("WARNING")
+    logs.set_up("ERROR")
     gc.freeze()  # as `npsflow worker` does
     gc.set_threshold(100_000, 20, 20)
     use_uvloop()

@@ -10,8 +10,7 @@ from npsflow.schemas import topics
 from npsflow.schemas.deltas import TICK, decode_deltas
 from npsflow.schemas.headers import Headers
 from npsflow.streams.stage import Fold, Stage
-
-from ..strategies import NOW, Produced
+from tests.strategies import NOW, Produced
 
 
 @dataclass

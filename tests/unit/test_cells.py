@@ -23,8 +23,11 @@ Sent = list[tuple[str, int, bytes, bytes]]
 Total = Counter[tuple[Name, int, int]]
 
 some_cells = st.builds(
-    Cell, st.integers(-3, 3), st.lists(st.integers(0, 4), min_size=1, max_size=5, unique=True).map(tuple), st.integers(0, 1000)
-)  # fmt: skip
+    Cell,
+    st.integers(-3, 3),
+    st.lists(st.integers(0, 4), min_size=1, max_size=5, unique=True).map(tuple),
+    st.integers(0, 1000),
+)
 
 
 def collector() -> Cells:
@@ -77,13 +80,16 @@ def test_one_record_for_all_values_of_a_dimension() -> None:
     collected.add(Cell(1, (0, 1, 2, 3, 4), 5))
     keys = [key for _, _, key, _ in send(collected)]
     assert sorted(keys) == [
-        b'["csat","1-5",["channel"]]', b'["nps","0-10",["channel","tier"]]', b'["nps","0-10",["channel"]]', b'["nps","0-10",[]]',
-    ]  # fmt: skip
+        b'["csat","1-5",["channel"]]',
+        b'["nps","0-10",["channel","tier"]]',
+        b'["nps","0-10",["channel"]]',
+        b'["nps","0-10",[]]',
+    ]
 
 
 def test_no_record_grows_beyond_what_a_broker_takes() -> None:
     names = Names()
-    collected = Cells(names, lambda key: 0)
+    collected = Cells(names, len)
     numbers = [names.number(("nps", "0-10", (("channel", f"{n:-<128}"),))) for n in range(2_000)]
     for pane in range(100):
         collected.add(Cell(pane, tuple(numbers), 10))

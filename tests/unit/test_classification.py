@@ -10,7 +10,7 @@ from npsflow.agents.demo import oracle
 from npsflow.schemas import topics
 from npsflow.schemas.deltas import TICK, decode_tick, delta_key
 from npsflow.schemas.headers import ORIGIN
-from npsflow.streams import judge
+from npsflow.streams import judge, reading
 from npsflow.streams.classification import OUTCOMES, Classification, Classify
 from npsflow.streams.partitioner import partition_of
 from npsflow.streams.reading import Read
@@ -19,8 +19,8 @@ from npsflow.streams.scores import Scales
 from npsflow.streams.settings import DeadLetters, Segments, Settings
 from npsflow.streams.store import MemoryStore
 from npsflow.streams.times import MINUTE, rfc3339
+from tests.strategies import NOW, Produced, histories, own_key, plans
 
-from ..strategies import NOW, Produced, histories, own_key, plans
 from .folding import Output, Record, Task, deltas, for_oracle, log, panes, run, windows
 from .oracle_cases import deletion, response
 
@@ -36,7 +36,8 @@ def told(outputs: list[Output], topic: str) -> list[Output]:
 
 def events(outputs: list[Output], topic: str) -> list[oracle.Event]:
     return [
-        oracle.Event(dict(o.headers)["ce_type"].decode(), o.key, json.loads(o.value or b"")) for o in told(outputs, topic)
+        oracle.Event(dict(o.headers)["ce_type"].decode(), o.key, json.loads(o.value or b""))
+        for o in told(outputs, topic)
     ]
 
 
@@ -178,7 +179,7 @@ def test_a_dead_letter_is_the_record_as_received_and_says_why() -> None:
 
 
 def test_a_record_that_crashes_reading_is_a_dead_letter_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    read = judge.read
+    read = reading.read
 
     def fails(value: bytes | None, scales: Scales) -> Read:
         if value == json.dumps(response("2")).encode():
@@ -284,7 +285,11 @@ def test_settings_that_change_leave_corrections_exact() -> None:
         task.take(Record(b"s/1", value, task.next))
         task.commit(NOW)
         kept = {key[0]: (key[1], count) for key, count in deltas(task.committed).items()}
-        assert kept == ({} if "deleted" in later else {key(): ((), 1), key("department"): (("all",), 1), key("product"): (("x",), 1)})
+        assert kept == (
+            {}
+            if "deleted" in later
+            else {key(): ((), 1), key("department"): (("all",), 1), key("product"): (("x",), 1)}
+        )
 
 
 def key(*dimensions: str) -> bytes:

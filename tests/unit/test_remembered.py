@@ -25,8 +25,8 @@ from npsflow.streams.remembered import (
     unpack_segments,
 )
 from npsflow.streams.store import MemoryStore
+from tests.strategies import NOW
 
-from ..strategies import NOW
 from .contexts import context
 
 flags = st.sets(st.sampled_from([DELETED, TEST, INTERNAL, ALERT_LIVE, FOLLOW_LIVE])).map(sum)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,8 +15,8 @@ from npsflow.streams.cells import PANE
 from npsflow.streams.rollup import Rollup
 from npsflow.streams.settings import Segments, Settings, Windows
 from npsflow.streams.times import DAY, HOUR, MINUTE, rfc3339_seconds
+from tests.strategies import NOW, plans
 
-from ..strategies import NOW, plans
 from .folding import Record, Task, run, windows
 
 STAGE = Rollup(Settings().rolling("t."))
@@ -55,7 +56,12 @@ def histories(draw: st.DrawFn) -> list[Step]:
             given[cell] += count
             steps.append((*cell, count))
         else:
-            cell = draw(st.sampled_from(sorted(SCALES))), draw(st.sampled_from(["", "a"])), draw(times), draw(st.integers(1, 5))
+            cell = (
+                draw(st.sampled_from(sorted(SCALES))),
+                draw(st.sampled_from(["", "a"])),
+                draw(times),
+                draw(st.integers(1, 5)),
+            )
             count = draw(st.integers(1, 5))
             given[cell] += count
             steps.append((*cell, count))
@@ -208,17 +214,19 @@ def test_what_is_written_for_a_window() -> None:
 
 def test_responses_of_overall_windows_are_gauges() -> None:
     task = rolled(NOW, ("csat", "", NOW, 5, 3), ("csat", "a", NOW, 1, 1), settings=Settings(windows=Windows(["1h"])))
-    expected = {("window", "csat", "1-5", "1h", word): n for word, n in zip(("dissatisfied", "neutral", "satisfied"), (0, 0, 3), strict=True)}
+    expected = {
+        ("window", "csat", "1-5", "1h", word): n
+        for word, n in zip(("dissatisfied", "neutral", "satisfied"), (0, 0, 3), strict=True)
+    }
     assert task.fold.gauges() == expected
     task.restore()
     assert task.fold.gauges() == expected
 
 
 def test_what_npsflow_cannot_read_of_its_own_is_never_skipped() -> None:
-    for value in (b"", b"\x92\x09\x00", None):
-        with pytest.raises(Exception) as error:  # noqa: PT011
+    for value in (b"", None):
+        with pytest.raises(msgspec.DecodeError):
             Task(STAGE).take(Record(TICK, value))
-        assert "internal" not in str(error.value)
     with pytest.raises(ValueError, match="format 9"):
         Task(STAGE).take(Record(TICK, b"\x92\x09\x00"))
 

@@ -88,8 +88,8 @@ def test_more_combinations_than_are_kept_at_hand(monkeypatch: pytest.MonkeyPatch
 def test_scales_are_counted_apart() -> None:
     names = Names()
     segmenter = Segmenter(names, [])
-    for metric in ("nps", "csat", "nps"):
-        segmenter.find(answer(), DEFAULT_SCALES[metric])  # type: ignore[index]
+    for scale in (SCALE, DEFAULT_SCALES["csat"], SCALE):
+        segmenter.find(answer(), scale)
     assert names.by_number == [("nps", "0-10", ()), ("csat", "1-5", ())]
 
 

@@ -1,5 +1,7 @@
 """Scores and intervals against tables and worked examples."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +26,7 @@ def test_t_is_that_of_the_tables(degrees: int, quantile: float) -> None:
 
 def test_t_falls_without_a_jump_where_its_formula_changes() -> None:
     steps = [t_quantile(n) - t_quantile(n + 1) for n in range(190, 210)]
-    assert all(later < earlier for earlier, later in zip(steps, steps[1:], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(steps))
 
 
 @pytest.mark.parametrize(

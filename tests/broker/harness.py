@@ -1,0 +1,259 @@
+"""One installation of npsflow on the test broker: its topics, its workers, and whether what came out is right."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from confluent_kafka import Producer
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.demo import oracle
+from npsflow.agents.demo.sample import Line, sample
+from npsflow.agents.stages import STAGES
+from npsflow.agents.worker import client_settings, host
+from npsflow.schemas.codec import dumps, loads
+from npsflow.schemas.topics import DEAD_LETTERS, FOLLOW_UP, PANES, RESPONSES, SERVICE_RECOVERY, WINDOWS
+from npsflow.streams import topics
+from npsflow.streams.app import Host
+from npsflow.streams.classification import OUTCOMES
+from npsflow.streams.partitioner import partition_of
+from npsflow.streams.settings import Where, parse
+from npsflow.streams.stage import Record
+
+SECONDS = 60
+"""Patience with everything that takes far less on a machine that is not overloaded."""
+
+END = datetime(2026, 3, 1, 15, 7, tzinfo=UTC)
+"""When the month of the sample ended."""
+
+FIXED = "idle_ticks = false\n"
+"""Settings under which time is that of the data alone, as the oracle has it."""
+
+
+class Installation:
+    """Everything under one prefix. `settings` is the text of npsflow.toml; sessions are as short as can be."""
+
+    def __init__(self, broker: Broker, prefix: str, settings: str = FIXED, session_ms: int = 1000) -> None:
+        self.where = Where(broker.bootstrap, prefix, session_ms)
+        self.client = {"bootstrap.servers": broker.bootstrap}
+        self.configure(settings)
+        self._open = AsyncExitStack()
+
+    def configure(self, settings: str) -> None:
+        """Settings of the workers that start from now on."""
+        self._toml, self.settings = settings, parse(settings)
+
+    async def __aenter__(self) -> "Installation":
+        self.admin = await self._open.enter_async_context(kafka.admin(self.where))
+        self._reader = await self._open.enter_async_context(AIOKafkaConsumer(**client_settings(self.where)))
+        await topics.create(self.admin, topics.wanted(self.settings, self.where))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._open.aclose()
+
+    # Input.
+
+    def produce(self, lines: Iterable[Line], per_second: float = 1e9, **producer: Any) -> None:
+        """Send lines in their order, each to the partition that Kafka's default partitioner gives its key.
+
+        `producer`: settings of librdkafka; with `partitioner` among them that one decides. Returns when all are
+        acknowledged.
+        """
+        sender = Producer(self.client | {"linger.ms": 5} | producer)
+        began = time.monotonic()
+        for number, line in enumerate(lines):
+            if (ahead := began + number / per_second - time.monotonic()) > 0:
+                time.sleep(ahead)  # the pace of the load
+            partition = -1 if "partitioner" in producer else self.partition(line)
+            sender.produce(self.where.topic(RESPONSES), line.value, line.key, partition)
+            sender.poll(0)
+        assert sender.flush(SECONDS) == 0
+
+    @asynccontextmanager
+    async def producing(self, lines: Iterable[Line], per_second: float) -> AsyncIterator[None]:
+        """The same beside what is done in the block, which ends when all are sent."""
+        sending = asyncio.create_task(asyncio.to_thread(self.produce, lines, per_second))
+        try:
+            yield
+        finally:
+            await sending
+
+    def partition(self, line: Line) -> int:
+        return partition_of(line.key or b"", self.settings.topics.partitions)
+
+    # Workers.
+
+    @asynccontextmanager
+    async def worker(self, *stages: str, web: tuple[str, int] | None = None) -> AsyncIterator[Host]:
+        """A worker in this process, of all stages unless some are named."""
+        running = host(self.settings, self.where, stages or STAGES, web)
+        await running.app.start()
+        try:
+            yield running
+        finally:
+            await running.app.stop()
+            # Faust's consumer is never started, but has made an event loop for its thread.
+            running.app.consumer._thread.thread_loop.close()  # type: ignore[attr-defined]
+
+    @contextmanager
+    def process(self, folder: Path, *options: str) -> Iterator["Process"]:
+        """A worker in a process of its own, with these options on its command line; killed if it outlives the block."""
+        config = folder / "npsflow.toml"
+        config.write_text(self._toml)
+        names = {
+            "NPSFLOW_BROKERS": self.where.brokers,
+            "NPSFLOW_PREFIX": self.where.prefix,
+            "NPSFLOW_SESSION_MS": str(self.where.session_ms),
+            "NPSFLOW_CONFIG": str(config),
+        }
+        process = Process(folder / f"worker-{time.monotonic_ns()}.log", os.environ | names, options)
+        try:
+            yield process
+        finally:
+            process.kill()
+
+    # Where everything stands.
+
+    async def ends(self, topic: str) -> dict[int, int]:
+        """The very end of each partition, behind transactions that are still open."""
+        counts = self.settings.topics
+        of = range(counts.pane_partitions if topic in (PANES, WINDOWS) else counts.partitions)
+        ends = await self._reader.end_offsets([TopicPartition(self.where.topic(topic), p) for p in of])
+        return {tp.partition: end for tp, end in ends.items()}
+
+    async def offsets(self, stage: str) -> dict[int, int]:
+        """What the group of a stage has committed."""
+        listed = await self.admin.list_consumer_group_offsets(self.where.group(stage))
+        return {tp.partition: committed.offset for tp, committed in listed.items()}
+
+    async def caught_up(self, stage: str = "classify") -> bool:
+        """Whether a stage has committed all of its input; of a partition where nothing is, nothing is committed."""
+        ends = await self.ends(RESPONSES if stage == "classify" else PANES)
+        return dict.fromkeys(ends, 0) | await self.offsets(stage) == ends
+
+    async def finished(self) -> bool:
+        """Whether both stages have committed everything, and roll up has heard of the latest time in the data."""
+        if not await self.caught_up("classify") or not await self.caught_up("rollup"):
+            return False
+        classified, rolled = [await kafka.positions(self.where, stage) for stage in ("classify", "rollup")]
+        newest = max(position["stream_time"] for position in classified)
+        return all(position["stream_time"] == newest for position in rolled)
+
+    async def read(self, topic: str) -> list[Record]:
+        """All committed records."""
+        return [record async for record in kafka.committed_records(self.where, topic)]
+
+    async def windows(self) -> dict[bytes, bytes]:
+        """The table of windows: the last value of each key."""
+        latest = {record.key or b"": record.value for record in await self.read(WINDOWS)}
+        return {key: value for key, value in latest.items() if value is not None}
+
+    async def events(self, topic: str) -> list[oracle.Event]:
+        """Alert or follow-up events, as the oracle knows them."""
+        return [
+            oracle.Event(dict(r.headers)["ce_type"].decode(), r.key, loads(r.value or b""))
+            for r in await self.read(topic)
+        ]
+
+    async def outcomes(self) -> Counter[str]:
+        """How many records came to what, as classify has counted in its changelog."""
+        counters = await kafka.counters(self.where, "classify")
+        return Counter({name: counters[name] for name in OUTCOMES})
+
+    async def expected(self) -> oracle.Expected:
+        """What the oracle makes of the input."""
+        return oracle.expect(
+            oracle.Record(r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
+            for r in await self.read(RESPONSES)
+        )
+
+    async def differences(self) -> list[str]:
+        """Everything that is not as the oracle expects it, in words."""
+        expected = await self.expected()
+        letters = [dict(letter.headers) for letter in await self.read(DEAD_LETTERS)]
+        return [
+            *oracle.compare_alerts(expected, await self.events(SERVICE_RECOVERY)),
+            *oracle.compare_follow_ups(expected, await self.events(FOLLOW_UP)),
+            *oracle.compare_dead(expected, [_dead_letter(headers) for headers in letters]),
+            *oracle.compare_windows(expected, [loads(value) for value in (await self.windows()).values()]),
+            *oracle.compare_outcomes(expected, await self.outcomes()),
+            *oracle.compare_forwarded(expected),
+        ]
+
+
+class Process:
+    """`npsflow worker` as a person starts it; its log is a file."""
+
+    def __init__(self, log: Path, environment: Mapping[str, str], options: Iterable[str]) -> None:
+        self._log = log
+        command = [sys.executable, "-m", "npsflow.agents.cli", "worker", f"--web-port={free_port()}", *options]
+        with log.open("wb") as stderr:
+            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=stderr)
+
+    def send(self, signal: int) -> None:
+        self._process.send_signal(signal)
+
+    def kill(self) -> None:
+        """SIGKILL, if it still runs."""
+        self._process.kill()
+        self._process.wait()
+
+    async def ended(self, seconds: float = SECONDS) -> int:
+        """Wait for its end; gives the exit status. Raises TimeoutExpired."""
+        return await asyncio.to_thread(self._process.wait, seconds)
+
+    @property
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def logged(self, message: str) -> list[dict[str, Any]]:
+        """The lines of its log with this in their message."""
+        lines = [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
+        return [line for line in lines if message in line["message"]]
+
+
+def lines(count: int, seed: int = 7) -> list[Line]:
+    """The sample, in the month before END."""
+    return list(sample(seed, count, END))
+
+
+def response(number: int, **fields: Any) -> Line:
+    """A good response, of a promoter unless `fields` say something else."""
+    value = {"source": "typeform", "response_id": f"r{number}", "survey_id": "s", "metric": "nps", "score": 9}
+    value |= {"submitted_at": "2026-03-01T12:00:00Z"} | fields
+    return Line(f"typeform/r{number}".encode(), dumps(value), "response")
+
+
+async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = SECONDS) -> None:
+    """Return when the condition holds; where it does not in time, the assertion fails."""
+    deadline = time.monotonic() + seconds
+    while not await _holds(condition):
+        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
+        await asyncio.sleep(0.05)
+
+
+async def _holds(condition: Callable[[], Awaitable[bool]]) -> bool:
+    try:
+        return await condition()
+    except KafkaError as error:  # a coordinator that is still being found
+        if not error.retriable:
+            raise
+        return False
+
+
+def _dead_letter(headers: Mapping[str, bytes]) -> tuple[str, int, int]:
+    reason, partition, offset = [headers[f"npsflow_dlq_{name}"].decode() for name in ("reason", "partition", "offset")]
+    return reason, int(partition), int(offset)

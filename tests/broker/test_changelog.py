@@ -1,0 +1,108 @@
+"""State that cannot be trusted is refused: the worker ends, says what to do, and has written nothing."""
+
+from pathlib import Path
+from typing import Any
+
+from aiokafka import TopicPartition
+from aiokafka.admin import NewPartitions
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.admin.records_to_delete import RecordsToDelete
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import Broker
+from npsflow.schemas.codec import dumps, loads
+from npsflow.schemas.topics import RESPONSES
+from npsflow.streams.changelog import FORMAT
+
+from .harness import Installation, eventually, lines
+
+STATE, REMEMBERED = "npsflow-classify-state", "npsflow-classify-remembered"
+
+
+async def test_refused(broker: Broker, tmp_path: Path) -> None:
+    """One damage after another, each to a partition that is restored before those damaged earlier."""
+    async with Installation(broker, "refused.") as installation:
+        installation.produce(lines(400))
+        async with installation.worker():
+            await eventually(installation.finished)
+        installation.produce(lines(100, seed=8))  # a worker that went on would have something to do
+
+        async def refused(partition: int) -> str:
+            """Start a worker; gives what it said, in one line, of the partition it refused."""
+            before = [await installation.ends(topic) for topic in (STATE, REMEMBERED)]
+            with installation.process(tmp_path, "--stages=classify") as process:
+                assert await process.ended() == 1
+            after = [await installation.ends(topic) for topic in (STATE, REMEMBERED)]
+            assert [ends[partition] for ends in after] == [ends[partition] for ends in before]
+            said = [line for line in process.said.splitlines() if "ChangelogRefused" in line]
+            assert said
+            assert f"{installation.where.topic(STATE)}[{partition}]" in said[-1]
+            return said[-1]
+
+        await delete_records(installation, REMEMBERED, partition=3)
+        said = await refused(3)
+        assert "records were deleted" in said
+        assert "npsflow rebuild" in said
+
+        installation.produce(lines(100, seed=9))
+        await delete_records(installation, RESPONSES, partition=2)
+        said = await refused(2)
+        assert "records were deleted before they were read" in said
+        assert "npsflow rebuild" in said
+
+        await allow_deletion(installation, STATE)
+        await delete_records(installation, STATE, partition=1)
+        said = await refused(1)
+        assert "it is empty, but group refused.npsflow-classify has read" in said
+        assert "npsflow rebuild" in said
+
+        position = (await positions(installation))[0]
+        await write_position(installation, position | {"format": FORMAT + 1})
+        said = await refused(0)
+        assert f"written in format {FORMAT + 1}" in said
+        assert "npsflow rebuild" in said
+
+        await write_position(installation, position | {"offsets": {RESPONSES: 1_000_000}})
+        said = await refused(0)
+        assert "its position in survey-responses is 1000000" in said
+        assert "npsflow rebuild" in said
+
+        await write_position(installation, position | {"partitions": {RESPONSES: 8}})
+        said = await refused(0)
+        assert "written for {'survey-responses': 8} input partitions" in said
+        assert "npsflow rebuild" in said
+
+
+async def test_changed_partition_count_is_refused(broker: Broker, tmp_path: Path) -> None:
+    async with Installation(broker, "count.") as installation:
+        await installation.admin.create_partitions({installation.where.topic(RESPONSES): NewPartitions(5)})
+        with installation.process(tmp_path, "--stages=classify") as process:
+            assert await process.ended() == 1
+        assert "it has 4 partitions where the input has {'survey-responses': 5}" in process.said
+        assert "npsflow rebuild" in process.said
+
+
+async def delete_records(installation: Installation, topic: str, partition: int) -> None:
+    """All there are in a partition."""
+    tp = TopicPartition(installation.where.topic(topic), partition)
+    await installation.admin.delete_records({tp: RecordsToDelete(before_offset=-1)})
+
+
+async def allow_deletion(installation: Installation, topic: str) -> None:
+    """As of a topic that is not compacted; the broker refuses it for others."""
+    configs = {"cleanup.policy": "delete"}
+    resource = ConfigResource(ConfigResourceType.TOPIC, installation.where.topic(topic), configs)
+    await installation.admin.alter_configs([resource])
+
+
+async def positions(installation: Installation) -> dict[int, dict[str, Any]]:
+    """The newest position record of each partition."""
+    records = await installation.read(STATE)
+    return {record.partition: loads(record.value or b"") for record in records if record.key == b"position"}
+
+
+async def write_position(installation: Installation, position: dict[str, Any]) -> None:
+    """As partition 0's last."""
+    async with kafka.producer(installation.where) as producer:
+        topic = installation.where.topic(STATE)
+        await producer.send_and_wait(topic, dumps(position), b"position", partition=0)

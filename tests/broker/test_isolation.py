@@ -1,0 +1,19 @@
+"""Two installations on one cluster do not touch each other."""
+
+from contextlib import AsyncExitStack
+
+from npsflow.agents.broker import Broker
+
+from .harness import Installation, eventually, lines
+
+
+async def test_two_prefixes(broker: Broker) -> None:
+    """One of them the beginning of the other; both at work at the same time."""
+    async with AsyncExitStack() as stack:
+        both = [await stack.enter_async_context(Installation(broker, prefix)) for prefix in ("two.", "two.more.")]
+        for seed, installation in enumerate(both):
+            installation.produce(lines(500, seed))
+            await stack.enter_async_context(installation.worker())
+        for installation in both:
+            await eventually(installation.finished)
+            assert await installation.differences() == []

@@ -1,0 +1,66 @@
+"""The worker's pages: whether it is ready, and its metrics."""
+
+import asyncio
+from collections import Counter
+from typing import Any
+
+import aiohttp
+import pytest
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+
+from npsflow.agents.broker import HOST, Broker, free_port
+from npsflow.streams.changelog import Changelog
+
+from .harness import Installation, eventually, lines
+
+OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+
+
+async def test_health_and_metrics(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    restore, go = Changelog.restore, asyncio.Event()
+
+    async def held_up(changelog: Changelog, *arguments: Any) -> Any:
+        await go.wait()
+        return await restore(changelog, *arguments)
+
+    monkeypatch.setattr(Changelog, "restore", held_up)
+    web = (HOST, free_port())
+    async with (
+        Installation(broker, "pages.") as installation,
+        aiohttp.ClientSession(f"http://{web[0]}:{web[1]}") as client,
+        installation.worker("classify", web=web) as worker,
+    ):
+
+        async def restoring() -> bool:
+            return bool(worker.sources[0]._assigned)
+
+        async def status(page: str) -> int:
+            async with client.get(page) as answer:
+                return answer.status
+
+        async def ready() -> bool:
+            return await status("/health/ready") == 200
+
+        await eventually(restoring)
+        assert await status("/health/live") == 200
+        assert await status("/health/ready") == 503
+        go.set()
+        await eventually(ready)
+
+        async def families() -> dict[str, Metric]:
+            async with client.get("/metrics", headers={"Accept": OPENMETRICS}) as answer:
+                assert answer.content_type == "application/openmetrics-text"
+                text = await answer.text()
+            return {family.name: family for family in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]
+
+        async def all_counted() -> bool:
+            samples = (await families())["npsflow_records"].samples
+            read = Counter({s.labels["outcome"]: s.value for s in samples if s.name == "npsflow_records_total"})
+            return read.total() >= 300 and read == await installation.outcomes()
+
+        installation.produce(lines(300))
+        await eventually(all_counted)
+        assert (await families())["npsflow_commit_seconds"].samples
+        async with client.get("/metrics") as answer:
+            assert answer.content_type == "text/plain"

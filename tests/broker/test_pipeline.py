@@ -1,0 +1,99 @@
+"""What goes through both stages equals the oracle, whoever reads it and however it was produced."""
+
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import Broker
+from npsflow.agents.demo.sample import Line
+from npsflow.schemas import topics
+
+from .harness import SECONDS, Installation, eventually, lines, response
+
+OUTPUTS = (topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.DEAD_LETTERS)
+
+
+async def test_sample_equals_the_oracle_for_every_client(broker: Broker) -> None:
+    async with Installation(broker, "sample.") as installation:
+        installation.produce(lines(4_000))
+        async with installation.worker():
+            await eventually(installation.finished)
+
+        assert await installation.differences() == []
+        for topic in OUTPUTS:
+            read = sorted((r.partition, r.offset, r.key, r.value) for r in await installation.read(topic))
+            assert read == sorted(with_librdkafka(installation, topic))
+        values = sorted(r.value or b"" for r in await installation.read(topics.SERVICE_RECOVERY))
+        assert sorted(with_kafkas_own_tool(broker, installation, topics.SERVICE_RECOVERY)) == values
+
+
+def with_librdkafka(installation: Installation, topic: str) -> list[tuple[Any, ...]]:
+    """Partition, offset, key and value of all committed records of a topic."""
+    consumer = Consumer(
+        installation.client | {"group.id": "none", "isolation.level": "read_committed", "enable.partition.eof": True}
+    )
+    name, partitions = installation.where.topic(topic), installation.settings.topics.partitions
+    consumer.assign([TopicPartition(name, partition, OFFSET_BEGINNING) for partition in range(partitions)])
+    read, ended = [], 0
+    while ended < partitions:
+        (message,) = consumer.consume(1, SECONDS)
+        if message.error() is None:
+            read.append((message.partition(), message.offset(), message.key(), message.value()))
+        else:
+            ended += 1
+    consumer.close()
+    return read
+
+
+def with_kafkas_own_tool(broker: Broker, installation: Installation, topic: str) -> list[bytes]:
+    arguments = f"--bootstrap-server {broker.bootstrap} --topic {installation.where.topic(topic)} --from-beginning"
+    committed = "--isolation-level read_committed --timeout-ms 3000"
+    tool = "org.apache.kafka.tools.consumer.ConsoleConsumer"
+    return broker.tool(tool, *arguments.split(), *committed.split()).splitlines()
+
+
+async def test_any_producer(broker: Broker) -> None:
+    """Every codec, transactions, gaps where some were aborted, and one that partitions differently."""
+    async with Installation(broker, "any.") as installation:
+        foreign = [line for line in lines(400, seed=11) if line.kind == "response"]
+        installation.produce(foreign, partitioner="consistent_random")
+        for codec, begin in zip(("none", "gzip", "snappy", "lz4", "zstd"), range(0, 2_500, 500), strict=True):
+            produce_in_transaction(installation, lines(2_500)[begin : begin + 500], codec, commit=True)
+            produce_in_transaction(installation, lines(50, seed=begin + 50), codec, commit=False)
+        async with installation.worker():
+            await eventually(installation.finished)
+
+        assert await installation.differences() == []
+        assert (await kafka.counters(installation.where, "classify"))["foreign_partitioner"] >= 1
+
+
+def produce_in_transaction(installation: Installation, some: Sequence[Line], codec: str, *, commit: bool) -> None:
+    identity = {"transactional.id": f"{installation.where.prefix}{codec}", "partitioner": "murmur2_random"}
+    producer = Producer(installation.client | identity | {"compression.type": codec})
+    producer.init_transactions(SECONDS)
+    producer.begin_transaction()
+    for line in some:
+        producer.produce(installation.where.topic(topics.RESPONSES), line.value, line.key)
+    assert producer.flush(SECONDS) == 0
+    if commit:
+        producer.commit_transaction(SECONDS)
+    else:
+        producer.abort_transaction(SECONDS)
+
+
+async def test_alerts_do_not_wait_for_what_has_time(broker: Broker) -> None:
+    """Between satisfied customers, whose commits may wait for a second, an alert goes out in a fraction of one."""
+    async with Installation(broker, "prompt.") as installation, installation.worker():
+        some = [response(number, score=2 if number % 10 == 0 else 9) for number in range(400)]
+        async with installation.producing(some, per_second=100):
+            pass
+        await eventually(installation.caught_up)
+
+        appended = {r.key: r.timestamp for r in await installation.read(topics.RESPONSES)}
+        alerts = await installation.read(topics.SERVICE_RECOVERY)
+        waited = [alert.timestamp - appended[alert.key] for alert in alerts]
+        assert len(waited) == 40
+        assert median(waited) < 500

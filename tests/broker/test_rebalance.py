@@ -1,0 +1,86 @@
+"""Partitions move between workers: nothing is lost or said twice, and the group comes to rest."""
+
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from npsflow.agents.broker import Broker
+from npsflow.streams.app import Host
+from npsflow.streams.changelog import Changelog
+from npsflow.streams.source import Source
+
+from .harness import Installation, Process, eventually, lines, response
+
+RESTORED = "task ready"
+
+
+async def test_worker_comes_and_goes(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker keeps it does not restore again; and a large state to restore does not throw the group about."""
+    restored, rebalanced = Counter[str](), Counter[Source]()
+    restore, assigned = Changelog.restore, Source.assigned
+
+    async def counting_restore(changelog: Changelog, *arguments: Any) -> Any:
+        restored[changelog.stage.name] += 1
+        return await restore(changelog, *arguments)
+
+    async def counting_assigned(source: Source, partitions: set[int]) -> None:
+        rebalanced[source] += 1
+        await assigned(source, partitions)
+
+    async def assigned_to(worker: Host) -> bool:
+        return all(rebalanced[source] for source in worker.sources)
+
+    monkeypatch.setattr(Changelog, "restore", counting_restore)
+    monkeypatch.setattr(Source, "assigned", counting_assigned)
+    async with Installation(broker, "moving.") as installation, installation.worker() as first:
+        installation.produce(response(number, metric="enps") for number in range(60_000))
+        await eventually(installation.finished)
+        restored.clear()
+        async with installation.worker() as second:
+            await eventually(holding(2, first, second))
+        await eventually(holding(4, first))
+        assert restored == {"classify": 2 + 2, "rollup": 1 + 1}
+
+        async with installation.producing(lines(3_000), 1_000):
+            async with installation.worker() as second:
+                await eventually(partial(assigned_to, second))  # and gone again before it has restored anything
+            async with installation.worker() as second:
+                await eventually(holding(2, first, second))
+        await eventually(installation.finished)
+        assert max(rebalanced[source] for source in first.sources) <= 1 + 3 * 2
+        assert await installation.differences() == []
+
+
+def holding(tasks: int, *workers: Host) -> Callable[[], Awaitable[bool]]:
+    """Whether each of these workers is ready and has so many tasks of classify."""
+
+    async def holds() -> bool:
+        return all(worker.ready and len(worker.sources[0].tasks) == tasks for worker in workers)
+
+    return holds
+
+
+async def test_worker_that_was_frozen(broker: Broker, tmp_path: Path) -> None:
+    """While it does not move another takes its partitions over; what it still had in hand then has no effect."""
+    async with Installation(broker, "frozen.") as installation:
+        with installation.process(tmp_path) as frozen, installation.process(tmp_path) as other:
+            async with installation.producing(lines(3_000), 600):
+                await eventually(partial(restored, 2, frozen, other))
+                frozen.send(signal.SIGSTOP)
+            await eventually(installation.finished)
+            before = len(frozen.logged(RESTORED))
+            frozen.send(signal.SIGCONT)
+            await eventually(partial(restored, before + 1, frozen))
+            installation.produce(lines(500, seed=8))
+            await eventually(installation.finished)
+        assert await installation.differences() == []
+
+
+async def restored(tasks: int, *workers: Process) -> bool:
+    """Whether each of them has restored so many tasks since it started."""
+    return all(len(worker.logged(RESTORED)) >= tasks for worker in workers)

@@ -1,0 +1,99 @@
+"""What comes out depends on the responses: not on batches, restarts, the order of partitions or later settings."""
+
+from collections import Counter
+
+import pytest
+
+from npsflow.agents.broker import Broker
+from npsflow.agents.demo.sample import Line
+from npsflow.schemas.codec import loads
+from npsflow.schemas.topics import FOLLOW_UP, SERVICE_RECOVERY
+from npsflow.streams import source
+
+from .harness import FIXED, Installation, eventually, lines, response
+
+LATER = "2026-03-01T12:01:00Z"
+
+
+async def test_same_input_another_way(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once as it comes; once a few partitions at a time, in small batches, with a new worker for each part."""
+    async with Installation(broker, "straight.") as straight, Installation(broker, "zigzag.") as zigzag:
+        some = lines(1_200)
+        straight.produce(some)
+        async with straight.worker():
+            await eventually(straight.finished)
+
+        monkeypatch.setattr(source, "_MOST_RECORDS", 7)
+        for half, partitions in (
+            (some[:600], {2, 0}),
+            (some[:600], {3, 1}),
+            (some[600:], {1}),
+            (some[600:], {3, 0, 2}),
+        ):
+            zigzag.produce(line for line in half if zigzag.partition(line) in partitions)
+            async with zigzag.worker():
+                await eventually(zigzag.caught_up)
+        async with zigzag.worker():
+            await eventually(zigzag.finished)
+
+        assert await zigzag.differences() == await straight.differences() == []
+        assert await zigzag.windows() == await straight.windows()
+        for topic, id_ in ((SERVICE_RECOVERY, "alert_id"), (FOLLOW_UP, "follow_up_id")):
+            told = [
+                Counter((event.type, event.key, event.value[id_], event.value["revision"]) for event in events)
+                for events in (await zigzag.events(topic), await straight.events(topic))
+            ]
+            assert told[0] == told[1]
+
+
+WITH_LANGUAGE = """
+idle_ticks = false
+[segments]
+dimensions = ["department", "language"]
+[aliases.department]
+delivery = "logistics"
+"""
+
+
+async def test_settings_changed_between_two_runs(broker: Broker) -> None:
+    """A corrected or deleted response leaves the segments it was counted in, whatever it would be counted in now."""
+    async with Installation(broker, "settings.") as installation:
+
+        async def table_after(*some: Line) -> dict[str, dict[str, int]]:
+            installation.produce(some)
+            async with installation.worker():
+                await eventually(installation.finished)
+            return await histograms(installation)
+
+        said = {"department": "Delivery", "language": "nl"}
+        deleted = {"deleted": True, "updated_at": LATER}
+        installation.configure(FIXED + '[segments]\ndimensions = ["department"]')
+        before = await table_after(*(response(number, **said) for number in range(10)))
+        assert before == {"": {"9": 10}, "department=delivery": {"9": 10}}
+
+        installation.configure(WITH_LANGUAGE)
+        corrected = response(1, **said, score=2, updated_at=LATER)
+        assert await table_after(response(0, **deleted), corrected, response(10, **said)) == {
+            "": {"2": 1, "9": 9},
+            "department=delivery": {"9": 8},
+            "department=logistics": {"2": 1, "9": 1},
+            "language=nl": {"2": 1, "9": 1},
+        }
+
+        installation.configure(FIXED)
+        assert await table_after(response(1, **deleted), response(10, **deleted), response(2, **deleted)) == {
+            "": {"9": 7},
+            "department=delivery": {"9": 7},
+        }
+
+
+async def histograms(installation: Installation) -> dict[str, dict[str, int]]:
+    """Scores and their counts by segment; all windows hold the same responses."""
+    tables: dict[str, dict[str, dict[str, int]]] = {}
+    for value in (await installation.windows()).values():
+        window = loads(value)
+        segment = ",".join(f"{dimension}={name}" for dimension, name in window["segment"].items())
+        tables.setdefault(window["window"], {})[segment] = window["histogram"]
+    assert len(tables) == 4
+    assert all(table == tables["1h"] for table in tables.values())
+    return tables["1h"]

@@ -1,0 +1,167 @@
+"""However a worker ends, the next one carries on as if nothing had happened."""
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from npsflow.agents.broker import Broker
+from npsflow.agents.demo.sample import Line
+from npsflow.agents.stages import STAGES
+from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
+from npsflow.streams import task
+from npsflow.streams.classification import Classification
+from npsflow.streams.judge import Change, Judge
+from npsflow.streams.rollup import Rolling
+from npsflow.streams.source import Batch, Source
+from npsflow.streams.stage import Record
+from npsflow.streams.task import Task
+
+from .harness import SECONDS, Installation, eventually, lines, response
+
+STOP_SECONDS = 5
+
+
+async def test_killed_in_mid_load(broker: Broker, tmp_path: Path) -> None:
+    """At random moments, three times; the member is static, so that the next worker has its partitions at once."""
+    random, count = Random(3), 6_000
+    async with Installation(broker, "killed.") as installation, installation.producing(lines(count), 1_200):
+        for part in range(1, 4):
+            with installation.process(tmp_path, "--name=one"):
+                await eventually(partial(committed_of, installation, count * part // 5))
+                await asyncio.sleep(random.uniform(0, 0.5))
+        with installation.process(tmp_path, "--name=one"):
+            await eventually(installation.finished)
+        assert await installation.differences() == []
+
+
+async def test_terminated_in_mid_load(broker: Broker, tmp_path: Path) -> None:
+    async with Installation(broker, "terminated.") as installation, installation.producing(lines(3_000), 600):
+        with installation.process(tmp_path) as process:
+            await eventually(partial(committed_of, installation, 500))
+            process.send(signal.SIGTERM)
+            assert await process.ended(STOP_SECONDS) == 0
+        assert not await installation.caught_up()
+        with installation.process(tmp_path):
+            await eventually(installation.finished)
+        assert await installation.differences() == []
+
+
+async def committed_of(installation: Installation, count: int) -> bool:
+    return sum((await installation.offsets("classify")).values()) >= count
+
+
+async def test_stop_commits_all_that_was_folded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No alert is among it, so that the commit could wait; it comes at once."""
+    folded: dict[int, int] = {}
+    process = Task.process
+
+    def observed(of: Task, topic: str, records: list[Record], position: int) -> None:
+        process(of, topic, records, position)
+        folded[of.partition] = position
+
+    async def all_folded() -> bool:
+        return folded == await installation.ends(RESPONSES)
+
+    monkeypatch.setattr(Task, "process", observed)
+    async with Installation(broker, "stopped.") as installation:
+        async with installation.worker("classify"):
+            installation.produce(response(number) for number in range(100))
+            await eventually(installation.caught_up)
+            monkeypatch.setattr(task, "CALM", 3600.0)
+            installation.produce(response(number) for number in range(100, 200))
+            await eventually(all_folded)
+            assert not await installation.caught_up()
+        assert await installation.caught_up()
+
+
+async def test_nothing_is_committed_before_it_is_folded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the agent is held up, the worker sees the end of its input, and still does not commit to be there."""
+    looked, waiting, go = 0, asyncio.Event(), asyncio.Event()
+    make, _ = STAGES["classify"]
+    look_around = Source._look_around
+
+    async def held_up(batches: AsyncIterator[Batch]) -> None:
+        async for batch in batches:
+            waiting.set()
+            await go.wait()
+            with batch:
+                batch.fold()
+
+    async def counted(of: Source) -> None:
+        nonlocal looked
+        await look_around(of)
+        looked += 1
+
+    async def looked_again(times: int) -> bool:
+        return looked >= times
+
+    monkeypatch.setitem(STAGES, "classify", (make, held_up))
+    monkeypatch.setattr(Source, "_look_around", counted)
+    monkeypatch.setattr(task, "CALM", 0.0)
+    async with Installation(broker, "held.") as installation, installation.worker("classify"):
+        some = [response(number) for number in range(100)]
+        installation.produce(line for line in some if installation.partition(line) == 0)
+        await asyncio.wait_for(waiting.wait(), SECONDS)
+        await eventually(partial(looked_again, looked + 3))
+        assert not await installation.caught_up()
+        go.set()
+        await eventually(installation.caught_up)
+
+
+async def test_crash_of_the_agent(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A mistake of ours outside `read` leaves a half-folded batch: the task is dropped, restored and replayed."""
+    crash_once(monkeypatch, Classification, at=1_300)
+    crash_once(monkeypatch, Rolling, at=30)
+    async with Installation(broker, "crashed.") as installation:
+        installation.produce(lines(2_000))
+        async with installation.worker():
+            await eventually(installation.finished)
+
+        assert caplog.text.count("task dropped, restoring it: once") == 2
+        assert await installation.differences() == []
+
+
+def crash_once(monkeypatch: pytest.MonkeyPatch, fold: type[Any], at: int) -> None:
+    apply, calls = fold.apply, 0
+
+    def crashing(self: Any, change: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == at:
+            raise RuntimeError("once")
+        apply(self, change)
+
+    monkeypatch.setattr(fold, "apply", crashing)
+
+
+async def test_record_that_crashes_the_fold(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It becomes a dead letter as it came, and what is behind it goes on."""
+    read = Judge.read
+
+    def crashing(judge: Judge, record: Record) -> Change:
+        if b"unforeseen" in (record.value or b""):
+            raise KeyError("a name or a comment")
+        return read(judge, record)
+
+    monkeypatch.setattr(Judge, "read", crashing)
+    good = [line for line in lines(200) if line.kind == "response"]
+    bad = Line(good[50].key, b'{"comment":"unforeseen"}', "response")
+    async with Installation(broker, "poison.") as installation, installation.worker("classify"):
+        installation.produce([*good[:100], bad, *good[100:]])
+        await eventually(installation.caught_up)
+
+        (letter,) = await installation.read(DEAD_LETTERS)
+        headers = dict(letter.headers)
+        assert (letter.key, letter.value) == (bad.key, bad.value)
+        assert headers["npsflow_dlq_reason"] == b"internal_error"
+        assert b"a name or a comment" not in headers["npsflow_dlq_message"]
+        assert await installation.outcomes() == Counter({"counted": len(good), "dead": 1})

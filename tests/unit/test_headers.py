@@ -1,0 +1,48 @@
+"""CloudEvents headers, and where a forwarded record comes from."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from npsflow.schemas.headers import ORIGIN, CloudEvents, dead_letter, origin, with_origin
+
+
+def test_an_event_has_the_headers_of_cloud_events() -> None:
+    headers = CloudEvents("npsflow/t.", ["npsflow.alert.raised.v1"]).headers("npsflow.alert.raised.v1", "a-é", 2, "now")
+    assert dict(headers) == {
+        "ce_specversion": b"1.0", "ce_type": b"npsflow.alert.raised.v1", "ce_source": b"npsflow/t.",
+        "content-type": b"application/json", "ce_id": "a-é.2".encode(), "ce_time": b"now", "ce_subject": "a-é".encode(),
+    }  # fmt: skip
+    assert len(headers) == 7
+
+
+def test_headers_of_one_event_are_not_those_of_the_next() -> None:
+    events = CloudEvents("s", ["t"])
+    events.headers("t", "a", 1, "now").append(("more", b""))
+    assert len(events.headers("t", "a", 1, "now")) == 7
+
+
+@given(st.integers(0, 10**15 - 1), st.integers(0, 65_535), st.integers(0, 10**14 - 1))
+def test_an_origin_is_read_as_it_was_written(append: int, partition: int, offset: int) -> None:
+    headers = [("trace", b"x"), (ORIGIN, b"nonsense")]
+    assert origin(with_origin(headers, append, partition, offset)) == (append, partition, offset)
+    assert len(headers) == 2
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"1 2", b"1 2 3 4", b"-1 0 0", b"1  2 3", b"1 2 3\n", b"a b c", b"1" * 16 + b" 0 0"]
+)
+def test_what_is_no_origin(value: bytes) -> None:
+    assert origin([(ORIGIN, value)]) is None
+
+
+def test_a_dead_letter_says_why_behind_its_own_headers() -> None:
+    own = [("trace", b"x")]
+    headers = dead_letter(own, "not_json", "why", "topic", 3, 7, "now", None)
+    assert headers[0] == ("trace", b"x")
+    assert dict(headers[1:]) == {
+        "npsflow_dlq_reason": b"not_json", "npsflow_dlq_message": b"why", "npsflow_dlq_topic": b"topic",
+        "npsflow_dlq_partition": b"3", "npsflow_dlq_offset": b"7", "npsflow_dlq_at": b"now",
+    }  # fmt: skip
+    assert dead_letter(own, "", "", "", 0, 0, "", "typeform")[-1] == ("npsflow_dlq_source", b"typeform")
+    assert own == [("trace", b"x")]
