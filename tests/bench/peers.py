@@ -1,9 +1,9 @@
 """`peers`: other engines on their minimal job, and npsflow on the same job and the same responses.
 
 One dimension, windows and alerts, no follow-ups, one process. The programs of the peers are not part of this project:
-PEERS_DIR names the folder with their environments, BROKER the cluster that all use, PEERS_RUN the `run.py` that starts
-them, where that is not `../shared/peers/run.py` beside this checkout. They count by the time in the record: that cluster
-must leave it there (`log.message.timestamp.type=CreateTime`), or all windows of theirs fall into one hour.
+PEERS_DIR names the folder with their environments, BROKER the cluster that all use, PEERS_RUN the `run.py` that runs
+them, where that is not `../shared/peers/run.py` beside this checkout. They count by the time in the record: that
+cluster must leave it there (`log.message.timestamp.type=CreateTime`), or all windows of theirs fall into one hour.
 """
 
 import hashlib

@@ -22,7 +22,7 @@ from npsflow.agents.broker import Broker, free_port
 from npsflow.agents.demo import oracle
 from npsflow.agents.demo.sample import Line, sample
 from npsflow.agents.stages import STAGES
-from npsflow.agents.worker import client_settings, host
+from npsflow.agents.worker import host
 from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.topics import DEAD_LETTERS, FOLLOW_UP, PANES, RESPONSES, SERVICE_RECOVERY, WINDOWS
 from npsflow.streams import topics
@@ -57,7 +57,7 @@ class Installation:
 
     async def __aenter__(self) -> "Installation":
         self.admin = await self._open.enter_async_context(kafka.admin(self.where))
-        self._reader = await self._open.enter_async_context(AIOKafkaConsumer(**client_settings(self.where)))
+        self._reader = await self._open.enter_async_context(AIOKafkaConsumer(**kafka.client_settings(self.where)))
         await topics.create(self.admin, topics.wanted(self.settings, self.where))
         return self
 

@@ -61,8 +61,7 @@ async def test_any_producer(broker: Broker) -> None:
         foreign = [line for line in lines(400, seed=11) if line.kind == "response"]
         installation.produce(foreign, partitioner="consistent_random")
         for codec, begin in zip(("none", "gzip", "snappy", "lz4", "zstd"), range(0, 2_500, 500), strict=True):
-            produce_in_transaction(installation, lines(2_500)[begin : begin + 500], codec, commit=True)
-            produce_in_transaction(installation, lines(50, seed=begin + 50), codec, commit=False)
+            produce_in_transactions(installation, codec, lines(2_500)[begin : begin + 500], lines(50, seed=begin))
         async with installation.worker():
             await eventually(installation.finished)
 
@@ -70,18 +69,18 @@ async def test_any_producer(broker: Broker) -> None:
         assert (await kafka.counters(installation.where, "classify"))["foreign_partitioner"] >= 1
 
 
-def produce_in_transaction(installation: Installation, some: Sequence[Line], codec: str, *, commit: bool) -> None:
+def produce_in_transactions(
+    installation: Installation, codec: str, committed: Sequence[Line], aborted: Sequence[Line]
+) -> None:
     identity = {"transactional.id": f"{installation.where.prefix}{codec}", "partitioner": "murmur2_random"}
     producer = Producer(installation.client | identity | {"compression.type": codec})
     producer.init_transactions(SECONDS)
-    producer.begin_transaction()
-    for line in some:
-        producer.produce(installation.where.topic(topics.RESPONSES), line.value, line.key)
-    assert producer.flush(SECONDS) == 0
-    if commit:
-        producer.commit_transaction(SECONDS)
-    else:
-        producer.abort_transaction(SECONDS)
+    for some, end in ((committed, producer.commit_transaction), (aborted, producer.abort_transaction)):
+        producer.begin_transaction()
+        for line in some:
+            producer.produce(installation.where.topic(topics.RESPONSES), line.value, line.key)
+        assert producer.flush(SECONDS) == 0
+        end(SECONDS)
 
 
 async def test_alerts_do_not_wait_for_what_has_time(broker: Broker) -> None:

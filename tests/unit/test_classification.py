@@ -124,6 +124,15 @@ def fold(*values: dict[str, Any] | bytes, settings: Settings = SETTINGS, **more:
     return task
 
 
+def test_too_late_is_a_millisecond_past_the_horizon_of_what_was_read_before() -> None:
+    new, border, late = "2026-03-01T15:00:00Z", "2026-01-25T15:00:00Z", "2026-01-25T14:59:59.999Z"
+    task = fold(response("1", submitted_at=late), response("2", submitted_at=new), response("3", submitted_at=border))
+    assert outcomes(task) == {"counted": 3}
+    task = fold(response("2", submitted_at=new), response("1", submitted_at=late), deletion("2"))
+    assert dead(task.committed) == [("too_late", 0, 1)]
+    assert task.stream_time == NOW - 7 * MINUTE
+
+
 def test_what_has_left_the_horizon_is_as_if_never_seen() -> None:
     old, new = "2026-01-20T15:00:00Z", "2026-03-01T15:00:00Z"
     task = fold(response("1", submitted_at=old), response("2", submitted_at=new), response("1", submitted_at=new))

@@ -110,6 +110,7 @@ def test_nothing_but_a_refusal_escapes(value: bytes | None) -> None:
         (text(response(source=None)), "missing_field"),
         (text(response(response_id=None)), "missing_field"),
         (text(response(source="a/b", response_id=None)), "invalid_identifier"),
+        (text(response(source="a/b")), "invalid_identifier"),
         (text(response(source="")), "invalid_identifier"),
         (text(response(source=["s"])), "invalid_identifier"),
         (text(response(response_id="x" * 257)), "invalid_identifier"),
