@@ -69,9 +69,8 @@ class Classification:
             if self._breaker.tripped and not self.paused:
                 self.paused, counters[_PAUSED] = True, 1
         for name in change.counts:
-            if name not in counters and len(counters) >= _MOST_COUNTERS:
-                kind, _, rest = name.partition(":")
-                name = f"{kind}:{rest.partition(':')[0]}:other"
+            if len(counters) >= _MOST_COUNTERS and name not in counters and name.startswith("dead:"):
+                name = f"dead:{name.split(':')[1]}:other"
             counters[name] += 1
         packed = change.packed
         if packed:

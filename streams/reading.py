@@ -5,6 +5,7 @@ field by field: only an unusable identity, metric, score or time refuses a recor
 field, which is dropped and named in `warnings`.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any, get_args
 
@@ -33,6 +34,14 @@ _METRICS = frozenset(get_args(Metric))
 _REQUIRED = ("survey_id", "metric", "score", "submitted_at")
 _TYPES = {f.name: f.type for f in msgspec.structs.fields(Response)}
 _MAX_ATTRIBUTES = 20
+_IDENTIFIERS = ("source", "response_id", "survey_id")
+
+# Platforms that cut a comment by UTF-16 units leave half of an emoji at its end, which is no JSON. A pair and any other
+# escape are passed over; the group is a half alone.
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+)
+_REPLACEMENT = "\ufffd"
 
 
 Read = tuple[Response | Deletion, Scale | None, tuple[str, ...]]
@@ -75,12 +84,21 @@ def _out_of_range(scale: Scale, source: str) -> RefusedRecord:
 
 
 def _read_leniently(value: bytes, scales: Scales) -> Read:
+    warnings: list[str] = []
     try:
-        fields = codec.loads(value)
+        try:
+            fields = codec.loads(value)
+        except codec.NotJson:
+            fields = codec.loads(_LONE_SURROGATE.sub(_replace_lone, value))
+            warnings.append("lone_surrogate")
     except codec.NotJson as error:
         raise RefusedRecord("too_deep" if error.too_deep else "not_json", str(error)) from None
     if not isinstance(fields, dict):
         raise RefusedRecord("not_object", "the JSON is not an object")
+    if warnings:
+        for name in _IDENTIFIERS:
+            if _REPLACEMENT in str(fields.get(name)):
+                raise RefusedRecord("invalid_identifier", f"{name} holds half of a character")
     source = _identifier(fields, "source", None)
     if "/" in source:
         raise RefusedRecord("invalid_identifier", "source contains a slash")
@@ -98,7 +116,6 @@ def _read_leniently(value: bytes, scales: Scales) -> Read:
     if not isinstance(metric, str) or metric not in _METRICS:
         raise RefusedRecord("unknown_metric", "metric is not one of " + ", ".join(sorted(_METRICS)), source)
     kept: dict[str, Any] = {}
-    warnings: list[str] = []
     for name, lenient in _LENIENT.items():
         given = fields.get(name)
         if given is not None:
@@ -116,6 +133,10 @@ def _read_leniently(value: bytes, scales: Scales) -> Read:
     submitted_at = _time(fields["submitted_at"], "submitted_at", source)
     response = Response(response_id, source, survey_id, metric, score, submitted_at, **kept)  # type: ignore[arg-type]
     return response, scale, tuple(warnings)
+
+
+def _replace_lone(escape: re.Match[bytes]) -> bytes:
+    return escape[0] if escape[1] is None else b"\\ufffd"
 
 
 def _identifier(fields: dict[str, Any], name: str, source: str | None) -> str:

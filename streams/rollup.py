@@ -187,6 +187,9 @@ class Rolling:
 
     def _publish(self, number: int, window: int) -> None:
         sums = self._panes[number].sums[window]
+        if sums and min(sums.values()) < 0:
+            # Settings have changed: what is taken back here was counted where this segment or window was not yet.
+            sums = {answer: count for answer, count in sums.items() if count > 0}
         n = sum(sums.values())
         name = self._names.by_number[number]
         fewest = _FEWEST_EMPLOYEES if name[0] == "enps" else 1

@@ -51,7 +51,7 @@ class Names:
 
 def is_dimension(name: str) -> bool:
     """Whether a setting may name this as a dimension: a text field, or `attributes.NAME`."""
-    return name in _PLAIN or name in _OF_CUSTOMER or name.startswith("attributes.")
+    return name in _PLAIN or name in _OF_CUSTOMER or name.removeprefix("attributes.") not in ("", name)
 
 
 class Segments(NamedTuple):
@@ -127,7 +127,7 @@ class Segmenter:
         if value is None:
             if len(self._values) >= _MOST_VALUES:
                 self._values.clear()
-            value = normal(str(given).lower() if isinstance(given, bool) else str(given))
+            value = normal(str(given))
             value = self._values[dimension, given] = self._aliases.get(dimension, {}).get(value, value)
         return value
 
@@ -140,7 +140,9 @@ def _fetch(response: Response, dimension: str) -> object:
     """A dimension that is not a field of the response itself."""
     if dimension in _OF_CUSTOMER:
         return None if response.customer is None else getattr(response.customer, dimension)
-    return None if response.attributes is None else response.attributes.get(dimension.removeprefix("attributes."))
+    value = None if response.attributes is None else response.attributes.get(dimension.removeprefix("attributes."))
+    # As text from here on: 1, 1.0 and true are one key of a dict, and three values.
+    return str(value).lower() if isinstance(value, bool) else None if value is None else str(value)
 
 
 def normal(value: str) -> str:

@@ -11,13 +11,13 @@ from msgspec import Struct, field
 
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Action
-from npsflow.schemas.response import Metric
+from npsflow.schemas.response import Customer, Metric, Response
 from npsflow.streams.judge import Meaning
 from npsflow.streams.panes import WindowSpec, window_spec
 from npsflow.streams.policy import Rule
 from npsflow.streams.remembered import MOST_SEGMENTS
 from npsflow.streams.rollup import WindowSettings
-from npsflow.streams.scores import Scale, Scales, scale_of
+from npsflow.streams.scores import DEFAULT_SCALES, Scale, Scales, scale_of
 from npsflow.streams.segments import is_dimension
 from npsflow.streams.times import DAY
 
@@ -165,6 +165,7 @@ class Where(Struct, frozen=True):
         return f"{self.prefix}npsflow-{stage}-{partition}"
 
 
+_MOST = {"horizon_days": 3650, "topics.replication": 100}
 _ENVIRONMENT = {"NPSFLOW_BROKERS": "brokers", "NPSFLOW_PREFIX": "prefix", "NPSFLOW_SESSION_MS": "session_ms"}
 _ELSEWHERE = {"NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL", "NPSFLOW_LOG_FORMAT"}
 _PREFIXES = ("NPSFLOW_FAUST_", "NPSFLOW_SECRET_", "NPSFLOW_TEST_")
@@ -195,7 +196,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
         return Settings()
     try:
         return parse(path.read_text("utf-8"))
-    except SettingsError as error:
+    except (SettingsError, OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: {error}") from None
 
 
@@ -210,16 +211,45 @@ def parse(text: str) -> Settings:
 
 
 def _check(s: Settings) -> None:
-    used = [*s.segments.dimensions, *(d for pair in s.segments.pairs for d in pair)]
-    for dimension in (*used, *s.aliases):
+    """Contradictions between keys that are right for themselves. Raises SettingsError."""
+    _check_segments(s)
+    _check_windows(s)
+    _check_scales(s)
+    for rule in s.follow_ups.promoters:
+        for name in rule.when:
+            if name not in Response.__struct_fields__ and name not in Customer.__struct_fields__:
+                raise SettingsError(f"follow_ups.promoters: {name!r} is not a field of a response or its customer")
+    counts = {
+        "horizon_days": s.horizon_days,
+        "segments.max_values": s.segments.max_values,
+        "windows.sufficient": s.windows.sufficient,
+        "topics.partitions": s.topics.partitions,
+        "topics.pane_partitions": s.topics.pane_partitions,
+        "topics.replication": s.topics.replication,
+    }
+    for name, count in counts.items():
+        if not 1 <= count <= _MOST.get(name, 1_000_000):
+            raise SettingsError(f"{name} = {count} is not between 1 and {_MOST.get(name, 1_000_000):,}")
+
+
+def _check_segments(s: Settings) -> None:
+    segments = s.segments
+    for dimension in (*segments.dimensions, *(d for pair in segments.pairs for d in pair), *s.aliases):
         if not is_dimension(dimension):
             raise SettingsError(f"{dimension!r} is not a field that can be a dimension")
-    for pair in s.segments.pairs:
-        if missing := [d for d in pair if d not in s.segments.dimensions]:
+    _check_once("segments.dimensions", segments.dimensions)
+    _check_once("segments.pairs", [" and ".join(sorted(pair)) for pair in segments.pairs])
+    for pair in segments.pairs:
+        if pair[0] == pair[1]:
+            raise SettingsError(f"segments.pairs: {pair[0]!r} is paired with itself")
+        if missing := [d for d in pair if d not in segments.dimensions]:
             raise SettingsError(f"segments.pairs names {missing[0]!r}, which is not in segments.dimensions")
-    for names in (s.segments.dimensions, s.windows.lengths):
-        if len(set(names)) != len(names):
-            raise SettingsError("segments.dimensions and windows.lengths may name each only once")
+    if len(segments.dimensions) + len(segments.pairs) > MOST_SEGMENTS - 1:
+        raise SettingsError(f"segments: dimensions and pairs are together at most {MOST_SEGMENTS - 1}")
+
+
+def _check_windows(s: Settings) -> None:
+    _check_once("windows.lengths", s.windows.lengths)
     try:
         specs = s.window_specs()
     except ValueError as error:
@@ -227,11 +257,22 @@ def _check(s: Settings) -> None:
     for spec in specs:
         if spec.length > s.horizon_days * DAY:
             raise SettingsError(f"window {spec.name} is longer than horizon_days = {s.horizon_days}: raise that first")
-    for scale in s.scales:
+
+
+def _check_scales(s: Settings) -> None:
+    names = [f"{scale.metric} {scale.min}-{scale.max}" for scale in s.scales]
+    _check_once("scales", names)
+    own = {f"{scale.metric} {scale.name}" for scale in DEFAULT_SCALES.values()}
+    for name, scale in zip(names, s.scales, strict=True):
         scores = range(scale.min, scale.max + 1)
         if not 0 <= scale.min < scale.max <= 1000 or any(score not in scores for score in scale.worst + scale.middle):
-            raise SettingsError(f"scales: {scale.metric} {scale.min}-{scale.max}: 0 <= min < max <= 1000, scores in it")
-    if len(s.segments.dimensions) + len(s.segments.pairs) > MOST_SEGMENTS - 1:
-        raise SettingsError(f"segments: dimensions and pairs are together at most {MOST_SEGMENTS - 1}")
-    if min(s.topics.partitions, s.topics.pane_partitions, s.topics.replication, s.horizon_days) < 1:
-        raise SettingsError("topics.* and horizon_days are at least 1")
+            raise SettingsError(f"scales: {name}: 0 <= min < max <= 1000, worst and middle within")
+        if set(scale.worst) & set(scale.middle):
+            raise SettingsError(f"scales: {name}: a score is both worst and middle")
+        if name in own:
+            raise SettingsError(f"scales: {name} is the metric's own, its thresholds are fixed")
+
+
+def _check_once(name: str, given: list[str]) -> None:
+    if twice := [one for one in given if given.count(one) > 1]:
+        raise SettingsError(f"{name} names {twice[0]!r} more than once")

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -115,10 +116,10 @@ class Task:
             try:
                 change = read(record)
             except Exception as error:
-                log.exception(
-                    "a record crashed the fold: it goes to the dead letters, please report this",
-                    extra={"topic": record.topic, "partition": record.partition, "offset": record.offset},
-                )
+                where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+                # The text of an unexpected error may quote the record, so only its type and place are said.
+                where["error"] = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
+                log.error("a record crashed the fold and is a dead letter now: please report this", extra=where)
                 change = fold.crashed(record, error)
             apply(change)
             if fold.urgent and self._oldest_alert is None:

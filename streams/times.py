@@ -9,6 +9,7 @@ DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
+_FIRST, _LAST = -62_135_596_800_000, 253_370_764_800_000  # the years 1 and 9999: something can be due a week later
 
 
 def to_ms(instant: datetime) -> int:
@@ -17,7 +18,8 @@ def to_ms(instant: datetime) -> int:
 
 
 def to_datetime(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
+    """What lies beyond the calendar becomes its first or last year: nobody's clock says so, and nothing may crash."""
+    return _EPOCH + timedelta(milliseconds=min(max(ms, _FIRST), _LAST))
 
 
 def rfc3339(ms: int) -> str:
@@ -27,4 +29,4 @@ def rfc3339(ms: int) -> str:
 
 def rfc3339_seconds(ms: int) -> str:
     """`2026-10-01T12:00:00Z`, for instants that lie on a second."""
-    return to_datetime(ms).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return to_datetime(ms).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -112,7 +112,6 @@ def test_dead_letters_of_the_sample_say_nothing_personal() -> None:
     assert [value for value in private if value in said] == []
 
 
-@pytest.mark.xfail(strict=True, reason="the text of an unexpected error is logged, and may quote the record")
 async def test_a_crash_says_where_and_nothing_personal(
     task: Task, lines: io.StringIO, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -233,10 +233,6 @@ def test_a_scale_from_the_settings_has_its_thresholds() -> None:
     assert scale is not None and scale.name == "0-10"
 
 
-HALVES = pytest.mark.xfail(strict=True, reason="reading.py refuses half of an emoji as not_json")
-
-
-@HALVES
 @pytest.mark.parametrize("half", [r"\ud83d", r"\ude00", r"\uD83D\uD83D", r"\ude00\ud83d", r"\ud83d\n"])
 def test_half_of_an_emoji_does_not_cost_the_record(half: str) -> None:
     value = with_raw("comment", f'"good {half}"'.encode())
@@ -246,7 +242,6 @@ def test_half_of_an_emoji_does_not_cost_the_record(half: str) -> None:
     assert warnings == ("lone_surrogate",)
 
 
-@HALVES
 def test_half_of_an_emoji_costs_a_record_whose_identity_it_is_in() -> None:
     assert reason(text(response(response_id="1\ud83d"))) == "invalid_identifier"
 

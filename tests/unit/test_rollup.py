@@ -231,10 +231,6 @@ def test_what_npsflow_cannot_read_of_its_own_is_never_skipped() -> None:
         Task(STAGE).take(Record(TICK, b"\x92\x09\x00"))
 
 
-NEGATIVE = pytest.mark.xfail(strict=True, reason="a correction of what an added window never got makes negative counts")
-
-
-@NEGATIVE
 @pytest.mark.parametrize(
     ("before", "after"),
     [
