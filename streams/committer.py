@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from math import inf
 
-from npsflow.schemas.errors import TransactionFailed
 from npsflow.streams.metrics import Metrics
 from npsflow.streams.task import Task
 
@@ -24,12 +23,12 @@ class Pacer:
 
 
 class Committer:
-    """Commits the tasks of one stage while folding goes on. `failed` is told of a task whose commit is uncertain."""
+    """Commits the tasks of one stage while folding goes on. `ended` hears of each commit, and of the error if any."""
 
     def __init__(
-        self, stage: str, metrics: Metrics, pacer: Pacer, failed: Callable[[Task, TransactionFailed], None]
+        self, stage: str, metrics: Metrics, pacer: Pacer, ended: Callable[[Task, Exception | None], None]
     ) -> None:
-        self._stage, self._metrics, self._pacer, self._failed = stage, metrics, pacer, failed
+        self._stage, self._metrics, self._pacer, self._ended = stage, metrics, pacer, ended
         self._timers: dict[Task, tuple[float, asyncio.Handle]] = {}
         self._commits: dict[Task, asyncio.Task[None]] = {}
 
@@ -59,8 +58,9 @@ class Committer:
         try:
             with self._metrics.commit_time.labels(self._stage).time():
                 await task.commit()
-        except TransactionFailed as error:
-            self._failed(task, error)
+            self._ended(task, None)
+        except Exception as error:  # also one after the transaction: what the task believes is uncertain then
+            self._ended(task, error)
         finally:
             del self._commits[task]
         if task.dirty_since is not None:

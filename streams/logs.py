@@ -2,9 +2,11 @@
 
 import logging
 import sys
+import traceback
 from typing import TextIO
 
 from npsflow.schemas import codec
+from npsflow.schemas.errors import NpsflowError
 from npsflow.streams.times import rfc3339
 
 _KNOWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
@@ -18,13 +20,25 @@ class JsonFormatter(logging.Formatter):
             "at": rfc3339(int(record.created * 1000)),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _message(record),
         }
         extra = {k: v for k, v in vars(record).items() if k not in _KNOWN}
         line |= {k: v if isinstance(v, int | float | dict) else str(v) for k, v in extra.items()}
-        if record.exc_info:
-            line["error"] = self.formatException(record.exc_info)
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = describe(record.exc_info[1])
         return codec.dumps(line).decode()
+
+
+def describe(error: BaseException) -> str:
+    """Where and of which type. The text of an error that is not our own may quote a record, so it stays out."""
+    text = f": {error}" if isinstance(error, NpsflowError) else ""
+    return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__ + text
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Of a crash the hosting frameworks put the error's text into the message: their template has to do."""
+    hosting = record.name.partition(".")[0] in ("faust", "mode")
+    return str(record.msg) if hosting and record.exc_info else record.getMessage()
 
 
 def set_up(level: str = "INFO", stream: TextIO = sys.stderr) -> None:

@@ -21,6 +21,7 @@ from mode import Service
 from npsflow.schemas.errors import StateError
 from npsflow.streams.changelog import purge
 from npsflow.streams.committer import Committer, Pacer
+from npsflow.streams.logs import describe
 from npsflow.streams.metrics import Metrics
 from npsflow.streams.restorer import Restorer
 from npsflow.streams.settings import Where
@@ -81,7 +82,7 @@ class Source(Service):
         self._rebuilding = rebuilding
         self.stage, self.where, self.tasks = stage, where, dict[int, Task]()
         self._client, self._send, self._metrics = client, send, metrics
-        self._committer = Committer(stage.name, metrics, pacer, self.drop)
+        self._committer = Committer(stage.name, metrics, pacer, self._committed)
         self._topics = {where.topic(name): name for name in stage.inputs}
         self._partitions: dict[str, int] = {}
         self._assigned: set[int] | None = None
@@ -183,9 +184,10 @@ class Source(Service):
 
     async def _hand_over(self, task: Task, tp: TopicPartition, records: list[Any]) -> None:
         topic = self._topics[tp.topic]
-        expected = task.position.offsets.get(topic, 0)
-        if records[0].offset > expected and (await self._reader.beginning_offsets([tp]))[tp] > expected:
-            message = "records were deleted before they were read"
+        expected = max(task.position.offsets.get(topic, 0), task.handed.get(topic, 0))
+        first = records[0].offset
+        if first < expected or (first > expected and (await self._reader.beginning_offsets([tp]))[tp] > expected):
+            message = "records were deleted before they were read, or the topic was made anew"
             self.drop(task, StateError(message, topic=tp.topic, partition=tp.partition, offset=expected))
             return
         while task.full and not task.closed:
@@ -276,13 +278,19 @@ class Source(Service):
 
     # Losing and getting tasks.
 
+    def _committed(self, task: Task, error: Exception | None) -> None:
+        if error is None:
+            self._failures = 0
+        else:
+            self.drop(task, error)
+
     def drop(self, task: Task, error: BaseException) -> None:
         """Something about this task is uncertain: forget it, restore it from the changelog, replay."""
         task.closed = True
         if self.tasks.get(task.partition) is not task:
             return
         where = {"stage": self.stage.name, "partition": task.partition, "offsets": dict(task.position.offsets)}
-        log.warning("task dropped, restoring it: %s", error, extra=where)
+        log.warning("task dropped, restoring it: %s", describe(error), extra=where)
         self._metrics.failures.labels(self.stage.name).inc()
         self._failures += 1
         del self.tasks[task.partition]
@@ -347,7 +355,6 @@ class Source(Service):
                 await asyncio.sleep(min(_BACKOFF[1], _BACKOFF[0] * 2 ** min(self._failures - 1, 10)))
             try:
                 await self._restore(missing[0])
-                self._failures = 0
             except StateError:
                 raise
             except Exception as error:

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -89,7 +88,7 @@ class Task:
         """Go on after a rebalance that changed nothing, with a producer that fences whoever came between."""
         self.transaction, self.closed = transaction, False
         self._outputs.producer = transaction.producer
-        self.epoch += 1  # what was handed over before will be read again
+        self._read_again()
 
     def end_rebuild(self) -> None:
         """The next commit, due now, says that the state is whole."""
@@ -99,9 +98,14 @@ class Task:
     def accept(self) -> None:
         """Go on after a pause; the offset it goes on from is that of `position`."""
         self.fold.accept()
-        self.epoch += 1
+        self._read_again()
         if self.dirty_since is None:
             self.dirty_since = self._clock.now()
+
+    def _read_again(self) -> None:
+        """What was handed over before and not folded will be read once more."""
+        self.epoch += 1
+        self.handed.clear()
 
     @property
     def full(self) -> bool:
@@ -117,9 +121,7 @@ class Task:
                 change = read(record)
             except Exception as error:
                 where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-                # The text of an unexpected error may quote the record, so only its type and place are said.
-                where["error"] = "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__
-                log.error("a record crashed the fold and is a dead letter now: please report this", extra=where)
+                log.exception("a record crashed the fold and is a dead letter now: please report this", extra=where)
                 change = fold.crashed(record, error)
             apply(change)
             if fold.urgent and self._oldest_alert is None:

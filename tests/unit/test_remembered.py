@@ -42,10 +42,12 @@ remembered = st.builds(
 )  # fmt: skip
 
 
-@given(remembered, st.booleans(), st.binary(max_size=5))
-def test_it_comes_back_as_it_was(given_: Remembered, corrected: bool, before: bytes) -> None:
-    if not corrected:
-        given_ = given_._replace(since=given_.submitted, raised=given_.version[1])
+@given(remembered, st.booleans(), st.booleans(), st.binary(max_size=5))
+def test_it_comes_back_as_it_was(given_: Remembered, since: bool, raised: bool, before: bytes) -> None:
+    if since:
+        given_ = given_._replace(since=given_.submitted)
+    if raised:
+        given_ = given_._replace(raised=given_.version[1])
     packed = pack(*given_)
     assert unpack(packed) == given_
     assert submitted_of(packed) == given_.submitted

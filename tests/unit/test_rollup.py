@@ -158,6 +158,11 @@ def test_expired_panes_are_forgotten_by_the_changelog_too() -> None:
     assert task.commit(NOW) == []
 
 
+def test_the_oldest_pane_that_is_kept() -> None:
+    for minutes, states in ((0, 4), (5, 3)):  # panes of five minutes end at 15:10 and are kept for two hours
+        assert len(rolled(NOW, ("nps", "", NOW - 117 * MINUTE - minutes * MINUTE, 9, 1)).state) == states
+
+
 def test_employees_are_published_from_five_on_and_no_more_below() -> None:
     task = rolled(NOW, ("enps", "", NOW, 9, 4))
     assert task.committed == []

@@ -82,6 +82,7 @@ def test_more_combinations_than_are_kept_at_hand(monkeypatch: pytest.MonkeyPatch
         expected = [(), (("channel", str(at)),), (("department", str(at)),)]
         assert found(segmenter, names, answer(channel=str(at), department=str(at))) == expected
     assert len(names.by_number) == 21
+    assert len(segmenter._known) <= 3 >= len(segmenter._values)
 
 
 def test_scales_are_counted_apart() -> None:
