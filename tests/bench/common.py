@@ -43,10 +43,21 @@ _DELETE_SECONDS = 10.0
 def report(
     bench: str, value: float, unit: str, limit: float | None = None, ratio: float | None = None, **more: Any
 ) -> None:
-    """One figure, on standard output. `limit`: what it is held against; `ratio`: value / limit unless given."""
+    """One figure, on standard output. `limit`: what it is held against; `ratio`: value / limit unless given.
+
+    `load` is that of the last minute, ours included: on a busy machine a figure says little.
+    """
     if ratio is None and limit:
         ratio = value / limit
-    line = {"bench": bench, "value": value, "unit": unit, "limit": limit, "ratio": ratio, **more}
+    line = {
+        "bench": bench,
+        "value": value,
+        "unit": unit,
+        "limit": limit,
+        "ratio": ratio,
+        **more,
+        "load": os.getloadavg()[0],
+    }
     print(json.dumps({name: _short(of) for name, of in line.items()}), flush=True)
 
 

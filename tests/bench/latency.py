@@ -38,7 +38,7 @@ def run(at: Where) -> None:
         worker.answer()
         generator.answer()
         say(f"latency: {_RATE:,} responses/s for {_WARM_UP + _SECONDS} s")
-        seen = kafka.run(_read(here, generator))
+        seen, within = kafka.run(_read(here, generator))
         behind = generator.answer()["behind_ms"]
     waits = {topic: sorted(of[n] for n in of if n >= _WARM_UP * _RATE) for topic, of in seen.items()}
     every = sorted(wait for of in waits.values() for wait in of)
@@ -54,6 +54,7 @@ def run(at: Where) -> None:
         most_ms=every[-1],
         alert_p99_ms=_percentile(waits[SERVICE_RECOVERY], 0.99),
         follow_up_p99_ms=_percentile(waits[FOLLOW_UP], 0.99),
+        append_to_append_p99_ms=_percentile(sorted(within), 0.99),
         offered_per_s=_RATE,
         missing=_RATE * _SECONDS - len(every),
         generator_behind_ms=behind,
@@ -64,10 +65,14 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-async def _read(here: Installation, generator: Process) -> dict[str, dict[int, float]]:
-    """For each topic, number of the response to ms from due to read."""
+async def _read(here: Installation, generator: Process) -> tuple[dict[str, dict[int, float]], list[float]]:
+    """For each topic, number of the response to ms from due to read; and for alerts what of it lies in the worker.
+
+    That is from the append of the response to the append of its alert, in ms of the broker's clock.
+    """
     names = {here.where.topic(name): name for name in (SERVICE_RECOVERY, FOLLOW_UP)}
     seen: dict[str, dict[int, float]] = {name: {} for name in names.values()}
+    within = []
     consumer = AIOKafkaConsumer(
         **client_settings(here.where), group_id=None, isolation_level="read_committed", auto_offset_reset="earliest"
     )
@@ -83,11 +88,14 @@ async def _read(here: Installation, generator: Process) -> dict[str, dict[int, f
             for tp, records in fetched.items():
                 waits = seen[names[tp.topic]]
                 for record in records:
-                    n = data.number(codec.loads(record.value)["response_id"])
+                    event = codec.loads(record.value)
+                    n = data.number(event["response_id"])
                     waits[n] = 1000 * (now - begin - n / _RATE)
+                    if n >= _WARM_UP * _RATE and (raised := event.get("raised_at")):
+                        within.append(record.timestamp - 1000 * datetime.fromisoformat(raised).timestamp())
     finally:
         await consumer.stop()
-    return seen
+    return seen, within
 
 
 # The generator: a process of its own, so that reading does not hold it up.
