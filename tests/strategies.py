@@ -108,7 +108,9 @@ def corrupted(draw: st.DrawFn) -> Fields:
 
 def encoded(fields: SearchStrategy[Fields]) -> SearchStrategy[bytes]:
     """As platforms write them: with characters escaped or as they are."""
-    return st.builds(lambda value, ascii: json.dumps(value, ensure_ascii=ascii).encode(), fields, st.booleans())
+    return st.builds(
+        lambda value, ascii: json.dumps(value, ensure_ascii=ascii).encode(errors="surrogatepass"), fields, st.booleans()
+    )
 
 
 @st.composite
@@ -133,7 +135,7 @@ _changes: dict[str, SearchStrategy[Any]] = {
     "score": st.sampled_from([1, 2, 3, 4, 5, 5, 7, 10, 11]),
     "submitted_at": times(timedelta(days=34)) | st.just("2099-01-01T00:00:00Z"),
     "updated_at": times() | st.sampled_from(["soon", "2099-01-01T00:00:00Z"]),
-    "comment": st.sampled_from(["", "slow", "late", "é" * 9_000, 7]),
+    "comment": st.sampled_from(["", "slow", "late", "é" * 9_000, 7, "half \ud83d"]),
     "question": st.sampled_from(["why?", "what?"]),
     "channel": values,
     "attributes": st.sampled_from([{"plan": 1}, {"plan": True}, {"plan": 1.0}, {"plan": None}, {}]),

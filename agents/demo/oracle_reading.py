@@ -63,7 +63,7 @@ def _decode(value: bytes | None) -> Fields:
     if not _HALF_A_CHARACTER.search(text):
         return fields
     whole: Fields = json.loads(_HALF_A_CHARACTER.sub("\ufffd", text))
-    if any("\ufffd" in whole[name] for name in ("source", "response_id") if isinstance(whole.get(name), str)):
+    if any("\ufffd" in str(whole.get(name)) for name in ("source", "response_id", "survey_id")):
         raise DeadError("invalid_identifier")
     return whole
 

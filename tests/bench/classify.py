@@ -39,6 +39,7 @@ def run(at: Where) -> None:
             runs=[round(COUNT / found["seconds"]) for found in runs],
             cpu_s_per_million=mean(per_million(found, COUNT) for found in runs),
             limit_cpu_s_per_million=mean(per_million(found, COUNT) for found in limits),
+            starved_s=mean(found["starved_seconds"] for found in runs),
             waited_s=mean(found["waited_seconds"] for found in runs),
             peak_mb=max(found["peak_mb"] for found in runs),
         )

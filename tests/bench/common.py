@@ -239,6 +239,12 @@ def peak_mb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
+def starved_seconds() -> float:
+    """How long this process could have gone on and had no core to do so; 0 where the system does not tell."""
+    told = Path("/proc/self/schedstat")
+    return int(told.read_text().split()[1]) / 1e9 if told.exists() else 0.0
+
+
 def use_uvloop() -> None:
     if sys.platform != "win32":
         import uvloop

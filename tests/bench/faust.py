@@ -45,6 +45,7 @@ def run(at: Where) -> None:
         faust_per_s=stock_rate,
         cpu_s_per_million=per_million(ours, COUNT),
         faust_cpu_s_per_million=per_million(stock, _FAUST_COUNT),
+        starved_s=ours["starved_seconds"],
         waited_s=ours["waited_seconds"],
     )
 

@@ -38,8 +38,12 @@ def run(at: Where) -> None:
         worker.answer()
         generator.answer()
         say(f"latency: {_RATE:,} responses/s for {_WARM_UP + _SECONDS} s")
+        worker.ask("what have you used?")
+        before = worker.answer()
         seen, within = kafka.run(_read(here, generator))
         behind = generator.answer()["behind_ms"]
+        worker.ask("and now?")
+        after = worker.answer()
     waits = {topic: sorted(of[n] for n in of if n >= _WARM_UP * _RATE) for topic, of in seen.items()}
     every = sorted(wait for of in waits.values() for wait in of)
     p50, p99, p999 = (_percentile(every, share) for share in (0.5, 0.99, 0.999))
@@ -58,6 +62,8 @@ def run(at: Where) -> None:
         offered_per_s=_RATE,
         missing=_RATE * _SECONDS - len(every),
         generator_behind_ms=behind,
+        worker_cpu_s=after["cpu_seconds"] - before["cpu_seconds"],
+        starved_s=after["starved_seconds"] - before["starved_seconds"],
     )
 
 

@@ -21,6 +21,7 @@ from tests.bench.common import (
     report,
     say,
     scaled,
+    starved_seconds,
     tell,
     use_uvloop,
 )
@@ -32,7 +33,13 @@ def run(at: Where) -> None:
     with installation(at) as here:
         say(f"limit: {here.fill(data.waiting(COUNT)):,} responses are read")
         found = limit(here, COUNT)
-    report("limit", COUNT / found["seconds"], "responses/s", cpu_s_per_million=per_million(found, COUNT))
+    report(
+        "limit",
+        COUNT / found["seconds"],
+        "responses/s",
+        cpu_s_per_million=per_million(found, COUNT),
+        starved_s=found["starved_seconds"],
+    )
 
 
 def limit(here: Installation, count: int) -> dict[str, Any]:
@@ -57,16 +64,17 @@ async def main(count: int) -> None:
         max_partition_fetch_bytes=4 << 20,
     )
     await consumer.start()
-    read, began = 0, (0.0, 0.0)
+    read, began = 0, (0.0, 0.0, 0.0)
     while read < count:
         fetched = await consumer.getmany(timeout_ms=1000, max_records=2_000)
         if not read and fetched:
-            began = monotonic(), cpu_seconds()
+            began = monotonic(), cpu_seconds(), starved_seconds()
         for records in fetched.values():
             for record in records:
                 loads(record.value)
             read += len(records)
-    tell(seconds=monotonic() - began[0], cpu_seconds=cpu_seconds() - began[1])
+    seconds, cpu = monotonic() - began[0], cpu_seconds() - began[1]
+    tell(seconds=seconds, cpu_seconds=cpu, starved_seconds=starved_seconds() - began[2])
     await consumer.stop()
 
 

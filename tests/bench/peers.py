@@ -88,6 +88,7 @@ def _compare(at: Where, folder: Path, count: int, peers: dict[str, dict[str, Any
             peer_per_s=theirs["events_s"],
             peer_cpu_s_per_million=theirs["cpu_s_per_m"],
             cpu_ratio=theirs["cpu_s_per_m"] / cpu if comparable else None,
+            starved_s=ours["starved_seconds"],
             waited_s=ours["waited_seconds"],
             correct=correct,
             peer_correct=theirs["correct"],

@@ -27,6 +27,7 @@ def run(at: Where) -> None:
         "s",
         responses=_MONTH,
         cpu_s=found["cpu_seconds"],
+        starved_s=found["starved_seconds"],
         waited_s=found["waited_seconds"],
         peak_mb=found["peak_mb"],
     )

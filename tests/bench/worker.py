@@ -19,7 +19,7 @@ from npsflow.streams.app import Host
 from npsflow.streams.classification import OUTCOMES
 from npsflow.streams.settings import load, where
 from npsflow.streams.task import Task
-from tests.bench.common import cpu_seconds, one_core, peak_mb, tell, use_uvloop
+from tests.bench.common import cpu_seconds, one_core, peak_mb, starved_seconds, tell, use_uvloop
 
 _LOOK = 0.01
 _QUIET = 3.0  # seconds without anything new: longer than any commit or tick waits
@@ -29,10 +29,11 @@ _QUIET = 3.0  # seconds without anything new: longer than any commit or tick wai
 class Moment:
     time: float
     cpu: float
+    starved: float
 
 
 def now() -> Moment:
-    return Moment(monotonic(), cpu_seconds())
+    return Moment(monotonic(), cpu_seconds(), starved_seconds())
 
 
 async def drain(worker: Host) -> dict[str, Any]:
@@ -54,6 +55,7 @@ async def drain(worker: Host) -> dict[str, Any]:
     return {
         "seconds": end.time - first.time,
         "cpu_seconds": end.cpu - first.cpu,
+        "starved_seconds": end.starved - first.starved,
         "waited_seconds": end.time - last.time,
         "records": sum(seen.values()),
         "counted": sum(task.fold.counters.get("counted", 0) for task in seen),
@@ -70,7 +72,11 @@ def _folded(task: Task) -> int:
 async def serve() -> None:
     loop = asyncio.get_running_loop()
     while await loop.run_in_executor(None, sys.stdin.readline):
-        tell(time=monotonic(), cpu_seconds=cpu_seconds(), peak_mb=peak_mb())
+        tell_usage()
+
+
+def tell_usage() -> None:
+    tell(time=monotonic(), cpu_seconds=cpu_seconds(), starved_seconds=starved_seconds(), peak_mb=peak_mb())
 
 
 async def main(what: str, stages: list[str]) -> None:
@@ -81,7 +87,7 @@ async def main(what: str, stages: list[str]) -> None:
         else:
             while not worker.ready:
                 await asyncio.sleep(_LOOK)
-            tell(time=monotonic(), cpu_seconds=cpu_seconds(), peak_mb=peak_mb())
+            tell_usage()
             await serve()
 
 

@@ -144,6 +144,30 @@ def test_a_line_is_an_object_with_its_extras() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["mode.Service", "faust.agents"])
+def test_of_a_crash_the_hosting_frameworks_may_not_quote_the_error(name: str, lines: io.StringIO) -> None:
+    try:
+        raise KeyError(PRIVATE["email"])
+    except KeyError as error:
+        logging.getLogger(name).exception("Crashed reason=%r", error)
+    (line,) = map(json.loads, lines.getvalue().splitlines())
+    assert (line["message"], line["logger"]) == ("Crashed reason=%r", name)
+    assert line["error"].endswith("KeyError")
+    assert PRIVATE["email"] not in lines.getvalue()
+    logging.getLogger(name).warning("%d left", 3)
+    assert json.loads(lines.getvalue().splitlines()[1])["message"] == "3 left"
+
+
+def test_errors_of_our_own_are_quoted(lines: io.StringIO) -> None:
+    try:
+        raise ChangelogRefused("run `npsflow rebuild`", topic="t", partition=3)
+    except ChangelogRefused:
+        logging.getLogger("x").exception("no way on")
+    (line,) = map(json.loads, lines.getvalue().splitlines())
+    assert line["message"] == "no way on"
+    assert line["error"].endswith("ChangelogRefused: t[3]: run `npsflow rebuild`")
+
+
 def test_errors_of_tasks_say_where() -> None:
     for kind in (ChangelogRefused, TransactionFailed):
         error = kind("it went wrong", topic="t", partition=3, offset=7)

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npsflow.streams.fingerprint import fingerprint
+from npsflow.streams.judge import ID
 from npsflow.streams.remembered import (
     ALERT_LIVE,
     DELETED,
@@ -89,7 +90,7 @@ def test_size_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
                 ALERT_LIVE if fields else FOLLOW_LIVE, 0, 2, 1, 0, submitted, (submitted, NOW, at), at, at,
                 packed_segments, key, submitted, NOW, fields,
             )  # fmt: skip
-            store.put(blake2b(b"%d" % at, digest_size=16).digest(), packed, submitted)
+            store.put(blake2b(b"%d" % at, digest_size=ID).digest(), packed, submitted)
         size = tracemalloc.get_traced_memory()[0] / count
     finally:
         tracemalloc.stop()
