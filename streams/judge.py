@@ -204,8 +204,9 @@ class Judge:
         content = xxh3_64_intdigest(codec.encode(deletion))
         if before is not None and (known := self._known(before, content, version, id_, self.stream_time, counts)):
             return known
-        segments = NO_SEGMENTS if before is None else before.segments
-        after = Remembered(DELETED, 0, 0, 0, 0, submitted, version, content, 0, segments, b"", submitted, appended, b"")
+        after = Remembered(
+            DELETED, 0, 0, 0, 0, submitted, version, content, 0, NO_SEGMENTS, b"", submitted, appended, b""
+        )
         events: list[Output] = []
         urgent, minus = False, None
         if before is not None:

@@ -135,14 +135,18 @@ class Rolling:
                 continue
             panes = segment.panes[level]
             histogram = panes.get(index)
+            # Never back more than was given: settings that changed may have counted it in another segment or pane.
+            step = max(count, -histogram.get(answer, 0) if histogram else 0)
+            if not step:
+                continue
             if histogram is None:
                 histogram = panes[index] = {}
                 self._by_index[level][index].add(number)
-            change(histogram, answer, count)
+            change(histogram, answer, step)
             self._touched.add((level, number, index))
             for window, size in self._sizes[level]:
                 if end - size <= index < end:
-                    change(segment.sums[window], answer, count)
+                    change(segment.sums[window], answer, step)
                     self._dirty.add((number, window))
 
     def _advance(self, time: int) -> None:
@@ -187,9 +191,6 @@ class Rolling:
 
     def _publish(self, number: int, window: int) -> None:
         sums = self._panes[number].sums[window]
-        if sums and min(sums.values()) < 0:
-            # Settings have changed: what is taken back here was counted where this segment or window was not yet.
-            sums = {answer: count for answer, count in sums.items() if count > 0}
         n = sum(sums.values())
         name = self._names.by_number[number]
         fewest = _FEWEST_EMPLOYEES if name[0] == "enps" else 1

@@ -253,3 +253,17 @@ def test_settings_that_change_never_stop_the_windows(before: Settings, after: Se
     for value in map(json.loads, windows(task.committed).values()):
         assert all(n > 0 for n in value["histogram"].values())
         assert 0 <= value["low"] <= value["score"] <= value["high"] <= 100
+
+
+def test_what_was_published_beside_counts_never_given_gets_its_tombstone_after_a_restart() -> None:
+    task = rolled(NOW, ("csat", "", NOW, 5, 1), settings=Settings(windows=Windows(lengths=["1h"])))
+    task.stage = Rollup(Settings(windows=Windows(lengths=["1h", "24h"])).rolling("t."))
+    task.restore()
+    for step in (("csat", "", NOW, 5, -1), ("csat", "", NOW, 1, 1)):
+        task.take(record(step))
+    task.commit(NOW)
+    assert {key[2] for key in published(task)} == {"1h", "24h"}
+    task.restore()
+    task.take(record(("csat", "", NOW, 1, -1)))
+    task.commit(NOW)
+    assert published(task) == {}
