@@ -289,8 +289,8 @@ class Source(Service):
         task.closed = True
         if self.tasks.get(task.partition) is not task:
             return
-        where = {"stage": self.stage.name, "partition": task.partition, "offsets": dict(task.position.offsets)}
-        log.warning("task dropped, restoring it: %s", describe(error), extra=where)
+        offsets, place = dict(task.position.offsets), {"stage": self.stage.name, "partition": task.partition}
+        log.warning("task dropped, restoring it", extra={**place, "offsets": offsets, "error": describe(error)})
         self._metrics.failures.labels(self.stage.name).inc()
         self._failures += 1
         del self.tasks[task.partition]

@@ -126,7 +126,7 @@ async def test_crash_of_the_agent(
         async with installation.worker():
             await eventually(installation.finished)
 
-        assert caplog.text.count("task dropped, restoring it: once") == 2
+        assert caplog.text.count("task dropped, restoring it") == 2
         assert await installation.differences() == []
 
 
