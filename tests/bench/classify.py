@@ -8,7 +8,7 @@ from typing import Any
 
 from npsflow.streams.settings import Where
 from tests.bench import data
-from tests.bench.common import FIXED, Installation, installation, measured, report, say
+from tests.bench.common import FIXED, Installation, NotMeasured, installation, measured, report, say
 from tests.bench.limit import COUNT, limit, per_million
 
 WITHOUT_FOLLOW_UPS = "[follow_ups]\nenabled = false\n"
@@ -46,9 +46,11 @@ def run(at: Where) -> None:
 
 
 def drained(here: Installation, stages: str, count: int, *, one_core: bool = True) -> dict[str, Any]:
-    """What a worker of these stages took for all that waits. Raises RuntimeError unless it has counted `count`."""
+    """What a worker of these stages took for all that waits. Raises NotMeasured unless it has counted `count`."""
     pinned = ("--one-core",) if one_core else ()
     found = measured("worker", "drain", stages, *pinned, environment=here.environment)
     if "classify" in stages and found["counted"] != count:
-        raise RuntimeError(f"{found['counted']} of {count} responses were counted, {found['read']} read")
+        raise NotMeasured(f"{found['counted']} of {count} responses were counted, {found['read']} read")
+    if found["dropped"]:
+        say(f"{stages}: {found['dropped']} tasks were dropped and restored on the way, which took time")
     return found

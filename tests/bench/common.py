@@ -76,6 +76,10 @@ def _short(value: Any) -> Any:
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
+class NotMeasured(RuntimeError):
+    """A process ended, or did something else than was to be measured."""
+
+
 # Where it runs.
 
 
@@ -188,7 +192,7 @@ class Process:
         print(line, file=self._process.stdin, flush=True)
 
     def answer(self) -> dict[str, Any]:
-        """Its next line. Raises RuntimeError when there is none."""
+        """Its next line. Raises NotMeasured when there is none."""
         assert self._process.stdout
         too_late = threading.Timer(_PATIENCE, self._process.kill)
         too_late.start()
@@ -197,7 +201,7 @@ class Process:
         finally:
             too_late.cancel()
         if not line:
-            raise RuntimeError(f"{self._name} ended without a word, or said nothing for {_PATIENCE:.0f} s")
+            raise NotMeasured(f"{self._name} ended without a word, or said nothing for {_PATIENCE:.0f} s")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

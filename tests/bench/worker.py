@@ -40,12 +40,18 @@ async def drain(worker: Host) -> dict[str, Any]:
     """Wait until nothing has been folded for a while and all is committed; times are those of what was folded."""
     seen: dict[Task, int] = {}
     committed: dict[Task, Moment] = {}
-    first = last = now()
-    while not seen or monotonic() - last.time < _QUIET or seen.keys() - committed.keys():
-        if not seen:
+    dropped, first = 0, now()
+    last = first
+    while not seen or not worker.ready or monotonic() - last.time < _QUIET or seen.keys() - committed.keys():
+        if not seen and not dropped:
             first = now()
         await asyncio.sleep(_LOOK)
-        for task in [task for source in worker.sources for task in source.tasks.values()]:
+        tasks = [task for source in worker.sources for task in source.tasks.values() if not task.closed]
+        for task in seen.keys() - set(tasks):  # another one takes its place, with what it had committed
+            dropped += 1
+            del seen[task]
+            committed.pop(task, None)
+        for task in tasks:
             if (count := _folded(task)) != seen.get(task, 0):
                 seen[task], last = count, now()
                 committed.pop(task, None)
@@ -60,6 +66,7 @@ async def drain(worker: Host) -> dict[str, Any]:
         "records": sum(seen.values()),
         "counted": sum(task.fold.counters.get("counted", 0) for task in seen),
         "read": sum(task.position.offsets.get(RESPONSES, 0) for task in seen),
+        "dropped": dropped,
         "peak_mb": peak_mb(),
     }
 
