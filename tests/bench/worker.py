@@ -6,6 +6,7 @@ ready, answers each line of input with what it has used up to then, and stops at
 
 import asyncio
 import gc
+import logging
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -101,7 +102,8 @@ async def main(what: str, stages: list[str]) -> None:
 if __name__ == "__main__":
     if "--one-core" in sys.argv:
         one_core()
-    logs.set_up("ERROR")
+    logs.set_up("WARNING")
+    logging.getLogger("aiokafka").setLevel(logging.ERROR)
     gc.freeze()  # as `npsflow worker` does
     gc.set_threshold(100_000, 20, 20)
     use_uvloop()
