@@ -53,7 +53,7 @@ class Host:
             datadir=tempfile.gettempdir(),
         )
         self.app.boot_strategy = _Boot(self.app)
-        pacer = Pacer(COMMITS_PER_SECOND)
+        self.metrics, pacer = metrics, Pacer(COMMITS_PER_SECOND)
         self.sources: list[Source] = []
         for stage, agent in stages:
             channel = self.app.channel(maxsize=1)

@@ -1,7 +1,7 @@
 """Counts of one commit on their way to roll up: collected as numbers, sent as histogram deltas."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -12,16 +12,14 @@ from npsflow.streams.stage import Emit
 from npsflow.streams.times import MINUTE
 
 PANE = 5 * MINUTE
-_SCORE_BITS = 10
 _MOST = 60_000  # numbers in one record, of at most 9 bytes; a multiple of three
-_SCORE_MASK = (1 << _SCORE_BITS) - 1
 
 
 class Cell(Struct, frozen=True, gc=False):
     """One response in the panes: which pane of five minutes, which segments (numbers), which score."""
 
     pane: int
-    segments: tuple[int, ...]
+    segments: Sequence[int]
     score: int
 
 
@@ -32,26 +30,25 @@ class Cells:
         self._names = names
         self._partition_of = partition_of
         self._owners: dict[int, tuple[bytes, Values]] = {}
-        self._plus: defaultdict[int, list[int]] = defaultdict(list)
-        self._minus: defaultdict[int, list[int]] = defaultdict(list)
+        # (pane, score) to the segments of each response, one after the other.
+        self._plus: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        self._minus: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
 
     def add(self, cell: Cell) -> None:
-        score = cell.score
-        self._plus[cell.pane] += [number << _SCORE_BITS | score for number in cell.segments]
+        self._plus[cell.pane, cell.score] += cell.segments
 
     def take_back(self, cell: Cell) -> None:
-        score = cell.score
-        self._minus[cell.pane] += [number << _SCORE_BITS | score for number in cell.segments]
+        self._minus[cell.pane, cell.score] += cell.segments
 
     def send(self, emit: Emit) -> None:
         by_key: defaultdict[bytes, defaultdict[Values, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for pane in sorted(self._plus.keys() | self._minus.keys()):
-            counts = Counter(self._plus.get(pane, ()))
-            counts.subtract(self._minus.get(pane, ()))
-            for code, count in counts.items():
+        for pane, score in sorted(self._plus.keys() | self._minus.keys()):
+            counts = Counter(self._plus.get((pane, score), ()))
+            counts.subtract(self._minus.get((pane, score), ()))
+            for number, count in counts.items():
                 if count:
-                    key, values = self._owner(code >> _SCORE_BITS)
-                    by_key[key][values] += (pane, code & _SCORE_MASK, count)
+                    key, values = self._owner(number)
+                    by_key[key][values] += (pane, score, count)
         self._plus.clear()
         self._minus.clear()
         for key, by_values in by_key.items():

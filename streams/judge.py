@@ -158,13 +158,13 @@ class Judge:
             return known
         flags = TEST if response.test else INTERNAL if response.internal else 0
         rank = scale.ranks[response.score - scale.low]
-        segments = self._segmenter.find(response, scale)
+        segments, packed_segments = self._segmenter.find(response, scale)
         customer = response.customer
         customer_key = customer.id.encode() if customer is not None and customer.id is not None else b""
         told = None if flags else self._teller.told(response, scale, rank, warnings)
         context = 0 if told is None else told.digest
         who = Identity(key, digest.hex(), self._partition)
-        plus = None if flags else Cell(submitted // PANE, segments.numbers, response.score)
+        plus = None if flags else Cell(submitted // PANE, segments, response.score)
         outcome: Outcome = "test" if flags else "counted"
         if before is None:
             why = Cause(customer_key, submitted, submitted, appended, appended)
@@ -172,7 +172,7 @@ class Judge:
             alert, follow = live == ALERT_LIVE, live == FOLLOW_LIVE
             packed = remembered.pack(
                 flags | live, rank, response.score, alert, follow, submitted, version, content, context,
-                segments.packed, customer_key, submitted, appended, fields,
+                packed_segments, customer_key, submitted, appended, fields,
             )  # fmt: skip
             if not flags:
                 counts += _COUNTED[scale.metric, rank]
@@ -180,7 +180,7 @@ class Judge:
             return Change(outcome, stream_time, counts, id_, packed, submitted, None, plus, outputs, alert)
         since = updated if response.updated_at is not None else appended
         after = Remembered(
-            flags, rank, response.score, 0, 0, submitted, version, content, context, segments.packed, customer_key,
+            flags, rank, response.score, 0, 0, submitted, version, content, context, packed_segments, customer_key,
             since, appended, b"",
         )  # fmt: skip
         after, events, urgent = self._teller.next(before, self._metric(before), after, scale.metric, told, who)

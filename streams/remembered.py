@@ -21,6 +21,8 @@ _WIDE = 0x80
 MOST_SEGMENTS = 0x7F
 """That one response can be counted in."""
 
+_NARROW = [struct.Struct(f"<B{size}H") for size in range(MOST_SEGMENTS + 1)]
+
 Version = tuple[int, int, int]
 """(updated or submitted, origin append time, origin partition and offset): the greater stands. Times in ms."""
 
@@ -34,8 +36,11 @@ def place(partition: int, offset: int) -> int:
 
 def pack_segments(numbers: Sequence[int]) -> bytes:
     """Numbers of 1 to MOST_SEGMENTS segments: a count, then 2 bytes each, or 4 where a number needs them."""
-    wide = max(numbers) > 0xFFFF
-    return bytes((len(numbers) | (_WIDE if wide else 0),)) + array("I" if wide else "H", numbers).tobytes()
+    size = len(numbers)
+    try:
+        return _NARROW[size].pack(size, *numbers)
+    except struct.error:  # a number is above 0xFFFF
+        return struct.pack(f"<B{size}I", size | _WIDE, *numbers)
 
 
 def unpack_segments(packed: bytes) -> tuple[int, ...]:

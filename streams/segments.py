@@ -6,8 +6,9 @@ whatever the settings have become since.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import attrgetter
-from typing import Any, NamedTuple
+from itertools import count, repeat
+from operator import attrgetter, getitem
+from typing import Any
 
 from npsflow.schemas.response import MAX_TEXT, Response
 from npsflow.streams.remembered import pack_segments
@@ -17,7 +18,11 @@ Segment = tuple[tuple[str, str], ...]
 Name = tuple[str, str, Segment]
 """What is counted: (metric, scale name, segment)."""
 
-_MOST_COMBINATIONS = _MOST_VALUES = 100_000  # kept at hand; beyond that a cache starts anew
+_Column = dict[Any, int]
+"""Of a dimension or a pair: what a response says (two for a pair) to the number of its segment, or to _NOWHERE."""
+
+_NOWHERE = -1
+_MOST_VALUES = 100_000  # of a column kept at hand; beyond that it starts anew
 _OF_CUSTOMER = {"tier", "account_id", "primary_contact"}
 _PLAIN = {
     "survey_id", "survey_kind", "survey_name", "survey_version", "source", "language", "channel", "journey_stage",
@@ -54,13 +59,6 @@ def is_dimension(name: str) -> bool:
     return name in _PLAIN or name in _OF_CUSTOMER or name.removeprefix("attributes.") not in ("", name)
 
 
-class Segments(NamedTuple):
-    """Where a response is counted: numbers of its segments, overall first; and packed."""
-
-    numbers: tuple[int, ...]
-    packed: bytes
-
-
 class Segmenter:
     """Finds the segments of a response.
 
@@ -77,66 +75,66 @@ class Segmenter:
     ) -> None:
         self._names = names
         # What is a field of the response itself is fetched in one step, the rest one by one.
-        self._plain = [d for d in dimensions if d in _PLAIN]
+        plain = [d for d in dimensions if d in _PLAIN]
         self._others = [d for d in dimensions if d not in _PLAIN]
-        self._fetch = attrgetter(*self._plain) if len(self._plain) > 1 else _one_by_one(self._plain)
-        self._order = [(self._plain + self._others).index(d) for d in dimensions]
-        self._dimensions = tuple(dimensions)
-        self._pairs = tuple((dimensions.index(a), dimensions.index(b)) for a, b in pairs)
+        self._fetch = attrgetter(*plain) if len(plain) > 1 else _one_by_one(plain)
+        self._dimensions = [*plain, *self._others]
+        self._pairs = [(self._dimensions.index(a), self._dimensions.index(b)) for a, b in pairs]
         self._aliases = {d: {normal(k): normal(v) for k, v in m.items()} for d, m in (aliases or {}).items()}
-        self._known: dict[object, Segments] = {}
-        self._values: dict[tuple[str, object], str] = {}
-        self._numbers: dict[Scale, dict[Segment, int]] = {}
+        self._tables: dict[Scale, tuple[int, list[_Column]]] = {}
 
-    def find(self, response: Response, scale: Scale) -> Segments:
-        raw: tuple[Any, ...] = scale, self._fetch(response)
+    def find(self, response: Response, scale: Scale) -> tuple[list[int], bytes]:
+        """Numbers of its segments, overall first; and the same packed."""
+        values = self._fetch(response)
         for dimension in self._others:
-            raw += (_fetch(response, dimension),)
-        found = self._known.get(raw)
-        if found is None:
-            if len(self._known) >= _MOST_COMBINATIONS:
-                self._known.clear()
-            found = self._known[raw] = self._segments(scale, [*raw[1], *raw[2:]])
-        return found
-
-    def _segments(self, scale: Scale, given: list[object]) -> Segments:
-        values = [self._value(d, given[at]) for d, at in zip(self._dimensions, self._order, strict=True)]
-        known = self._numbers.setdefault(scale, {})
-        found = []
-        for segment in self._named(values):
-            number = known.get(segment)
-            if number is None:
-                number = known[segment] = self._names.number((scale.metric, scale.name, segment))
-            found.append(number)
-        return Segments(tuple(found), pack_segments(found))
-
-    def _named(self, values: list[str]) -> list[Segment]:
-        singles = [(pair,) if pair[1] else None for pair in zip(self._dimensions, values, strict=True)]
-        segments: list[Segment] = [(), *[single for single in singles if single is not None]]
+            values += (_fetch(response, dimension),)
         for a, b in self._pairs:
-            first, second = singles[a], singles[b]
-            if first is not None and second is not None:
-                segments.append((*first, *second))
-        return segments
+            values += ((values[a], values[b]),)
+        overall, columns = self._tables.get(scale) or self._table(scale)
+        try:
+            numbers = [overall, *map(getitem, columns, values)]
+        except KeyError:
+            numbers = [overall, *map(self._learn, repeat(scale), count(), columns, values)]
+        if _NOWHERE in numbers:
+            numbers = [number for number in numbers if number != _NOWHERE]
+        return numbers, pack_segments(numbers)
 
-    def _value(self, dimension: str, given: object) -> str:
-        """What it is counted under; empty for nothing."""
-        if given is None:
-            return ""
-        value = self._values.get((dimension, given))
-        if value is None:
-            if len(self._values) >= _MOST_VALUES:
-                self._values.clear()
-            value = normal(str(given))
-            value = self._values[dimension, given] = self._aliases.get(dimension, {}).get(value, value)
-        return value
+    def _table(self, scale: Scale) -> tuple[int, list[_Column]]:
+        columns: list[_Column] = [{} for _ in range(len(self._dimensions) + len(self._pairs))]
+        self._tables[scale] = self._number(scale, ()), columns
+        return self._tables[scale]
+
+    def _learn(self, scale: Scale, at: int, column: _Column, given: Any) -> int:
+        """The number for what is given in this column, kept at hand from now on."""
+        number = column.get(given)
+        if number is None:
+            if len(column) >= _MOST_VALUES:
+                column.clear()
+            number = column[given] = self._numbered(scale, at, given)
+        return number
+
+    def _numbered(self, scale: Scale, at: int, given: Any) -> int:
+        if at < len(self._dimensions):
+            pairs = (self._pair(at, given),)
+        else:
+            a, b = self._pairs[at - len(self._dimensions)]
+            pairs = self._pair(a, given[0]), self._pair(b, given[1])
+        return self._number(scale, pairs) if all(value for _, value in pairs) else _NOWHERE
+
+    def _number(self, scale: Scale, segment: Segment) -> int:
+        return self._names.number((scale.metric, scale.name, segment))
+
+    def _pair(self, at: int, given: str | None) -> tuple[str, str]:
+        """Dimension and what it is counted under; empty for nothing."""
+        dimension, value = self._dimensions[at], "" if given is None else normal(given)
+        return dimension, self._aliases.get(dimension, {}).get(value, value)
 
 
-def _one_by_one(dimensions: list[str]) -> Callable[[Response], tuple[object, ...]]:
+def _one_by_one(dimensions: list[str]) -> Callable[[Response], tuple[Any, ...]]:
     return lambda response: tuple(getattr(response, dimension) for dimension in dimensions)
 
 
-def _fetch(response: Response, dimension: str) -> object:
+def _fetch(response: Response, dimension: str) -> str | None:
     """A dimension that is not a field of the response itself."""
     if dimension in _OF_CUSTOMER:
         return None if response.customer is None else getattr(response.customer, dimension)

@@ -30,7 +30,7 @@ from npsflow.streams.task import BrokerClock, Task
 
 log = logging.getLogger(__name__)
 
-_MOST_RECORDS = 2_000
+_MOST_RECORDS = 250  # in one fold: it holds up commits, and each needs some thirty turns of the event loop
 _POLL = 0.1
 _FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time, all others wait behind a fetch
 _IDLE_EVERY = 1.0

@@ -41,6 +41,7 @@ def run(at: Where) -> None:
             limit_cpu_s_per_million=mean(per_million(found, COUNT) for found in limits),
             starved_s=mean(found["starved_seconds"] for found in runs),
             waited_s=mean(found["waited_seconds"] for found in runs),
+            commit_ms=mean(found["commit_ms"] for found in runs),
             peak_mb=max(found["peak_mb"] for found in runs),
         )
 

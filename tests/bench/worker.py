@@ -68,8 +68,17 @@ async def drain(worker: Host) -> dict[str, Any]:
         "counted": sum(task.fold.counters.get("counted", 0) for task in seen),
         "read": sum(task.position.offsets.get(RESPONSES, 0) for task in seen),
         "dropped": dropped,
+        **commits(worker),
         "peak_mb": peak_mb(),
     }
+
+
+def commits(worker: Host) -> dict[str, float]:
+    """How many there were, of all stages, and what one took on average."""
+    samples = [sample for metric in worker.metrics.commit_time.collect() for sample in metric.samples]
+    count = sum(sample.value for sample in samples if sample.name.endswith("_count"))
+    seconds = sum(sample.value for sample in samples if sample.name.endswith("_sum"))
+    return {"commits": count, "commit_ms": 1000 * seconds / max(1.0, count)}
 
 
 def _folded(task: Task) -> int:
