@@ -114,6 +114,7 @@ class Segmenter:
         return number
 
     def _numbered(self, scale: Scale, at: int, given: Any) -> int:
+        pairs: Segment
         if at < len(self._dimensions):
             pairs = (self._pair(at, given),)
         else:
