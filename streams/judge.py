@@ -137,6 +137,7 @@ class Judge:
         counts: tuple[str, ...],
     ) -> Change:
         appended, origin_ = arrived
+        content = xxh3_64_intdigest(codec.encode(response))  # as it was sent: sent again, it says nothing new
         submitted = to_ms(response.submitted_at)
         updated = submitted if response.updated_at is None else to_ms(response.updated_at)
         if submitted > appended + _AHEAD or updated > appended + _AHEAD:
@@ -149,7 +150,6 @@ class Judge:
         stream_time = max(self.stream_time, submitted)
         if warnings:
             counts += tuple(f"warning:{name}" for name in warnings)
-        content = xxh3_64_intdigest(codec.encode(response))
         digest = blake2b(key, digest_size=16).digest()
         id_ = digest[:ID]
         version = updated, appended, origin_

@@ -31,7 +31,7 @@ class Metrics:
         self.alerts = counter("alerts", "Alert events", "type")
         self.follow_ups = counter("follow_ups", "Follow-up events", "type")
         self.foreign = counter("foreign_partitioner", "Sampled records in another partition than murmur2 gives")
-        self.over_cap = counter("segment_values_over_cap", "New values of a dimension counted as `other`")
+        self.over_cap = counter("segment_values_over_cap", "Deltas of values beyond `max_values`, counted as `other`")
         self.lag = gauge("lag_records", "Records not yet read", "stage", "partition")
         self.stream_time = gauge("stream_time_seconds", "Greatest time seen in the data", "stage", "partition")
         self.remembered = gauge("remembered_responses", "Responses that can be corrected", "partition")

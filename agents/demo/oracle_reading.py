@@ -33,10 +33,12 @@ def read(record: Record) -> Version:
     content = _response(fields)
     times: list[datetime] = [content[name] for name in ("submitted_at", "updated_at") if name in content]
     submitted, *later = (_not_ahead(_milliseconds(time), record) for time in times)
+    sent = {}
     for name, time, ms in zip(("submitted_at", "updated_at"), times, (submitted, *later), strict=False):
+        sent[name] = time.isoformat()
         ahead = ms != _milliseconds(time)
         content[name] = (datetime.fromtimestamp(ms / 1000, UTC) if ahead else time).isoformat()
-    return Version(identity, ((later or [submitted])[0], *origin), submitted, content)
+    return Version(identity, ((later or [submitted])[0], *origin), submitted, content, sent)
 
 
 def _decode(value: bytes | None) -> Fields:

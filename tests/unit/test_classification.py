@@ -156,6 +156,15 @@ def test_a_repeat_raises_the_version_that_later_arrivals_are_measured_against() 
     assert outcomes(task) == {"deleted": 1, "repeated": 1, "superseded": 1}
 
 
+def test_sent_again_a_time_that_was_ahead_says_nothing_new() -> None:
+    """It became the time of the record, which is another one now."""
+    task, value = Task(STAGE), json.dumps(response(score=2, submitted_at=rfc3339(NOW + 60 * MINUTE))).encode()
+    for offset in range(2):
+        task.take(Record(own_key(value), value, offset, NOW + offset * MINUTE))
+    assert outcomes(task) == {"counted": 1, "repeated": 1}
+    assert len(events(task.pending, topics.SERVICE_RECOVERY)) == 1
+
+
 def test_memory_is_given_back_behind_the_horizon() -> None:
     old = [response(str(n), submitted_at="2026-01-20T15:00:00Z") for n in range(10)]
     task = fold(*old)

@@ -73,6 +73,11 @@ def test_a_time_ahead_becomes_the_append_time() -> None:
     assert overall(expect(response(submitted_at="2099-01-01T00:00:00Z")), "1h")["end"] == "2026-03-01T15:10:00Z"
 
 
+def test_sent_again_it_is_a_repetition_although_its_time_was_ahead() -> None:
+    ahead = response(submitted_at="2099-01-01T00:00:00Z")
+    assert expect(ahead, ahead).outcomes == {"counted": 1, "repeated": 1}
+
+
 def test_too_long_a_comment_is_cut_at_a_whole_character() -> None:
     long, cut = response(comment="a" + "é" * 9_000), response(comment="a" + "é" * 8_191)
     assert expect(long, cut).outcomes == {"counted": 1, "repeated": 1}
