@@ -147,6 +147,20 @@ def crash(monkeypatch: pytest.MonkeyPatch, fold: type[Any], at: range) -> None:
     monkeypatch.setattr(fold, "apply", crashing)
 
 
+async def test_lateness_is_judged_after_a_restart_as_before(broker: Broker) -> None:
+    """Stream time comes back with the state, of a task that has no newer response too."""
+    async with Installation(broker, "late.") as installation:
+        new = response(0)
+        old = [response(number, submitted_at="2026-01-20T12:00:00Z") for number in range(1, 30)]
+        late = [line for line in old if installation.partition(line) == installation.partition(new)]
+        for given in ([new], late):
+            async with installation.worker("classify"):
+                installation.produce(given)
+                await eventually(installation.caught_up)
+        assert late
+        assert await installation.outcomes() == Counter(counted=1, dead=len(late))
+
+
 async def test_record_that_crashes_the_fold(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """It becomes a dead letter as it came, and what is behind it goes on."""
     read = Judge.read
