@@ -1,5 +1,6 @@
 """`npsflow dlq`: the dead letters, sending them once more, and letting a paused partition go on."""
 
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -142,6 +143,10 @@ async def _replay(where: Where, reason: str | None, dry_run: bool, again: bool) 
                         await kafka.deliver(producer, _as_produced(producer, where, chunk, counts))
                         await producer.send_offsets_to_transaction(offsets, group)
                 reasons.update(letter.why["reason"] for letter in chunk)
+                if sys.stderr.isatty():
+                    click.echo(f"\r{reasons.total():,} read", nl=False, err=True)
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", nl=False, err=True)
     click.echo("\n".join(f"{n:>8} {name}" for name, n in reasons.most_common()) or "nothing to replay")
     click.echo(f"{reasons.total()} dead letters {'would be ' if dry_run else ''}sent back")
 
