@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from npsflow.agents.broker import Broker, fetch_kafka, free_port
+from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.jars import fetch_kafka
 
 
 @pytest.fixture(scope="session")
