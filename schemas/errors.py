@@ -25,6 +25,7 @@ Reason = Literal[
     "invalid_time",
     "too_late",
     "internal_error",
+    "unmapped",
 ]
 """The fixed words of `npsflow_dlq_reason`."""
 
