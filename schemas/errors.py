@@ -12,6 +12,7 @@ from typing import Literal
 
 Reason = Literal[
     "null_value",
+    "too_large",
     "not_utf8",
     "too_deep",
     "not_json",

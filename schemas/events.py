@@ -14,7 +14,7 @@ Severity = Literal["critical", "high", "medium"]
 Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """RFC 3339 in UTC, written by us."""
 Action = Literal["ask", "referral", "review", "testimonial", "case_study"]
-Cause = Literal["category", "metric", "moved", "test", "internal", "deleted"]
+Cause = Literal["category", "metric", "moved", "test", "internal", "deleted", "settings"]
 
 ALERT_RAISED = "npsflow.alert.raised.v1"
 ALERT_ENRICHED = "npsflow.alert.enriched.v1"

@@ -68,8 +68,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Finish what is open, within a third of the session; keep clean tasks in case they come back."""
+        self._assigned = None  # first: a commit that fails from here on is no reason to restore
         await self._cancel_restore()
-        self._assigned = None
         await self.committer.finish(self.tasks.values(), self._session / 3)
         for partition, task in self.tasks.items():
             if task.closed or task.dirty_since is not None or self.committer.committing(task):
@@ -119,6 +119,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def close(self, seconds: float) -> None:
         """Commit what can be committed within so many seconds, and let go of everything."""
+        self._assigned = None
         await self._cancel_restore()
         await self.committer.finish(self.tasks.values(), seconds)
         for task in [*self.tasks.values(), *self._kept.values()]:
@@ -127,6 +128,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _close(self, task: Task) -> None:
         await self.committer.close(task)
         await task.transaction.stop()
+        if task.partition not in (self._assigned or ()):
+            self._metrics.forget(self._stage, task.partition)
 
     # Restoring.
 

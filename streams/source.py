@@ -39,20 +39,28 @@ class Batch:
     goes on with the batches of others.
     """
 
-    def __init__(self, source: "Source", task: Task, topic: str, records: list[Record], position: int) -> None:
+    def __init__(
+        self, source: "Source", task: Task, epoch: int, topic: str, records: list[Record], begin: int, position: int
+    ) -> None:
+        """`records` are all there is of `topic` from offset `begin` up to `position`, as fetched in this `epoch`."""
         self._source, self._task, self._topic = source, task, topic
-        self._epoch = task.epoch
+        self._epoch, self._begin = epoch, begin
         self.records, self.position = records, position
 
     def __enter__(self) -> "Batch":
         return self
 
     def fold(self) -> None:
-        """Fold the records into the task's state, unless the task has been lost meanwhile."""
+        """Fold the records into the task's state, unless the task has been lost meanwhile. Raises StateError."""
         task = self._task
-        if not task.closed and not task.fold.paused and task.epoch == self._epoch:
-            task.process(self._topic, self.records, self.position)
-            self._source.folded(task)
+        if task.closed or task.fold.paused or task.epoch != self._epoch:
+            return
+        if (position := task.position.offsets.get(self._topic, 0)) != self._begin:
+            first = self.records[0]
+            message = f"a batch that begins at {self._begin} came where {position} is next: one was lost on the way"
+            raise StateError(message, topic=first.topic, partition=first.partition, offset=first.offset)
+        task.process(self._topic, self.records, self.position)
+        self._source.folded(task)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         if error is not None:
@@ -170,17 +178,20 @@ class Source(Service):
         idle_at = 0.0
         while not self.should_stop:
             fetched = await self._consumer.getmany(timeout_ms=int(_POLL * 1000), max_records=_MOST_RECORDS)
-            # Bind records to their tasks before anything is awaited: a task restored meanwhile has another position.
-            batches = [(self.tasks.get(tp.partition), tp, records) for tp, records in fetched.items()]
-            for task, tp, records in batches:
-                if task is not None and not task.closed:
-                    await self._hand_over(task, tp, records)
+            # Bind records to their tasks before anything is awaited: what is restored meanwhile has another position.
+            bound = [
+                (t, t.epoch, tp, records) for tp, records in fetched.items() if (t := self.tasks.get(tp.partition))
+            ]
+            for task, epoch, tp, records in bound:
+                await self._hand_over(task, epoch, tp, records)
             if (now := self.loop.time()) >= idle_at:
                 idle_at = now + _IDLE_EVERY
                 await self._look_around()
                 await self._resume_accepted()
 
-    async def _hand_over(self, task: Task, tp: TopicPartition, records: list[Any]) -> None:
+    async def _hand_over(self, task: Task, epoch: int, tp: TopicPartition, records: list[Any]) -> None:
+        if task.closed or task.epoch != epoch:
+            return
         topic = self._topics[tp.topic]
         expected = max(task.position.offsets.get(topic, 0), task.handed.get(topic, 0))
         first = records[0].offset
@@ -190,15 +201,17 @@ class Source(Service):
             return
         while task.full and not task.closed:
             await self._owned.committer.ended(task)
-        task.handed[topic] = records[-1].offset + 1
-        await self._send(Batch(self, task, topic, records, records[-1].offset + 1))
+        if task.closed or task.epoch != epoch:
+            return
+        position = task.handed[topic] = records[-1].offset + 1
+        await self._send(Batch(self, task, epoch, topic, records, expected, position))
 
     async def _look_around(self) -> None:
         """Once a second: lag, and what tasks at the end of their input have to say."""
         for task in list(self.tasks.values()):
             if task.closed:
                 continue
-            lag = 0
+            lag, epoch = 0, task.epoch
             for prefixed, topic in self._topics.items():
                 tp = TopicPartition(prefixed, task.partition)
                 if tp not in self._consumer.assignment() or (end := self._consumer.highwater(tp)) is None:
@@ -208,7 +221,9 @@ class Source(Service):
                 if task.handed.get(topic, 0) <= folded:  # else a batch is still on its way through the agent
                     try:
                         position = await self._consumer.position(tp)
-                    except IllegalStateError:  # lost while asking
+                    except IllegalStateError:
+                        position = -1
+                    if position < 0 or task.closed or task.epoch != epoch:  # lost while asking
                         lag = -1
                         break
                 lag += max(0, end - position)

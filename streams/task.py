@@ -204,7 +204,7 @@ class Task:
         changelog.released = sealed.log_begin
         self._metrics.count(sealed.counters)
         stage = changelog.stage.name
-        self._metrics.show(self.partition, self.fold.gauges())
+        self._metrics.show(stage, self.partition, self.fold.gauges())
         self._metrics.commits.labels(stage).inc()
         self._metrics.stream_time.labels(stage, str(self.partition)).set(sealed.stream_time / 1000)
         if sealed.oldest_alert is not None:

@@ -25,9 +25,9 @@ def read(record: Record) -> Version:
     identity = f"{_identifier(fields, 'source')}/{_identifier(fields, 'response_id')}"
     origin = (record.timestamp, record.partition, record.offset)
     if fields.get("deleted") is True:
-        updated, content = record.timestamp, Fields(deleted=True)
-        if fields.get("updated_at") is not None:
-            said = _time(fields["updated_at"])
+        updated, content = record.timestamp + 10 * MINUTE, Fields(deleted=True)
+        said = _updated(fields.get("updated_at"))
+        if isinstance(said, datetime):
             updated, content["updated_at"] = _not_ahead(_milliseconds(said), record), said.isoformat()
         return Version(identity, (updated, *origin), record.timestamp, content)
     content = _response(fields)
@@ -45,6 +45,8 @@ def _decode(value: bytes | None) -> Fields:
     """Give the JSON object in the value."""
     if not value:
         raise DeadError("null_value")
+    if len(value) > 1_048_576:
+        raise DeadError("too_large")
     try:
         text = value.decode()
     except UnicodeDecodeError:

@@ -7,7 +7,7 @@ import pytest
 
 from npsflow.agents.demo import oracle
 
-from .oracle_cases import NOW, deletion, expect, overall, response
+from .oracle_cases import NOW, expect, overall, response
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ from .oracle_cases import NOW, deletion, expect, overall, response
         (response(submitted_at="2026-03-01T15:00:00"), "invalid_time"),
         (response(submitted_at="2026-13-01T15:00:00Z"), "invalid_time"),
         (response(submitted_at=5), "invalid_time"),
-        (deletion(updated_at="soon"), "invalid_time"),
+        (b'{"source":"' + b"x" * (1 << 20) + b'"}', "too_large"),
     ],
 )
 def test_reasons(value: dict[str, Any] | bytes | None, reason: str) -> None:
