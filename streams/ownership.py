@@ -162,7 +162,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
             except Exception as error:
                 failures[partition] += 1
                 where = {"stage": self._stage, "partition": partition}
-                log.warning("restore failed, trying again: %r", error, extra=where)
+                log.warning("restore failed, trying again: %s", error, extra=where)
 
     async def _restore(self, partition: int) -> None:
         with self._metrics.restore_time.labels(self._stage).time():

@@ -1,8 +1,8 @@
 """Replaying the input into empty state without writing again what already stands on the output topics.
 
-Outputs are a function of the input, so an event of the same subject and revision, a dead letter of the same record, or a
-forwarded copy of the same record is the same output. Of a subject whose first records the input has no more a replay
-knows fewer revisions than stand already: whatever it says of them has been said. Windows and panes are made anew.
+Outputs are a function of the input, so an event of the same subject and revision, a dead letter of the same record, or
+a forwarded copy of the same record is the same output. Of a subject whose first records are gone from the input a
+replay knows fewer revisions than stand: whatever it says of them has been said. Windows and panes are made anew.
 """
 
 from collections.abc import Iterable

@@ -280,7 +280,7 @@ class Source(Service):
         try:
             accepted = await self._admin.list_consumer_group_offsets(self.where.group("dlq-accept"))
         except KafkaError as error:
-            log.info("cannot ask what is accepted, trying again: %r", error)
+            log.info("cannot ask what is accepted, trying again: %s", error)
             return
         for task in paused:
             offsets = {tp: task.position.offsets[self._topics[tp.topic]] for tp in self._owned.inputs(task.partition)}
@@ -301,4 +301,4 @@ class Source(Service):
                     await purge(self._admin, task.changelog.log, begin)
                     task.changelog.purged = begin
                 except Exception as error:
-                    log.warning("purge failed, trying again later: %r", error, extra={"partition": task.partition})
+                    log.warning("purge failed, trying again later: %s", error, extra={"partition": task.partition})

@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 
 from npsflow.schemas.errors import TransactionFailed
 from npsflow.streams.changelog import Changelog, Position
+from npsflow.streams.logs import named
 from npsflow.streams.metrics import Metrics
 from npsflow.streams.stage import Fold, Record
 from npsflow.streams.transaction import Batches, Outputs, Transaction, Written
@@ -167,7 +168,7 @@ class Task:
         except Exception as error:
             self.closed = True
             state = self.changelog.state
-            message = f"commit failed ({error!r})"
+            message = f"commit failed ({named(error)})"
             raise TransactionFailed(message, topic=state.topic, partition=state.partition) from error
         finally:
             self.committing = False
