@@ -27,7 +27,10 @@ FOLLOW_UP_RETRACTED = "npsflow.follow_up.retracted.v1"
 
 
 class Context(Struct, frozen=True, gc=False, omit_defaults=True):
-    """What events carry of the response. `name`, `email` and `phone` only where a setting lets them in."""
+    """What events carry of the response. `name`, `email` and `phone` only where a setting lets them in.
+
+    A new field goes to the end: what is remembered of an alert tells its fields by their order.
+    """
 
     response_id: str
     source: str
