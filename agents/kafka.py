@@ -33,8 +33,20 @@ Step = Callable[[], Coroutine[Any, Any, None]]
 
 
 def client_settings(where: Where) -> dict[str, Any]:
-    """Keyword arguments of every Kafka client."""
-    return {"bootstrap_servers": where.brokers}
+    """Keyword arguments of every Kafka client; the password is among them. Raises SettingsError for unusable files."""
+    security = where.security
+    settings: dict[str, Any] = {
+        "bootstrap_servers": where.brokers,
+        "security_protocol": security.protocol,
+        "ssl_context": security.context(),
+    }
+    if security.login:
+        settings |= {
+            "sasl_mechanism": security.mechanism,
+            "sasl_plain_username": security.username,
+            "sasl_plain_password": security.password.reveal(),
+        }
+    return settings
 
 
 class KafkaFailed(NpsflowError, ConnectionError):
