@@ -41,8 +41,8 @@ KEY_PASSWORD = "sesame, open"
 SECRETS = (PASSWORD, PLAIN_PASSWORD, KEY_PASSWORD, "wrong password")
 """What nobody may ever see."""
 
-CERTIFIED = "CN=certified"
-"""The principal of the client certificate."""
+CERTIFIED = "certified"
+"""Who the client certificate names."""
 
 _JAAS = "org.apache.kafka.common.security"
 
@@ -70,7 +70,7 @@ class Secured:
         issued = authority.issue_cert(HOST, common_name="broker")
         (folder / "broker.pem").write_bytes(_key(issued, NoEncryption()) + _chain(issued))
         for name, issuer in (("client", authority), ("strange", stranger)):
-            issued = issuer.issue_cert("client.example.org", common_name="certified")
+            issued = issuer.issue_cert("client.example.org", common_name=CERTIFIED)
             (folder / f"{name}.pem").write_bytes(_chain(issued))
             (folder / f"{name}.key").write_bytes(_key(issued, BestAvailableEncryption(KEY_PASSWORD.encode())))
         self._port = free_port()
@@ -96,6 +96,7 @@ class Secured:
             "ssl.truststore.type": "PEM",
             "ssl.truststore.location": str(self.ca),
             "listener.name.mutual.ssl.client.auth": "required",
+            "ssl.principal.mapping.rules": "RULE:^.*CN=([^,]+).*$/$1/",
             "sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512,PLAIN",
             "listener.name.sasl_ssl.plain.sasl.jaas.config": plain,
             "listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config": scram,
@@ -132,7 +133,7 @@ class Secured:
 
     @cached_property
     def _admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.broker.bootstrap})
+        return AdminClient({"bootstrap.servers": self.broker.bootstrap, "log_level": 0})
 
     def add_user(self, name: str) -> None:
         """Somebody who logs in with PASSWORD, by either kind of SCRAM."""
