@@ -111,13 +111,16 @@ def _forbidden(where: Where, needs: list[Need]) -> Refused:
 async def _topics(client: AIOKafkaClient, needs: list[Need]) -> tuple[set[str], list[Need]]:
     """Topics that are not there, and what is not allowed of those that are, or may be."""
     async with asyncio.timeout(STEP):
-        answer = await client.send(client.get_random_node(), DescribeTopics(sorted({need.name for need in needs})))
+        # Who may make topics may have it of the cluster; what else is asked of that stands in its log as refused.
+        cluster = any(need.operation == "CREATE" for need in needs)
+        request = DescribeTopics(sorted({need.name for need in needs}), cluster)
+        answer = await client.send(client.get_random_node(), request)
     allowed = {name: 0 if code == _NO_TOPIC else operations for code, name, _, _, operations in answer.topics}
     absent = {name for code, name, *_ in answer.topics if code == _UNKNOWN_TOPIC}
     lacking = []
     for need in needs:
         given = allowed[need.name]
-        if need.operation == "CREATE":  # of the cluster it holds for every topic
+        if need.operation == "CREATE":
             given |= answer.cluster_authorized_operations
         if need.name not in absent and not given & 1 << _BITS[need.operation]:
             lacking.append(need)

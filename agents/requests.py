@@ -57,15 +57,15 @@ class _MetadataRequest(RequestStruct):  # type: ignore[misc]
 
 
 class DescribeTopics(Request[_MetadataRequest]):  # type: ignore[misc]
-    """Topics by name, which makes none of them, and what may be done with them and with the cluster."""
+    """Topics by name, which makes none of them, and what may be done with them; with `cluster` also with that."""
 
     API_KEY = 3
 
-    def __init__(self, names: list[str]) -> None:
-        self._names = names
+    def __init__(self, names: list[str], cluster: bool = False) -> None:
+        self._names, self._cluster = names, cluster
 
     def build(self, request: Any) -> Any:
-        return request(self._names, False, True, True)
+        return request(self._names, False, self._cluster, True)
 
 
 class _GroupsResponse(Response):  # type: ignore[misc]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ..broker.harness import Installation, eventually, lines
+from .harness import Installation, eventually, lines
 from .secured import CERTIFIED, PLAIN_PASSWORD, SECRETS, Acl, Secured
 
 ANYTHING = [Acl(resource, "LITERAL", "*", "ALL") for resource in ("TOPIC", "GROUP", "TRANSACTIONAL_ID")]
