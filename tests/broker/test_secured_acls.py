@@ -142,8 +142,10 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
         for process in ("alerts", "windows", "dlq list"):
             said = await processes.run(process, "--json")
             assert [json.loads(line) for line in said.splitlines()], process
-        letters = len(await installation.read(DEAD_LETTERS))
-        assert f"{letters} dead letters sent back" in await processes.run("dlq replay")
+        # Those that stopped a partition are accepted once: sent again they would stop the rebuild.
+        letters = [dict(letter.headers) for letter in await installation.read(DEAD_LETTERS)]
+        some = sum(headers["npsflow_dlq_reason"] == b"invalid_score" for headers in letters)
+        assert f"{some} dead letters sent back" in await processes.run("dlq replay", "--reason", "invalid_score")
         await processes.run("rebuild", "--yes")
         assert "permission: all that a worker needs is allowed" in await processes.run("check")
 
