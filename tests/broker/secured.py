@@ -3,6 +3,9 @@
 Who comes in by the plain door is a super user; everybody else may do what `allow` says.
 """
 
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Collection
 from functools import cached_property, partial
@@ -10,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import trustme
+from click.testing import CliRunner
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AclBinding,
@@ -33,6 +37,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from npsflow.agents.broker import HOST, Broker, free_port
+from npsflow.agents.cli import main
 
 SECONDS = 60
 PASSWORD = "correct horse battery staple"
@@ -201,3 +206,22 @@ def _key(issued: trustme.LeafCert, encryption: KeySerializationEncryption) -> by
     """In PKCS 8, the one form that Java reads."""
     key = load_pem_private_key(issued.private_key_pem.bytes(), None)
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+def said_by_check(surroundings: dict[str, str]) -> list[str]:
+    """The lines that say what fails."""
+    result = CliRunner().invoke(main, ["check"], env=surroundings)
+    lines = result.stdout.splitlines()
+    assert not [secret for secret in SECRETS if secret in result.output]
+    assert result.exit_code == any(line.startswith("fail") for line in lines)
+    return [line.removeprefix("fail").strip() for line in lines if line.startswith("fail")]
+
+
+def said_by_worker(surroundings: dict[str, str]) -> list[str]:
+    """What a worker says that does not start."""
+    command = [sys.executable, "-m", "npsflow.agents.cli", "worker", f"--web-port={free_port()}"]
+    environment = os.environ | surroundings | {"NPSFLOW_LOG_LEVEL": "DEBUG"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
+    assert done.returncode == 1
+    assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]
+    return done.stderr.removeprefix("Error: ").splitlines()

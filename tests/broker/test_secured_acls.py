@@ -14,13 +14,16 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from npsflow.agents.cli import main
 from npsflow.agents.demo.sample import Line
+from npsflow.agents.kafka import ALLOW
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 
 from .acls import PROCESSES, by_commands, commands, table, user
 from .harness import FIXED, Installation, Process, eventually, lines, response
-from .secured import SECONDS, SECRETS, Acl, Secured
+from .secured import SECONDS, SECRETS, Acl, Secured, said_by_check, said_by_worker
 
 PREFIX = "acls."
 SETTINGS = FIXED + "[dead_letters]\npause = true\n"
@@ -125,15 +128,19 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
             await eventually(partial(paused, installation, worker))
             await processes.run("dlq accept")
             await eventually(installation.finished)
-            assert await installation.differences() == []
+            worker.send(signal.SIGTERM)
+            assert await worker.ended() == 0
+        assert not worker.logged("failed")
+        assert await installation.differences() == []
 
-            # Months later nobody needs what was remembered: its records are deleted.
-            installation.produce([response(1, submitted_at=datetime.now(UTC).isoformat())])
-            delete = Acl("TOPIC", "LITERAL", installation.where.changelog("classify", "remembered"), "DELETE")
+        # Months later, and back from its changelogs, it deletes the records of what nobody needs any more.
+        installation.produce([response(1, submitted_at=datetime.now(UTC).isoformat())])
+        delete = Acl("TOPIC", "LITERAL", installation.where.changelog("classify", "remembered"), "DELETE")
 
-            async def purged() -> bool:
-                return delete in used(watched).get("npsflow-worker", ())
+        async def purged() -> bool:
+            return delete in used(watched).get("npsflow-worker", ())
 
+        with installation.process(tmp_path) as worker:
             await eventually(purged, 2 * SECONDS)
             worker.send(signal.SIGTERM)
             assert await worker.ended() == 0
@@ -153,6 +160,34 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
         asked, own = used(watched)[user(process)], table(PREFIX)[process]
         # A check only looks whether a worker may do it.
         assert asked >= (own - table(PREFIX)["worker"] if process == "check" else own), process
+
+
+def test_what_a_worker_may_not_do_is_named(secured: Secured, tmp_path: Path) -> None:
+    """Each of its permissions, taken away alone: by `check`; and one of each kind by a worker that is started."""
+    prefix, name = "lacking.", "lacking"
+    config = tmp_path / "npsflow.toml"
+    config.write_text(SETTINGS)
+    secured.add_user(name)
+    door = secured.with_login(name) | {"NPSFLOW_PREFIX": prefix, "NPSFLOW_CONFIG": str(config)}
+    acls = table(prefix)["worker"]
+    secured.allow(name, acls)
+    plain = {"NPSFLOW_BROKERS": secured.broker.bootstrap, "NPSFLOW_PREFIX": prefix}
+    made = CliRunner().invoke(main, ["topics", "create"], env=plain)
+    assert made.exit_code == 0, made.output
+    assert said_by_check(door) == []
+    named = {"TOPIC": "topic", "GROUP": "group", "TRANSACTIONAL_ID": "transactional id"}
+    started = set[str]()
+    for acl in sorted(acls):
+        secured.forbid(name, [acl])
+        resource = named[acl.resource] + " " + acl.name + ("check" if acl.pattern == "PREFIXED" else "")
+        expected = [f"permission: user 'lacking' may not {acl.operation} {resource}: {ALLOW}"]
+        assert said_by_check(door) == expected
+        if acl.resource not in started:
+            started.add(acl.resource)
+            assert said_by_worker(door) == expected
+        secured.allow(name, [acl])
+    assert started == set(named)
+    assert said_by_check(door) == []
 
 
 def written(folder: Path, some: list[Line]) -> Path:

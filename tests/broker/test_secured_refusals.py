@@ -1,9 +1,6 @@
 """What is wrong between us and a secured broker is named, by `check` and by a worker that is started, in one line."""
 
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +9,7 @@ from click.testing import CliRunner
 from npsflow.agents.broker import HOST, free_port
 from npsflow.agents.cli import main
 
-from .secured import SECONDS, SECRETS, Acl, Secured
+from .secured import Acl, Secured, said_by_check, said_by_worker
 
 PREFIX = "refused."
 EVERYTHING = [Acl(resource, "PREFIXED", PREFIX, "ALL") for resource in ("TOPIC", "GROUP", "TRANSACTIONAL_ID")]
@@ -27,25 +24,6 @@ def door(secured: Secured) -> dict[str, str]:
     made = CliRunner().invoke(main, ["topics", "create"], env=opened)
     assert made.exit_code == 0, made.output
     return opened
-
-
-def said_by_check(surroundings: dict[str, str]) -> list[str]:
-    """The lines that say what fails."""
-    result = CliRunner().invoke(main, ["check"], env=surroundings)
-    lines = result.stdout.splitlines()
-    assert not [secret for secret in SECRETS if secret in result.output]
-    assert result.exit_code == any(line.startswith("fail") for line in lines)
-    return [line.removeprefix("fail").strip() for line in lines if line.startswith("fail")]
-
-
-def said_by_worker(surroundings: dict[str, str]) -> list[str]:
-    """What a worker says that does not start."""
-    command = [sys.executable, "-m", "npsflow.agents.cli", "worker", f"--web-port={free_port()}"]
-    environment = os.environ | surroundings | {"NPSFLOW_LOG_LEVEL": "DEBUG"}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert done.returncode == 1
-    assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]
-    return done.stderr.removeprefix("Error: ").splitlines()
 
 
 def test_nothing_is_wrong(door: dict[str, str]) -> None:
@@ -90,11 +68,8 @@ def wrongs(secured: Secured) -> Iterator[tuple[str, dict[str, str], str]]:
     yield "needless login", needless, f"login: {secured.broker.bootstrap} does not ask for a login"
     unknown = {**login, "NPSFLOW_TLS_CA": str(secured.strange_ca)}
     yield "CA", unknown, f"TLS: the certificate of {secured.sasl} is not signed by {secured.strange_ca}"
-    yield (
-        "system's CA",
-        {**login, "NPSFLOW_TLS_CA": ""},
-        (f"TLS: the certificate of {secured.sasl} is not signed by an authority that this system knows"),
-    )
+    usual = f"TLS: the certificate of {secured.sasl} is not signed by an authority that this system knows"
+    yield "system's CA", {**login, "NPSFLOW_TLS_CA": ""}, usual
     local = secured.sasl.replace(HOST, "localhost")
     yield "host name", {**login, "NPSFLOW_BROKERS": local}, f"TLS: the certificate of {local} is not for localhost"
     shown = strange["NPSFLOW_TLS_CERTIFICATE"]
