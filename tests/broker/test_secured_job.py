@@ -5,6 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from npsflow.schemas.topics import SERVICE_RECOVERY
+
+from .acls import table
 from .harness import Installation, eventually, lines
 from .secured import CERTIFIED, PLAIN_PASSWORD, SECRETS, Acl, Secured
 
@@ -42,3 +45,28 @@ async def test_a_worker_does_its_job(secured: Secured, name: str, count: int, tm
     assert "task ready" in worker.said
     assert not [secret for secret in SECRETS if secret in worker.said]
     secured.forbid(user, ANYTHING)
+
+
+async def test_a_permission_taken_from_a_running_worker_is_named(secured: Secured, tmp_path: Path) -> None:
+    """It says so while it lasts, and when it may again, nothing is lost or done twice."""
+    prefix, user = "taken.", "taken"
+    acls = table(prefix)["worker"]
+    secured.add_user(user)
+    secured.allow(user, acls)
+    async with Installation(secured.broker, prefix) as installation:
+        installation.environment |= secured.with_login(user)
+        with installation.process(tmp_path) as worker:
+            installation.produce(lines(500))
+            await eventually(installation.finished)
+            taken = Acl("TOPIC", "LITERAL", installation.where.topic(SERVICE_RECOVERY), "WRITE")
+            secured.forbid(user, [taken])
+            installation.produce(lines(500, seed=8))
+            named = f"TopicAuthorizationFailedError('{taken.name}')"
+
+            async def says_it() -> bool:
+                return any(named in line["error"] for line in worker.logged("task dropped"))
+
+            await eventually(says_it)
+            secured.allow(user, [taken])
+            await eventually(installation.finished)
+        assert await installation.differences() == []
