@@ -129,9 +129,13 @@ async def _topics(client: AIOKafkaClient, needs: list[Need]) -> tuple[set[str], 
 
 async def _in_time(ask: Callable[[AIOKafkaClient, Need], Awaitable[int | None]], client: Any, need: Need) -> bool:
     """Ask until the coordinator is there; whether it is allowed."""
-    async with asyncio.timeout(kafka.PATIENCE):
-        while (operations := await ask(client, need)) is None:
-            await asyncio.sleep(_WAIT)
+    try:
+        async with asyncio.timeout(kafka.PATIENCE):
+            while (operations := await ask(client, need)) is None:
+                await asyncio.sleep(_WAIT)
+    except TimeoutError:
+        text = f"no broker answers for {need.resource} {need.name} within {kafka.PATIENCE:g} s"
+        raise Refused("reach", text, "look into the brokers' logs, and try again") from None
     return bool(operations & 1 << _BITS[need.operation])
 
 
