@@ -124,7 +124,7 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
         installation.environment |= processes.door("worker")
         bad = Line(b"a/1", b"{", "bad:not_json")
         with installation.process(tmp_path) as worker:
-            await processes.run("produce", str(written(tmp_path, [*lines(1_500), *[bad] * 1_500])))
+            await processes.run("produce", str(written(tmp_path, [*lines(1_500), *[bad] * 1_100])))
 
             await eventually(partial(paused, installation, worker))
             await processes.run("dlq accept")
