@@ -57,7 +57,7 @@ def main() -> None:
     """Survey responses on Kafka: classified, counted in rolling windows, and an alert for each unhappy customer.
 
     NPSFLOW_BROKERS says where Kafka is (127.0.0.1:9092), NPSFLOW_PREFIX what all names in it begin with, NPSFLOW_CONFIG
-    where the settings are (./npsflow.toml).
+    where the settings are (./npsflow.toml), NPSFLOW_SASL_* and NPSFLOW_TLS_* how to get in: see the README.
     """
     # Commands say themselves what is wrong. Without any handler logging would print Kafka's client beside it.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())

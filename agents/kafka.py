@@ -10,11 +10,24 @@ from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+    UnknownTopicOrPartitionError,
+    for_code,
+)
 from aiokafka.structs import OffsetAndMetadata
 
+from npsflow.agents.reach import KafkaFailed as KafkaFailed
+from npsflow.agents.reach import Refused, why_not
+from npsflow.agents.requests import DescribeTopics
 from npsflow.schemas import codec
-from npsflow.schemas.errors import NpsflowError
 from npsflow.streams.changelog import POSITION
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record
@@ -23,30 +36,63 @@ from npsflow.streams.transaction import Outputs
 PATIENCE = 8.0
 """Seconds within which a broker has to answer."""
 
+ALLOW = "allow it with kafka-acls; deploy/acls.md has all that is needed"
+
 _FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time, all others wait behind a fetch
 _FETCH_RECORDS = 500
 _BATCH = 1 << 20
 _TAIL = 100
+_FORBIDDEN = {
+    TopicAuthorizationFailedError: "a topic",
+    GroupAuthorizationFailedError: "a consumer group",
+    TransactionalIdAuthorizationFailed: "a transactional id",
+    ClusterAuthorizationFailedError: "the cluster",
+}
 
 T = TypeVar("T")
 Step = Callable[[], Coroutine[Any, Any, None]]
 
 
 def client_settings(where: Where) -> dict[str, Any]:
-    """Keyword arguments of every Kafka client."""
-    return {"bootstrap_servers": where.brokers}
-
-
-class KafkaFailed(NpsflowError, ConnectionError):
-    """Kafka does not answer, refuses, or lacks a topic."""
+    """Keyword arguments of every Kafka client; the password is among them. Raises SettingsError for unusable files."""
+    security = where.security
+    settings: dict[str, Any] = {
+        "bootstrap_servers": where.brokers,
+        "security_protocol": security.protocol,
+        "ssl_context": security.context(),
+    }
+    if security.login:
+        settings |= {
+            "sasl_mechanism": security.mechanism,
+            "sasl_plain_username": security.username,
+            "sasl_plain_password": security.password.reveal(),
+        }
+    return settings
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Do the work of a command. Raises KafkaFailed for whatever Kafka's client raises."""
     try:
         return asyncio.run(work)
+    except tuple(_FORBIDDEN) as error:
+        raise forbidden(error) from error
     except (KafkaError, TimeoutError) as error:
         raise KafkaFailed(f"Kafka: {error or 'no answer in time'}") from error
+
+
+def forbidden(error: KafkaError) -> Refused:
+    """What Kafka did not allow, as far as its client knows it."""
+    about = error.args[0] if error.args else "it does not say which"
+    named = ", ".join(sorted(about)) if isinstance(about, set | frozenset) else str(about)
+    return Refused("permission", f"this client may not use {_FORBIDDEN[type(error)]} ({named})", ALLOW)
+
+
+@asynccontextmanager
+async def client(where: Where) -> AsyncIterator[AIOKafkaClient]:
+    """A client for single requests."""
+    client = AIOKafkaClient(**client_settings(where))
+    async with _started(client.bootstrap, client.close, where):
+        yield client
 
 
 @asynccontextmanager
@@ -86,10 +132,12 @@ async def _started(start: Step, stop: Step, where: Where) -> AsyncIterator[None]
             async with asyncio.timeout(PATIENCE):
                 await start()
         except (KafkaConnectionError, TimeoutError) as error:
-            raise KafkaFailed(
-                f"no Kafka broker answers at {where.brokers}: start one (`npsflow broker`), or set NPSFLOW_BROKERS"
-            ) from error
-        yield
+            text = f"no Kafka broker answers at {where.brokers} in time"
+            raise await why_not(where) or Refused("reach", text, "look into its log, and try again") from error
+        try:
+            yield
+        except NodeNotReadyError as error:  # it answered, and named brokers that do not
+            raise await why_not(where) or error from error
     finally:
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
@@ -104,11 +152,13 @@ async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
 async def partitions(where: Where, topic: str) -> list[TopicPartition]:
     """Those of a topic, given without prefix. Raises KafkaFailed where it does not exist."""
     name = where.topic(topic)
-    async with admin(where) as client:
-        count = (await partition_counts(client)).get(name)
-    if count is None:
+    async with client(where) as asking:
+        ((code, _, _, parts, _),) = (await asking.send(asking.get_random_node(), DescribeTopics([name]))).topics
+    if code == UnknownTopicOrPartitionError.errno:
         raise KafkaFailed(f"topic {name} does not exist: run `npsflow topics create`, or check NPSFLOW_PREFIX")
-    return [TopicPartition(name, partition) for partition in range(count)]
+    if code:
+        raise for_code(code)(name)
+    return [TopicPartition(name, partition) for partition in range(len(parts))]
 
 
 async def offset_ranges(consumer: AIOKafkaConsumer, of: list[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:

@@ -21,6 +21,7 @@ from npsflow.streams.policy import Rule
 from npsflow.streams.remembered import MOST_SEGMENTS
 from npsflow.streams.rollup import WindowSettings
 from npsflow.streams.scores import DEFAULT_SCALES, Scale, Scales, scale_of
+from npsflow.streams.security import VARIABLES, Security, security
 from npsflow.streams.segments import is_dimension
 from npsflow.streams.times import DAY
 
@@ -149,12 +150,13 @@ def _scale(s: ScaleSettings) -> Scale:
 
 
 class Where(Struct, frozen=True):
-    """Which cluster and installation: `NPSFLOW_BROKERS`, `NPSFLOW_PREFIX`."""
+    """Which cluster and installation: `NPSFLOW_BROKERS`, `NPSFLOW_PREFIX`, and how to get in."""
 
     brokers: str = "127.0.0.1:9092"
     prefix: str = ""
     session_ms: int = 10_000
     """`NPSFLOW_SESSION_MS`: a worker not heard of for this long has lost its partitions."""
+    security: Security = Security()
 
     def topic(self, name: str) -> str:
         return self.prefix + name
@@ -172,7 +174,7 @@ class Where(Struct, frozen=True):
 _ENTRANCE = re.compile("[a-z0-9][a-z0-9-]{0,63}")
 _MOST = {"horizon_days": 3650, "topics.replication": 100}
 _ENVIRONMENT = {"NPSFLOW_BROKERS": "brokers", "NPSFLOW_PREFIX": "prefix", "NPSFLOW_SESSION_MS": "session_ms"}
-_ELSEWHERE = {"NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL"}
+_KNOWN = {"NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL", *VARIABLES}
 _PREFIXES = ("NPSFLOW_FAUST_", "NPSFLOW_SECRET_", "NPSFLOW_TEST_")
 
 
@@ -182,13 +184,14 @@ def where(environment: Mapping[str, str] = os.environ) -> Where:
     for name, value in environment.items():
         if name in _ENVIRONMENT:
             given[_ENVIRONMENT[name]] = value
-        elif name.startswith("NPSFLOW_") and name not in _ELSEWHERE and not name.startswith(_PREFIXES):
-            known = ", ".join(sorted([*_ENVIRONMENT, *_ELSEWHERE]))
+        elif name.startswith("NPSFLOW_") and name not in _KNOWN and not name.startswith(_PREFIXES):
+            known = ", ".join(sorted([*_ENVIRONMENT, *_KNOWN]))
             raise SettingsError(f"{name} is not a setting of npsflow; known: {known}")
     try:
-        return msgspec.convert(given, Where, strict=False)
+        plain = msgspec.convert(given, Where, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"environment: {error}") from None
+    return msgspec.structs.replace(plain, security=security(environment))
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:

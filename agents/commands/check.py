@@ -7,10 +7,11 @@ from typing import Literal, NamedTuple
 import click
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from npsflow.agents import kafka
+from npsflow.agents import access, kafka
 from npsflow.agents.commands.topics import topic_configs
+from npsflow.agents.reach import furthest, try_all
 from npsflow.agents.stages import STAGES
 from npsflow.schemas import topics as names
 from npsflow.schemas.errors import SettingsError
@@ -23,7 +24,7 @@ from npsflow.streams.topics import Wanted, wanted
 COMMITS_WITHIN = 2.0
 """Seconds in which a worker that reads commits at least once."""
 
-_SECTION = 10.0  # seconds for each of the sections below
+_SECTION = 20.0  # seconds for each of the sections below
 
 
 class Finding(NamedTuple):
@@ -60,7 +61,7 @@ async def _report() -> bool:
         click.echo(f"fail  settings: {error}")
         return True
     sections: tuple[Callable[[Settings, Where], Awaitable[list[Finding]]], ...]
-    sections = (_settings, _broker, _topics, _state, _groups, _outcomes)
+    sections = (_settings, _broker, _access, _topics, _state, _groups, _outcomes)
     for section in sections:
         try:
             async with asyncio.timeout(_SECTION):
@@ -87,9 +88,15 @@ async def _settings(settings: Settings, where: Where) -> list[Finding]:
 
 
 async def _broker(settings: Settings, where: Where) -> list[Finding]:
+    tried = await try_all(where)
+    if (refused := furthest(tried)) is not None:
+        return [Finding("fail", str(refused))]
     async with kafka.admin(where) as client:
         brokers = len((await client.describe_cluster())["brokers"])
-    found = [_ok(f"broker: {where.brokers} answers, brokers in the cluster: {brokers}")]
+    security = where.security
+    who = f" to user {security.username!r}" if security.login else ""
+    found = [_ok(f"broker: {where.brokers} answers{who} by {security.protocol}, brokers in the cluster: {brokers}")]
+    found += [Finding("warn", str(one.refused)) for one in tried if one.refused is not None]
     copies = settings.topics.replication
     if copies < 3 <= brokers:
         text = f"broker: new topics have {copies} copies, and are lost with as many brokers"
@@ -97,13 +104,22 @@ async def _broker(settings: Settings, where: Where) -> list[Finding]:
     return found
 
 
+async def _access(settings: Settings, where: Where) -> list[Finding]:
+    """What a worker needs, as if this was one: Kafka does not say what others may do."""
+    needs = access.of_worker(settings, where, STAGES)
+    found = [Finding("fail", str(refused)) for refused in await access.missing(where, needs)]
+    return found or [_ok("permission: all that a worker needs is allowed")]
+
+
 async def _topics(settings: Settings, where: Where) -> list[Finding]:
     topics = wanted(settings, where)
     async with kafka.admin(where) as client:
         counts = await kafka.partition_counts(client)
-        if missing := [t.name for t in topics if t.name not in counts]:
-            return [_fail(f"topics: there is no {', '.join(missing)}", "run `npsflow topics create`")]
-        configs = await topic_configs(client, [t.name for t in topics])
+        try:
+            configs = await topic_configs(client, [t.name for t in topics])
+        except TopicAuthorizationFailedError as error:
+            text = f"permission: this client may not DESCRIBE_CONFIGS topic {error.args[0]}, and so not check it"
+            return [_warn(text, kafka.ALLOW)]
     horizon = settings.horizon_days * DAY
     found = [f for t in topics for f in _topic(t, counts[t.name], configs[t.name], horizon)]
     return found or [_ok(f"topics: all {len(topics)} are as they should be")]

@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from msgspec.structs import replace
 
-from npsflow.agents import kafka
+from npsflow.agents import access, kafka
 from npsflow.agents.stages import STAGES
 from npsflow.agents.worker import host
 from npsflow.schemas import codec, topics
@@ -46,6 +46,8 @@ def rebuild(yes: bool) -> None:
 
 
 async def _rebuild(settings: Settings, where: Where) -> None:
+    # Before anything is taken away: what is not allowed would be noticed half-way.
+    await access.require(where, access.of_rebuild(settings, where))
     async with kafka.admin(where) as admin:
         await _refuse_running(admin, where)
         standing = await _standing(where)

@@ -8,6 +8,7 @@ import click
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import for_code
 
 from npsflow.agents import kafka
 from npsflow.agents.commands.text import table
@@ -87,10 +88,10 @@ async def _records(where: Where, counts: Mapping[str, int]) -> Counter[str]:
 
 
 async def topic_configs(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
-    """Kafka's settings of topics, as they are in effect."""
+    """Kafka's settings of topics, as they are in effect. Raises KafkaError for what Kafka does not tell."""
     responses = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
-    return {
-        name: {key: value for key, value, *_ in entries}
-        for response in responses
-        for _, _, _, name, entries in response.resources
-    }
+    resources = [resource for response in responses for resource in response.resources]
+    for code, _, _, name, _ in resources:
+        if code:
+            raise for_code(code)(name)
+    return {name: {key: value for key, value, *_ in entries} for _, _, _, name, entries in resources}

@@ -6,7 +6,7 @@ import socket
 
 import click
 
-from npsflow.agents import kafka
+from npsflow.agents import access, kafka
 from npsflow.agents.stages import STAGES
 from npsflow.agents.worker import run
 from npsflow.schemas.errors import SettingsError
@@ -44,9 +44,8 @@ def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) ->
     level = os.environ.get("NPSFLOW_LOG_LEVEL", "INFO").upper()
     if level not in logging.getLevelNamesMapping():
         raise SettingsError(f"NPSFLOW_LOG_LEVEL is {level!r}; use DEBUG, INFO, WARNING or ERROR")
-    for stage in stages:  # what is not there is said in one line, before anything starts
-        for topic in STAGES[stage][0](settings, surroundings).inputs:
-            kafka.run(kafka.partitions(surroundings, topic))
+    # What is not there or not allowed is said before anything starts, a line for each.
+    kafka.run(access.require(surroundings, access.of_worker(settings, surroundings, stages)))
     _expect_free(web_host, web_port)
     logs.set_up(level)
     run(settings, surroundings, stages, (web_host, web_port), name)

@@ -22,6 +22,7 @@ from npsflow.agents.jars import fetch_kafka
 from npsflow.schemas.errors import NpsflowError
 from npsflow.schemas.topics import PANES, RESPONSES
 from npsflow.streams import settings, topics
+from npsflow.streams.security import VARIABLES, Security
 from npsflow.streams.settings import Settings, Where
 from npsflow.streams.topics import Wanted
 
@@ -76,6 +77,8 @@ def installation(interrupts: Interrupts) -> Iterator[Installation]:
         config.write_text(_SETTINGS)
         names = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": str(config)}
         stages = {"one": "classify,rollup", "two": "classify"}  # they share the partitions of classify
+        if where.security == Security():
+            names |= dict.fromkeys(VARIABLES, "")  # what is set may be for another cluster than the demo's own
         workers = [Worker(name, of, os.environ | names, folder) for name, of in stages.items()]
         cleanup.callback(_stop, workers)
         here = Installation(where, chosen, workers, interrupts)
@@ -103,7 +106,7 @@ def _cluster(folder: Path, cleanup: ExitStack) -> Where:
     with show.waiting("Kafka starts") as progress:
         broker.start()
     show.say(f"Kafka runs on {broker.bootstrap} after {progress.seconds:.1f} s")
-    return msgspec.structs.replace(given, brokers=broker.bootstrap, prefix=prefix)
+    return msgspec.structs.replace(given, brokers=broker.bootstrap, prefix=prefix, security=Security())
 
 
 async def _make_topics(where: Where, wanted: list[Wanted], cleanup: ExitStack) -> None:

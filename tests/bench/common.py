@@ -25,6 +25,7 @@ from npsflow.agents.jars import fetch_kafka
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams import settings, topics
 from npsflow.streams.partitioner import partition_of
+from npsflow.streams.security import VARIABLES, Security
 from npsflow.streams.settings import Settings, Where
 from npsflow.streams.transaction import Outputs
 from tests.bench.data import Encoded
@@ -97,7 +98,7 @@ def cluster() -> Iterator[Where]:
         say("Kafka starts")
         broker.start()
         try:
-            yield msgspec.structs.replace(given, brokers=broker.bootstrap)
+            yield msgspec.structs.replace(given, brokers=broker.bootstrap, security=Security())
         finally:
             broker.stop()
 
@@ -134,6 +135,8 @@ def installation(at: Where, toml: str = FIXED) -> Iterator[Installation]:
         config.write(toml)
         config.flush()
         names = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": config.name}
+        if where.security == Security():
+            names |= dict.fromkeys(VARIABLES, "")  # what is set may be for another cluster than our own
         kafka.run(_create(where, chosen))
         try:
             yield Installation(where, chosen, os.environ | names)
@@ -147,7 +150,7 @@ async def _create(where: Where, chosen: Settings) -> None:
 
 
 def _delete(where: Where) -> None:
-    client = AdminClient({"bootstrap.servers": where.brokers, "log_level": 3})
+    client = AdminClient(_librdkafka(where) | {"log_level": 3})
     names = [name for name in client.list_topics(timeout=_DELETE_SECONDS).topics if name.startswith(where.prefix)]
     for topic in client.delete_topics(names).values():
         topic.result(_DELETE_SECONDS)
@@ -155,6 +158,23 @@ def _delete(where: Where) -> None:
     if groups := [group.group_id for group in found if group.group_id.startswith(where.prefix)]:
         for group in client.delete_consumer_groups(groups).values():
             group.exception(_DELETE_SECONDS)  # one that is not empty yet stays until its offsets expire
+
+
+def _librdkafka(where: Where) -> dict[str, str | int | float | bool]:
+    """How confluent-kafka gets in."""
+    security = where.security
+    given = {
+        "bootstrap.servers": where.brokers,
+        "security.protocol": security.protocol,
+        "ssl.ca.location": security.ca,
+        "ssl.certificate.location": security.certificate,
+        "ssl.key.location": security.key,
+        "ssl.key.password": security.key_password.reveal(),
+    }
+    if security.login:
+        given |= {"sasl.mechanism": security.mechanism, "sasl.username": security.username}
+        given["sasl.password"] = security.password.reveal()
+    return {name: value for name, value in given.items() if value}
 
 
 # Processes.

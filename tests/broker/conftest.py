@@ -1,13 +1,15 @@
 """Fixtures of the tests against a real Kafka."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker import Broker, fetch_kafka
 
 from .installation import Installation
+from .secured import Secured
 
 
 @pytest.fixture
@@ -16,3 +18,13 @@ def installation(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest)
     made = Installation(broker, re.sub(r"[\W_]+", "-", request.node.name) + ".", tmp_path)
     assert made.run("topics", "create").exit_code == 0
     return made
+
+
+@pytest.fixture(scope="session")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
+    """One Kafka for the whole session that asks for TLS, a login and permissions; started by the first who needs it."""
+    fetch_kafka(print)
+    made = Secured(tmp_path_factory.mktemp("secured"))
+    made.broker.start()
+    yield made
+    made.broker.stop()

@@ -29,7 +29,7 @@ from npsflow.streams import topics
 from npsflow.streams.app import Host
 from npsflow.streams.classification import OUTCOMES
 from npsflow.streams.partitioner import partition_of
-from npsflow.streams.settings import Where, parse
+from npsflow.streams.settings import parse, where
 from npsflow.streams.stage import Record
 
 SECONDS = 60
@@ -43,10 +43,25 @@ FIXED = "idle_ticks = false\n"
 
 
 class Installation:
-    """Everything under one prefix. `settings` is the text of npsflow.toml; sessions are as short as can be."""
+    """Everything under one prefix. `settings` is the text of npsflow.toml; sessions are as short as can be.
 
-    def __init__(self, broker: Broker, prefix: str, settings: str = FIXED, session_ms: int = 1000) -> None:
-        self.where = Where(broker.bootstrap, prefix, session_ms)
+    `door`: NPSFLOW_* with which workers and commands get in, where that is not by the broker's own address.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        prefix: str,
+        settings: str = FIXED,
+        session_ms: int = 1000,
+        door: Mapping[str, str] | None = None,
+    ) -> None:
+        self.environment = {
+            "NPSFLOW_BROKERS": broker.bootstrap,
+            "NPSFLOW_PREFIX": prefix,
+            "NPSFLOW_SESSION_MS": str(session_ms),
+        } | dict(door or {})
+        self.where = where(self.environment)
         self.client = {"bootstrap.servers": broker.bootstrap}
         self.configure(settings)
         self._open = AsyncExitStack()
@@ -113,12 +128,7 @@ class Installation:
         """A worker in a process of its own, with these options on its command line; killed if it outlives the block."""
         config = folder / "npsflow.toml"
         config.write_text(self._toml)
-        names = {
-            "NPSFLOW_BROKERS": self.where.brokers,
-            "NPSFLOW_PREFIX": self.where.prefix,
-            "NPSFLOW_SESSION_MS": str(self.where.session_ms),
-            "NPSFLOW_CONFIG": str(config),
-        }
+        names = self.environment | {"NPSFLOW_CONFIG": str(config)}
         process = Process(folder / f"worker-{time.monotonic_ns()}.log", os.environ | names, options)
         try:
             yield process

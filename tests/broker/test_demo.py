@@ -172,5 +172,6 @@ def test_says_what_is_wrong(broker: Broker, tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert done.stderr.splitlines() == [
-        f"Error: no Kafka broker answers at {HOST}:1: start one (`npsflow broker`), or set NPSFLOW_BROKERS"
+        f"Error: reach: no Kafka broker answers at {HOST}:1 (Connection refused): "
+        "start one (`npsflow broker`), or set NPSFLOW_BROKERS"
     ]

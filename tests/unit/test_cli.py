@@ -81,7 +81,7 @@ def test_unreachable_broker_is_one_line(args: tuple[str, ...]) -> None:
     result = run(*args)
 
     assert result.exit_code == 1
-    assert result.stderr.startswith("Error: no Kafka broker answers at 127.0.0.1:")
+    assert result.stderr.startswith("Error: reach: no Kafka broker answers at 127.0.0.1:")
     assert result.stderr.count("\n") == 1
 
 

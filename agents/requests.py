@@ -1,0 +1,116 @@
+"""Requests that aiokafka does not have: what this client may do with topics and groups.
+
+Kafka answers with the set of operations. To learn it changes nothing, and needs no permission but to describe them.
+"""
+
+from typing import Any
+
+from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.types import Array, Boolean, Bytes, Int16, Int32, Schema, String
+
+_TEXT = String("utf-8")
+
+
+class _MetadataResponse(Response):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 8
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("brokers", Array(("node_id", Int32), ("host", _TEXT), ("port", Int32), ("rack", _TEXT))),
+        ("cluster_id", _TEXT),
+        ("controller_id", Int32),
+        (
+            "topics",
+            Array(
+                ("error_code", Int16),
+                ("topic", _TEXT),
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    Array(
+                        ("error_code", Int16),
+                        ("partition", Int32),
+                        ("leader", Int32),
+                        ("leader_epoch", Int32),
+                        ("replicas", Array(Int32)),
+                        ("isr", Array(Int32)),
+                        ("offline_replicas", Array(Int32)),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+            ),
+        ),
+        ("cluster_authorized_operations", Int32),
+    )
+
+
+class _MetadataRequest(RequestStruct):  # type: ignore[misc]
+    API_KEY = 3
+    API_VERSION = 8
+    RESPONSE_TYPE = _MetadataResponse
+    SCHEMA = Schema(
+        ("topics", Array(_TEXT)),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+    )
+
+
+class DescribeTopics(Request[_MetadataRequest]):  # type: ignore[misc]
+    """Topics by name, which makes none of them, and what may be done with them; with `cluster` also with that."""
+
+    API_KEY = 3
+
+    def __init__(self, names: list[str], cluster: bool = False) -> None:
+        self._names, self._cluster = names, cluster
+
+    def build(self, request: Any) -> Any:
+        return request(self._names, False, self._cluster, True)
+
+
+class _GroupsResponse(Response):  # type: ignore[misc]
+    API_KEY = 15
+    API_VERSION = 3
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        (
+            "groups",
+            Array(
+                ("error_code", Int16),
+                ("group", _TEXT),
+                ("state", _TEXT),
+                ("protocol_type", _TEXT),
+                ("protocol", _TEXT),
+                (
+                    "members",
+                    Array(
+                        ("member_id", _TEXT),
+                        ("client_id", _TEXT),
+                        ("client_host", _TEXT),
+                        ("member_metadata", Bytes),
+                        ("member_assignment", Bytes),
+                    ),
+                ),
+                ("authorized_operations", Int32),
+            ),
+        ),
+    )
+
+
+class _GroupsRequest(RequestStruct):  # type: ignore[misc]
+    API_KEY = 15
+    API_VERSION = 3
+    RESPONSE_TYPE = _GroupsResponse
+    SCHEMA = Schema(("groups", Array(_TEXT)), ("include_authorized_operations", Boolean))
+
+
+class DescribeGroup(Request[_GroupsRequest]):  # type: ignore[misc]
+    """One group, and what may be done with it. To be sent to its coordinator."""
+
+    API_KEY = 15
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def build(self, request: Any) -> Any:
+        return request([self._name], True)

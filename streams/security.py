@@ -1,0 +1,156 @@
+"""How Kafka is reached safely: TLS and login, from `NPSFLOW_*`. A secret is never shown, whatever prints it."""
+
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Literal, get_args
+
+from msgspec import Struct
+
+from npsflow.schemas.errors import SettingsError
+
+Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
+Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
+
+PROTOCOL = "NPSFLOW_SECURITY_PROTOCOL"
+MECHANISM = "NPSFLOW_SASL_MECHANISM"
+USERNAME = "NPSFLOW_SASL_USERNAME"
+PASSWORD = "NPSFLOW_SASL_PASSWORD"
+CA = "NPSFLOW_TLS_CA"
+CERTIFICATE = "NPSFLOW_TLS_CERTIFICATE"
+KEY = "NPSFLOW_TLS_KEY"
+KEY_PASSWORD = "NPSFLOW_TLS_KEY_PASSWORD"
+
+_SASL = (USERNAME, PASSWORD, MECHANISM)
+_TLS = (CA, CERTIFICATE, KEY, KEY_PASSWORD)
+VARIABLES = (PROTOCOL, *_SASL, *_TLS)
+
+
+class Secret:
+    """A text that only `reveal` gives away: it is not in a repr, a log, an error or a traceback."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str = "") -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __bool__(self) -> bool:
+        return bool(self._text)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._text == other._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    def __repr__(self) -> str:
+        return "Secret(…)" if self._text else "Secret()"
+
+
+class Security(Struct, frozen=True):
+    """TLS where the protocol ends in SSL, a login where it begins with SASL. Files are PEM; no `ca`: the system's."""
+
+    protocol: Protocol = "PLAINTEXT"
+    mechanism: Mechanism = "SCRAM-SHA-512"
+    username: str = ""
+    password: Secret = Secret()
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    key_password: Secret = Secret()
+
+    @property
+    def tls(self) -> bool:
+        return self.protocol in ("SSL", "SASL_SSL")
+
+    @property
+    def login(self) -> bool:
+        return self.protocol in ("SASL_PLAINTEXT", "SASL_SSL")
+
+    def context(self) -> ssl.SSLContext | None:
+        """For clients: checks certificate and host name of the broker. None without TLS. Raises SettingsError."""
+        if not self.tls:
+            return None
+        try:
+            context = ssl.create_default_context(cafile=self.ca or None)
+        except OSError as error:
+            raise SettingsError(f"{CA}: {self.ca} {_why(error, 'holds no PEM certificate')}") from None
+        if self.certificate:
+            self._add_certificate(context)
+        return context
+
+    def _add_certificate(self, context: ssl.SSLContext) -> None:
+        for name, path, needed in ((CERTIFICATE, self.certificate, "CERTIFICATE-----"), (KEY, self.key, "KEY-----")):
+            try:
+                text = Path(path).read_text("ascii", "replace")
+            except OSError as error:
+                raise SettingsError(f"{name}: {path} {_why(error, '')}") from None
+            if needed not in text:
+                raise SettingsError(f"{name}: {path} holds no PEM {'certificate' if name == CERTIFICATE else 'key'}")
+        if "ENCRYPTED" in text and not self.key_password:
+            raise SettingsError(f"{KEY}: {self.key} is encrypted: set {KEY_PASSWORD}")
+        try:
+            # Without a password to give, OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(self.certificate, self.key, self.key_password.reveal)
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                raise SettingsError(f"{KEY}: {self.key} is not the key of {self.certificate}") from None
+            if self.key_password:
+                raise SettingsError(f"{KEY}: {self.key} cannot be read: is {KEY_PASSWORD} its password?") from None
+            raise SettingsError(f"{KEY}: {self.key} or {self.certificate} cannot be read: are they PEM?") from None
+
+
+def security(environment: Mapping[str, str]) -> Security:
+    """What is given of VARIABLES; a name without a value counts as not given. Raises SettingsError.
+
+    Without NPSFLOW_SECURITY_PROTOCOL it follows from the rest, and a login without a word on TLS means TLS.
+    """
+    given = {name: environment[name] for name in VARIABLES if environment.get(name)}
+    for name, needed in (
+        (PASSWORD, USERNAME), (USERNAME, PASSWORD), (MECHANISM, USERNAME),
+        (CERTIFICATE, KEY), (KEY, CERTIFICATE), (KEY_PASSWORD, KEY),
+    ):  # fmt: skip
+        if name in given and needed not in given:
+            raise SettingsError(f"{name} is set but {needed} is not: set both, or neither")
+    login, tls = USERNAME in given, any(name in given for name in _TLS)
+    made = Security(
+        _protocol(given.get(PROTOCOL) or ("SASL_SSL" if login else "SSL" if tls else "PLAINTEXT")),
+        _mechanism(given.get(MECHANISM) or "SCRAM-SHA-512"),
+        given.get(USERNAME, ""),
+        Secret(given.get(PASSWORD, "")),
+        given.get(CA, ""),
+        given.get(CERTIFICATE, ""),
+        given.get(KEY, ""),
+        Secret(given.get(KEY_PASSWORD, "")),
+    )
+    if made.login and not login:
+        raise SettingsError(f"{PROTOCOL} is {made.protocol}, which needs {USERNAME} and {PASSWORD}")
+    for names, used, what in ((_SASL, made.login, "login"), (_TLS, made.tls, "TLS")):
+        if not used and (idle := [name for name in names if name in given]):
+            raise SettingsError(f"{idle[0]} is set but {PROTOCOL} is {made.protocol}, which has no {what}")
+    made.context()  # a file that cannot be used is said now, not at the first connection
+    return made
+
+
+def _protocol(text: str) -> Protocol:
+    for known in get_args(Protocol):
+        if known == text.upper():
+            return known  # type: ignore[no-any-return]
+    raise SettingsError(f"{PROTOCOL} is none of {', '.join(get_args(Protocol))}")
+
+
+def _mechanism(text: str) -> Mechanism:
+    for known in get_args(Mechanism):
+        if known == text.upper():
+            return known  # type: ignore[no-any-return]
+    raise SettingsError(f"{MECHANISM} is none of {', '.join(get_args(Mechanism))}")
+
+
+def _why(error: OSError, otherwise: str) -> str:
+    """What is wrong with a file, to stand behind its name."""
+    if isinstance(error, ssl.SSLError):
+        return otherwise
+    return f"cannot be read ({error.strerror})"

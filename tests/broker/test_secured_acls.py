@@ -1,0 +1,204 @@
+"""The permissions of deploy/acls.md are enough for each process, and none of them is idle."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from npsflow.agents.cli import main
+from npsflow.agents.demo.sample import Line
+from npsflow.agents.kafka import ALLOW
+from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
+
+from .acls import PROCESSES, by_commands, commands, table, user
+from .harness import FIXED, Installation, Process, eventually, lines, response
+from .secured import SECONDS, SECRETS, Acl, Secured, said_by_check, said_by_worker
+
+PREFIX = "acls."
+SETTINGS = FIXED + "[dead_letters]\npause = true\n"
+RULE = re.compile(
+    r"Principal = User:(\S+) is Allowed operation = (\w+) .* based on rule MatchingAcl\(acl=StandardAcl\["
+    r"resourceType=(\w+), resourceName=(\S+), patternType=(\w+), .* operation=(\w+),"
+)
+
+
+def test_the_commands_allow_what_the_table_says() -> None:
+    rows = table("")
+    assert set(rows) == set(PROCESSES)
+    allowed = by_commands()
+    for process in PROCESSES:
+        besides = allowed["npsflow-worker"] if process in ("check", "rebuild") else set[Acl]()
+        assert allowed[user(process)] | besides == rows[process], process
+
+
+def test_kafkas_own_tool_takes_the_commands(secured: Secured) -> None:
+    name = user("dlq replay")
+    for words in commands()[name]:
+        connection = ["--bootstrap-server", secured.broker.bootstrap, "--add"]
+        secured.broker.tool("org.apache.kafka.tools.AclCommand", *connection, *words)
+    assert secured.allowed(name) == table("")["dlq replay"]
+    secured.forbid(name, table("")["dlq replay"])
+
+
+@pytest.fixture
+def watched(secured: Secured) -> Iterator[Secured]:
+    """With an authorizer that writes down what it allows, and by which permission."""
+    where = f"--bootstrap-server {secured.broker.bootstrap} --alter --entity-type broker-loggers --entity-name 1"
+    for level in ("DEBUG", "INFO"):
+        change = f"{where} --add-config kafka.authorizer.logger={level}"
+        secured.broker.tool("kafka.admin.ConfigCommand", *change.split())
+        if level == "DEBUG":
+            yield secured
+
+
+def used(secured: Secured) -> dict[str, set[Acl]]:
+    """By user, the permissions that were asked for by their own operation."""
+    found: dict[str, set[Acl]] = {}
+    with secured.broker.log.open(errors="replace") as log:
+        for line in log:
+            if (said := RULE.search(line)) is not None and said[2] == said[6]:
+                found.setdefault(said[1], set()).add(Acl(said[3], said[5], said[4], said[6]))
+    return found
+
+
+class Processes:
+    """Every process as a user of its own, who may do what the page says."""
+
+    def __init__(self, secured: Secured, folder: Path) -> None:
+        self._secured, self._config = secured, folder / "npsflow.toml"
+        self._config.write_text(SETTINGS)
+        for process in PROCESSES:
+            secured.add_user(user(process))
+            secured.allow(user(process), table(PREFIX)[process])
+
+    def door(self, process: str) -> dict[str, str]:
+        names = {"NPSFLOW_PREFIX": PREFIX, "NPSFLOW_CONFIG": str(self._config), "NPSFLOW_SESSION_MS": "1000"}
+        return self._secured.with_login(user(process)) | names
+
+    async def run(self, process: str, *words: str, fails: bool = False) -> str:
+        """A command that ends by itself; gives what it printed."""
+        command = [sys.executable, "-m", "npsflow.agents.cli", *process.split(), *words]
+        done = await asyncio.to_thread(
+            subprocess.run,
+            command,
+            env=os.environ | self.door(process),
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        said = done.stdout + done.stderr
+        assert done.returncode == fails, said
+        assert not [secret for secret in SECRETS if secret in said]
+        return said
+
+
+async def paused(installation: Installation, worker: Process) -> bool:
+    """Whether a partition has stopped, and that is committed."""
+    offsets = await installation.offsets("classify")
+    return any(
+        offsets.get(line["partition"], 0) >= line["offsets"][RESPONSES]
+        for line in worker.logged("most records are refused: paused")
+    )
+
+
+async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tmp_path: Path) -> None:
+    processes = Processes(watched, tmp_path)
+    assert (await processes.run("topics create")).count("created: ") == 9
+    assert "missing" not in await processes.run("topics list")
+    assert "permission: all that a worker needs is allowed" in await processes.run("check")
+
+    # The harness comes by the plain door: it looks at everything.
+    async with Installation(watched.broker, PREFIX, SETTINGS) as installation:
+        installation.environment |= processes.door("worker")
+        bad = Line(b"a/1", b"{", "bad:not_json")
+        with installation.process(tmp_path) as worker:
+            await processes.run("produce", str(written(tmp_path, [*lines(1_500), *[bad] * 1_100])))
+
+            await eventually(partial(paused, installation, worker))
+            await processes.run("dlq accept")
+            await eventually(installation.finished)
+            worker.send(signal.SIGTERM)
+            assert await worker.ended() == 0
+        assert not worker.logged("failed")
+        assert await installation.differences() == []
+
+        # Months later, and back from its changelogs, it deletes the records of what nobody needs any more.
+        installation.produce([response(1, submitted_at=datetime.now(UTC).isoformat())])
+        delete = Acl("TOPIC", "LITERAL", installation.where.changelog("classify", "remembered"), "DELETE")
+
+        async def purged() -> bool:
+            return delete in used(watched).get("npsflow-worker", ())
+
+        with installation.process(tmp_path) as worker:
+            await eventually(purged, 2 * SECONDS)
+            worker.send(signal.SIGTERM)
+            assert await worker.ended() == 0
+        assert not worker.logged("failed")
+
+        for process in ("alerts", "windows", "dlq list"):
+            said = await processes.run(process, "--json")
+            assert [json.loads(line) for line in said.splitlines()], process
+        # Those that stopped a partition are accepted once: sent again they would stop the rebuild.
+        reasons = Counter(dict(r.headers)["npsflow_dlq_reason"].decode() for r in await installation.read(DEAD_LETTERS))
+        del reasons["not_json"]
+        ((reason, count),) = reasons.most_common(1)
+        assert f"{count} dead letters sent back" in await processes.run("dlq replay", "--reason", reason)
+        installation.produce(lines(500, seed=8))  # the rebuild is the first to read them, and so to write of them
+        await processes.run("rebuild", "--yes")
+        assert "permission: all that a worker needs is allowed" in await processes.run("check")
+
+    for process in PROCESSES:
+        asked, own = used(watched)[user(process)], table(PREFIX)[process]
+        # A check only looks whether a worker may do it.
+        assert asked >= (own - table(PREFIX)["worker"] if process == "check" else own), process
+
+
+def test_what_a_worker_may_not_do_is_named(secured: Secured, tmp_path: Path) -> None:
+    """Each of its permissions, taken away alone: by `check`; and one of each kind by a worker that is started."""
+    prefix, name = "lacking.", "lacking"
+    config = tmp_path / "npsflow.toml"
+    config.write_text(SETTINGS)
+    secured.add_user(name)
+    door = secured.with_login(name) | {"NPSFLOW_PREFIX": prefix, "NPSFLOW_CONFIG": str(config)}
+    acls = table(prefix)["worker"]
+    secured.allow(name, acls)
+    plain = {"NPSFLOW_BROKERS": secured.broker.bootstrap, "NPSFLOW_PREFIX": prefix}
+    made = CliRunner().invoke(main, ["topics", "create"], env=plain)
+    assert made.exit_code == 0, made.output
+    assert said_by_check(door) == []
+    named = {"TOPIC": "topic", "GROUP": "group", "TRANSACTIONAL_ID": "transactional id"}
+    started = set[str]()
+    for acl in sorted(acls):
+        secured.forbid(name, [acl])
+        resource = named[acl.resource] + " " + acl.name + ("check" if acl.pattern == "PREFIXED" else "")
+        expected = [f"permission: user 'lacking' may not {acl.operation} {resource}: {ALLOW}"]
+        assert said_by_check(door) == expected
+        if acl.resource not in started:
+            started.add(acl.resource)
+            assert said_by_worker(door) == expected
+        secured.allow(name, [acl])
+    assert started == set(named)
+    assert said_by_check(door) == []
+
+
+def written(folder: Path, some: list[Line]) -> Path:
+    """A file for `npsflow produce`."""
+    path = folder / "lines.jsonl"
+    with path.open("w") as file:
+        for line in some:
+            key = None if line.key is None else line.key.decode()
+            value = None if line.value is None else b64encode(line.value).decode()
+            file.write(json.dumps({"key": key, "value_base64": value}) + "\n")
+    return path

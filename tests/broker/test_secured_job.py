@@ -1,0 +1,72 @@
+"""Workers do the whole job by every secured door, and what comes out equals the oracle."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from npsflow.schemas.topics import SERVICE_RECOVERY
+
+from .acls import table
+from .harness import Installation, eventually, lines
+from .secured import CERTIFIED, PLAIN_PASSWORD, SECRETS, Acl, Secured
+
+ANYTHING = [Acl(resource, "LITERAL", "*", "ALL") for resource in ("TOPIC", "GROUP", "TRANSACTIONAL_ID")]
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("SCRAM-SHA-512", 3_000), ("certificate", 3_000), ("SCRAM-SHA-256", 300), ("PLAIN", 300), ("SASL_PLAINTEXT", 300)],
+)
+async def test_a_worker_does_its_job(secured: Secured, name: str, count: int, tmp_path: Path) -> None:
+    user, password = f"job-{name}", None
+    if name == "certificate":
+        user, door = CERTIFIED, secured.with_certificate()
+    elif name == "PLAIN":
+        user, password = "simple", PLAIN_PASSWORD
+        door = secured.with_login(user, password, name)
+    elif name == "SASL_PLAINTEXT":
+        secured.add_user(user)
+        door = secured.with_login(user) | {"NPSFLOW_BROKERS": secured.open, "NPSFLOW_SECURITY_PROTOCOL": name}
+        del door["NPSFLOW_TLS_CA"]
+    else:
+        secured.add_user(user)
+        door = secured.with_login(user, mechanism=name)
+    secured.allow(user, ANYTHING)
+    async with Installation(secured.broker, f"job-{name}.", door=door) as installation:
+        assert installation.where.brokers != secured.broker.bootstrap
+        installation.environment["NPSFLOW_LOG_LEVEL"] = "DEBUG"
+        with installation.process(tmp_path) as worker:
+            installation.produce(lines(count))
+            await eventually(installation.finished)
+            worker.send(signal.SIGTERM)
+            assert await worker.ended() == 0
+        assert await installation.differences() == []
+    assert "task ready" in worker.said
+    assert not [secret for secret in SECRETS if secret in worker.said]
+    secured.forbid(user, ANYTHING)
+
+
+async def test_a_permission_taken_from_a_running_worker_is_named(secured: Secured, tmp_path: Path) -> None:
+    """It says so while it lasts, and when it may again, nothing is lost or done twice."""
+    prefix, user = "taken.", "taken"
+    acls = table(prefix)["worker"]
+    secured.add_user(user)
+    secured.allow(user, acls)
+    async with Installation(secured.broker, prefix) as installation:
+        installation.environment |= secured.with_login(user)
+        with installation.process(tmp_path) as worker:
+            installation.produce(lines(500))
+            await eventually(installation.finished)
+            taken = Acl("TOPIC", "LITERAL", installation.where.topic(SERVICE_RECOVERY), "WRITE")
+            secured.forbid(user, [taken])
+            installation.produce(lines(500, seed=8))
+            named = f"TopicAuthorizationFailedError('{taken.name}')"
+
+            async def says_it() -> bool:
+                return any(named in line["error"] for line in worker.logged("task dropped"))
+
+            await eventually(says_it)
+            secured.allow(user, [taken])
+            await eventually(installation.finished)
+        assert await installation.differences() == []
