@@ -11,14 +11,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
 
 from npsflow.agents import kafka
-from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.broker import free_port
 from npsflow.agents.demo import oracle
 from npsflow.agents.demo.sample import Line, sample
 from npsflow.agents.stages import STAGES
@@ -38,14 +38,23 @@ SECONDS = 60
 END = datetime(2026, 3, 1, 15, 7, tzinfo=UTC)
 """When the month of the sample ended."""
 
+_ROOT = Path(__file__).parents[2]
+
 FIXED = "idle_ticks = false\n"
 """Settings under which time is that of the data alone, as the oracle has it."""
+
+
+class Cluster(Protocol):
+    """A Kafka, however it is reached."""
+
+    @property
+    def bootstrap(self) -> str: ...
 
 
 class Installation:
     """Everything under one prefix. `settings` is the text of npsflow.toml; sessions are as short as can be."""
 
-    def __init__(self, broker: Broker, prefix: str, settings: str = FIXED, session_ms: int = 1000) -> None:
+    def __init__(self, broker: Cluster, prefix: str, settings: str = FIXED, session_ms: int = 1000) -> None:
         self.where = Where(broker.bootstrap, prefix, session_ms)
         self.client = {"bootstrap.servers": broker.bootstrap}
         self.configure(settings)
@@ -109,8 +118,17 @@ class Installation:
             running.app.consumer._thread.thread_loop.close()  # type: ignore[attr-defined]
 
     @contextmanager
-    def process(self, folder: Path, *options: str) -> Iterator["Process"]:
-        """A worker in a process of its own, with these options on its command line; killed if it outlives the block."""
+    def process(
+        self,
+        folder: Path,
+        *options: str,
+        module: str = "npsflow.agents.cli",
+        environment: Mapping[str, str] | None = None,
+    ) -> Iterator["Process"]:
+        """A worker in a process of its own, with these options on its command line; killed if it outlives the block.
+
+        `module` is what runs it, `environment` what it is told beside the usual.
+        """
         config = folder / "npsflow.toml"
         config.write_text(self._toml)
         names = {
@@ -119,7 +137,8 @@ class Installation:
             "NPSFLOW_SESSION_MS": str(self.where.session_ms),
             "NPSFLOW_CONFIG": str(config),
         }
-        process = Process(folder / f"worker-{time.monotonic_ns()}.log", os.environ | names, options)
+        log = folder / f"worker-{time.monotonic_ns()}.log"
+        process = Process(log, os.environ | names | (environment or {}), options, module)
         try:
             yield process
         finally:
@@ -180,9 +199,9 @@ class Installation:
             for r in await self.read(RESPONSES)
         )
 
-    async def differences(self) -> list[str]:
+    async def differences(self, expected: oracle.Expected | None = None) -> list[str]:
         """Everything that is not as the oracle expects it, in words."""
-        expected = await self.expected()
+        expected = expected or await self.expected()
         letters = [dict(letter.headers) for letter in await self.read(DEAD_LETTERS)]
         return [
             *oracle.compare_alerts(expected, await self.events(SERVICE_RECOVERY)),
@@ -197,11 +216,13 @@ class Installation:
 class Process:
     """`npsflow worker` as a person starts it; its log is a file."""
 
-    def __init__(self, log: Path, environment: Mapping[str, str], options: Iterable[str]) -> None:
+    def __init__(self, log: Path, environment: Mapping[str, str], options: Iterable[str], module: str) -> None:
         self._log = log
-        command = [sys.executable, "-m", "npsflow.agents.cli", "worker", f"--web-port={free_port()}", *options]
+        command = [sys.executable, "-m", module, "worker", f"--web-port={free_port()}", *options]
         with log.open("wb") as stderr:
-            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=stderr)
+            self._process = subprocess.Popen(
+                command, cwd=_ROOT, env=environment, stdin=subprocess.DEVNULL, stderr=stderr
+            )
 
     def send(self, signal: int) -> None:
         self._process.send_signal(signal)
