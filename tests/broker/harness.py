@@ -123,7 +123,7 @@ class Installation:
         folder: Path,
         *options: str,
         module: str = "npsflow.agents.cli",
-        environment: Mapping[str, str] | None = None,
+        environment: dict[str, str] | None = None,
     ) -> Iterator["Process"]:
         """A worker in a process of its own, with these options on its command line; killed if it outlives the block.
 

@@ -1,7 +1,7 @@
 """`npsflow` with faults built in: `python -m tests.faults.crashing worker ...`, told what by NPSFLOW_TEST_CRASH.
 
-`POINT STAGE N`: the process kills itself with SIGKILL when a task of the stage is for the N-th time at the point, one of
-`POINTS`. The product knows nothing of this: its producer is replaced by one that dies.
+`POINT STAGE N`: the process kills itself with SIGKILL when a task of the stage is at the point for the N-th time; the
+points are in `POINTS`. The product knows nothing of this: its producer is replaced by one that dies.
 """
 
 import asyncio
@@ -103,7 +103,7 @@ def build_in(countdown: Countdown) -> None:
             if countdown.passing("committed", self._stage):
                 die()
 
-    transaction.AIOKafkaProducer = Dying
+    setattr(transaction, "AIOKafkaProducer", Dying)  # noqa: B010, mypy would have it exported
     for fold, stage in ((Classification, "classify"), (Rolling, "rollup")):
         count_folds(fold, stage, countdown)
 

@@ -1,4 +1,4 @@
-"""`kill -9` of a worker, at every step of a commit and at any moment: the next one carries on as if nothing had been."""
+"""`kill -9` of a worker, at every step of a commit and at any moment: the next one carries on."""
 
 import asyncio
 import signal
