@@ -74,6 +74,7 @@ class Scenario:
         self._enough = threading.Event()
         self._faults: list[_Fault] = []
         self._ends: dict[int, int] = {}
+        self._committed = 0
         self._open = AsyncExitStack()
 
     # What a test does with it.
@@ -95,10 +96,10 @@ class Scenario:
 
     async def committed(self, more: int = 1) -> None:
         """Return when classify has committed so many more records than now."""
-        until = sum((await self.installation.offsets("classify")).values()) + more
+        until = self._committed + more
 
         async def done() -> bool:
-            return sum((await self.installation.offsets("classify")).values()) >= until
+            return self._committed >= until
 
         await eventually(done, PATIENCE)
 
@@ -143,6 +144,7 @@ class Scenario:
         while True:
             with suppress(KafkaError):
                 committed = await self.installation.offsets("classify")
+                self._committed = sum(committed.values())
                 for fault in self._faults:
                     if fault.recovery is None and all(committed.get(p, 0) >= end for p, end in fault.ends.items()):
                         fault.recovery = time.monotonic() - fault.at
