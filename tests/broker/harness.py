@@ -40,6 +40,8 @@ END = datetime(2026, 3, 1, 15, 7, tzinfo=UTC)
 
 _ROOT = Path(__file__).parents[2]
 
+ROLLUP_STATE = "npsflow-rollup-state"
+
 FIXED = "idle_ticks = false\n"
 """Settings under which time is that of the data alone, as the oracle has it."""
 
@@ -149,7 +151,7 @@ class Installation:
     async def ends(self, topic: str) -> dict[int, int]:
         """The very end of each partition, behind transactions that are still open."""
         counts = self.settings.topics
-        of = range(counts.pane_partitions if topic in (PANES, WINDOWS) else counts.partitions)
+        of = range(counts.pane_partitions if topic in (PANES, WINDOWS, ROLLUP_STATE) else counts.partitions)
         ends = await self._reader.end_offsets([TopicPartition(self.where.topic(topic), p) for p in of])
         return {tp.partition: end for tp, end in ends.items()}
 

@@ -26,6 +26,8 @@ from npsflow.agents.demo.sample import Line, sample
 from npsflow.schemas.topics import RESPONSES
 from tests.broker.harness import END, FIXED, Cluster, Installation, Process, eventually
 
+from .faulty import FAULT
+
 REPORTS: list[str] = []
 """One line for each test that has ended."""
 
@@ -38,13 +40,12 @@ _LOST = "lost", "never forwarded"
 _REPEATED = "repeated", "forwarded too often", "not expected"
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class _Fault:
     """When it came, and where the input ended then: it is recovered from when all of that is committed."""
 
     at: float
     ends: dict[int, int]
-    recovery: float | None = None
 
 
 class Scenario:
@@ -72,27 +73,34 @@ class Scenario:
         self._folder, self._fault, self._rate = folder, fault, rate
         self._lines: Iterator[Line] = islice(sample(seed, lines, END), lines)
         self._enough = threading.Event()
-        self._faults: list[_Fault] = []
+        self._injected = 0
+        self._pending: _Fault | None = None
+        self._recoveries: list[float] = []
         self._ends: dict[int, int] = {}
         self._committed = 0
         self._open = AsyncExitStack()
 
     # What a test does with it.
 
-    def worker(
-        self, *options: str, module: str = "npsflow.agents.cli", environment: dict[str, str] | None = None
-    ) -> Process:
-        """Start `npsflow worker` with these options; see Installation.process. It is killed at the very end."""
+    def worker(self, *options: str, fault: str | None = None, **environment: str) -> Process:
+        """Start `npsflow worker` with these options, with a fault built in if one is named: see faulty.py.
+
+        `environment`: variables beside the usual. The process is killed at the very end.
+        """
+        module = "npsflow.agents.cli"
+        if fault is not None:
+            module, environment = "tests.faults.faulty", environment | {FAULT: fault}
         started = self.installation.process(self._folder, *options, module=module, environment=environment)
         return self._open.enter_context(started)
 
     def injected(self) -> None:
-        """The fault has just happened."""
-        self._faults.append(_Fault(time.monotonic(), dict(self._ends)))
+        """The fault has just happened. One that comes before the last is recovered from takes its place."""
+        self._injected += 1
+        self._pending = _Fault(time.monotonic(), dict(self._ends))
 
     async def recovered(self) -> bool:
         """Whether everything that stood in the input when the last fault came is committed by classify."""
-        return all(fault.recovery is not None for fault in self._faults)
+        return self._pending is None
 
     async def committed(self, more: int = 1) -> None:
         """Return when classify has committed so many more records than now."""
@@ -145,25 +153,25 @@ class Scenario:
             with suppress(KafkaError):
                 committed = await self.installation.offsets("classify")
                 self._committed = sum(committed.values())
-                for fault in self._faults:
-                    if fault.recovery is None and all(committed.get(p, 0) >= end for p, end in fault.ends.items()):
-                        fault.recovery = time.monotonic() - fault.at
+                fault = self._pending
+                if fault is not None and all(committed.get(p, 0) >= end for p, end in fault.ends.items()):
+                    self._recoveries.append(time.monotonic() - fault.at)
+                    self._pending = None
                 self._ends = await self.installation.ends(RESPONSES)
             await asyncio.sleep(_LOOK)
 
     async def _judge(self) -> None:
         await self.quiet()
         await eventually(self.recovered)
+        assert self._injected, "without a fault it proves nothing"
         expected = await self.installation.expected()
         differences = await self.installation.differences(expected)
         written = expected.read - sum(expected.copies.values())
         lost, repeated = (sum(any(word in text for word in of) for text in differences) for of in (_LOST, _REPEATED))
-        times = [fault.recovery for fault in self._faults if fault.recovery is not None]
         REPORTS.append(
-            f"{self._fault:<60} {len(times):3} times  {written:6,} records  "
-            f"recovery {max(times, default=0.0):5.1f} s  lost {lost}  repeated {repeated}"
+            f"{self._fault:<60} {self._injected:3} times  {written:6,} records  "
+            f"recovery {max(self._recoveries):5.1f} s  lost {lost}  repeated {repeated}"
         )
         print(REPORTS[-1])
         assert differences == []
         assert written == self.offered, "what the client was told is written is there"
-        assert times, "a fault was injected"

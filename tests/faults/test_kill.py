@@ -9,21 +9,21 @@ import pytest
 
 from npsflow.agents.broker import Broker
 
-from .crashing import CRASH, POINTS
 from .scenario import Scenario
+from .steps import STEPS
 
 STATIC = 10_000
 """A session so long that a worker with a name that is started again has its partitions at once."""
 
 
 @pytest.mark.parametrize(
-    "point", [pytest.param(point, marks=pytest.mark.quick if point == "commit" else ()) for point in POINTS]
+    "step", [pytest.param(step, marks=pytest.mark.quick if step == "commit" else ()) for step in STEPS]
 )
-async def test_at_a_step_of_a_commit(broker: Broker, tmp_path: Path, point: str) -> None:
+async def test_at_a_step_of_a_commit(broker: Broker, tmp_path: Path, step: str) -> None:
     """In both stages, at one of the first commits and later ones; started again each time."""
-    async with Scenario(broker, f"at-{point}.", tmp_path, f"kill -9 {POINTS[point]}", session_ms=STATIC) as scenario:
+    async with Scenario(broker, f"at-{step}.", tmp_path, f"kill -9 {STEPS[step]}", session_ms=STATIC) as scenario:
         for at in ("classify 1", "rollup 2", "classify 12", "rollup 7"):
-            worker = scenario.worker("--name=one", module="tests.faults.crashing", environment={CRASH: f"{point} {at}"})
+            worker = scenario.worker("--name=one", fault=f"kill {step} {at}")
             assert await worker.ended() == -signal.SIGKILL, worker.said
             scenario.injected()
         scenario.worker("--name=one")

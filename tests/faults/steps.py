@@ -1,24 +1,21 @@
-"""`npsflow` with faults built in: `python -m tests.faults.crashing worker ...`, told what by NPSFLOW_TEST_CRASH.
+"""Signals that a worker sends to itself at a step of a commit: SIGKILL, or SIGSTOP to be frozen right there.
 
-`POINT STAGE N`: the process kills itself with SIGKILL when a task of the stage is at the point for the N-th time; the
-points are in `POINTS`. The product knows nothing of this: its producer is replaced by one that dies.
+The product knows nothing of this: the producer of its tasks is replaced by one that counts the steps.
 """
 
 import asyncio
+import logging
 import os
 import signal
-from typing import Any, NoReturn
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from npsflow.agents.cli import main
 from npsflow.streams import transaction
 from npsflow.streams.classification import Classification
 from npsflow.streams.rollup import Rolling
 
-CRASH = "NPSFLOW_TEST_CRASH"
-
-POINTS = {
+STEPS = {
     "fold": "in the middle of a batch",
     "begin": "when a transaction has begun",
     "sending": "when outputs are on their way",
@@ -26,44 +23,51 @@ POINTS = {
     "offsets": "when everything is delivered, before the offsets",
     "commit": "when the offsets are added, before the commit",
     "ending": "when the commit is asked for, before the answer",
-    "committed": "when the commit is answered, before the task hears of it",
+    "committed": "when the commit is answered, before the task knows",
 }
 """In the order in which a commit comes to them."""
 
-_IN_A_BATCH = 37
-"""Records folded between two passings of the point `fold`: in the middle of the batches, at another place each time."""
+STRUCK = "signal at a step of a commit"
+"""What the worker logs just before."""
+
+log = logging.getLogger(__name__)
+
+_IN_A_BATCH = 37  # records folded between two passings of `fold`: somewhere else in the batch each time
 
 
 class Countdown:
-    """Dies at the last of so many passings of one point of one stage."""
+    """Strikes when a task of `stage` is at `step` for the last of so many times."""
 
-    def __init__(self, told: str) -> None:
-        self.point, self.stage, times = told.split()
-        self._left = int(times)
+    def __init__(self, how: signal.Signals, step: str, stage: str, times: str) -> None:
+        self._how, self._at, self._left = how, (step, stage), int(times)
         self._folded = 0
 
-    def passing(self, point: str, stage: str) -> bool:
-        """Whether this is the end."""
-        if (point, stage) != (self.point, self.stage):
+    def passing(self, step: str, stage: str) -> bool:
+        """Whether it is to strike now."""
+        if (step, stage) != self._at:
             return False
         self._left -= 1
         return self._left == 0
 
-    def folding(self, stage: str) -> None:
+    def at(self, step: str, stage: str) -> None:
+        if self.passing(step, stage):
+            self.strike()
+
+    def folded(self, stage: str) -> None:
         self._folded += 1
-        if self._folded % _IN_A_BATCH == 0 and self.passing("fold", stage):
-            die()
+        if self._folded % _IN_A_BATCH == 0:
+            self.at("fold", stage)
 
-
-def die() -> NoReturn:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("nobody survives SIGKILL")
+    def strike(self) -> None:
+        """SIGKILL: does not return. SIGSTOP: returns after SIGCONT."""
+        log.warning(STRUCK)
+        os.kill(os.getpid(), self._how)
 
 
 def build_in(countdown: Countdown) -> None:
-    """Replace what passes the points by what counts them."""
+    """Replace what passes the steps by what counts them."""
 
-    class Dying(AIOKafkaProducer):  # type: ignore[misc]
+    class Counting(AIOKafkaProducer):  # type: ignore[misc]
         """The producer of a task, whose transactional id names the stage."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -74,50 +78,41 @@ def build_in(countdown: Countdown) -> None:
         async def begin_transaction(self) -> None:
             self._sent = []
             await super().begin_transaction()
-            if countdown.passing("begin", self._stage):
-                die()
+            countdown.at("begin", self._stage)
 
         async def send_batch(self, batch: Any, topic: str, *, partition: int) -> asyncio.Future[Any]:
             changelog = topic.endswith(("-state", "-remembered"))
             if self._sent and changelog and countdown.passing("outputs", self._stage):
                 await asyncio.gather(*self._sent)
-                die()
+                countdown.strike()
             sent: asyncio.Future[Any] = await super().send_batch(batch, topic, partition=partition)
             self._sent.append(sent)
             if not changelog and countdown.passing("sending", self._stage):
                 await asyncio.sleep(0)  # the producer's sender has its turn
-                die()
+                countdown.strike()
             return sent
 
         async def send_offsets_to_transaction(self, offsets: Any, group_id: str) -> None:
-            if countdown.passing("offsets", self._stage):
-                die()
+            countdown.at("offsets", self._stage)
             await super().send_offsets_to_transaction(offsets, group_id)
 
         async def commit_transaction(self) -> None:
-            if countdown.passing("commit", self._stage):
-                die()
+            countdown.at("commit", self._stage)
             if countdown.passing("ending", self._stage):
-                asyncio.get_running_loop().call_later(0.001, die)  # the request has left, the answer has not come
+                asyncio.get_running_loop().call_later(0.001, countdown.strike)  # asked, and not answered yet
             await super().commit_transaction()
-            if countdown.passing("committed", self._stage):
-                die()
+            countdown.at("committed", self._stage)
 
-    setattr(transaction, "AIOKafkaProducer", Dying)  # noqa: B010, mypy would have it exported
+    setattr(transaction, "AIOKafkaProducer", Counting)  # noqa: B010, mypy would have it exported
     for fold, stage in ((Classification, "classify"), (Rolling, "rollup")):
-        count_folds(fold, stage, countdown)
+        _count_folds(fold, stage, countdown)
 
 
-def count_folds(fold: type[Any], stage: str, countdown: Countdown) -> None:
+def _count_folds(fold: type[Any], stage: str, countdown: Countdown) -> None:
     apply = fold.apply
 
     def counted(self: Any, change: Any) -> None:
         apply(self, change)
-        countdown.folding(stage)
+        countdown.folded(stage)
 
     fold.apply = counted
-
-
-if __name__ == "__main__":
-    build_in(Countdown(os.environ[CRASH]))
-    main()

@@ -1,0 +1,95 @@
+"""`npsflow` with a fault built in: `python -m tests.faults.faulty worker ...`, NPSFLOW_TEST_FAULT says which.
+
+kill STEP STAGE N      SIGKILL when a task of the stage is at the step of a commit for the N-th time: see steps.py
+stop STEP STAGE N      SIGSTOP there: whoever started it sends SIGCONT
+slow-restore SECONDS   reading a changelog takes so much longer for each of its records
+clock                  SIGUSR1 sets the clock an hour ahead, SIGUSR2 an hour back, of what it is then
+poison                 a record with POISON in its value crashes the fold
+"""
+
+import asyncio
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from functools import partial
+from typing import Any
+
+FAULT = "NPSFLOW_TEST_FAULT"
+POISON = b"unforeseen"
+RESTORING = "a restore begins"
+JUMPED = "the clock jumped"
+
+log = logging.getLogger(__name__)
+
+
+def slow_restore(seconds: str) -> None:
+    from npsflow.streams import changelog
+
+    read = changelog._read
+
+    async def slowly(*arguments: Any) -> AsyncIterator[Any]:
+        log.info(RESTORING)
+        async for record in read(*arguments):
+            await asyncio.sleep(float(seconds))
+            yield record
+
+    setattr(changelog, "_read", slowly)  # noqa: B010, mypy: it is a generator there
+
+
+def clock() -> None:
+    """Before anything else is imported: some may keep the function they find."""
+    offset = 0.0
+    real, real_ns = time.time, time.time_ns
+
+    def jump(by: float, *_: object) -> None:
+        nonlocal offset
+        offset += by
+        log.warning(JUMPED)
+
+    time.time = lambda: real() + offset
+    time.time_ns = lambda: real_ns() + int(offset * 1e9)
+    signal.signal(signal.SIGUSR1, partial(jump, 3600.0))
+    signal.signal(signal.SIGUSR2, partial(jump, -3600.0))
+
+
+def poison() -> None:
+    from npsflow.streams.judge import Change, Judge
+    from npsflow.streams.stage import Record
+
+    read = Judge.read
+
+    def crashing(judge: Judge, record: Record) -> Change:
+        if POISON in (record.value or b""):
+            raise KeyError("what nobody thought of")
+        return read(judge, record)
+
+    setattr(Judge, "read", crashing)  # noqa: B010
+
+
+def at_a_step(how: signal.Signals, *where: str) -> None:
+    from tests.faults.steps import Countdown, build_in
+
+    build_in(Countdown(how, *where))
+
+
+FAULTS: dict[str, Callable[..., None]] = {
+    "kill": partial(at_a_step, signal.SIGKILL),
+    "stop": partial(at_a_step, signal.SIGSTOP),
+    "slow-restore": slow_restore,
+    "clock": clock,
+    "poison": poison,
+}
+
+
+def run() -> None:
+    name, *arguments = os.environ[FAULT].split()
+    FAULTS[name](*arguments)
+    from npsflow.agents.cli import main
+
+    main()
+
+
+if __name__ == "__main__":
+    run()
