@@ -18,7 +18,7 @@ from typing import Any
 
 FAULT = "NPSFLOW_TEST_FAULT"
 POISON = b"unforeseen"
-RESTORING = "a restore begins"
+RESTORING, BROKEN_OFF = "a changelog is read", "reading a changelog is broken off"
 JUMPED = "the clock jumped"
 
 log = logging.getLogger(__name__)
@@ -31,9 +31,13 @@ def slow_restore(seconds: str) -> None:
 
     async def slowly(*arguments: Any) -> AsyncIterator[Any]:
         log.info(RESTORING)
-        async for record in read(*arguments):
-            await asyncio.sleep(float(seconds))
-            yield record
+        try:
+            async for record in read(*arguments):
+                await asyncio.sleep(float(seconds))
+                yield record
+        except asyncio.CancelledError:
+            log.info(BROKEN_OFF)
+            raise
 
     setattr(changelog, "_read", slowly)  # noqa: B010, mypy: it is a generator there
 

@@ -9,12 +9,11 @@ import pytest
 from npsflow.agents import kafka
 from npsflow.agents.broker import Broker
 from npsflow.streams.settings import Where
-from tests.broker.harness import Installation, Process, eventually
+from tests.broker.harness import Installation, eventually
 
 from .scenario import PATIENCE, Scenario
 from .steps import STEPS, STRUCK
-
-READY, DROPPED = "task ready", "task dropped, restoring it"
+from .watching import DROPPED, has_logged, has_tasks, tasks
 
 LONG = 60_000
 """A session that outlasts every freeze here: nobody takes over."""
@@ -30,15 +29,15 @@ async def test_zombie(broker: Broker, tmp_path: Path, step: str) -> None:
         other = scenario.worker()
         for stage in ("classify", "rollup"):
             frozen = scenario.worker(fault=f"stop {step} {stage} 3")
-            await eventually(partial(logged, frozen, STRUCK))
+            await eventually(has_logged(frozen, STRUCK))
             scenario.injected()
             before = tasks(other)
-            await eventually(partial(has_tasks, other, before + 1), PATIENCE)
+            await eventually(has_tasks(other, before + 1), PATIENCE)
             await scenario.committed(200)
             before = tasks(frozen)
             frozen.send(signal.SIGCONT)
             scenario.injected()
-            await eventually(partial(has_tasks, frozen, before + 1), PATIENCE)  # it has come to its senses
+            await eventually(has_tasks(frozen, before + 1), PATIENCE)  # it has come to its senses
             await scenario.committed(200)
             frozen.send(signal.SIGTERM)
             assert await frozen.ended() == 0
@@ -50,26 +49,13 @@ async def test_longer_than_a_transaction_may_last(broker: Broker, tmp_path: Path
     fault = f"{stage} frozen in a transaction, past its time-out"
     async with Scenario(broker, f"stalled-{stage}.", tmp_path, fault, session_ms=LONG) as scenario:
         worker = scenario.worker(fault=f"stop commit {stage} 5")
-        await eventually(partial(logged, worker, STRUCK))
+        await eventually(has_logged(worker, STRUCK))
         assert await transaction_open(scenario.installation, stage)
         scenario.injected()
         await eventually(partial(transaction_aborted, scenario.installation, stage))
         worker.send(signal.SIGCONT)
-        await eventually(partial(logged, worker, DROPPED))
+        await eventually(has_logged(worker, DROPPED))
         await scenario.committed(200)
-
-
-async def logged(worker: Process, message: str) -> bool:
-    return bool(worker.logged(message))
-
-
-def tasks(worker: Process) -> int:
-    """How many it has been ready with up to now."""
-    return len(worker.logged(READY))
-
-
-async def has_tasks(worker: Process, count: int) -> bool:
-    return tasks(worker) >= count
 
 
 async def transaction_open(installation: Installation, stage: str) -> bool:
