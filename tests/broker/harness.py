@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
 
@@ -65,6 +66,11 @@ class Installation:
     def configure(self, settings: str) -> None:
         """Settings of the workers that start from now on."""
         self._toml, self.settings = settings, parse(settings)
+
+    async def configure_topic(self, topic: str, configs: dict[str, str]) -> None:
+        """Set these settings of a topic (without prefix); what is not named goes back to the broker's default."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, self.where.topic(topic), configs)
+        await self.admin.alter_configs([resource])
 
     async def __aenter__(self) -> "Installation":
         self.admin = await self._open.enter_async_context(kafka.admin(self.where))

@@ -32,7 +32,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def own_broker(tmp_path: Path) -> Iterator[Broker]:
     """A running broker for one test, which may stop, kill and start it again: port and data stay."""
     fetch_kafka(print)
-    kafka = Broker(tmp_path / "kafka", free_port(), SHORT_SESSIONS)
+    properties = SHORT_SESSIONS | {"log.cleaner.backoff.ms": "500"}  # 15 s are long to wait for a compaction
+    kafka = Broker(tmp_path / "kafka", free_port(), properties)
     kafka.start()
     yield kafka
     kafka.stop()

@@ -2,8 +2,8 @@
 
 kill STEP STAGE N      SIGKILL when a task of the stage is at the step of a commit for the N-th time: see steps.py
 stop STEP STAGE N      SIGSTOP there: whoever started it sends SIGCONT
-slow-restore SECONDS   reading a changelog takes so much longer for each of its records
-clock                  SIGUSR1 sets the clock an hour ahead, SIGUSR2 an hour back, of what it is then
+slow-restore SECONDS   reading a changelog of classify takes so much longer for each of its records
+clock SECONDS          the clock is so far ahead; SIGUSR1 sets it an hour on, SIGUSR2 an hour back
 poison                 a record with POISON in its value crashes the fold
 """
 
@@ -29,22 +29,25 @@ def slow_restore(seconds: str) -> None:
 
     read = changelog._read
 
-    async def slowly(*arguments: Any) -> AsyncIterator[Any]:
-        log.info(RESTORING)
+    async def slowly(consumer: Any, tp: Any, end: int) -> AsyncIterator[Any]:
+        slow = "-classify-" in tp.topic
+        if slow:
+            log.info(RESTORING)
         try:
-            async for record in read(*arguments):
-                await asyncio.sleep(float(seconds))
+            async for record in read(consumer, tp, end):
+                await asyncio.sleep(float(seconds) * slow)
                 yield record
         except asyncio.CancelledError:
-            log.info(BROKEN_OFF)
+            if slow:
+                log.info(BROKEN_OFF)
             raise
 
     setattr(changelog, "_read", slowly)  # noqa: B010, mypy: it is a generator there
 
 
-def clock() -> None:
+def clock(ahead: str) -> None:
     """Before anything else is imported: some may keep the function they find."""
-    offset = 0.0
+    offset = float(ahead)
     real, real_ns = time.time, time.time_ns
 
     def jump(by: float, *_: object) -> None:

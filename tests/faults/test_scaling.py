@@ -59,10 +59,10 @@ async def test_rebalances_during_a_restore(broker: Broker, tmp_path: Path) -> No
     """A restore that takes seconds is interrupted by one rebalance after another and at last comes to its end."""
     fault = "rebalances while restoring"
     async with Scenario(broker, "interrupted.", tmp_path, fault, rate=200) as scenario:
-        scenario.installation.produce(response(number, metric="enps") for number in range(20_000))
+        scenario.offer(response(number, metric="enps") for number in range(10_000))
         scenario.worker()
-        await scenario.committed(20_000)
-        restoring = scenario.worker(fault="slow-restore 0.1")
+        await scenario.committed(10_000)
+        restoring = scenario.worker(fault="slow-restore 0.05")
         for number in range(5):
             begun, broken_off = len(restoring.logged(RESTORING)), len(restoring.logged(BROKEN_OFF))
             await eventually(has_logged(restoring, RESTORING, begun + 1), PATIENCE)
@@ -73,6 +73,7 @@ async def test_rebalances_during_a_restore(broker: Broker, tmp_path: Path) -> No
                 await leave(passing)
             else:
                 passing.kill()
+            await eventually(has_members(scenario.installation, 2), PATIENCE)
         await eventually(has_tasks(restoring, 2 + 1), PATIENCE)
 
 
