@@ -37,6 +37,7 @@ _IDLE_EVERY = 1.0
 _PURGE_EVERY = 60.0
 _BACKOFF = (0.2, 5.0)
 _STOP = 3.0  # seconds for the last commits
+_REBUILD = 30.0  # and for those of a rebuild, which nothing presses
 
 
 class Batch:
@@ -230,11 +231,13 @@ class Source(Service):
             self._pause(task)
 
     async def end_rebuild(self) -> None:
-        """What was rebuilt is whole: let workers have it."""
-        for task in self.tasks.values():
+        """What was rebuilt is whole: read no further, and let workers have it."""
+        tasks = list(self.tasks.values())
+        self._consumer.pause(*(tp for task in tasks for tp in self._inputs(task.partition)))
+        for task in tasks:
             task.end_rebuild()
-        await self._committer.finish(self.tasks.values(), _STOP)
-        if unfinished := [task.partition for task in self.tasks.values() if task.dirty_since is not None]:
+        in_time = await self._committer.finish(tasks, _REBUILD)
+        if unfinished := [task.partition for task in tasks if task.closed or not in_time]:
             state = self.where.changelog(self.stage.name, "state")
             raise StateError("the last commit did not end: run it again", topic=state, partition=unfinished[0])
 
