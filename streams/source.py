@@ -43,24 +43,28 @@ _REBUILD = 30.0  # and for those of a rebuild, which nothing presses
 class Batch:
     """Records of one task on their way through the agent. Leaving the `with` block by an exception drops the task."""
 
-    def __init__(self, source: "Source", task: Task, topic: str, records: list[Record], position: int) -> None:
-        self._source, self._task, self._topic = source, task, topic
+    def __init__(self, source: "Source", task: Task, topic: str, records: list[Record]) -> None:
+        self._source, self.task, self.topic = source, task, topic
         self._epoch = task.epoch
-        self.records, self.position = records, position
+        self.records, self.position = records, records[-1].offset + 1
 
     def __enter__(self) -> "Batch":
         return self
 
+    @property
+    def current(self) -> bool:
+        """Whether the task is still as it was when the records were fetched: else it reads them again, or another."""
+        return not self.task.closed and self.task.epoch == self._epoch
+
     def fold(self) -> None:
         """Fold the records into the task's state, unless the task has been lost meanwhile."""
-        task = self._task
-        if not task.closed and not task.fold.paused and task.epoch == self._epoch:
-            task.process(self._topic, self.records, self.position)
-            self._source.folded(task)
+        if self.current and not self.task.fold.paused:
+            self.task.process(self.topic, self.records, self.position)
+            self._source.folded(self.task)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if error is not None:
-            self._source.drop(self._task, error)
+            self._source.drop(self.task, error)
 
 
 class Source(Service):
@@ -173,28 +177,33 @@ class Source(Service):
         idle_at = 0.0
         while not self.should_stop:
             fetched = await self._consumer.getmany(timeout_ms=int(_POLL * 1000), max_records=_MOST_RECORDS)
-            # Bind records to their tasks before anything is awaited: a task restored meanwhile has another position.
-            batches = [(self.tasks.get(tp.partition), tp, records) for tp, records in fetched.items()]
-            for task, tp, records in batches:
-                if task is not None and not task.closed:
-                    await self._hand_over(task, tp, records)
+            # Bind records to their tasks before anything is awaited: one restored or regained meanwhile reads again.
+            batches = [
+                (tp, Batch(self, task, self._topics[tp.topic], records))
+                for tp, records in fetched.items()
+                if (task := self.tasks.get(tp.partition)) is not None
+            ]
+            for tp, batch in batches:
+                if batch.current:
+                    await self._hand_over(tp, batch)
             if (now := self.loop.time()) >= idle_at:
                 idle_at = now + _IDLE_EVERY
                 await self._look_around()
                 await self._resume_accepted()
 
-    async def _hand_over(self, task: Task, tp: TopicPartition, records: list[Any]) -> None:
-        topic = self._topics[tp.topic]
+    async def _hand_over(self, tp: TopicPartition, batch: Batch) -> None:
+        task, topic, first = batch.task, batch.topic, batch.records[0].offset
         expected = max(task.position.offsets.get(topic, 0), task.handed.get(topic, 0))
-        first = records[0].offset
         if first < expected or (first > expected and (await self._reader.beginning_offsets([tp]))[tp] > expected):
-            message = "records were deleted before they were read, or the topic was made anew"
-            self.drop(task, StateError(message, topic=tp.topic, partition=tp.partition, offset=expected))
+            if batch.current:
+                message = "records were deleted before they were read, or the topic was made anew"
+                self.drop(task, StateError(message, topic=tp.topic, partition=tp.partition, offset=expected))
             return
-        while task.full and not task.closed:
+        while task.full and batch.current:
             await self._committer.ended(task)
-        task.handed[topic] = records[-1].offset + 1
-        await self._send(Batch(self, task, topic, records, records[-1].offset + 1))
+        if batch.current:
+            task.handed[topic] = batch.position
+            await self._send(batch)
 
     async def _look_around(self) -> None:
         """Once a second: lag, and what tasks at the end of their input have to say."""
