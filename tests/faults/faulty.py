@@ -3,7 +3,7 @@
 kill STEP STAGE N      SIGKILL when a task of the stage is at the step of a commit for the N-th time: see steps.py
 stop STEP STAGE N      SIGSTOP there: whoever started it sends SIGCONT
 slow-restore SECONDS   reading a changelog of classify takes so much longer for each of its records
-clock SECONDS          the clock is so far ahead; SIGUSR1 sets it an hour on, SIGUSR2 an hour back
+clock SECONDS          the clock is so far ahead; SIGHUP sets it an hour on, SIGWINCH an hour back
 poison                 a record with POISON in its value crashes the fold
 """
 
@@ -57,8 +57,8 @@ def clock(ahead: str) -> None:
 
     time.time = lambda: real() + offset
     time.time_ns = lambda: real_ns() + int(offset * 1e9)
-    signal.signal(signal.SIGUSR1, partial(jump, 3600.0))
-    signal.signal(signal.SIGUSR2, partial(jump, -3600.0))
+    signal.signal(signal.SIGHUP, partial(jump, 3600.0))
+    signal.signal(signal.SIGWINCH, partial(jump, -3600.0))
 
 
 def poison() -> None:

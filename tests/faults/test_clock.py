@@ -23,7 +23,7 @@ async def test_clock_of_a_worker_jumps(broker: Broker, tmp_path: Path) -> None:
     async with Scenario(broker, "clock.", tmp_path, "a worker's clock jumps an hour") as scenario:
         worker = scenario.worker(fault="clock 0")
         await scenario.committed(200)
-        ahead, back = signal.SIGUSR1, signal.SIGUSR2
+        ahead, back = signal.SIGHUP, signal.SIGWINCH
         for times, jump in enumerate((ahead, back, back, ahead), start=1):
             worker.send(jump)
             await eventually(has_logged(worker, JUMPED, times))

@@ -25,6 +25,10 @@ async def leave(*workers: Process) -> None:
         assert await worker.ended() == 0
 
 
+async def kill(worker: Process) -> None:
+    worker.kill()
+
+
 @pytest.mark.quick
 async def test_one_three_one(broker: Broker, tmp_path: Path) -> None:
     async with Scenario(broker, "scaled.", tmp_path, "workers 1, 3, 1") as scenario:
@@ -56,25 +60,24 @@ async def test_twenty_rebalances(broker: Broker, tmp_path: Path) -> None:
 
 
 async def test_rebalances_during_a_restore(broker: Broker, tmp_path: Path) -> None:
-    """A restore that takes seconds is interrupted by one rebalance after another and at last comes to its end."""
-    fault = "rebalances while restoring"
-    async with Scenario(broker, "interrupted.", tmp_path, fault, rate=200) as scenario:
+    """A restore that takes long is broken off when others come, and the next one when they go; at last one ends."""
+    async with Scenario(broker, "interrupted.", tmp_path, "rebalances while restoring", rate=200) as scenario:
         scenario.offer(response(number, metric="enps") for number in range(10_000))
         scenario.worker()
         await scenario.committed(10_000)
-        restoring = scenario.worker(fault="slow-restore 0.05")
-        for number in range(5):
-            begun, broken_off = len(restoring.logged(RESTORING)), len(restoring.logged(BROKEN_OFF))
-            await eventually(has_logged(restoring, RESTORING, begun + 1), PATIENCE)
-            passing = scenario.worker()
-            await eventually(has_logged(restoring, BROKEN_OFF, broken_off + 1), PATIENCE)
-            scenario.injected()
-            if number % 2:
-                await leave(passing)
-            else:
-                passing.kill()
+        for leaving in (leave, kill, leave, kill):
+            restoring = scenario.worker(fault="slow-restore 0.1")
+            await eventually(has_logged(restoring, RESTORING), PATIENCE)
             await eventually(has_members(scenario.installation, 2), PATIENCE)
-        await eventually(has_tasks(restoring, 2 + 1), PATIENCE)
+            passing = scenario.worker()
+            await eventually(has_logged(restoring, BROKEN_OFF), PATIENCE)
+            scenario.injected()
+            await leaving(passing)
+            await eventually(has_members(scenario.installation, 2), PATIENCE)
+            scenario.injected()
+            await leaving(restoring)
+            await eventually(has_members(scenario.installation, 1), PATIENCE)
+        await eventually(has_tasks(scenario.worker(fault="slow-restore 0.02"), 2 + 1), PATIENCE)
 
 
 async def test_rolling_restart(broker: Broker, tmp_path: Path) -> None:
