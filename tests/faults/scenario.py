@@ -37,6 +37,7 @@ PATIENCE = 180
 
 _A_MONTH = 60_000  # lines of the sample: more than any test offers, spread over a month
 _LOOK = 0.1
+_SHOWN = 20  # differences, of thousands perhaps
 _LOST = "lost", "never forwarded"
 _REPEATED = "repeated", "forwarded too often", "not expected"
 
@@ -194,5 +195,5 @@ class Scenario:
             f"recovery {max(self._recoveries):5.1f} s  lost {lost}  repeated {repeated}"
         )
         print(REPORTS[-1])
-        assert differences == []
+        assert not differences, "\n".join(differences[:_SHOWN])
         assert written == self.offered or not self.keeps_all, "what the client was told is written is there"
