@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHONS := python3 python3.13 python3.12 python3.11
 UV := 0.13.9
 
-.PHONY: help demo test bench check lock clean
+.PHONY: help demo test faults soak bench check lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -16,6 +16,12 @@ demo: .venv/project ## Run the whole system on sample data; ends by itself with 
 
 test: .venv/project ## Run all tests, those against a real Kafka included
 	@.venv/bin/pytest $(ARGS)
+
+faults: .venv/project ## Crash, freeze and cut off everything under load, up to forty minutes; ARGS='-k zombie' chooses
+	@.venv/bin/pytest tests/faults -m 'not soak' $(ARGS)
+
+soak: .venv/project ## The same for a long time
+	@.venv/bin/pytest tests/faults -m soak $(ARGS)
 
 bench: .venv/project ## Measure speed and memory, about a quarter of an hour; ARGS='classify latency' chooses figures
 	@.venv/bin/python -m tests.bench $(ARGS)

@@ -141,13 +141,13 @@ class Broker:
         """The end of Kafka's log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
-    def tool(self, class_name: str, *args: str, seconds: float = 60) -> bytes:
-        """Run one of Kafka's command line tools to its end; return what it printed."""
+    def tool(self, class_name: str, *args: str, given: bytes = b"", seconds: float = 60) -> bytes:
+        """Run one of Kafka's command line tools to its end, `given` on its input; return what it printed."""
         kafka = fetch_kafka(cache=self._cache)
         command = [*java_command(kafka, "256m"), class_name, *args]
         try:
             done = subprocess.run(
-                command, cwd=self.data, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
+                command, cwd=self.data, input=given, capture_output=True, timeout=seconds, check=False
             )
         except subprocess.TimeoutExpired as error:
             raise BrokerError(f"{class_name} did not end within {seconds:.0f} s") from error

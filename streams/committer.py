@@ -71,11 +71,13 @@ class Committer:
         if (commit := self._commits.get(task)) is not None:
             await asyncio.wait([commit])
 
-    async def finish(self, tasks: Iterable[Task], timeout: float) -> None:
-        """Commit everything folded so far, as far as that succeeds within `timeout` seconds."""
+    async def finish(self, tasks: Iterable[Task], timeout: float) -> bool:
+        """Commit everything folded so far; False where that takes more than `timeout` seconds."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout):
                 await asyncio.gather(*(self._finish(task) for task in tasks))
+                return True
+        return False
 
     async def _finish(self, task: Task) -> None:
         await self.ended(task)

@@ -30,6 +30,7 @@ _FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time,
 _IDLE_EVERY = 1.0
 _PURGE_EVERY = 60.0
 _STOP = 3.0  # seconds for the last commits
+_REBUILD = 30.0  # and for those of a rebuild, which nothing presses
 
 
 class Batch:
@@ -39,32 +40,37 @@ class Batch:
     goes on with the batches of others.
     """
 
-    def __init__(
-        self, source: "Source", task: Task, epoch: int, topic: str, records: list[Record], begin: int, position: int
-    ) -> None:
-        """`records` are all there is of `topic` from offset `begin` up to `position`, as fetched in this `epoch`."""
-        self._source, self._task, self._topic = source, task, topic
-        self._epoch, self._begin = epoch, begin
-        self.records, self.position = records, position
+    begin = 0
+    """The offset from which on these are all the records there are."""
+
+    def __init__(self, source: "Source", task: Task, topic: str, records: list[Record]) -> None:
+        self._source, self.task, self.topic = source, task, topic
+        self._epoch = task.epoch
+        self.records, self.position = records, records[-1].offset + 1
 
     def __enter__(self) -> "Batch":
         return self
 
+    @property
+    def current(self) -> bool:
+        """Whether the task is still as it was when the records were fetched: else it reads them again, or another."""
+        return not self.task.closed and self.task.epoch == self._epoch
+
     def fold(self) -> None:
         """Fold the records into the task's state, unless the task has been lost meanwhile. Raises StateError."""
-        task = self._task
-        if task.closed or task.fold.paused or task.epoch != self._epoch:
+        task = self.task
+        if not self.current or task.fold.paused:
             return
-        if (position := task.position.offsets.get(self._topic, 0)) != self._begin:
+        if (position := task.position.offsets.get(self.topic, 0)) != self.begin:
             first = self.records[0]
-            message = f"a batch that begins at {self._begin} came where {position} is next: one was lost on the way"
+            message = f"a batch that begins at {self.begin} came where {position} is next: one was lost on the way"
             raise StateError(message, topic=first.topic, partition=first.partition, offset=first.offset)
-        task.process(self._topic, self.records, self.position)
+        task.process(self.topic, self.records, self.position)
         self._source.folded(task)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         if error is not None:
-            self._source.drop(self._task, error)
+            self._source.drop(self.task, error)
         return isinstance(error, Exception)
 
 
@@ -178,33 +184,33 @@ class Source(Service):
         idle_at = 0.0
         while not self.should_stop:
             fetched = await self._consumer.getmany(timeout_ms=int(_POLL * 1000), max_records=_MOST_RECORDS)
-            # Bind records to their tasks before anything is awaited: what is restored meanwhile has another position.
-            bound = [
-                (t, t.epoch, tp, records) for tp, records in fetched.items() if (t := self.tasks.get(tp.partition))
+            # Bind records to their tasks before anything is awaited: one restored or regained meanwhile reads again.
+            batches = [
+                (tp, Batch(self, task, self._topics[tp.topic], records))
+                for tp, records in fetched.items()
+                if (task := self.tasks.get(tp.partition)) is not None
             ]
-            for task, epoch, tp, records in bound:
-                await self._hand_over(task, epoch, tp, records)
+            for tp, batch in batches:
+                if batch.current:
+                    await self._hand_over(tp, batch)
             if (now := self.loop.time()) >= idle_at:
                 idle_at = now + _IDLE_EVERY
                 await self._look_around()
                 await self._resume_accepted()
 
-    async def _hand_over(self, task: Task, epoch: int, tp: TopicPartition, records: list[Any]) -> None:
-        if task.closed or task.epoch != epoch:
-            return
-        topic = self._topics[tp.topic]
+    async def _hand_over(self, tp: TopicPartition, batch: Batch) -> None:
+        task, topic, first = batch.task, batch.topic, batch.records[0].offset
         expected = max(task.position.offsets.get(topic, 0), task.handed.get(topic, 0))
-        first = records[0].offset
         if first < expected or (first > expected and (await self._reader.beginning_offsets([tp]))[tp] > expected):
-            message = "records were deleted before they were read, or the topic was made anew"
-            self._owned.drop(task, StateError(message, topic=tp.topic, partition=tp.partition, offset=expected))
+            if batch.current:
+                message = "records were deleted before they were read, or the topic was made anew"
+                self.drop(task, StateError(message, topic=tp.topic, partition=tp.partition, offset=expected))
             return
-        while task.full and not task.closed:
+        while task.full and batch.current:
             await self._owned.committer.ended(task)
-        if task.closed or task.epoch != epoch:
-            return
-        position = task.handed[topic] = records[-1].offset + 1
-        await self._send(Batch(self, task, epoch, topic, records, expected, position))
+        if batch.current:
+            batch.begin, task.handed[topic] = expected, batch.position
+            await self._send(batch)
 
     async def _look_around(self) -> None:
         """Once a second: lag, and what tasks at the end of their input have to say."""
@@ -257,11 +263,13 @@ class Source(Service):
             self._pause(task)
 
     async def end_rebuild(self) -> None:
-        """What was rebuilt is whole: let workers have it."""
-        for task in self.tasks.values():
+        """What was rebuilt is whole: read no further, and let workers have it."""
+        tasks = list(self.tasks.values())
+        self._consumer.pause(*(tp for task in tasks for tp in self._owned.inputs(task.partition)))
+        for task in tasks:
             task.end_rebuild()
-        await self._owned.committer.finish(self.tasks.values(), _STOP)
-        if unfinished := [task.partition for task in self.tasks.values() if task.dirty_since is not None]:
+        in_time = await self._owned.committer.finish(tasks, _REBUILD)
+        if unfinished := [task.partition for task in tasks if task.closed or not in_time]:
             state = self.where.changelog(self.stage.name, "state")
             raise StateError("the last commit did not end: run it again", topic=state, partition=unfinished[0])
 

@@ -7,15 +7,18 @@ import pytest
 from npsflow.agents.broker import Broker, free_port
 from npsflow.agents.jars import fetch_kafka
 
+SHORT_SESSIONS = {"group.min.session.timeout.ms": "1000"}
+"""Setting of a broker whose groups may notice a lost member after one second."""
+
 
 @pytest.fixture(scope="session")
 def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     """One real Kafka for the whole session, started by the first test that asks for it.
 
-    Tests keep apart by topic and group names of their own. Groups may notice a lost member after one second.
+    Tests keep apart by topic and group names of their own.
     """
     fetch_kafka(print)
-    kafka = Broker(tmp_path_factory.mktemp("kafka"), free_port(), {"group.min.session.timeout.ms": "1000"})
+    kafka = Broker(tmp_path_factory.mktemp("kafka"), free_port(), SHORT_SESSIONS)
     kafka.start()
     yield kafka
     kafka.stop()

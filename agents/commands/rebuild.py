@@ -15,10 +15,10 @@ from npsflow.agents.stages import STAGES
 from npsflow.agents.worker import host
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import NpsflowError
-from npsflow.streams.app import Host
 from npsflow.streams.changelog import FORMAT, POSITION
 from npsflow.streams.rebuild import Standing
 from npsflow.streams.settings import DeadLetters, Settings, Where, load, where
+from npsflow.streams.source import Source
 from npsflow.streams.topics import create, wanted
 from npsflow.streams.transaction import Outputs
 
@@ -143,22 +143,24 @@ async def _outputs(where: Where) -> AsyncIterator[Outputs]:
 async def _replay(settings: Settings, where: Where, standing: Standing) -> None:
     worker = host(settings, where, STAGES, None, standing=standing)
     async with worker.app:
+        # When classify has ended, all that roll up will ever have to read is there.
         for source, topic in zip(worker.sources, (topics.RESPONSES, topics.PANES), strict=True):
-            await _caught_up(worker, where, source.stage.name, topic)
-        for source in worker.sources:
+            await _caught_up(source, where, topic)
             await source.end_rebuild()
 
 
-async def _caught_up(worker: Host, where: Where, stage: str, topic: str) -> None:
-    """Wait until a stage has read all there is. Raises RebuildRefused when it stands still."""
-    source = next(source for source in worker.sources if source.stage.name == stage)
-    last, loop = -1, asyncio.get_running_loop()
+async def _caught_up(source: Source, where: Where, topic: str) -> None:
+    """Wait until a stage has read all there is now: platforms may go on to send, that is left to the workers.
+
+    Raises RebuildRefused when it stands still.
+    """
+    ends = {tp.partition: end for tp, (_, end) in (await _ranges(where, topic)).items()}
+    stage, last, loop = source.stage.name, -1, asyncio.get_running_loop()
     deadline = loop.time() + _DEADLINE
     while True:
-        ends = {tp.partition: end for tp, (_, end) in (await _ranges(where, topic)).items()}
         read = {p: task.position.offsets.get(topic, 0) for p, task in source.tasks.items()}
         behind = sum(max(0, end - read.get(p, 0)) for p, end in ends.items())
-        if not behind and source.ready and all(task.dirty_since is None for task in source.tasks.values()):
+        if not behind and source.ready:
             return
         if behind != last:
             last, deadline = behind, loop.time() + _DEADLINE

@@ -11,14 +11,15 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
 
 from npsflow.agents import kafka
-from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.broker import free_port
 from npsflow.agents.demo import oracle
 from npsflow.agents.demo.sample import Line, sample
 from npsflow.agents.stages import STAGES
@@ -38,8 +39,19 @@ SECONDS = 60
 END = datetime(2026, 3, 1, 15, 7, tzinfo=UTC)
 """When the month of the sample ended."""
 
+_ROOT = Path(__file__).parents[2]
+
+ROLLUP_STATE = "npsflow-rollup-state"
+
 FIXED = "idle_ticks = false\n"
 """Settings under which time is that of the data alone, as the oracle has it."""
+
+
+class Cluster(Protocol):
+    """A Kafka, however it is reached."""
+
+    @property
+    def bootstrap(self) -> str: ...
 
 
 class Installation:
@@ -50,7 +62,7 @@ class Installation:
 
     def __init__(
         self,
-        broker: Broker,
+        broker: Cluster,
         prefix: str,
         settings: str = FIXED,
         session_ms: int = 1000,
@@ -69,6 +81,11 @@ class Installation:
     def configure(self, settings: str) -> None:
         """Settings of the workers that start from now on."""
         self._toml, self.settings = settings, parse(settings)
+
+    async def configure_topic(self, topic: str, configs: dict[str, str]) -> None:
+        """Set these settings of a topic (without prefix); what is not named goes back to the broker's default."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, self.where.topic(topic), configs)
+        await self.admin.alter_configs([resource])
 
     async def __aenter__(self) -> "Installation":
         self.admin = await self._open.enter_async_context(kafka.admin(self.where))
@@ -124,12 +141,22 @@ class Installation:
             running.app.consumer._thread.thread_loop.close()  # type: ignore[attr-defined]
 
     @contextmanager
-    def process(self, folder: Path, *options: str) -> Iterator["Process"]:
-        """A worker in a process of its own, with these options on its command line; killed if it outlives the block."""
+    def process(
+        self,
+        folder: Path,
+        *options: str,
+        module: str = "npsflow.agents.cli",
+        environment: dict[str, str] | None = None,
+    ) -> Iterator["Process"]:
+        """A worker in a process of its own, with these options on its command line; killed if it outlives the block.
+
+        `module` is what runs it, `environment` what it is told beside the usual.
+        """
         config = folder / "npsflow.toml"
         config.write_text(self._toml)
-        names = self.environment | {"NPSFLOW_CONFIG": str(config)}
-        process = Process(folder / f"worker-{time.monotonic_ns()}.log", os.environ | names, options)
+        names = self.environment | {"NPSFLOW_CONFIG": str(config)} | (environment or {})
+        log = folder / f"worker-{time.monotonic_ns()}.log"
+        process = Process(log, os.environ | names, options, module)
         try:
             yield process
         finally:
@@ -140,7 +167,7 @@ class Installation:
     async def ends(self, topic: str) -> dict[int, int]:
         """The very end of each partition, behind transactions that are still open."""
         counts = self.settings.topics
-        of = range(counts.pane_partitions if topic in (PANES, WINDOWS) else counts.partitions)
+        of = range(counts.pane_partitions if topic in (PANES, WINDOWS, ROLLUP_STATE) else counts.partitions)
         ends = await self._reader.end_offsets([TopicPartition(self.where.topic(topic), p) for p in of])
         return {tp.partition: end for tp, end in ends.items()}
 
@@ -190,9 +217,9 @@ class Installation:
             for r in await self.read(RESPONSES)
         )
 
-    async def differences(self) -> list[str]:
+    async def differences(self, expected: oracle.Expected | None = None) -> list[str]:
         """Everything that is not as the oracle expects it, in words."""
-        expected = await self.expected()
+        expected = expected or await self.expected()
         letters = [dict(letter.headers) for letter in await self.read(DEAD_LETTERS)]
         return [
             *oracle.compare_alerts(expected, await self.events(SERVICE_RECOVERY)),
@@ -207,11 +234,13 @@ class Installation:
 class Process:
     """`npsflow worker` as a person starts it; its log is a file."""
 
-    def __init__(self, log: Path, environment: Mapping[str, str], options: Iterable[str]) -> None:
+    def __init__(self, log: Path, environment: Mapping[str, str], options: Iterable[str], module: str) -> None:
         self._log = log
-        command = [sys.executable, "-m", "npsflow.agents.cli", "worker", f"--web-port={free_port()}", *options]
+        command = [sys.executable, "-m", module, "worker", f"--web-port={free_port()}", *options]
         with log.open("wb") as stderr:
-            self._process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stderr=stderr)
+            self._process = subprocess.Popen(
+                command, cwd=_ROOT, env=environment, stdin=subprocess.DEVNULL, stderr=stderr
+            )
 
     def send(self, signal: int) -> None:
         self._process.send_signal(signal)

@@ -1,21 +1,27 @@
 """Partitions move between workers: nothing is lost or said twice, and the group comes to rest."""
 
+import asyncio
 import signal
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
+from npsflow.agents import kafka
 from npsflow.agents.broker import Broker
+from npsflow.agents.stages import STAGES
+from npsflow.schemas.topics import PANES
 from npsflow.streams.app import Host
 from npsflow.streams.changelog import Changelog
 from npsflow.streams.ownership import Ownership
+from npsflow.streams.source import Batch, Source
 
-from .harness import Installation, Process, eventually, lines, response
+from .harness import FIXED, SECONDS, Installation, Process, eventually, lines, response
 
 RESTORED = "task ready"
 
@@ -64,6 +70,55 @@ def holding(tasks: int, *workers: Host) -> Callable[[], Awaitable[bool]]:
         return all(worker.ready and len(worker.sources[0].tasks) == tasks for worker in workers)
 
     return holds
+
+
+async def test_records_fetched_before_a_rebalance(
+    broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The worker keeps its tasks; it reads again what it had not folded, and not only what it had not handed over."""
+    hand_over, folding, handing_over, go = Source._hand_over, asyncio.Event(), asyncio.Event(), asyncio.Event()
+    make, _ = STAGES["classify"]
+
+    async def slow(batches: AsyncIterator[Batch]) -> None:
+        async for batch in batches:
+            folding.set()
+            await go.wait()
+            with batch:
+                batch.fold()
+
+    async def holding_back(source: Source, *arguments: Any) -> None:
+        if folding.is_set() and not go.is_set():  # behind the hand-over of another partition, which takes its time
+            handing_over.set()
+            await go.wait()
+        await hand_over(source, *arguments)
+
+    monkeypatch.setitem(STAGES, "classify", (make, slow))
+    monkeypatch.setattr(Source, "_hand_over", holding_back)
+    async with Installation(broker, "stale.", FIXED + "[topics]\npartitions = 1\n") as installation:
+        group = installation.where.group("classify")
+        async with installation.worker("classify") as worker:
+            installation.produce(response(number) for number in range(10))
+            await asyncio.wait_for(folding.wait(), SECONDS)
+            installation.produce(response(number) for number in range(10, 20))
+            await asyncio.wait_for(handing_over.wait(), SECONDS)
+
+            task = worker.sources[0].tasks[0]
+            epoch = task.epoch
+            other = AIOKafkaConsumer(  # which wants nothing of this topic
+                **kafka.client_settings(installation.where), group_id=group, session_timeout_ms=SECONDS * 1000,
+                partition_assignment_strategy=(RangePartitionAssignor,),
+            )  # fmt: skip
+            other.subscribe([installation.where.topic(PANES)])
+            async with other:
+
+                async def regained() -> bool:
+                    return task.epoch > epoch and not task.closed and worker.ready
+
+                await eventually(regained)
+                go.set()
+                await eventually(installation.caught_up)
+        assert await installation.outcomes() == Counter(counted=20)
+    assert "task dropped" not in caplog.text
 
 
 async def test_worker_that_was_frozen(broker: Broker, tmp_path: Path) -> None:

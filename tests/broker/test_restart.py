@@ -53,6 +53,19 @@ async def test_terminated_in_mid_load(broker: Broker, tmp_path: Path) -> None:
         assert await installation.differences() == []
 
 
+async def test_debugging_signals_do_nothing(broker: Broker, tmp_path: Path) -> None:
+    """The host of services would write local variables into the log on one of them, and stop on the other."""
+    async with Installation(broker, "deaf.") as installation, installation.producing(lines(1_000), 500):
+        with installation.process(tmp_path) as process:
+            await eventually(partial(committed_of, installation, 300))
+            process.send(signal.SIGUSR1)
+            process.send(signal.SIGUSR2)
+            await eventually(installation.finished)
+            process.send(signal.SIGTERM)
+            assert await process.ended(STOP_SECONDS) == 0
+        assert all(line.startswith("{") for line in process.said.splitlines())
+
+
 async def committed_of(installation: Installation, count: int) -> bool:
     return sum((await installation.offsets("classify")).values()) >= count
 

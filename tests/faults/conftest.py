@@ -1,0 +1,39 @@
+"""Fixtures of the fault suite, and the line that each of its tests leaves behind."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from npsflow.agents.broker import Broker, fetch_kafka, free_port
+from tests.conftest import SHORT_SESSIONS
+
+from .scenario import REPORTS
+
+HERE = Path(__file__).parent
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what is in this folder, before `-m` chooses."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker("faults")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if REPORTS:
+        terminalreporter.section("faults")
+        for line in REPORTS:
+            terminalreporter.write_line(line)
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path) -> Iterator[Broker]:
+    """A running broker for one test, which may stop, kill and start it again: port and data stay."""
+    fetch_kafka(print)
+    properties = SHORT_SESSIONS | {"log.cleaner.backoff.ms": "500"}  # 15 s are long to wait for a compaction
+    kafka = Broker(tmp_path / "kafka", free_port(), properties)
+    kafka.start()
+    yield kafka
+    kafka.stop()

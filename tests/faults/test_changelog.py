@@ -1,0 +1,138 @@
+"""What may happen to a changelog while workers are away: compacted, it serves; emptied or of a later version it is
+refused, by name, and a rebuild gives the same tables and tells nothing twice.
+"""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import NewPartitions
+from aiokafka.admin.records_to_delete import RecordsToDelete
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import Broker
+from npsflow.schemas.codec import dumps, loads
+from npsflow.schemas.topics import DEAD_LETTERS, FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
+from npsflow.streams.changelog import FORMAT, POSITION
+from tests.broker.harness import Installation, Process, eventually
+
+from .scenario import PATIENCE, Scenario
+from .watching import has_tasks
+
+CLASSIFY, ROLLUP = "npsflow-classify-state", "npsflow-rollup-state"
+"""Changelogs that are compacted."""
+
+OUTPUTS = (RESPONSES, SERVICE_RECOVERY, FOLLOW_UP, DEAD_LETTERS)
+
+
+async def test_compacted_before_the_restore(own_broker: Broker, tmp_path: Path) -> None:
+    """Kafka's cleaner has been over both changelogs before a killed worker is started again, twice."""
+    async with Scenario(own_broker, "compacted.", tmp_path, "changelog compacted, then kill -9") as scenario:
+        installation = scenario.installation
+        for topic in (CLASSIFY, ROLLUP):
+            await installation.configure_topic(topic, {"segment.ms": "500", "min.cleanable.dirty.ratio": "0.0001"})
+        worker = scenario.worker("--name=one")
+        for _ in range(2):
+            await scenario.committed(1_000)
+            for topic in (CLASSIFY, ROLLUP):
+                await eventually(partial(compacted, installation, topic), PATIENCE)
+            worker.kill()
+            scenario.injected()
+            worker = scenario.worker("--name=one")
+            await eventually(has_tasks(worker, 4 + 2), PATIENCE)
+
+
+async def compacted(installation: Installation, topic: str) -> bool:
+    """Whether most position records but the last are gone from each partition, of very many commits."""
+    ends = await installation.ends(topic)
+    left = Counter(r.partition for r in await installation.read(topic) if r.key == POSITION)
+    return all(end > 2 * left[partition] + 20 for partition, end in ends.items())
+
+
+@pytest.mark.parametrize("damage", ["emptied", "later version"])
+async def test_refused_and_rebuilt(broker: Broker, tmp_path: Path, damage: str) -> None:
+    """Responses keep coming all the time, also while the state is made anew."""
+    prefix, fault = f"{damage.replace(' ', '-')}.", f"changelog {damage}, refused and rebuilt"
+    async with Scenario(broker, prefix, tmp_path, fault, rate=100) as scenario:
+        installation = scenario.installation
+        worker = scenario.worker()
+        await scenario.committed(1_000)
+        worker.send(signal.SIGTERM)
+        assert await worker.ended() == 0
+        await (empty if damage == "emptied" else age)(installation)
+        scenario.injected()
+        before = await told(installation)
+
+        refused = scenario.worker()
+        assert await refused.ended() == 1
+        said = said_last(refused, "ChangelogRefused")
+        assert f"{installation.where.topic(CLASSIFY)}[0]" in said
+        assert "npsflow rebuild" in said
+        assert await told(installation) == before
+        await rebuild(installation)
+        scenario.worker()
+    # The scenario has compared everything with the oracle: each alert and follow-up is there once.
+
+
+async def empty(installation: Installation) -> None:
+    """Partition 0 of classify's changelog loses all its records."""
+    await installation.configure_topic(CLASSIFY, {"cleanup.policy": "delete"})
+    tp = TopicPartition(installation.where.topic(CLASSIFY), 0)
+    await installation.admin.delete_records({tp: RecordsToDelete(before_offset=-1)})
+
+
+async def age(installation: Installation) -> None:
+    """A later version of npsflow has written the position of partition 0."""
+    positions = [r for r in await installation.read(CLASSIFY) if r.key == POSITION and r.partition == 0]
+    position: dict[str, Any] = loads(positions[-1].value or b"") | {"format": FORMAT + 1}
+    async with kafka.producer(installation.where) as producer:
+        await producer.send_and_wait(installation.where.topic(CLASSIFY), dumps(position), POSITION, partition=0)
+
+
+async def test_partitions_added_to_a_running_installation(broker: Broker, tmp_path: Path) -> None:
+    """A worker that starts refuses, and has written nothing; the one at work goes on with what it knows."""
+    async with Scenario(broker, "grown.", tmp_path, "partitions added to the input") as scenario:
+        installation = scenario.installation
+        scenario.worker()
+        await scenario.committed(500)
+        await installation.admin.create_partitions({installation.where.topic(RESPONSES): NewPartitions(5)})
+        scenario.injected()
+        refused = scenario.worker("--stages=classify")
+        assert await refused.ended() == 1
+        assert "it has 4 partitions where the input has {'survey-responses': 5}" in said_last(refused, "StateError")
+        await scenario.committed(500)
+
+
+def said_last(worker: Process, error: str) -> str:
+    """The last line of its log that names this error."""
+    lines = [line for line in worker.said.splitlines() if error in line]
+    assert lines, worker.said
+    return lines[-1]
+
+
+async def told(installation: Installation) -> dict[str, int]:
+    """How many records stand on each output topic, without what others than workers write to the input."""
+    return {topic: len(await installation.read(topic)) for topic in OUTPUTS if topic != RESPONSES}
+
+
+async def rebuild(installation: Installation) -> None:
+    """`npsflow rebuild`, once the group has noticed that all workers have gone."""
+    names = {"NPSFLOW_BROKERS": installation.where.brokers, "NPSFLOW_PREFIX": installation.where.prefix}
+    called = [sys.executable, "-m", "npsflow.agents.cli", "rebuild", "--yes"]
+
+    async def rebuilt() -> bool:
+        done = await asyncio.to_thread(
+            subprocess.run, called, env=os.environ | names, capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert done.returncode == 0 or "stop them" in done.stderr, done.stderr
+        return done.returncode == 0
+
+    await eventually(rebuilt, PATIENCE)

@@ -1,0 +1,74 @@
+"""Workers that stand still (SIGSTOP) in the middle of a commit and go on when it is too late for that."""
+
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import Broker
+from npsflow.streams.settings import Where
+from tests.broker.harness import Installation, eventually
+
+from .scenario import PATIENCE, Scenario
+from .steps import STEPS, STRUCK
+from .watching import DROPPED, has_logged, has_tasks, tasks
+
+LONG = 60_000
+"""A session that outlasts every freeze here: nobody takes over."""
+
+
+@pytest.mark.parametrize(
+    "step", ["fold", "sending", "outputs", pytest.param("commit", marks=pytest.mark.quick), "committed"]
+)
+async def test_zombie(broker: Broker, tmp_path: Path, step: str) -> None:
+    """Another has its partitions and goes on with them; what the frozen one then still writes never becomes visible."""
+    fault = f"zombie, frozen {STEPS[step]}"
+    async with Scenario(broker, f"zombie-{step}.", tmp_path, fault) as scenario:
+        other = scenario.worker()
+        for stage in ("classify", "rollup"):
+            frozen = scenario.worker(fault=f"stop {step} {stage} 3")
+            await eventually(has_logged(frozen, STRUCK))
+            scenario.injected()
+            before = tasks(other)
+            await eventually(has_tasks(other, before + 1), PATIENCE)
+            await scenario.committed(200)
+            before = tasks(frozen)
+            frozen.send(signal.SIGCONT)
+            scenario.injected()
+            await eventually(has_tasks(frozen, before + 1), PATIENCE)  # it has come to its senses
+            await scenario.committed(200)
+            frozen.send(signal.SIGTERM)
+            assert await frozen.ended() == 0
+
+
+@pytest.mark.parametrize("stage", ["classify", "rollup"])
+async def test_longer_than_a_transaction_may_last(broker: Broker, tmp_path: Path, stage: str) -> None:
+    """The broker has aborted it meanwhile and nobody has taken over: its task is dropped and restored."""
+    fault = f"{stage} frozen in a transaction, past its time-out"
+    async with Scenario(broker, f"stalled-{stage}.", tmp_path, fault, session_ms=LONG) as scenario:
+        worker = scenario.worker(fault=f"stop commit {stage} 5")
+        await eventually(has_logged(worker, STRUCK))
+        assert await transaction_open(scenario.installation, stage)
+        scenario.injected()
+        await eventually(partial(transaction_aborted, scenario.installation, stage))
+        worker.send(signal.SIGCONT)
+        await eventually(has_logged(worker, DROPPED))
+        await scenario.committed(200)
+
+
+async def transaction_open(installation: Installation, stage: str) -> bool:
+    """Whether the changelog of a stage holds records that are neither committed nor aborted."""
+    topic = f"npsflow-{stage}-state"
+    return await committed_ends(installation.where, topic) != await installation.ends(topic)
+
+
+async def transaction_aborted(installation: Installation, stage: str) -> bool:
+    return not await transaction_open(installation, stage)
+
+
+async def committed_ends(where: Where, topic: str) -> dict[int, int]:
+    async with kafka.reader(where) as reader:
+        ends = await reader.end_offsets(await kafka.partitions(where, topic))
+    return {tp.partition: end for tp, end in ends.items()}

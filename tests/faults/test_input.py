@@ -1,0 +1,151 @@
+"""Input of every kind, read by workers that are killed: other clients, codecs, gaps, and what crashes the fold."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from confluent_kafka import Producer
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import Broker
+from npsflow.agents.demo.sample import Line, sample
+from npsflow.schemas.topics import RESPONSES
+from npsflow.streams.stage import Record
+from tests.broker.harness import END, SECONDS, Installation, eventually, lines
+
+from .faulty import POISON
+from .scenario import PATIENCE, Scenario
+
+CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
+
+
+async def test_every_client_and_codec(broker: Broker, tmp_path: Path) -> None:
+    """Java, librdkafka and aiokafka put each key into the same partition; aborted transactions lie between."""
+    async with Scenario(broker, "clients.", tmp_path, "kill -9 among records of all clients and codecs") as scenario:
+        installation = scenario.installation
+        worker = scenario.worker()
+        await scenario.committed(200)
+        for number, codec in enumerate(CODECS):
+            some = lines(600, seed=100 + number)
+            java = [line for line in some[:200] if fits_console(line)]
+            await asyncio.to_thread(with_java, broker, installation, codec, java)
+            await with_aiokafka(installation, codec, some[200:400], lines(50, seed=200 + number))
+            await asyncio.to_thread(with_librdkafka, installation, codec, some[400:], lines(50, seed=300 + number))
+            scenario.offered += len(java) + 400
+            worker.kill()
+            scenario.injected()
+            worker = scenario.worker()
+        records = await installation.read(RESPONSES)
+        assert not [r.key for r in records if r.key is not None and r.partition != home(installation, r)]
+        await scenario.committed(200)
+        assert (await kafka.counters(installation.where, "classify"))["foreign_partitioner"] == 0
+
+
+def home(installation: Installation, record: Record) -> int:
+    return installation.partition(Line(record.key, None, ""))
+
+
+def fits_console(line: Line) -> bool:
+    """The console knows lines, with a key before the first tab."""
+    return line.key is not None and line.value is not None and not {10, 13} & {*line.value}
+
+
+def with_java(broker: Broker, installation: Installation, codec: str, some: Sequence[Line]) -> None:
+    """Send lines with Kafka's own producer."""
+    text = b"".join(b"%b\t%b\n" % (line.key or b"", line.value or b"") for line in some)
+    arguments = ["--bootstrap-server", broker.bootstrap, "--topic", installation.where.topic(RESPONSES)]
+    arguments += ["--reader-property", "parse.key=true", "--reader-property", "key.separator=\t"]
+    broker.tool("org.apache.kafka.tools.ConsoleProducer", *arguments, f"--compression-codec={codec}", given=text)
+
+
+async def with_aiokafka(
+    installation: Installation, codec: str, committed: Sequence[Line], aborted: Sequence[Line]
+) -> None:
+    """Commit one transaction and abort another, around it."""
+    producer = AIOKafkaProducer(
+        bootstrap_servers=installation.where.brokers,
+        transactional_id=f"{installation.where.prefix}aiokafka-{codec}",
+        compression_type=None if codec == "none" else codec,
+    )
+    topic = installation.where.topic(RESPONSES)
+
+    async def send(some: Sequence[Line]) -> None:
+        await asyncio.gather(*[await producer.send(topic, line.value, line.key) for line in some])
+
+    async with producer:
+        for part, end in ((aborted[:25], "abort"), (committed, "commit"), (aborted[25:], "abort")):
+            await producer.begin_transaction()
+            await send(part)
+            await getattr(producer, f"{end}_transaction")()
+
+
+def with_librdkafka(installation: Installation, codec: str, committed: Sequence[Line], aborted: Sequence[Line]) -> None:
+    """The same, with the partitioner that is Kafka's default and not librdkafka's."""
+    settings: dict[str, Any] = {"partitioner": "murmur2_random", "compression.type": codec}
+    identity = {"transactional.id": f"{installation.where.prefix}librdkafka-{codec}"}
+    producer = Producer(installation.client | settings | identity)
+    producer.init_transactions(SECONDS)
+    for part, end in (
+        (aborted[:25], producer.abort_transaction),
+        (committed, producer.commit_transaction),
+        (aborted[25:], producer.abort_transaction),
+    ):
+        producer.begin_transaction()
+        for line in part:
+            producer.produce(installation.where.topic(RESPONSES), line.value, line.key)
+        assert producer.flush(SECONDS) == 0
+        end(SECONDS)
+
+
+async def test_compacted_input(own_broker: Broker, tmp_path: Path) -> None:
+    """Most of what was there is gone before any worker reads it: offsets have gaps, and each key its last version."""
+    keyed = (line for line in sample(7, 20_000, END) if line.key is not None)  # others a compacted topic refuses
+    async with Scenario(
+        own_broker, "gaps.", tmp_path, "kill -9 in the gaps of compacted input", lines=keyed
+    ) as scenario:
+        installation = scenario.installation
+        few = [line for line in lines(300, seed=8) if line.key is not None]
+        await installation.configure_topic(
+            RESPONSES, {"cleanup.policy": "compact", "segment.ms": "500", "min.cleanable.dirty.ratio": "0.0001"}
+        )
+        for _ in range(10):
+            scenario.offer(few)
+        await eventually(partial(mostly_gone, installation, 8 * len(few)), PATIENCE)
+        await installation.configure_topic(RESPONSES, {"cleanup.policy": "delete"})
+        scenario.keeps_all = False
+
+        for _ in range(3):
+            worker = scenario.worker()
+            await scenario.committed(100)
+            worker.kill()
+            scenario.injected()
+        scenario.worker()
+
+
+async def gone(installation: Installation) -> int:
+    """How many records are missing from the input, in which nobody has written transactions yet."""
+    records = await installation.read(RESPONSES)
+    counts, last = Counter(r.partition for r in records), {r.partition: r.offset for r in records}
+    return sum(last[partition] + 1 - count for partition, count in counts.items())
+
+
+async def mostly_gone(installation: Installation, count: int) -> bool:
+    return await gone(installation) >= count
+
+
+async def test_records_that_crash_the_fold(broker: Broker, tmp_path: Path) -> None:
+    """Each is a dead letter, once, whatever is killed meanwhile; what lies behind it goes on."""
+    async with Scenario(broker, "poisoned.", tmp_path, "records that crash the fold, and kill -9") as scenario:
+        scenario.poisoned = True
+        for part in range(3):
+            worker = scenario.worker(fault="poison")
+            await scenario.committed(200)
+            scenario.offer(Line(b"shop/%d" % number, POISON, "response") for number in range(part * 20, part * 20 + 20))
+            await scenario.committed(50)
+            worker.kill()
+            scenario.injected()
+        scenario.worker(fault="poison")

@@ -1,0 +1,52 @@
+"""What a worker's log says of it, and what the broker says of its group."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from confluent_kafka import ConsumerGroupState
+from confluent_kafka.admin import AdminClient
+
+from tests.broker.harness import SECONDS, Installation, Process
+
+READY, DROPPED = "task ready", "task dropped, restoring it"
+
+
+def tasks(worker: Process) -> int:
+    """How many times it has been ready with a task up to now, kept ones after a rebalance included."""
+    return len(worker.logged(READY))
+
+
+def has_logged(worker: Process, message: str, times: int = 1) -> Callable[[], Awaitable[bool]]:
+    """Whether the message is in its log so many times."""
+
+    async def logged() -> bool:
+        return len(worker.logged(message)) >= times
+
+    return logged
+
+
+def has_tasks(worker: Process, count: int) -> Callable[[], Awaitable[bool]]:
+    """Whether it has been ready with a task so many times since it started."""
+    return has_logged(worker, READY, count)
+
+
+async def members(installation: Installation, stage: str) -> list[tuple[str | None, set[int]]]:
+    """Name and partitions of each member of a stage's group; empty while it is not at rest."""
+    group = installation.where.group(stage)
+    admin = AdminClient({**installation.client})
+    described = await asyncio.to_thread(admin.describe_consumer_groups([group])[group].result, SECONDS)
+    if described.state is not ConsumerGroupState.STABLE:
+        return []
+    return [
+        (member.group_instance_id, {tp.partition for tp in member.assignment.topic_partitions})
+        for member in described.members
+    ]
+
+
+def has_members(installation: Installation, count: int) -> Callable[[], Awaitable[bool]]:
+    """Whether both groups are at rest with so many members."""
+
+    async def has() -> bool:
+        return [len(await members(installation, stage)) for stage in ("classify", "rollup")] == [count, count]
+
+    return has
