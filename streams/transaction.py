@@ -14,6 +14,7 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 
 from npsflow.schemas.headers import Headers
+from npsflow.streams.calm import calm
 
 TIMEOUT = 10.0
 """Seconds until the broker aborts a transaction that nobody ends: how long a dead writer can hide others' records."""
@@ -78,6 +79,7 @@ class Transaction:
             max_batch_size=_BATCH,
             compression_type="zstd",  # a third of the CPU of aiokafka's lz4, which compresses at level 9, and smaller
         )
+        calm(self.producer.client)
 
     async def start(self) -> None:
         """Fence any older owner and settle what it left open."""
