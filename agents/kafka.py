@@ -41,6 +41,10 @@ class KafkaFailed(NpsflowError, ConnectionError):
     """Kafka does not answer, refuses, or lacks a topic."""
 
 
+class NoBroker(KafkaFailed):
+    """Nothing answers where brokers should be."""
+
+
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Do the work of a command. Raises KafkaFailed for whatever Kafka's client raises."""
     try:
@@ -86,7 +90,7 @@ async def _started(start: Step, stop: Step, where: Where) -> AsyncIterator[None]
             async with asyncio.timeout(PATIENCE):
                 await start()
         except (KafkaConnectionError, TimeoutError) as error:
-            raise KafkaFailed(
+            raise NoBroker(
                 f"no Kafka broker answers at {where.brokers}: start one (`npsflow broker`), or set NPSFLOW_BROKERS"
             ) from error
         yield

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 
 import click
 
@@ -10,7 +11,9 @@ from npsflow.agents.stages import STAGES
 from npsflow.agents.worker import run
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams import logs
-from npsflow.streams.settings import load, where
+from npsflow.streams.settings import Where, load, where
+
+_AGAIN = 1.0
 
 
 def _stages(ctx: click.Context, parameter: click.Parameter, given: str) -> list[str]:
@@ -28,7 +31,7 @@ def _stages(ctx: click.Context, parameter: click.Parameter, given: str) -> list[
 def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) -> None:
     """Classify responses, count and alert, until Ctrl-C.
 
-    The log goes to standard error; NPSFLOW_LOG_LEVEL says how much (INFO).
+    While no broker answers it waits for one. The log goes to standard error; NPSFLOW_LOG_LEVEL says how much (INFO).
     """
     settings, surroundings = load(), where()
     level = os.environ.get("NPSFLOW_LOG_LEVEL", "INFO").upper()
@@ -36,6 +39,20 @@ def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) ->
         raise SettingsError(f"NPSFLOW_LOG_LEVEL is {level!r}; use DEBUG, INFO, WARNING or ERROR")
     for stage in stages:  # what is not there is said in one line, before anything starts
         for topic in STAGES[stage][0](settings, surroundings).inputs:
-            kafka.run(kafka.partitions(surroundings, topic))
+            _await(surroundings, topic)
     logs.set_up(level)
     run(settings, surroundings, stages, (web_host, web_port), name)
+
+
+def _await(surroundings: Where, topic: str) -> None:
+    """Return when a broker says that the topic is there. A worker outlives its absence, also at its own start."""
+    said = False
+    while True:
+        try:
+            kafka.run(kafka.partitions(surroundings, topic))
+            return
+        except kafka.NoBroker as error:
+            if not said:
+                click.echo(f"Waiting: {error}", err=True)
+            said = True
+            time.sleep(_AGAIN)
