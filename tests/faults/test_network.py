@@ -82,12 +82,13 @@ async def test_lost_in_a_commit(gate: Gate, tmp_path: Path, api: Api, what: Lite
     """The connection is cut before the broker hears of it, or after it has acted and before the worker hears of it."""
     prefix = f"{what}-{api.name.lower()}."
     async with gate.proxy() as proxy, scenario(gate, prefix, tmp_path, f"{api.name}: {what} lost") as load:
+        worker = None
         for number in range(1, 6):
             proxy.lose(api, what=what)
-            if number == 1:
-                load.worker(environment=gate.environment)
-            elif api is Api.INIT_PRODUCER_ID:  # asked once for each task, and again when one was dropped
-                proxy.lose(Api.END_TXN)
+            if worker is None or api is Api.INIT_PRODUCER_ID:  # which is asked when a worker gets its tasks
+                if worker is not None:
+                    worker.kill()
+                worker = load.worker(environment=gate.environment)
             await eventually(partial(lost, proxy, api, number), PATIENCE)
             load.injected()
             await load.committed(100)
