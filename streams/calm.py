@@ -29,7 +29,7 @@ def calm(client: Any) -> None:
 def _leaderless(cluster: Any, topics: Any) -> bool:
     leaders = (
         cluster.leader_for_partition(TopicPartition(topic, partition))
-        for topic in topics
+        for topic in topics or ()
         for partition in cluster.partitions_for_topic(topic) or ()
     )
     return any(leader is None or leader < 0 for leader in leaders)

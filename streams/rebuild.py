@@ -47,7 +47,7 @@ class Replayed:
     """A stage whose outputs are left out where they stand already."""
 
     def __init__(self, stage: Stage, standing: Standing) -> None:
-        self.name, self.inputs, self.logs = stage.name, stage.inputs, stage.logs
+        self.name, self.inputs, self.outputs, self.logs = stage.name, stage.inputs, stage.outputs, stage.logs
         self._stage, self._standing = stage, standing
 
     def open(self, partition: int, partitions: int, emit: Emit) -> Fold:

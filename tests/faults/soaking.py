@@ -58,8 +58,8 @@ class Load:
     def time(self, number: int) -> datetime:
         return EPOCH + timedelta(days=HORIZONS) * (number / self.count)
 
-    def outcomes(self) -> dict[str, int]:
-        return {"counted": self.count, "repeated": -(-self.count // _AGAIN)}
+    def outcomes(self) -> Counter[str]:
+        return Counter(counted=self.count, repeated=-(-self.count // _AGAIN))
 
     def windows(self) -> dict[tuple[str, str], Counter[int]]:
         """By channel (empty for all) and window, how often each score was given."""

@@ -13,12 +13,17 @@ from tests.broker.harness import Process, eventually
 from .scenario import PATIENCE, Scenario
 
 AWAY = 70
+SESSION_MS = 6_000
+
+
+def scenario(broker: Broker, prefix: str, folder: Path, fault: str) -> Scenario:
+    return Scenario(broker, prefix, folder, fault, session_ms=SESSION_MS)
 
 
 @pytest.mark.parametrize("how", ["stopped", "killed"])
 async def test_restarts(own_broker: Broker, tmp_path: Path, how: str) -> None:
     """Five times, with two workers."""
-    async with Scenario(own_broker, f"{how}.", tmp_path, f"broker {how} and started again") as load:
+    async with scenario(own_broker, f"{how}.", tmp_path, f"broker {how} and started again") as load:
         for _ in range(2):
             load.worker()
         for _ in range(5):
@@ -31,7 +36,7 @@ async def test_restarts(own_broker: Broker, tmp_path: Path, how: str) -> None:
 
 async def test_away_for_long(own_broker: Broker, tmp_path: Path) -> None:
     """Longer than any time-out of a request, a session or a transaction; the same workers go on."""
-    async with Scenario(own_broker, "away.", tmp_path, f"broker away for {AWAY} s") as load:
+    async with scenario(own_broker, "away.", tmp_path, f"broker away for {AWAY} s") as load:
         workers = [load.worker() for _ in range(2)]
         await load.committed(300)
         load.injected()
@@ -44,7 +49,7 @@ async def test_away_for_long(own_broker: Broker, tmp_path: Path) -> None:
 
 async def test_away_at_the_start(own_broker: Broker, tmp_path: Path) -> None:
     """All workers are killed while it is away, and others start before it is back: they wait for it."""
-    async with Scenario(own_broker, "start.", tmp_path, "workers killed and started while the broker is away") as load:
+    async with scenario(own_broker, "start.", tmp_path, "workers killed and started while the broker is away") as load:
         workers = [load.worker() for _ in range(2)]
         for _ in range(3):
             await load.committed(300)

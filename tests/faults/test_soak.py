@@ -67,6 +67,11 @@ async def test_soak(own_broker: Broker, tmp_path: Path) -> None:
 
 async def watch(installation: Installation, broker: Broker, pid: int) -> list[Sample]:
     """Look at it once a second as long as the load lasts."""
+
+    async def answers() -> bool:
+        return await installation.offsets("classify") is not None
+
+    await eventually(answers)  # a new broker has no coordinator at first
     samples: list[Sample] = []
     began = time.monotonic()
     while (at := time.monotonic() - began) < DURATION:
