@@ -8,7 +8,7 @@ import asyncio
 import struct
 import time
 from collections import Counter, deque
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from enum import IntEnum
 from math import inf
@@ -43,6 +43,8 @@ class Proxy:
         """Whether connections made from now on are accepted, and nothing that is sent on them arrives."""
         self.lost = Counter[Api]()
         """Requests or answers that were lost because `lose` said so."""
+        self.at_loss: Callable[[], None] | None = None
+        """Called at the moment when something is lost."""
         self._links = set[_Link]()
         self._losses = dict[tuple[int, str], deque[bool]]()
         self._free = {"request": 0.0, "answer": 0.0}
@@ -89,6 +91,8 @@ class Proxy:
         if not (waiting := self._losses.get((api, what))):
             return None
         self.lost[Api(api)] += 1
+        if self.at_loss is not None:
+            self.at_loss()
         return waiting.popleft()
 
     async def pass_piece(self, size: int, what: str) -> None:

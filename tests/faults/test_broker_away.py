@@ -10,6 +10,8 @@ import pytest
 from npsflow.agents.broker import Broker
 from tests.broker.harness import Process, eventually
 
+from .gate import opened
+from .proxy import Api, Proxy
 from .scenario import PATIENCE, Scenario
 
 AWAY = 70
@@ -32,6 +34,28 @@ async def test_restarts(own_broker: Broker, tmp_path: Path, how: str) -> None:
             await asyncio.to_thread(own_broker.stop if how == "stopped" else own_broker.kill)
             await asyncio.to_thread(own_broker.start)
             await eventually(load.recovered, PATIENCE)
+
+
+async def test_killed_while_it_commits(tmp_path: Path) -> None:
+    """At the moment when it has decided and begins to write so in all partitions; see streams/settling.py."""
+    with opened(tmp_path / "kafka") as gate:
+        async with (
+            gate.proxy() as proxy,
+            scenario(gate.broker, "decided.", tmp_path, "broker killed between decision and markers") as load,
+        ):
+            load.worker(environment=gate.environment)
+            for number in range(1, 6):
+                await load.committed(100)
+                proxy.at_loss = gate.broker.kill
+                proxy.lose(Api.END_TXN)
+                await eventually(partial(lost, proxy, number))
+                load.injected()
+                await asyncio.to_thread(gate.broker.start)
+                await eventually(load.recovered, PATIENCE)
+
+
+async def lost(proxy: Proxy, times: int) -> bool:
+    return proxy.lost[Api.END_TXN] == times
 
 
 async def test_away_for_long(own_broker: Broker, tmp_path: Path) -> None:
