@@ -32,6 +32,7 @@ class Classify:
 
     name = "classify"
     inputs = (topics.RESPONSES,)
+    outputs = (topics.RESPONSES, topics.DEAD_LETTERS, topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.PANES)
     logs = True
 
     def __init__(self, meaning: Meaning) -> None:

@@ -65,7 +65,8 @@ class Replayed:
     """A stage whose outputs are left out where they stand already."""
 
     def __init__(self, stage: Stage, standing: Standing) -> None:
-        self.name, self.inputs, self.logs, self.fixed = stage.name, stage.inputs, stage.logs, stage.fixed
+        self.name, self.inputs, self.outputs = stage.name, stage.inputs, stage.outputs
+        self.logs, self.fixed = stage.logs, stage.fixed
         self._stage, self._standing = stage, standing
 
     def open(self, partition: int, partitions: int, emit: Emit) -> Fold:

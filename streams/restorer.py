@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from npsflow.streams.changelog import Changelog, Position
 from npsflow.streams.metrics import Metrics
 from npsflow.streams.settings import Where
+from npsflow.streams.settling import decided
 from npsflow.streams.stage import Stage
 from npsflow.streams.task import BrokerClock, Task
 from npsflow.streams.transaction import Transaction
@@ -49,10 +50,13 @@ class Restorer:
         try:
             if kept is not None:
                 await kept.transaction.stop()
+            was_committed = await decided(self._reader._client, where.transactional_id(name, partition))
             await transaction.start()
             if kept is not None and await self._untouched(kept):
                 kept.renew(transaction)
                 return kept
+            if was_committed is not None:
+                await transaction.settle(was_committed, await self._written(partition))
             return await self._from_changelog(partition, transaction)
         except BaseException:
             await transaction.stop()
@@ -63,6 +67,14 @@ class Restorer:
         state = kept.changelog.state
         end: int = (await self._reader.end_offsets([state]))[state]
         return kept.changelog.end == end
+
+    async def _written(self, partition: int) -> list[TopicPartition]:
+        """All that a transaction of this task can have touched, as far as it exists."""
+        cluster = await self._reader._client.fetch_all_metadata()
+        outputs = [self._where.topic(name) for name in self._stage.outputs]
+        written = [TopicPartition(t, p) for t in outputs for p in cluster.partitions_for_topic(t) or ()]
+        changelog = Changelog(self._where, self._stage, partition, self._partitions)
+        return [*written, *filter(None, (changelog.state, changelog.log))]
 
     async def _from_changelog(self, partition: int, transaction: Transaction) -> Task:
         changelog = Changelog(self._where, self._stage, partition, self._partitions, self._rebuilding)

@@ -56,6 +56,7 @@ class Rollup:
 
     name = "rollup"
     inputs = (topics.PANES,)
+    outputs = (topics.WINDOWS,)
     logs = False
 
     def __init__(self, settings: WindowSettings) -> None:

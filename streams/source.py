@@ -13,6 +13,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from mode import Service
 
 from npsflow.schemas.errors import StateError
+from npsflow.streams.calm import calm
 from npsflow.streams.changelog import purge
 from npsflow.streams.committer import Pacer
 from npsflow.streams.metrics import Metrics
@@ -130,6 +131,10 @@ class Source(Service):
             **self._client, group_id=None, isolation_level="read_committed", auto_offset_reset="earliest",
             max_partition_fetch_bytes=4 << 20, fetch_max_wait_ms=_FETCH_WAIT,
         )  # fmt: skip
+        for consumer in (self._consumer, self._reader):
+            calm(consumer._client)
+        # Else it gives up on offsets just before its client gives up on the request, and never renews the connection.
+        self._reader._request_timeout_ms *= 2
         self._admin = AIOKafkaAdminClient(**self._client)
         await self._reader.start()
         await self._admin.start()
@@ -201,7 +206,14 @@ class Source(Service):
     async def _hand_over(self, tp: TopicPartition, batch: Batch) -> None:
         task, topic, first = batch.task, batch.topic, batch.records[0].offset
         expected = max(task.position.offsets.get(topic, 0), task.handed.get(topic, 0))
-        if first < expected or (first > expected and (await self._reader.beginning_offsets([tp]))[tp] > expected):
+        begin = expected
+        if first > expected:
+            try:
+                begin = (await self._reader.beginning_offsets([tp]))[tp]
+            except KafkaError as error:  # nobody knows what is between
+                self.drop(task, error)
+                return
+        if first < expected or begin > expected:
             if batch.current:
                 message = "records were deleted before they were read, or the topic was made anew"
                 self.drop(task, StateError(message, topic=tp.topic, partition=tp.partition, offset=expected))

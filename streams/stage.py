@@ -81,13 +81,16 @@ class Fold(Protocol):
 
 
 class Stage(Protocol):
-    """One step of the topology. `inputs` are co-partitioned topics, all names without prefix."""
+    """One step of the topology. `inputs` are co-partitioned topics, `outputs` all it emits to, names without prefix."""
 
     @property
     def name(self) -> str: ...
 
     @property
     def inputs(self) -> tuple[str, ...]: ...
+
+    @property
+    def outputs(self) -> tuple[str, ...]: ...
 
     @property
     def logs(self) -> bool:

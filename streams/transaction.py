@@ -6,14 +6,16 @@ one under the same id settles whatever was left open.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from npsflow.schemas.headers import Headers
+from npsflow.streams.calm import calm
 
 TIMEOUT = 10.0
 """Seconds until the broker aborts a transaction that nobody ends: how long a dead writer can hide others' records."""
@@ -77,14 +79,37 @@ class Transaction:
             max_batch_size=_BATCH,
             compression_type="zstd",  # a third of the CPU of aiokafka's lz4, which compresses at level 9, and smaller
         )
+        calm(self.producer.client)
+        self._broken = False
+        self._note_failures(self.producer.client)
 
     async def start(self) -> None:
         """Fence any older owner and settle what it left open."""
         await self.producer.start()
 
+    def _note_failures(self, client: Any) -> None:
+        """aiokafka sends again what it got no answer to; what the broker made of the first request, nobody knows."""
+        send = client.send
+
+        async def noting(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return await send(*args, **kwargs)
+            except KafkaError:
+                self._broken = True
+                raise
+
+        client.send = noting
+
+    async def settle(self, commit: bool, partitions: Iterable[TopicPartition]) -> None:
+        """End a transaction without records on these partitions, see streams/settling.py."""
+        await self.producer.begin_transaction()
+        for tp in partitions:
+            self.producer._txn_manager.maybe_add_partition_to_txn(tp)
+        await (self.producer.commit_transaction() if commit else self.producer.abort_transaction())
+
     async def commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Written]:
         """All of it becomes visible, or this raises and nobody knows: then drop the task."""
-        producer = self.producer
+        producer, self._broken = self.producer, False
         await producer.begin_transaction()
         sent = [await producer.send_batch(batch, tp.topic, partition=tp.partition) for tp, batch in batches]
         delivered = await asyncio.gather(*sent)
@@ -92,6 +117,8 @@ class Transaction:
         positions = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
         await producer.send_offsets_to_transaction(positions, self._group)
         await producer.commit_transaction()
+        if self._broken:  # the broker may have crashed and come back: let the next owner settle it
+            raise KafkaConnectionError("the connection broke during the commit")
         return {
             tp: Written(metadata.offset + batch.record_count(), metadata.timestamp)
             for (tp, batch), metadata in zip(batches, delivered, strict=True)

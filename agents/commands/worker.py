@@ -3,15 +3,19 @@
 import logging
 import os
 import socket
+import time
 
 import click
 
 from npsflow.agents import access, kafka
+from npsflow.agents.reach import Refused
 from npsflow.agents.stages import STAGES
 from npsflow.agents.worker import run
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams import logs
-from npsflow.streams.settings import load, where
+from npsflow.streams.settings import Where, load, where
+
+_AGAIN = 1.0
 
 
 def _stages(ctx: click.Context, parameter: click.Parameter, given: str) -> list[str]:
@@ -38,14 +42,37 @@ def _expect_free(host: str, port: int) -> None:
 def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) -> None:
     """Classify responses, count and alert, until Ctrl-C.
 
-    The log goes to standard error; NPSFLOW_LOG_LEVEL says how much (INFO).
+    While no broker answers it waits for one. The log goes to standard error; NPSFLOW_LOG_LEVEL says how much (INFO).
     """
     settings, surroundings = load(), where()
     level = os.environ.get("NPSFLOW_LOG_LEVEL", "INFO").upper()
     if level not in logging.getLevelNamesMapping():
         raise SettingsError(f"NPSFLOW_LOG_LEVEL is {level!r}; use DEBUG, INFO, WARNING or ERROR")
     # What is not there or not allowed is said before anything starts, a line for each.
-    kafka.run(access.require(surroundings, access.of_worker(settings, surroundings, stages)))
+    _await(surroundings, access.of_worker(settings, surroundings, stages))
     _expect_free(web_host, web_port)
     logs.set_up(level)
     run(settings, surroundings, stages, (web_host, web_port), name)
+
+
+def _await(surroundings: Where, needs: set[access.Need]) -> None:
+    """Return when all that is needed is there. A worker outlives the absence of its broker, also at its own start."""
+    said = False
+    while True:
+        try:
+            kafka.run(access.require(surroundings, needs))
+            return
+        except kafka.KafkaFailed as error:
+            if not _passes(error):
+                raise
+            if not said:
+                click.echo(f"Waiting: {error}", err=True)
+            said = True
+            time.sleep(_AGAIN)
+
+
+def _passes(error: kafka.KafkaFailed) -> bool:
+    """Whether it may come right by itself: nobody answers yet, or not in time."""
+    if isinstance(error, Refused):
+        return error.step == "reach"
+    return isinstance(error.__cause__, TimeoutError) or getattr(error.__cause__, "retriable", False)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from npsflow.agents.broker import Broker, fetch_kafka
+from npsflow.agents.broker import Broker
+from npsflow.agents.jars import fetch_kafka
 
 from .installation import Installation
 from .secured import Secured

@@ -250,6 +250,14 @@ class Process:
         self._process.kill()
         self._process.wait()
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def running(self) -> bool:
+        return self._process.poll() is None
+
     async def ended(self, seconds: float = SECONDS) -> int:
         """Wait for its end; gives the exit status. Raises TimeoutExpired."""
         return await asyncio.to_thread(self._process.wait, seconds)

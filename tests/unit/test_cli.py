@@ -76,7 +76,7 @@ def test_unknown_stage_is_a_usage_error(stages: str) -> None:
     assert "is not a stage; there are classify, rollup" in result.stderr
 
 
-@pytest.mark.parametrize("args", [("alerts",), ("windows",), ("topics", "create"), ("dlq", "replay"), ("worker",)])
+@pytest.mark.parametrize("args", [("alerts",), ("windows",), ("topics", "create"), ("dlq", "replay")])
 def test_unreachable_broker_is_one_line(args: tuple[str, ...]) -> None:
     result = run(*args)
 

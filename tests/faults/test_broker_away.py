@@ -1,0 +1,91 @@
+"""The broker stops, is killed, stays away, or is not there yet: workers wait for it, and all comes out once."""
+
+import asyncio
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from npsflow.agents.broker import Broker
+from tests.broker.harness import Process, eventually
+
+from .gate import opened
+from .proxy import Api, Proxy
+from .scenario import PATIENCE, Scenario
+
+AWAY = 70
+SESSION_MS = 6_000
+
+
+def scenario(broker: Broker, prefix: str, folder: Path, fault: str) -> Scenario:
+    return Scenario(broker, prefix, folder, fault, session_ms=SESSION_MS)
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+async def test_restarts(own_broker: Broker, tmp_path: Path, how: str) -> None:
+    """Five times, with two workers."""
+    async with scenario(own_broker, f"{how}.", tmp_path, f"broker {how} and started again") as load:
+        for _ in range(2):
+            load.worker()
+        for _ in range(5):
+            await load.committed(300)
+            load.injected()
+            await asyncio.to_thread(own_broker.stop if how == "stopped" else own_broker.kill)
+            await asyncio.to_thread(own_broker.start)
+            await eventually(load.recovered, PATIENCE)
+
+
+async def test_killed_while_it_commits(tmp_path: Path) -> None:
+    """At the moment when it has decided and begins to write so in all partitions; see streams/settling.py."""
+    with opened(tmp_path / "kafka") as gate:
+        async with (
+            gate.proxy() as proxy,
+            scenario(gate.broker, "decided.", tmp_path, "broker killed between decision and markers") as load,
+        ):
+            load.worker(**gate.environment)
+            for number in range(1, 6):
+                await load.committed(100)
+                proxy.at_loss = gate.broker.kill
+                proxy.lose(Api.END_TXN)
+                await eventually(partial(lost, proxy, number))
+                load.injected()
+                await asyncio.to_thread(gate.broker.start)
+                await eventually(load.recovered, PATIENCE)
+
+
+async def lost(proxy: Proxy, times: int) -> bool:
+    return proxy.lost[Api.END_TXN] == times
+
+
+async def test_away_for_long(own_broker: Broker, tmp_path: Path) -> None:
+    """Longer than any time-out of a request, a session or a transaction; the same workers go on."""
+    async with scenario(own_broker, "away.", tmp_path, f"broker away for {AWAY} s") as load:
+        workers = [load.worker() for _ in range(2)]
+        await load.committed(300)
+        load.injected()
+        await asyncio.to_thread(own_broker.kill)
+        await asyncio.to_thread(time.sleep, AWAY)  # how long the fault lasts
+        await asyncio.to_thread(own_broker.start)
+        await load.committed(300)
+        assert [worker.running for worker in workers] == [True, True]
+
+
+async def test_away_at_the_start(own_broker: Broker, tmp_path: Path) -> None:
+    """All workers are killed while it is away, and others start before it is back: they wait for it."""
+    async with scenario(own_broker, "start.", tmp_path, "workers killed and started while the broker is away") as load:
+        workers = [load.worker() for _ in range(2)]
+        for _ in range(3):
+            await load.committed(300)
+            load.injected()
+            await asyncio.to_thread(own_broker.kill)
+            for worker in workers:
+                worker.kill()
+            workers = [load.worker() for _ in range(2)]
+            for worker in workers:
+                await eventually(partial(waiting, worker))
+            await asyncio.to_thread(own_broker.start)
+
+
+async def waiting(worker: Process) -> bool:
+    return worker.said.startswith("Waiting: no Kafka broker answers")
