@@ -66,7 +66,11 @@ class Secured:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.sasl, self.mutual, self.open = (f"{HOST}:{free_port()}" for _ in range(3))
+        ports = set[int]()
+        while len(ports) < 5:  # two by chance the same, and Kafka does not start
+            ports.add(free_port())
+        self._port, *others = ports
+        self.sasl, self.mutual, self.open, self._controller = (f"{HOST}:{port}" for port in others)
         authority, stranger = trustme.CA(), trustme.CA()
         self.ca, self.strange_ca = folder / "ca.pem", folder / "strange-ca.pem"
         authority.cert_pem.write_to_path(self.ca)
@@ -78,19 +82,17 @@ class Secured:
             issued = issuer.issue_cert("client.example.org", common_name=CERTIFIED)
             (folder / f"{name}.pem").write_bytes(_chain(issued))
             (folder / f"{name}.key").write_bytes(_key(issued, BestAvailableEncryption(KEY_PASSWORD.encode())))
-        self._port = free_port()
         self.broker = Broker(folder / "kafka", self._port, self._properties())
 
     def _properties(self) -> dict[str, str]:
-        controller, plain_door = f"{HOST}:{free_port()}", f"{HOST}:{self._port}"
-        doors = f"PLAINTEXT://{plain_door},SASL_SSL://{self.sasl},MUTUAL://{self.mutual},SASL_PLAINTEXT://{self.open}"
+        doors = f"PLAINTEXT://{HOST}:{self._port},SASL_SSL://{self.sasl},MUTUAL://{self.mutual},SASL_PLAINTEXT://{self.open}"
         plain = f'{_JAAS}.plain.PlainLoginModule required user_simple="{PLAIN_PASSWORD}";'
         protocols = ("PLAINTEXT", "SASL_SSL", "SASL_PLAINTEXT")
         scram = f"{_JAAS}.scram.ScramLoginModule required;"
         return {
-            "listeners": f"{doors},CONTROLLER://{controller}",
+            "listeners": f"{doors},CONTROLLER://{self._controller}",
             "advertised.listeners": doors,
-            "controller.quorum.bootstrap.servers": controller,
+            "controller.quorum.bootstrap.servers": self._controller,
             "group.min.session.timeout.ms": "1000",
             "listener.security.protocol.map": ",".join(
                 ["CONTROLLER:PLAINTEXT,MUTUAL:SSL", *(f"{p}:{p}" for p in protocols)]
