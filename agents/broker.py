@@ -1,37 +1,22 @@
-"""The embedded broker: a real Apache Kafka, one node in KRaft mode, run as a child process on the loopback address.
+"""The embedded broker: a real Apache Kafka, one node in KRaft mode, run as a child process on the loopback address."""
 
-Its jars are fetched once with Maven, from `deploy/broker/pom.xml`, into a folder that all data folders share.
-"""
-
-import fcntl
-import functools
-import hashlib
-import os
-import re
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from importlib.resources import files
 from pathlib import Path
 from typing import TextIO
 
+from npsflow.agents.jars import BrokerError, archive, fetch_kafka, java_command, take
+
 HOST = "127.0.0.1"
-OLDEST_JAVA = 17
 START_SECONDS = 60
-LOGGING = "log4j2.properties"
 READY = b"Kafka Server started"
-INSTALL = """\
-  Debian, Ubuntu: sudo apt-get install default-jre-headless maven
-  Fedora:         sudo dnf install java-latest-openjdk-headless maven
-  macOS:          brew install maven && brew install --cask temurin"""
 
 # A child of Kafka holds the reading end of our pipe. The pipe closes when this process ends, by `kill -9` too, and then
 # the child kills Kafka; a line in the pipe tells it that Kafka has ended already. The kernel's PR_SET_PDEATHSIG would
@@ -66,14 +51,6 @@ PROPERTIES = {
     "num.network.threads": "2",
     "num.io.threads": "4",
 }
-
-
-class BrokerError(RuntimeError):
-    """The broker cannot be fetched or does not run; the text says why and what to do."""
-
-
-def _silent(message: str) -> None:
-    """Progress that nobody watches."""
 
 
 class Broker:
@@ -120,7 +97,7 @@ class Broker:
         self.data.mkdir(parents=True, exist_ok=True)
         self._lock = (self.data / "lock").open("w")
         try:
-            if not _take(self._lock):  # Kafka finds out for itself, but too late to save its metadata
+            if not take(self._lock):  # Kafka finds out for itself, but too late to save its metadata
                 raise BrokerError(f"{self.data} is in use by another Kafka")
             self._write_properties()
             if not (self.data / "kafka" / "meta.properties").exists():
@@ -147,7 +124,7 @@ class Broker:
                 watching.write(b"Kafka has ended\n")
             if self._dumped is not None and self._dumped.exists():
                 if self._process.returncode == 128 + signal.SIGTERM:
-                    self._dumped.rename(_archive(self._dumped.parent))
+                    self._dumped.rename(archive(self._dumped.parent))
                 else:
                     self._dumped.unlink()
             self._process = None
@@ -167,7 +144,7 @@ class Broker:
     def tool(self, class_name: str, *args: str, given: bytes = b"", seconds: float = 60) -> bytes:
         """Run one of Kafka's command line tools to its end, `given` on its input; return what it printed."""
         kafka = fetch_kafka(cache=self._cache)
-        command = [*_java_command(kafka, "256m"), class_name, *args]
+        command = [*java_command(kafka, "256m"), class_name, *args]
         try:
             done = subprocess.run(
                 command, cwd=self.data, input=given, capture_output=True, timeout=seconds, check=False
@@ -181,10 +158,10 @@ class Broker:
 
     def _launch(self, kafka: Path) -> int:
         """Start the process; return where in the log it begins to write."""
-        archive = _archive(kafka)
-        command = _java_command(kafka, "512m")
-        if not archive.exists():  # made when this Kafka stops: with it the next ones start in half the time
-            self._dumped = archive.with_suffix(f".{secrets.token_hex(4)}")
+        classes = archive(kafka)
+        command = java_command(kafka, "512m")
+        if not classes.exists():  # made when this Kafka stops: with it the next ones start in half the time
+            self._dumped = classes.with_suffix(f".{secrets.token_hex(4)}")
             command.append(f"-XX:ArchiveClassesAtExit={self._dumped}")
         with self.log.open("ab") as log:
             began = log.tell()
@@ -229,36 +206,6 @@ class Broker:
                 said += log.read()
 
 
-def fetch_kafka(progress: Callable[[str], None] = _silent, cache: Path | None = None) -> Path:
-    """Return the folder with Kafka's jars, in `cache`, else NPSFLOW_CACHE, else ~/.cache/npsflow.
-
-    Fetches them if they are not there yet, which takes up to a minute; `progress` is told of each step and file.
-    """
-    _java()
-    pom, logging = (files("npsflow.deploy.broker").joinpath(name).read_bytes() for name in ("pom.xml", LOGGING))
-    version = _kafka_version(pom)
-    cache = (cache or Path(os.environ.get("NPSFLOW_CACHE") or "~/.cache/npsflow")).expanduser().resolve()
-    # The digest makes a changed pom fetch anew, beside the jars that other installations still use.
-    kafka = cache / f"kafka-{version}-{hashlib.sha256(pom + logging).hexdigest()[:8]}"
-    if kafka.exists():
-        return kafka
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as lock:
-        if not _take(lock):
-            progress("waiting for another process that is fetching Kafka")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        if not kafka.exists():
-            new = cache / "unfinished"
-            shutil.rmtree(new, ignore_errors=True)
-            new.mkdir()
-            (new / "pom.xml").write_bytes(pom)
-            (new / LOGGING).write_bytes(logging)
-            progress(f"fetching Kafka {version} with Maven, once")
-            _run_maven(new, progress)
-            new.rename(kafka)
-    return kafka
-
-
 def free_port() -> int:
     """A port that nothing listens on, and none that the system gives to an outgoing connection in the meantime."""
     while True:
@@ -275,80 +222,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _kafka_version(pom: bytes) -> str:
-    found = re.search(rb"<kafka\.version>(.+)</kafka\.version>", pom)
-    assert found, "the pom names the version of Kafka"
-    return found[1].decode()
-
-
-def _run_maven(folder: Path, progress: Callable[[str], None]) -> None:
-    """Fetch what the folder's pom names into its subfolder `lib`."""
-    maven = shutil.which("mvn")
-    if maven is None:
-        raise BrokerError(f"fetching Kafka, once, needs Maven: there is no mvn on PATH. Install it:\n{INSTALL}")
-    command = [maven, "--batch-mode", "--strict-checksums", f"--file={folder / 'pom.xml'}"]
-    command += ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder / 'lib'}"]
-    said: deque[str] = deque(maxlen=15)
-    fetched = 0
-    with subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
-        assert process.stdout
-        try:
-            for line in process.stdout:
-                said.append(line)
-                if found := re.search(r"Downloaded .*/(\S+\.jar)", line):
-                    fetched += 1
-                    progress(f"fetched {fetched}: {found[1]}")
-        except BaseException:  # Ctrl-C: leave nothing behind that still downloads
-            process.kill()
-            raise
-    if process.returncode:
-        raise BrokerError(f"Maven could not fetch Kafka (exit status {process.returncode}):\n{''.join(said)}")
-
-
-def _take(lock: TextIO) -> bool:
-    """Try to get the lock between processes that this open file stands for; closing the file gives it back."""
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _java_command(kafka: Path, heap: str) -> list[str]:
-    """How to run a class of Kafka: small, quick to start, and silent about class data sharing, which is optional."""
-    command = [_java(), f"-Xmx{heap}", "-XX:+UseSerialGC", "-Xlog:disable", "-Xlog:all=error:stderr"]
-    if (archive := _archive(kafka)).exists():
-        command.append(f"-XX:SharedArchiveFile={archive}")
-    return [*command, f"-Dlog4j2.configurationFile={kafka / LOGGING}", "-cp", f"{kafka / 'lib'}/*"]
-
-
-def _archive(kafka: Path) -> Path:
-    """The file in which Java keeps Kafka's classes ready to use; it fits one build of Java only."""
-    return kafka / f"classes-{hashlib.sha256(_java_version(_java()).encode()).hexdigest()[:8]}.jsa"
-
-
-def _java() -> str:
-    """The Java to use: that of JAVA_HOME, else the first on PATH."""
-    home = os.environ.get("JAVA_HOME")
-    java = f"{home}/bin/java" if home else shutil.which("java")
-    if java is None:
-        why = "there is no java on PATH, and JAVA_HOME is not set"
-    elif not (number := re.search(r'version "(?:1\.)?(\d+)', _java_version(java))):
-        why = f"{java} does not run" + (", and JAVA_HOME points there" if home else "")
-    elif int(number[1]) < OLDEST_JAVA:
-        why = f"{java} is version {number[1]}"
-    else:
-        return java
-    raise BrokerError(f"Kafka needs Java {OLDEST_JAVA} or newer: {why}. Install it, and Maven:\n{INSTALL}")
-
-
-@functools.cache
-def _java_version(java: str) -> str:
-    try:
-        return subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    except OSError:
-        return ""

@@ -34,8 +34,8 @@ def host(
     )
 
 
-def run(settings: Settings, where: Where, stages: Iterable[str], web: tuple[str, int], name: str | None) -> NoReturn:
-    """Run until SIGTERM or Ctrl-C; everything folded is committed before it returns."""
+def prepare() -> None:
+    """Set up this process for a worker: its garbage collector and its kind of event loop."""
     # What lives long here are bytes, which the collector need not walk; what dies young dies by reference count.
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
@@ -43,6 +43,11 @@ def run(settings: Settings, where: Where, stages: Iterable[str], web: tuple[str,
         import uvloop
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+
+
+def run(settings: Settings, where: Where, stages: Iterable[str], web: tuple[str, int], name: str | None) -> NoReturn:
+    """Run until SIGTERM or Ctrl-C; everything folded is committed before it returns."""
+    prepare()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = host(settings, where, stages, web, name).app

@@ -12,6 +12,7 @@ from typing import Literal
 
 Reason = Literal[
     "null_value",
+    "too_large",
     "not_utf8",
     "too_deep",
     "not_json",
@@ -25,6 +26,7 @@ Reason = Literal[
     "invalid_time",
     "too_late",
     "internal_error",
+    "unmapped",
 ]
 """The fixed words of `npsflow_dlq_reason`."""
 

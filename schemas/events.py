@@ -14,7 +14,7 @@ Severity = Literal["critical", "high", "medium"]
 Instant = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
 """RFC 3339 in UTC, written by us."""
 Action = Literal["ask", "referral", "review", "testimonial", "case_study"]
-Cause = Literal["category", "metric", "moved", "test", "internal", "deleted"]
+Cause = Literal["category", "metric", "moved", "test", "internal", "deleted", "settings"]
 
 ALERT_RAISED = "npsflow.alert.raised.v1"
 ALERT_ENRICHED = "npsflow.alert.enriched.v1"
@@ -27,7 +27,10 @@ FOLLOW_UP_RETRACTED = "npsflow.follow_up.retracted.v1"
 
 
 class Context(Struct, frozen=True, gc=False, omit_defaults=True):
-    """What events carry of the response. `name`, `email` and `phone` only where a setting lets them in."""
+    """What events carry of the response. `name`, `email` and `phone` only where a setting lets them in.
+
+    A new field goes to the end: what is remembered of an alert tells its fields by their order.
+    """
 
     response_id: str
     source: str

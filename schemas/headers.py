@@ -11,6 +11,7 @@ Headers = list[tuple[str, bytes]]
 ORIGIN = "npsflow_origin"
 """On a forwarded record: `append-time-ms partition offset` of the record as it was produced."""
 _ORIGIN = re.compile(rb"(\d{1,15}) (\d{1,5}) (\d{1,14})")
+_MOST_PARTITIONS = 1 << 16  # what is remembered of an origin holds no more
 
 
 class CloudEvents:
@@ -41,9 +42,10 @@ class CloudEvents:
 def origin(headers: Headers) -> tuple[int, int, int] | None:
     """(append time in ms, partition, offset) of a forwarded record as first produced; None for any other."""
     for name, value in headers:
-        if name == ORIGIN and (found := _ORIGIN.fullmatch(value)):
-            append, partition, offset = found.groups()
-            return int(append), int(partition), int(offset)
+        if name == ORIGIN and value is not None and (found := _ORIGIN.fullmatch(value)):
+            append, partition, offset = map(int, found.groups())
+            if partition < _MOST_PARTITIONS:
+                return append, partition, offset
     return None
 
 

@@ -10,7 +10,9 @@ FOLLOW_UP = "customer-follow-up"
 PANES = "nps-panes"
 WINDOWS = "nps-windows"
 
+MAX_INPUT = 1024 * 1024  # bytes of a response
 MAX_RECORD = 2 * 1024 * 1024  # bytes, on every topic
+_WHY = 16 * 1024  # bytes more for a dead letter, which is the record and the reason
 
 _DAY = 86_400_000
 
@@ -38,6 +40,8 @@ class Topic:
             "message.timestamp.type": "LogAppendTime",
             "max.message.bytes": str(MAX_RECORD),
         }
+        if self.name == DEAD_LETTERS:
+            config["max.message.bytes"] = str(MAX_RECORD + _WHY)
         if self.cleanup == "compact":
             return config | {"segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.2"}
         kept = -1 if days is None else max(days, horizon_days) * _DAY

@@ -80,6 +80,7 @@ class Changelog:
             "stream_time": position.stream_time,
             "counters": position.counters,
             "log": self.log_range,
+            "settings": self.stage.fixed,
             "rebuilding": self.rebuilding,
         }
         emit(f"npsflow-{self.stage.name}-state", self.partition, POSITION, codec.dumps(record), [])
@@ -150,6 +151,12 @@ class Changelog:
             )
         if record["rebuilding"] and not self.rebuilding:
             raise self._refused("a rebuild has not ended: run `npsflow rebuild` again", offset)
+        if not self.rebuilding and record["settings"] != self.stage.fixed:
+            raise self._refused(
+                f"it was made with {record['settings']}, now there is {self.stage.fixed}: "
+                "set that back, or run `npsflow rebuild`",
+                offset,
+            )
         begin, end = record["log"]
         return Position(record["offsets"], record["stream_time"], record["counters"], (begin, end))
 

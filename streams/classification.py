@@ -2,6 +2,7 @@
 
 from collections import Counter
 from functools import lru_cache
+from typing import Any
 
 from npsflow.schemas import codec, topics
 from npsflow.schemas.deltas import TICK, encode_tick
@@ -21,7 +22,8 @@ OUTCOMES = ("counted", "deleted", "test", "repeated", "superseded", "forwarded",
 
 _EVENT = {t.encode(): f"event:{t}" for strand in (ALERT, FOLLOW_UP) for t in strand.types.values()}
 _PAUSED = "paused"  # a counter that is 1 while the task is, so that it outlives the worker
-_MOST_COUNTERS = 500  # platforms name themselves: what refused records call their source must not grow without bound
+_SOURCE = "source:"
+_MOST_SOURCES = 50
 _PER_RECORD = 1000  # remembered responses in one changelog record: far below the largest record, at 700 bytes each
 
 
@@ -34,6 +36,7 @@ class Classify:
 
     def __init__(self, meaning: Meaning) -> None:
         self.meaning = meaning
+        self.fixed: dict[str, Any] = {}  # what is remembered holds what it was counted under
 
     def open(self, partition: int, partitions: int, emit: Emit) -> "Classification":
         return Classification(self.meaning, partition, partitions, emit, MemoryStore())
@@ -69,9 +72,7 @@ class Classification:
             if self._breaker.tripped and not self.paused:
                 self.paused, counters[_PAUSED] = True, 1
         for name in change.counts:
-            if len(counters) >= _MOST_COUNTERS and name not in counters and name.startswith("dead:"):
-                name = f"dead:{name.split(':')[1]}:other"
-            counters[name] += 1
+            counters[name if name in counters else self._counter(name)] += 1
         packed = change.packed
         if packed:
             self.store.put(change.key, packed, change.submitted)
@@ -86,6 +87,20 @@ class Classification:
                 counters[_EVENT[output[4][1][1]]] += 1
         if change.urgent:
             self.urgent = True
+
+    def _counter(self, name: str) -> str:
+        """The name to count something new under.
+
+        A platform is named once a response of it was accepted: before that its name may be anything that stood in the
+        wrong place, and is no label. The names of platforms do not grow without bound.
+        """
+        kind, _, rest = name.partition(":")
+        reason, _, source = rest.partition(":")
+        if kind == "dead" and f"{_SOURCE}{source}" not in self.counters:
+            return f"dead:{reason}:unknown"
+        if kind == "source" and sum(known.startswith(_SOURCE) for known in self.counters) >= _MOST_SOURCES:
+            return f"{_SOURCE}other"
+        return name
 
     def checkpoint(self, now: int) -> Checkpoint:
         self.urgent = False

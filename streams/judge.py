@@ -29,7 +29,7 @@ from npsflow.streams.remembered import (
     place,
     unpack_segments,
 )
-from npsflow.streams.scores import DEFAULT_SCALES, Scale, Scales
+from npsflow.streams.scores import Scale, Scales
 from npsflow.streams.segments import Names, Segmenter
 from npsflow.streams.stage import Record
 from npsflow.streams.store import Store
@@ -43,9 +43,11 @@ ID = 15
 
 _AHEAD = 10 * MINUTE
 _EVERY = 1000  # records between two checks of the producer's partitioner
-_COUNTED = {
-    (s.metric, rank): (f"response:{s.metric}:{s.words[rank]}",) for s in DEFAULT_SCALES.values() for rank in range(3)
-}
+
+
+def _category(scale: Scale, rank: int) -> str:
+    """Of an answer, for a metric; what single employees have answered is nobody's business."""
+    return "any" if scale.metric == "enps" else scale.words[rank]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,7 @@ class Judge:
             counts = ("foreign_partitioner",)
         try:
             if scale is None:
-                return self._delete(what, key, arrived, counts)  # type: ignore[arg-type]
+                return self._delete(what, warnings, key, arrived, counts)  # type: ignore[arg-type]
             return self._respond(what, scale, warnings, key, arrived, counts)  # type: ignore[arg-type]
         except RefusedRecord as refused:
             return self._dead(record, refused)
@@ -137,6 +139,7 @@ class Judge:
         counts: tuple[str, ...],
     ) -> Change:
         appended, origin_ = arrived
+        content = xxh3_64_intdigest(codec.encode(response))  # as it was sent: sent again, it says nothing new
         submitted = to_ms(response.submitted_at)
         updated = submitted if response.updated_at is None else to_ms(response.updated_at)
         if submitted > appended + _AHEAD or updated > appended + _AHEAD:
@@ -149,7 +152,6 @@ class Judge:
         stream_time = max(self.stream_time, submitted)
         if warnings:
             counts += tuple(f"warning:{name}" for name in warnings)
-        content = xxh3_64_intdigest(codec.encode(response))
         digest = blake2b(key, digest_size=16).digest()
         id_ = digest[:ID]
         version = updated, appended, origin_
@@ -174,8 +176,7 @@ class Judge:
                 flags | live, rank, response.score, alert, follow, submitted, version, content, context,
                 packed_segments, customer_key, submitted, appended, fields,
             )  # fmt: skip
-            if not flags:
-                counts += _COUNTED[scale.metric, rank]
+            counts += _accepted(response.source, "" if flags else f"response:{scale.metric}:{_category(scale, rank)}")
             outputs = () if output is None else (output,)
             return Change(outcome, stream_time, counts, id_, packed, submitted, None, plus, outputs, alert)
         since = updated if response.updated_at is not None else appended
@@ -184,12 +185,18 @@ class Judge:
             since, appended, b"",
         )  # fmt: skip
         after, events, urgent = self._teller.next(before, self._metric(before), after, scale.metric, told, who)
-        if not flags:
-            counts += (f"correction:{scale.metric}:{scale.words[rank]}",)
+        counts += _accepted(response.source, "" if flags else f"correction:{scale.metric}:{_category(scale, rank)}")
         packed = remembered.pack(*after)
         return Change(outcome, stream_time, counts, id_, packed, submitted, _cell(before), plus, events, urgent)
 
-    def _delete(self, deletion: Deletion, key: bytes, arrived: tuple[int, int], counts: tuple[str, ...]) -> Change:
+    def _delete(
+        self,
+        deletion: Deletion,
+        warnings: tuple[str, ...],
+        key: bytes,
+        arrived: tuple[int, int],
+        counts: tuple[str, ...],
+    ) -> Change:
         appended, origin_ = arrived
         digest = blake2b(key, digest_size=16).digest()
         id_ = digest[:ID]
@@ -197,9 +204,12 @@ class Judge:
         submitted = appended if before is None else before.submitted
         if submitted < self.stream_time - self._horizon:
             raise _too_late(deletion.source)
-        updated = appended if deletion.updated_at is None else to_ms(deletion.updated_at)
+        # Without a time of its own it is newer than whatever was there before it, also by a clock that is ahead.
+        updated = appended + _AHEAD if deletion.updated_at is None else to_ms(deletion.updated_at)
         if updated > appended + _AHEAD:
-            updated, counts = appended, (*counts, "warning:updated_at")
+            updated, warnings = appended, (*warnings, "updated_at")
+        if warnings:
+            counts += tuple(f"warning:{name}" for name in warnings)
         version = updated, appended, origin_
         content = xxh3_64_intdigest(codec.encode(deletion))
         if before is not None and (known := self._known(before, content, version, id_, self.stream_time, counts)):
@@ -252,6 +262,12 @@ class Judge:
         headers = with_origin(record.headers, record.timestamp, record.partition, record.offset)
         output = (topics.RESPONSES, self._partition_of(key), key, record.value, headers)
         return Change("forwarded", self.stream_time, outputs=(output,))
+
+
+@lru_cache(1024)
+def _accepted(source: str, what: str) -> tuple[str, ...]:
+    """What to count of an accepted response; the same few again and again."""
+    return (f"source:{source}", what) if what else (f"source:{source}",)
 
 
 def _cell(r: Remembered) -> Cell | None:

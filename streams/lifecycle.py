@@ -29,8 +29,10 @@ def steps(revision: int, *, live: bool, wanted: bool, same: bool, changed: bool)
     return (Step("enriched", revision + 1),) if changed else ()
 
 
-def cause(*, deleted: bool, test: bool, internal: bool, metric_changed: bool, category_changed: bool) -> Cause:
-    """Why something is retracted: the first of these that holds, else its customer changed."""
+def cause(
+    *, deleted: bool, test: bool, internal: bool, metric_changed: bool, category_changed: bool, moved: bool
+) -> Cause:
+    """Why something is retracted: the first of these that holds, else settings ask for it no more."""
     if deleted:
         return "deleted"
     if test:
@@ -39,4 +41,6 @@ def cause(*, deleted: bool, test: bool, internal: bool, metric_changed: bool, ca
         return "internal"
     if metric_changed:
         return "metric"
-    return "category" if category_changed else "moved"
+    if category_changed:
+        return "category"
+    return "moved" if moved else "settings"

@@ -5,6 +5,8 @@ import sys
 import traceback
 from typing import TextIO
 
+from aiokafka.errors import KafkaError
+
 from npsflow.schemas import codec
 from npsflow.schemas.errors import NpsflowError
 from npsflow.streams.times import rfc3339
@@ -30,15 +32,28 @@ class JsonFormatter(logging.Formatter):
 
 
 def describe(error: BaseException) -> str:
-    """Where and of which type. The text of an error that is not our own may quote a record, so it stays out."""
-    text = f": {error}" if isinstance(error, NpsflowError) else ""
-    return "".join(traceback.format_tb(error.__traceback__)) + type(error).__name__ + text
+    """Where, and `named`."""
+    return "".join(traceback.format_tb(error.__traceback__)) + named(error)
+
+
+def named(error: BaseException) -> str:
+    """Of which type, and what it says where that is our own or Kafka's; any other text may quote a record."""
+    kind, safe = type(error).__name__, isinstance(error, NpsflowError | KafkaError)
+    return f"{kind}: {str(error).removeprefix(f'{kind}: ')}" if safe else kind
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Of a crash the hosting frameworks put the error's text into the message: their template has to do."""
-    hosting = record.name.partition(".")[0] in ("faust", "mode")
-    return str(record.msg) if hosting and record.exc_info else record.getMessage()
+    """Of a crash the hosting frameworks put the error's text into the message: their template has to do.
+
+    Mode does so too in the name of the service that crashed.
+    """
+    if record.name.partition(".")[0] in ("faust", "mode") and record.exc_info:
+        return str(record.msg)
+    given = record.args if isinstance(record.args, tuple) else ()
+    if any(isinstance(value, BaseException) for value in given):
+        args = tuple(named(value) if isinstance(value, BaseException) else value for value in given)
+        return str(record.msg) % args
+    return record.getMessage()
 
 
 def set_up(level: str = "INFO", stream: TextIO = sys.stderr) -> None:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-_MOST_SOURCES = 50
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -22,16 +21,17 @@ class Metrics:
             return Histogram(f"npsflow_{name}_seconds", text, labels, buckets=_SECONDS, registry=registry)
 
         self.registry = registry
-        self._sources: set[str] = set()
+        self._shown: dict[tuple[str, int], list[tuple[Gauge, tuple[str, ...]]]] = {}
         self.outcomes = counter("records", "Records read, by what became of them", "outcome")
         self.responses = counter("responses", "Responses counted for the first time", "metric", "category")
         self.corrections = counter("corrections", "Responses replaced by a newer version", "metric", "category")
-        self.dead = counter("dead_letters", "Records refused", "reason", "source")
+        self.accepted = counter("accepted", "Responses accepted, tests and corrections too", "source")
+        self.dead = counter("dead_letters", "Records refused, of platforms that were accepted once", "reason", "source")
         self.warnings = counter("warnings", "Fields dropped, cut or moved", "field")
         self.alerts = counter("alerts", "Alert events", "type")
         self.follow_ups = counter("follow_ups", "Follow-up events", "type")
         self.foreign = counter("foreign_partitioner", "Sampled records in another partition than murmur2 gives")
-        self.over_cap = counter("segment_values_over_cap", "New values of a dimension counted as `other`")
+        self.over_cap = counter("segment_values_over_cap", "Deltas of values beyond `max_values`, counted as `other`")
         self.lag = gauge("lag_records", "Records not yet read", "stage", "partition")
         self.stream_time = gauge("stream_time_seconds", "Greatest time seen in the data", "stage", "partition")
         self.remembered = gauge("remembered_responses", "Responses that can be corrected", "partition")
@@ -43,13 +43,22 @@ class Metrics:
         self.restore_time = seconds("restore", "From assignment of a task to ready", "stage")
         self.alert_time = seconds("alert", "From arrival of an unhappy response to its committed alert")
 
-    def show(self, partition: int, gauges: Mapping[tuple[str, ...], float]) -> None:
+    def show(self, stage: str, partition: int, gauges: Mapping[tuple[str, ...], float]) -> None:
         """What a fold says of itself after a commit."""
+        shown = self._shown[stage, partition] = [(self.lag, (stage, str(partition)))]
+        shown.append((self.stream_time, (stage, str(partition))))
         for (name, *labels), value in gauges.items():
-            if name == "remembered":
-                self.remembered.labels(str(partition)).set(value)
-            else:
-                self.window.labels(*labels).set(value)
+            gauge = (self.window, tuple(labels))
+            if name == "remembered":  # of a task that can be paused, too
+                gauge = (self.remembered, (str(partition),))
+                shown.append((self.paused, (str(partition),)))
+            gauge[0].labels(*gauge[1]).set(value)
+            shown.append(gauge)
+
+    def forget(self, stage: str, partition: int) -> None:
+        """The partition is another worker's now: what was last seen of it is not true any more."""
+        for gauge, labels in self._shown.pop((stage, partition), ()):
+            gauge.remove(*labels)
 
     def count(self, counters: Mapping[str, int]) -> None:
         """Add what a commit counted; names are those of the folds' counters."""
@@ -63,7 +72,9 @@ class Metrics:
             (self.responses if kind == "response" else self.corrections).labels(metric, category).inc(amount)
         elif kind == "dead" and rest:
             reason, _, source = rest.partition(":")
-            self.dead.labels(reason, self._source(source)).inc(amount)
+            self.dead.labels(reason, source).inc(amount)
+        elif kind == "source":
+            self.accepted.labels(rest).inc(amount)
         elif kind == "warning":
             self.warnings.labels(rest).inc(amount)
         elif kind == "event":
@@ -74,11 +85,3 @@ class Metrics:
             self.over_cap.inc(amount)
         elif kind not in ("deltas", "ticks", "paused"):
             self.outcomes.labels(kind).inc(amount)
-
-    def _source(self, source: str) -> str:
-        """A platform's name as a label; beyond fifty of them the label is `other`."""
-        if source not in self._sources:
-            if len(self._sources) >= _MOST_SOURCES:
-                return "other"
-            self._sources.add(source)
-        return source or "unknown"

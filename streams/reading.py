@@ -28,6 +28,7 @@ from npsflow.schemas.response import (
     Time,
 )
 from npsflow.schemas.response import Scale as AnsweredScale
+from npsflow.schemas.topics import MAX_INPUT
 from npsflow.streams.scores import Scale, Scales
 
 _METRICS = frozenset(get_args(Metric))
@@ -52,6 +53,8 @@ def read(value: bytes | None, scales: Scales) -> Read:
     """The response or deletion in `value`. Raises RefusedRecord."""
     if not value:
         raise RefusedRecord("null_value", "the record has no value")
+    if len(value) > MAX_INPUT:
+        raise RefusedRecord("too_large", f"{len(value)} bytes are more than {MAX_INPUT}")
     if not value.isascii():
         try:
             str(value, "utf-8")
@@ -105,9 +108,9 @@ def _read_leniently(value: bytes, scales: Scales) -> Read:
     response_id = _identifier(fields, "response_id", source)
     if fields.get("deleted") is True:
         updated_at = fields.get("updated_at")
-        if updated_at is not None:
-            updated_at = _time(updated_at, "updated_at", source)
-        return Deletion(response_id, source, updated_at), None, ()
+        if updated_at is not None and (updated_at := _LENIENT["updated_at"](updated_at, "updated_at", [])) is None:
+            warnings.append("updated_at")
+        return Deletion(response_id, source, updated_at), None, tuple(warnings)
     for name in _REQUIRED:
         if fields.get(name) is None:
             raise RefusedRecord("missing_field", f"{name} is missing", source)

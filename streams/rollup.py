@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from typing import Any
 
 from msgspec import Struct
 from xxhash import xxh3_64_intdigest
@@ -17,8 +18,8 @@ from npsflow.schemas.window import Window, window_key
 from npsflow.streams import statistics
 from npsflow.streams.cells import PANE
 from npsflow.streams.panes import Panes, WindowSpec, change, resolutions
-from npsflow.streams.scores import BEST, MIDDLE, WORST, Scales
-from npsflow.streams.segments import Name, Names
+from npsflow.streams.scores import BEST, MIDDLE, WORST, Scale, Scales
+from npsflow.streams.segments import Names
 from npsflow.streams.stage import Checkpoint, Emit, Record
 from npsflow.streams.times import rfc3339, rfc3339_seconds
 
@@ -59,6 +60,7 @@ class Rollup:
 
     def __init__(self, settings: WindowSettings) -> None:
         self.settings = settings
+        self.fixed: dict[str, Any] = {"windows.lengths": [spec.name for spec in settings.windows]}
 
     def open(self, partition: int, partitions: int, emit: Emit) -> "Rolling":
         return Rolling(self.settings, partition, emit)
@@ -190,14 +192,11 @@ class Rolling:
         return checkpoint
 
     def _publish(self, number: int, window: int) -> None:
-        sums = self._panes[number].sums[window]
-        n = sum(sums.values())
-        name = self._names.by_number[number]
-        fewest = _FEWEST_EMPLOYEES if name[0] == "enps" else 1
         key = self._key(number, window)
-        if n >= fewest:
+        found = self._window(number, window)
+        if found is not None:
             self._published.add((number, window))
-            value = codec.encode(self._window(name, window, sums, n))
+            value = codec.encode(found)
             subject = "w-" + blake2b(key, digest_size=16).hexdigest()
             at, version = rfc3339(self.stream_time), f"{xxh3_64_intdigest(value):016x}"
             self._emit(
@@ -214,12 +213,25 @@ class Rolling:
             keys = self._keys[number] = [window_key(metric, scale, dict(segment), s.name) for s in self._specs]
         return keys[window]
 
-    def _window(self, name: Name, window: int, sums: dict[int, int], n: int) -> Window:
-        metric, scale_name, segment = name
+    def _scale(self, number: int) -> Scale | None:
+        """None where nobody says any more what the scores mean: a removed `[[scales]]`."""
+        metric, scale_name, _ = self._names.by_number[number]
+        return self._settings.scales.named(metric, scale_name)
+
+    def _shows(self, number: int, window: int) -> bool:
+        """Whether so many have answered that it may be known what they said."""
+        fewest = _FEWEST_EMPLOYEES if self._names.by_number[number][0] == "enps" else 1
+        return sum(self._panes[number].sums[window].values()) >= fewest
+
+    def _window(self, number: int, window: int) -> Window | None:
+        """None where nothing may be shown."""
+        metric, scale_name, segment = self._names.by_number[number]
+        scale = self._scale(number)
+        if scale is None or not self._shows(number, window):
+            return None
+        sums = self._panes[number].sums[window]
+        n = sum(sums.values())
         spec, end = self._specs[window], self._ends[self._level_of[window]]
-        scale = self._settings.scales.named(metric, scale_name)
-        if scale is None:
-            raise ValueError(f"no thresholds are set any more for {metric} on {scale_name}")
         score = statistics.score(scale, sums)
         ranks = scale.count(sums)
         net = scale.formula == "net"
@@ -240,11 +252,12 @@ class Rolling:
         found: dict[tuple[str, ...], float] = {}
         for number in self._overall:
             metric, scale_name, _ = self._names.by_number[number]
-            scale = self._settings.scales.named(metric, scale_name)
+            scale = self._scale(number)
             if scale is None:
                 continue
             for window, spec in enumerate(self._specs):
-                for word, count in zip(scale.words, scale.count(self._panes[number].sums[window]), strict=True):
+                sums = self._panes[number].sums[window] if self._shows(number, window) else {}
+                for word, count in zip(scale.words, scale.count(sums), strict=True):
                     found["window", metric, scale_name, spec.name, word] = count
         return found
 
@@ -284,10 +297,11 @@ class Rolling:
             self._ends[level] = end
             for number, segment_panes in enumerate(self._panes):
                 segment_panes.move(level, self._sizes[level], start, end)
-                fewest = _FEWEST_EMPLOYEES if self._names.by_number[number][0] == "enps" else 1
                 for window in resolution.windows:
-                    if sum(segment_panes.sums[window].values()) >= fewest:
+                    if self._shows(number, window):
                         self._published.add((number, window))
+                        if self._scale(number) is None:
+                            self._dirty.add((number, window))  # to take it back
 
 
 def level_code(pane: int) -> int:

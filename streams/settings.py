@@ -1,6 +1,7 @@
 """Settings: `npsflow.toml` for meaning, `NPSFLOW_*` for where and secrets. An unknown key is an error that names it."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,8 @@ from msgspec import Struct, field
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Action
 from npsflow.schemas.response import Customer, Metric, Response
+from npsflow.streams import forms
+from npsflow.streams.forms import Form
 from npsflow.streams.judge import Meaning
 from npsflow.streams.panes import WindowSpec, window_spec
 from npsflow.streams.policy import Rule
@@ -98,6 +101,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     follow_ups: FollowUps = FollowUps()
     dead_letters: DeadLetters = DeadLetters()
     topics: Topics = Topics()
+    intake: dict[str, Form] = {}
 
     def all_scales(self) -> Scales:
         return Scales((_scale(s) for s in self.scales), ces_seven_is_hard=self.ces_seven_is_hard)
@@ -165,6 +169,7 @@ class Where(Struct, frozen=True):
         return f"{self.prefix}npsflow-{stage}-{partition}"
 
 
+_ENTRANCE = re.compile("[a-z0-9][a-z0-9-]{0,63}")
 _MOST = {"horizon_days": 3650, "topics.replication": 100}
 _ENVIRONMENT = {"NPSFLOW_BROKERS": "brokers", "NPSFLOW_PREFIX": "prefix", "NPSFLOW_SESSION_MS": "session_ms"}
 _ELSEWHERE = {"NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL"}
@@ -215,6 +220,7 @@ def _check(s: Settings) -> None:
     _check_segments(s)
     _check_windows(s)
     _check_scales(s)
+    _check_intake(s)
     for rule in s.follow_ups.promoters:
         for name in rule.when:
             if name not in Response.__struct_fields__ and name not in Customer.__struct_fields__:
@@ -271,6 +277,14 @@ def _check_scales(s: Settings) -> None:
             raise SettingsError(f"scales: {name}: a score is both worst and middle")
         if name in own:
             raise SettingsError(f"scales: {name} is the metric's own, its thresholds are fixed")
+
+
+def _check_intake(s: Settings) -> None:
+    for name, form in s.intake.items():
+        if not _ENTRANCE.fullmatch(name) or name == "customers":
+            raise SettingsError(f"intake.{name}: a name is made of a-z, 0-9 and -, and `customers` is taken")
+        if wrong := forms.check(form):
+            raise SettingsError(f"intake.{name}: {wrong}")
 
 
 def _check_once(name: str, given: list[str]) -> None:

@@ -1,18 +1,12 @@
-"""The consumer of one stage: assigns tasks, restores them, hands their batches to the agent, and commits.
+"""The consumer of one stage: reads the input of its tasks, hands their batches to the agent, and sees to commits."""
 
-Rebalance callbacks only pause, mark and finish what is open: aiokafka's rebalance time-out is its session time-out, so
-a restore inside a callback would get its worker evicted. Restoring happens outside, with the partition paused, and
-position and state come from one place, the changelog.
-"""
-
-import asyncio
 import logging
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -20,9 +14,9 @@ from mode import Service
 
 from npsflow.schemas.errors import StateError
 from npsflow.streams.changelog import purge
-from npsflow.streams.committer import Committer, Pacer
-from npsflow.streams.logs import describe
+from npsflow.streams.committer import Pacer
 from npsflow.streams.metrics import Metrics
+from npsflow.streams.ownership import Ownership
 from npsflow.streams.restorer import Restorer
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record, Stage
@@ -35,36 +29,44 @@ _POLL = 0.1
 _FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time, all others wait behind a fetch
 _IDLE_EVERY = 1.0
 _PURGE_EVERY = 60.0
-_BACKOFF = (0.2, 5.0)
 _STOP = 3.0  # seconds for the last commits
 _REBUILD = 30.0  # and for those of a rebuild, which nothing presses
 
 
 class Batch:
-    """Records of one task on their way through the agent. Leaving the `with` block by an exception drops the task."""
+    """Records of one task on their way through the agent.
 
-    def __init__(self, source: "Source", task: Task, topic: str, records: list[Record]) -> None:
-        self._source, self.task, self.topic = source, task, topic
-        self._epoch = task.epoch
-        self.records, self.position = records, records[-1].offset + 1
+    An exception in the `with` block drops the task, to be restored and replayed, and is dealt with thereby: the agent
+    goes on with the batches of others.
+    """
+
+    def __init__(
+        self, source: "Source", task: Task, epoch: int, topic: str, records: list[Record], begin: int, position: int
+    ) -> None:
+        """`records` are all there is of `topic` from offset `begin` up to `position`, as fetched in this `epoch`."""
+        self._source, self._task, self._topic = source, task, topic
+        self._epoch, self._begin = epoch, begin
+        self.records, self.position = records, position
 
     def __enter__(self) -> "Batch":
         return self
 
-    @property
-    def current(self) -> bool:
-        """Whether the task is still as it was when the records were fetched: else it reads them again, or another."""
-        return not self.task.closed and self.task.epoch == self._epoch
-
     def fold(self) -> None:
-        """Fold the records into the task's state, unless the task has been lost meanwhile."""
-        if self.current and not self.task.fold.paused:
-            self.task.process(self.topic, self.records, self.position)
-            self._source.folded(self.task)
+        """Fold the records into the task's state, unless the task has been lost meanwhile. Raises StateError."""
+        task = self._task
+        if task.closed or task.fold.paused or task.epoch != self._epoch:
+            return
+        if (position := task.position.offsets.get(self._topic, 0)) != self._begin:
+            first = self.records[0]
+            message = f"a batch that begins at {self._begin} came where {position} is next: one was lost on the way"
+            raise StateError(message, topic=first.topic, partition=first.partition, offset=first.offset)
+        task.process(self._topic, self.records, self.position)
+        self._source.folded(task)
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         if error is not None:
-            self._source.drop(self.task, error)
+            self._source.drop(self._task, error)
+        return isinstance(error, Exception)
 
 
 class Source(Service):
@@ -85,20 +87,23 @@ class Source(Service):
         super().__init__(**kwargs)
         self._instance = None if name is None else f"{where.group(stage.name)}-{name}"
         self._rebuilding = rebuilding
-        self.stage, self.where, self.tasks = stage, where, dict[int, Task]()
+        self.stage, self.where = stage, where
         self._client, self._send, self._metrics = client, send, metrics
-        self._committer = Committer(stage.name, metrics, pacer, self._committed)
         self._topics = {where.topic(name): name for name in stage.inputs}
-        self._partitions: dict[str, int] = {}
-        self._assigned: set[int] | None = None
-        self._kept: dict[int, Task] = {}
-        self._restoring: asyncio.Task[None] | None = None
-        self._failures = 0
+        self._owned = Ownership(
+            stage.name, list(self._topics), where.session_ms / 1000, metrics, pacer, self._go_on, self.add_future,
+            self.crash,
+        )  # fmt: skip
 
     @property
     def ready(self) -> bool:
         """Whether every assigned partition is restored and being read."""
-        return self._assigned is not None and self._assigned == {p for p, t in self.tasks.items() if not t.closed}
+        return self._owned.complete
+
+    @property
+    def tasks(self) -> dict[int, Task]:
+        """By partition, those that are restored."""
+        return self._owned.tasks
 
     # Life of the service.
 
@@ -124,45 +129,42 @@ class Source(Service):
         await self._reader.start()
         await self._admin.start()
         await self._consumer.start()
-        await self._check_topics()
-        self._restorer = Restorer(
+        partitions = await self._check_topics()
+        restorer = Restorer(
             self.stage,
             self.where,
             self._client,
             self._reader,
             self._consumer,
-            self._partitions,
+            partitions,
             self._metrics,
             BrokerClock(time.monotonic, time.time),
             self._rebuilding,
         )
-        self._consumer.subscribe(list(self._topics), listener=_Listener(self))
+        self._owned.start(self._consumer, restorer, next(iter(partitions.values())))
 
     async def on_stop(self) -> None:
-        await self._cancel_restore()
-        await self._committer.finish(self.tasks.values(), _STOP)
-        for task in [*self.tasks.values(), *self._kept.values()]:
-            await self._close(task)
+        await self._owned.close(_STOP)
         await self._consumer.stop()
         await self._reader.stop()
         await self._admin.close()
 
-    async def _check_topics(self) -> None:
-        """Input topics and changelogs exist, with one partition count."""
-        for prefixed, name in self._topics.items():
-            self._partitions[name] = await self._count(prefixed)
+    async def _check_topics(self) -> dict[str, int]:
+        """Input topics and changelogs exist, with one partition count; gives it for each input, without prefix."""
+        partitions = {name: await self._count(prefixed) for prefixed, name in self._topics.items()}
         topics = [self.where.changelog(self.stage.name, "state")]
         if self.stage.logs:
             topics.append(self.where.changelog(self.stage.name, "remembered"))
         for changelog_topic in topics:
             count = await self._count(changelog_topic)
-            if {count} != set(self._partitions.values()):
+            if {count} != set(partitions.values()):
                 raise StateError(
-                    f"it has {count} partitions where the input has {self._partitions}: a changed count moves keys to "
+                    f"it has {count} partitions where the input has {partitions}: a changed count moves keys to "
                     "other tasks; set it back, or run `npsflow rebuild`",
                     topic=changelog_topic,
                     partition=0,
                 )
+        return partitions
 
     async def _count(self, topic: str) -> int:
         (described,) = await self._admin.describe_topics([topic])
@@ -177,40 +179,40 @@ class Source(Service):
         idle_at = 0.0
         while not self.should_stop:
             fetched = await self._consumer.getmany(timeout_ms=int(_POLL * 1000), max_records=_MOST_RECORDS)
-            # Bind records to their tasks before anything is awaited: one restored or regained meanwhile reads again.
-            batches = [
-                (tp, Batch(self, task, self._topics[tp.topic], records))
-                for tp, records in fetched.items()
-                if (task := self.tasks.get(tp.partition)) is not None
+            # Bind records to their tasks before anything is awaited: what is restored meanwhile has another position.
+            bound = [
+                (t, t.epoch, tp, records) for tp, records in fetched.items() if (t := self.tasks.get(tp.partition))
             ]
-            for tp, batch in batches:
-                if batch.current:
-                    await self._hand_over(tp, batch)
+            for task, epoch, tp, records in bound:
+                await self._hand_over(task, epoch, tp, records)
             if (now := self.loop.time()) >= idle_at:
                 idle_at = now + _IDLE_EVERY
                 await self._look_around()
                 await self._resume_accepted()
 
-    async def _hand_over(self, tp: TopicPartition, batch: Batch) -> None:
-        task, topic, first = batch.task, batch.topic, batch.records[0].offset
-        expected = max(task.position.offsets.get(topic, 0), task.handed.get(topic, 0))
-        if first < expected or (first > expected and (await self._reader.beginning_offsets([tp]))[tp] > expected):
-            if batch.current:
-                message = "records were deleted before they were read, or the topic was made anew"
-                self.drop(task, StateError(message, topic=tp.topic, partition=tp.partition, offset=expected))
+    async def _hand_over(self, task: Task, epoch: int, tp: TopicPartition, records: list[Any]) -> None:
+        if task.closed or task.epoch != epoch:
             return
-        while task.full and batch.current:
-            await self._committer.ended(task)
-        if batch.current:
-            task.handed[topic] = batch.position
-            await self._send(batch)
+        topic = self._topics[tp.topic]
+        expected = max(task.position.offsets.get(topic, 0), task.handed.get(topic, 0))
+        first = records[0].offset
+        if first < expected or (first > expected and (await self._reader.beginning_offsets([tp]))[tp] > expected):
+            message = "records were deleted before they were read, or the topic was made anew"
+            self._owned.drop(task, StateError(message, topic=tp.topic, partition=tp.partition, offset=expected))
+            return
+        while task.full and not task.closed:
+            await self._owned.committer.ended(task)
+        if task.closed or task.epoch != epoch:
+            return
+        position = task.handed[topic] = records[-1].offset + 1
+        await self._send(Batch(self, task, epoch, topic, records, expected, position))
 
     async def _look_around(self) -> None:
         """Once a second: lag, and what tasks at the end of their input have to say."""
         for task in list(self.tasks.values()):
             if task.closed:
                 continue
-            lag = 0
+            lag, epoch = 0, task.epoch
             for prefixed, topic in self._topics.items():
                 tp = TopicPartition(prefixed, task.partition)
                 if tp not in self._consumer.assignment() or (end := self._consumer.highwater(tp)) is None:
@@ -220,7 +222,9 @@ class Source(Service):
                 if task.handed.get(topic, 0) <= folded:  # else a batch is still on its way through the agent
                     try:
                         position = await self._consumer.position(tp)
-                    except IllegalStateError:  # lost while asking
+                    except IllegalStateError:
+                        position = -1
+                    if position < 0 or task.closed or task.epoch != epoch:  # lost while asking
                         lag = -1
                         break
                 lag += max(0, end - position)
@@ -231,28 +235,42 @@ class Source(Service):
             if lag == 0 and not task.closed and not task.fold.paused:
                 task.idle()
             if task.dirty_since is not None:
-                self._committer.soon(task)
+                self._owned.committer.soon(task)
+
+    def _go_on(self, task: Task) -> None:
+        """Read on where a restored task stands, unless it is paused."""
+        inputs = self._owned.inputs(task.partition)
+        for tp in inputs:
+            self._consumer.seek(tp, task.position.offsets[self._topics[tp.topic]])
+        if task.fold.paused:
+            self._pause(task)
+        else:
+            self._consumer.resume(*inputs)
+
+    def drop(self, task: Task, error: BaseException) -> None:
+        """The agent has failed in the middle of a batch."""
+        self._owned.drop(task, error)
 
     def folded(self, task: Task) -> None:
         """The agent has folded a batch."""
-        self._committer.soon(task)
+        self._owned.committer.soon(task)
         if task.fold.paused:
             self._pause(task)
 
     async def end_rebuild(self) -> None:
         """What was rebuilt is whole: read no further, and let workers have it."""
         tasks = list(self.tasks.values())
-        self._consumer.pause(*(tp for task in tasks for tp in self._inputs(task.partition)))
+        self._consumer.pause(*(tp for task in tasks for tp in self._owned.inputs(task.partition)))
         for task in tasks:
             task.end_rebuild()
-        in_time = await self._committer.finish(tasks, _REBUILD)
+        in_time = await self._owned.committer.finish(tasks, _REBUILD)
         if unfinished := [task.partition for task in tasks if task.closed or not in_time]:
             state = self.where.changelog(self.stage.name, "state")
             raise StateError("the last commit did not end: run it again", topic=state, partition=unfinished[0])
 
     def _pause(self, task: Task) -> None:
         """Too many dead letters in a row: read no further until a person has accepted them."""
-        self._consumer.pause(*self._inputs(task.partition))
+        self._consumer.pause(*self._owned.inputs(task.partition))
         self._metrics.paused.labels(str(task.partition)).set(1)
         where = {"partition": task.partition, "offsets": dict(task.position.offsets)}
         log.error("most records are refused: paused until `npsflow dlq accept`", extra=where)
@@ -265,10 +283,10 @@ class Source(Service):
         try:
             accepted = await self._admin.list_consumer_group_offsets(self.where.group("dlq-accept"))
         except KafkaError as error:
-            log.info("cannot ask what is accepted, trying again: %r", error)
+            log.info("cannot ask what is accepted, trying again: %s", error)
             return
         for task in paused:
-            offsets = {tp: task.position.offsets[self._topics[tp.topic]] for tp in self._inputs(task.partition)}
+            offsets = {tp: task.position.offsets[self._topics[tp.topic]] for tp in self._owned.inputs(task.partition)}
             if not task.closed and all(tp in accepted and accepted[tp].offset >= o for tp, o in offsets.items()):
                 task.accept()
                 for tp, offset in offsets.items():
@@ -286,115 +304,4 @@ class Source(Service):
                     await purge(self._admin, task.changelog.log, begin)
                     task.changelog.purged = begin
                 except Exception as error:
-                    log.warning("purge failed, trying again later: %r", error, extra={"partition": task.partition})
-
-    # Losing and getting tasks.
-
-    def _committed(self, task: Task, error: Exception | None) -> None:
-        if error is None:
-            self._failures = 0
-        else:
-            self.drop(task, error)
-
-    def drop(self, task: Task, error: BaseException) -> None:
-        """Something about this task is uncertain: forget it, restore it from the changelog, replay."""
-        task.closed = True
-        if self.tasks.get(task.partition) is not task:
-            return
-        offsets, place = dict(task.position.offsets), {"stage": self.stage.name, "partition": task.partition}
-        log.warning("task dropped, restoring it", extra={**place, "offsets": offsets, "error": describe(error)})
-        self._metrics.failures.labels(self.stage.name).inc()
-        self._failures += 1
-        del self.tasks[task.partition]
-        self._consumer.pause(*self._inputs(task.partition))
-        self.add_future(self._close(task))
-        self._restore_soon()
-
-    async def revoked(self) -> None:
-        """Finish what is open, within a third of the session; keep clean tasks in case they come back."""
-        await self._cancel_restore()
-        self._assigned = None
-        await self._committer.finish(self.tasks.values(), self.where.session_ms / 3000)
-        for partition, task in self.tasks.items():
-            if task.closed or task.dirty_since is not None or self._committer.committing(task):
-                self.add_future(self._close(task))
-            else:
-                self._kept[partition] = task
-            task.closed = True  # no fold until its ownership is renewed
-        self.tasks.clear()
-
-    async def assigned(self, partitions: set[int]) -> None:
-        """Pause them all, and restore what is missing outside of this callback."""
-        if paused := [tp for p in partitions for tp in self._inputs(p)]:
-            self._consumer.pause(*paused)
-        topic, count = next(iter(self._partitions.items()))
-        if partitions and max(partitions) >= count:
-            message = f"partitions were added to its {count}: that moves keys to other tasks; run `npsflow rebuild`"
-            await self.crash(StateError(message, topic=topic, partition=max(partitions)))
-            return
-        self._assigned = partitions
-        for partition in [p for p in self._kept if p not in partitions]:
-            self.add_future(self._close(self._kept.pop(partition)))
-        self._restore_soon()
-
-    async def _close(self, task: Task) -> None:
-        await self._committer.close(task)
-        await task.transaction.stop()
-
-    def _inputs(self, partition: int) -> list[TopicPartition]:
-        mine = self._consumer.assignment()
-        return [tp for name in self._topics if (tp := TopicPartition(name, partition)) in mine]
-
-    def _restore_soon(self) -> None:
-        if self._restoring is None or self._restoring.done():
-            self._restoring = self.loop.create_task(self._restore_missing())
-            self._restoring.add_done_callback(self._restore_done)
-
-    def _restore_done(self, done: "asyncio.Task[None]") -> None:
-        if not done.cancelled() and (error := done.exception()) is not None:
-            self.add_future(self.crash(error))
-
-    async def _cancel_restore(self) -> None:
-        if self._restoring is not None:
-            self._restoring.cancel()
-            await asyncio.wait([self._restoring])
-            self._restoring = None
-
-    async def _restore_missing(self) -> None:
-        """One after the other, lowest first, until every assigned partition has its task."""
-        while missing := sorted((self._assigned or set()) - self.tasks.keys()):
-            if self._failures:
-                await asyncio.sleep(min(_BACKOFF[1], _BACKOFF[0] * 2 ** min(self._failures - 1, 10)))
-            try:
-                await self._restore(missing[0])
-            except StateError:
-                raise
-            except Exception as error:
-                self._failures += 1
-                where = {"stage": self.stage.name, "partition": missing[0]}
-                log.warning("restore failed, trying again: %r", error, extra=where)
-
-    async def _restore(self, partition: int) -> None:
-        with self._metrics.restore_time.labels(self.stage.name).time():
-            task = await self._restorer.restore(partition, self._kept.pop(partition, None))
-        inputs = self._inputs(partition)
-        for tp in inputs:
-            self._consumer.seek(tp, task.position.offsets[self._topics[tp.topic]])
-        self.tasks[partition] = task
-        if task.fold.paused:
-            self._pause(task)
-        else:
-            self._consumer.resume(*inputs)
-        offsets = dict(task.position.offsets)
-        log.info("task ready", extra={"stage": self.stage.name, "partition": partition, "offsets": offsets})
-
-
-class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
-    def __init__(self, source: Source) -> None:
-        self._source = source
-
-    async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
-        await self._source.revoked()
-
-    async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
-        await self._source.assigned({tp.partition for tp in assigned})
+                    log.warning("purge failed, trying again later: %s", error, extra={"partition": task.partition})

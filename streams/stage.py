@@ -93,5 +93,9 @@ class Stage(Protocol):
     def logs(self) -> bool:
         """Whether it keeps a log changelog besides the keyed one."""
 
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """Settings that its state was made with and makes no sense without: with others it has to be made anew."""
+
     def open(self, partition: int, partitions: int, emit: Emit) -> Fold:
         """An empty fold for one task."""

@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 
 from npsflow.schemas.errors import TransactionFailed
 from npsflow.streams.changelog import Changelog, Position
+from npsflow.streams.logs import named
 from npsflow.streams.metrics import Metrics
 from npsflow.streams.stage import Fold, Record
 from npsflow.streams.transaction import Batches, Outputs, Transaction, Written
@@ -167,7 +168,7 @@ class Task:
         except Exception as error:
             self.closed = True
             state = self.changelog.state
-            message = f"commit failed ({error!r})"
+            message = f"commit failed ({named(error)})"
             raise TransactionFailed(message, topic=state.topic, partition=state.partition) from error
         finally:
             self.committing = False
@@ -204,7 +205,7 @@ class Task:
         changelog.released = sealed.log_begin
         self._metrics.count(sealed.counters)
         stage = changelog.stage.name
-        self._metrics.show(self.partition, self.fold.gauges())
+        self._metrics.show(stage, self.partition, self.fold.gauges())
         self._metrics.commits.labels(stage).inc()
         self._metrics.stream_time.labels(stage, str(self.partition)).set(sealed.stream_time / 1000)
         if sealed.oldest_alert is not None:

@@ -152,8 +152,8 @@ class Teller:
         metric_changed = new_metric != old_metric
         category_changed = metric_changed or before.rank != after.rank
         same = not category_changed and before.key == after.key
-        if same and before.flags & (ALERT_LIVE | FOLLOW_LIVE):
-            # The clock of a live event never restarts: a late comment buys no time.
+        if not category_changed and before.flags & (ALERT_LIVE | FOLLOW_LIVE):
+            # The clock of a live event never restarts: a late comment buys no time, nor a customer who is known later.
             after = after._replace(since=before.since, raised=before.raised)
         cause = lifecycle.cause(
             deleted=bool(after.flags & DELETED),
@@ -161,6 +161,7 @@ class Teller:
             internal=bool(after.flags & INTERNAL),
             metric_changed=metric_changed,
             category_changed=category_changed,
+            moved=before.key != after.key,
         )
         why = Cause(after.key, after.submitted, after.since, after.raised, after.version[1])
         fields = fingerprint(told.context) if alert and told is not None else b""

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from npsflow.agents.broker import Broker, fetch_kafka, free_port
+from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.jars import fetch_kafka
 
 SHORT_SESSIONS = {"group.min.session.timeout.ms": "1000"}
 """Setting of a broker whose groups may notice a lost member after one second."""

@@ -1,5 +1,7 @@
 """`npsflow dlq`: the dead letters, sending them once more, and letting a paused partition go on."""
 
+import os
+import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -12,11 +14,14 @@ from aiokafka.structs import OffsetAndMetadata
 
 from npsflow.agents import kafka
 from npsflow.agents.commands.text import one_line
+from npsflow.agents.intake.delivery import Delivery, TurnedDown
+from npsflow.agents.intake.turning import unsigned
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import Reason
 from npsflow.schemas.headers import ORIGIN, Headers
+from npsflow.streams.forms import Unmapped
 from npsflow.streams.partitioner import partition_of
-from npsflow.streams.settings import Where, where
+from npsflow.streams.settings import Where, load, where
 from npsflow.streams.stage import Record
 from npsflow.streams.transaction import Outputs
 
@@ -142,6 +147,10 @@ async def _replay(where: Where, reason: str | None, dry_run: bool, again: bool) 
                         await kafka.deliver(producer, _as_produced(producer, where, chunk, counts))
                         await producer.send_offsets_to_transaction(offsets, group)
                 reasons.update(letter.why["reason"] for letter in chunk)
+                if sys.stderr.isatty():
+                    click.echo(f"\r{reasons.total():,} read", nl=False, err=True)
+    if sys.stderr.isatty():
+        click.echo("\r\033[K", nl=False, err=True)
     click.echo("\n".join(f"{n:>8} {name}" for name, n in reasons.most_common()) or "nothing to replay")
     click.echo(f"{reasons.total()} dead letters {'would be ' if dry_run else ''}sent back")
 
@@ -160,16 +169,31 @@ async def _chunks(letters: AsyncIterator[Letter]) -> AsyncIterator[list[Letter]]
 def _as_produced(
     producer: AIOKafkaProducer, where: Where, letters: Iterable[Letter], counts: Mapping[str, int]
 ) -> Outputs:
-    """Original keys, values and headers, to the partitions that Kafka's default partitioner gives."""
+    """To the partitions that Kafka's default partitioner gives."""
     outputs = Outputs(producer, where.prefix, int(time.time() * 1000))
-    for record, why, headers in letters:
-        topic = why["topic"]
-        count = counts.get(where.topic(topic))
-        if count is None:
-            raise kafka.KafkaFailed(f"topic {where.topic(topic)}, where a dead letter came from, does not exist")
-        partition = int(why["partition"]) % count if record.key is None else partition_of(record.key, count)
-        outputs.emit(topic, partition, record.key, record.value, headers)
+    for letter in letters:
+        for topic, key, value, headers in _again(letter):
+            count = counts.get(where.topic(topic))
+            if count is None:
+                raise kafka.KafkaFailed(f"topic {where.topic(topic)}, where a dead letter came from, does not exist")
+            partition = int(letter.why["partition"]) % count if key is None else partition_of(key, count)
+            outputs.emit(topic, partition, key, value, headers)
     return outputs
+
+
+def _again(letter: Letter) -> list[tuple[str, bytes | None, bytes | None, Headers]]:
+    """What is sent for it: the record as it was; for a webhook that was not understood, what it becomes now."""
+    record, why, headers = letter
+    if why["reason"] != "unmapped":
+        return [(why["topic"], record.key, record.value, headers)]
+    entrance = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))
+    try:
+        if entrance is not None:
+            made = entrance.records(Delivery({}, record.value or b""))
+            return [(topics.RESPONSES, key, value, []) for key, value in made]
+    except (TurnedDown, Unmapped):
+        pass  # the mapping is still not the right one
+    return [(topics.DEAD_LETTERS, record.key, record.value, list(record.headers))]
 
 
 async def _accept(where: Where) -> None:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import BinaryIO, NamedTuple
 
 import click
+from aiokafka.errors import MessageSizeTooLargeError
 
 from npsflow.agents import kafka
 from npsflow.schemas import codec, topics
@@ -65,7 +66,10 @@ async def _produce(where: Where, fd: int, scales: Scales | None) -> None:
                         key, value = _message(line)
                         partition = line.number % count if key is None else partition_of(key, count)
                         outputs.emit(topic, partition, key, value, [])
-                    await kafka.deliver(producer, outputs)
+                    try:
+                        await kafka.deliver(producer, outputs)
+                    except MessageSizeTooLargeError:
+                        raise _too_large(lines) from None
                     sent += len(lines)
                     advance(lines)
     finally:
@@ -140,6 +144,15 @@ def _as_it_is(number: int, key: str | None, value: str | None) -> Message:
     except binascii.Error:
         raise click.ClickException(f"line {number}: value_base64 is not base64") from None
     return Message(None if key is None else key.encode(), decoded)
+
+
+def _too_large(lines: list[Line]) -> click.ClickException:
+    """Kafka names no record; it is the largest of those that were under way, or larger ones come with it."""
+    line = max(lines, key=lambda line: len(line.text))
+    return click.ClickException(
+        f"line {line.number} of {len(line.text):,} bytes is more than the topic takes (max.message.bytes); "
+        f"of lines {lines[0].number} to {lines[-1].number} some may have been sent, none behind them"
+    )
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import NpsflowError
 from npsflow.streams.changelog import FORMAT, POSITION
 from npsflow.streams.rebuild import Standing
-from npsflow.streams.settings import Settings, Where, load, where
+from npsflow.streams.settings import DeadLetters, Settings, Where, load, where
 from npsflow.streams.source import Source
 from npsflow.streams.topics import create, wanted
 from npsflow.streams.transaction import Outputs
@@ -40,7 +40,9 @@ def rebuild(yes: bool) -> None:
     surroundings = where()
     if not yes:
         click.confirm(f"Empty the state below prefix {surroundings.prefix!r} and replay?", abort=True)
-    kafka.run(_rebuild(replace(load(), idle_ticks=False), surroundings))
+    # What was accepted or refused once is so again: nobody is asked, and no clock is heard.
+    settings = replace(load(), idle_ticks=False, dead_letters=DeadLetters(pause=False))
+    kafka.run(_rebuild(settings, surroundings))
 
 
 async def _rebuild(settings: Settings, where: Where) -> None:
@@ -74,7 +76,7 @@ async def _standing(where: Where) -> Standing:
     for topic in Standing.TOPICS:
         async for record in kafka.committed_records(where, topic):
             standing.add(topic, [record])
-        click.echo(f"{where.topic(topic)}: {len(standing.known.get(topic, ()))} records stand")
+        click.echo(f"{where.topic(topic)}: {len(standing.known.get(topic, ()))} known")
     return standing
 
 
@@ -122,6 +124,7 @@ async def _seed(where: Where, stage: str, topic: str, offsets: dict[int, int]) -
                 "stream_time": 0,
                 "counters": {},
                 "log": [0, 0],
+                "settings": {},
                 "rebuilding": True,
             }
             outputs.emit(f"npsflow-{stage}-state", partition, POSITION, codec.dumps(position), [])

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 
 import click
 
@@ -18,6 +19,15 @@ def _stages(ctx: click.Context, parameter: click.Parameter, given: str) -> list[
     if unknown := [name for name in names if name not in STAGES]:
         raise click.BadParameter(f"{unknown[0]!r} is not a stage; there are {', '.join(STAGES)}")
     return names
+
+
+def _expect_free(host: str, port: int) -> None:
+    """Said here in one line; whoever takes it in the moment between ends the worker with a traceback."""
+    try:
+        socket.create_server((host, port)).close()
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise click.UsageError(f"no web pages on {host}:{port}: {reason}; choose another --web-port") from None
 
 
 @click.command()
@@ -37,5 +47,6 @@ def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) ->
     for stage in stages:  # what is not there is said in one line, before anything starts
         for topic in STAGES[stage][0](settings, surroundings).inputs:
             kafka.run(kafka.partitions(surroundings, topic))
+    _expect_free(web_host, web_port)
     logs.set_up(level)
     run(settings, surroundings, stages, (web_host, web_port), name)

@@ -14,10 +14,11 @@ import msgspec
 from aiokafka import TopicPartition
 
 from npsflow.agents import kafka
-from npsflow.agents.broker import Broker, fetch_kafka, free_port
+from npsflow.agents.broker import Broker, free_port
 from npsflow.agents.demo import show
 from npsflow.agents.demo.interrupts import Interrupts
 from npsflow.agents.demo.workers import DemoFailed, Worker
+from npsflow.agents.jars import fetch_kafka
 from npsflow.schemas.errors import NpsflowError
 from npsflow.schemas.topics import PANES, RESPONSES
 from npsflow.streams import settings, topics

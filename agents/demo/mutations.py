@@ -79,7 +79,6 @@ _BAD: dict[str, tuple[Callable[[Fields], bytes | None], ...]] = {
         _with(submitted_at="yesterday"),
         _with(submitted_at=1_760_000_000),
         _with(submitted_at="2026-02-30T12:00:00Z"),
-        _with(deleted=True, updated_at="soon"),
     ),
 }
 BAD_BY_REASON = [[(reason, spoil) for spoil in spoils] for reason, spoils in _BAD.items()]

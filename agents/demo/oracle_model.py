@@ -91,10 +91,16 @@ class Version:
     order: tuple[int, int, int, int]
     submitted: int  # of a deletion: the append time, until it is known what it deletes
     content: Fields
+    sent: Fields = field(default_factory=dict)  # its times as they were sent, where `content` holds corrected ones
 
     @property
     def deleted(self) -> bool:
         return self.content.get("deleted") is True
+
+    @property
+    def said(self) -> Fields:
+        """What a repetition says again."""
+        return self.content | self.sent
 
     @property
     def counts(self) -> bool:

@@ -25,24 +25,28 @@ def read(record: Record) -> Version:
     identity = f"{_identifier(fields, 'source')}/{_identifier(fields, 'response_id')}"
     origin = (record.timestamp, record.partition, record.offset)
     if fields.get("deleted") is True:
-        updated, content = record.timestamp, Fields(deleted=True)
-        if fields.get("updated_at") is not None:
-            said = _time(fields["updated_at"])
+        updated, content = record.timestamp + 10 * MINUTE, Fields(deleted=True)
+        said = _updated(fields.get("updated_at"))
+        if isinstance(said, datetime):
             updated, content["updated_at"] = _not_ahead(_milliseconds(said), record), said.isoformat()
         return Version(identity, (updated, *origin), record.timestamp, content)
     content = _response(fields)
     times: list[datetime] = [content[name] for name in ("submitted_at", "updated_at") if name in content]
     submitted, *later = (_not_ahead(_milliseconds(time), record) for time in times)
+    sent = {}
     for name, time, ms in zip(("submitted_at", "updated_at"), times, (submitted, *later), strict=False):
+        sent[name] = time.isoformat()
         ahead = ms != _milliseconds(time)
         content[name] = (datetime.fromtimestamp(ms / 1000, UTC) if ahead else time).isoformat()
-    return Version(identity, ((later or [submitted])[0], *origin), submitted, content)
+    return Version(identity, ((later or [submitted])[0], *origin), submitted, content, sent)
 
 
 def _decode(value: bytes | None) -> Fields:
     """Give the JSON object in the value."""
     if not value:
         raise DeadError("null_value")
+    if len(value) > 1_048_576:
+        raise DeadError("too_large")
     try:
         text = value.decode()
     except UnicodeDecodeError:

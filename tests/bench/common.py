@@ -20,7 +20,8 @@ import msgspec
 from confluent_kafka.admin import AdminClient
 
 from npsflow.agents import kafka
-from npsflow.agents.broker import Broker, fetch_kafka, free_port
+from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.jars import fetch_kafka
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams import settings, topics
 from npsflow.streams.partitioner import partition_of

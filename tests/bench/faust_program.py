@@ -5,6 +5,7 @@
 
 import asyncio
 import os
+import tempfile
 from datetime import timedelta
 from time import monotonic
 from typing import Any
@@ -20,6 +21,7 @@ app = faust.App(
     broker="kafka://" + os.environ["NPSFLOW_BROKERS"],
     store="memory://",
     topic_partitions=4,
+    datadir=tempfile.gettempdir(),
     web_enabled=False,
 )
 

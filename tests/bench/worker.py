@@ -5,7 +5,6 @@ ready, answers each line of input with what it has used up to then, and stops at
 """
 
 import asyncio
-import gc
 import logging
 import sys
 from contextlib import suppress
@@ -13,14 +12,14 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from npsflow.agents.worker import host
+from npsflow.agents.worker import host, prepare
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams import logs
 from npsflow.streams.app import Host
 from npsflow.streams.classification import OUTCOMES
 from npsflow.streams.settings import load, where
 from npsflow.streams.task import Task
-from tests.bench.common import cpu_seconds, one_core, peak_mb, starved_seconds, tell, use_uvloop
+from tests.bench.common import cpu_seconds, one_core, peak_mb, starved_seconds, tell
 
 _LOOK = 0.01
 _QUIET = 3.0  # seconds without anything new: longer than any commit or tick waits
@@ -113,8 +112,6 @@ if __name__ == "__main__":
         one_core()
     logs.set_up("WARNING")
     logging.getLogger("aiokafka").setLevel(logging.ERROR)
-    gc.freeze()  # as `npsflow worker` does
-    gc.set_threshold(100_000, 20, 20)
-    use_uvloop()
+    prepare()
     with suppress(KeyboardInterrupt):
         asyncio.run(main(sys.argv[1], sys.argv[2].split(",")))

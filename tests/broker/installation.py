@@ -18,6 +18,7 @@ from click.testing import CliRunner, Result
 from npsflow.agents import kafka
 from npsflow.agents.broker import Broker
 from npsflow.agents.cli import main
+from npsflow.schemas.headers import Headers
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record
 
@@ -71,6 +72,15 @@ class Installation:
             return [record async for record in kafka.committed_records(self.where, topic, **options)]
 
         return asyncio.run(read())
+
+    def produce(self, topic: str, key: bytes | None, value: bytes, headers: Headers) -> None:
+        """One record, as it is."""
+
+        async def send() -> None:
+            async with kafka.producer(self.where) as producer:
+                await producer.send_and_wait(self.where.topic(topic), value, key, partition=0, headers=headers)
+
+        asyncio.run(send())
 
     def checked(self) -> dict[str, list[str]]:
         """Lines of the report by level."""

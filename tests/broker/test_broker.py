@@ -15,7 +15,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from npsflow.agents.broker import HOST, Broker, BrokerError, fetch_kafka, free_port
+from npsflow.agents.broker import HOST, Broker, free_port
+from npsflow.agents.jars import BrokerError, fetch_kafka
 
 SECONDS = 30
 

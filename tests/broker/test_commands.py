@@ -1,7 +1,9 @@
 """The commands against a real Kafka: what they send and show."""
 
 import json
+import random
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +16,7 @@ from confluent_kafka import Producer
 
 from npsflow.agents.broker import Broker, free_port
 from npsflow.schemas.headers import dead_letter, with_origin
+from npsflow.schemas.topics import MAX_RECORD
 
 from .installation import SECONDS, Installation, as_it_is, response, until
 
@@ -51,7 +54,22 @@ def test_missing_topics_are_said(broker: Broker, tmp_path: Path) -> None:
     assert "run `npsflow topics create`" in empty.run("check").stdout
 
 
+def test_a_port_that_is_taken_is_said(installation: Installation) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        result = installation.run("worker", f"--web-port={taken.getsockname()[1]}")
+    assert result.exit_code == 2
+    assert "address already in use; choose another --web-port" in result.stderr
+
+
 # produce
+
+
+def test_produce_names_the_line_that_is_too_large(installation: Installation) -> None:
+    noise = random.Random(1).randbytes(MAX_RECORD).hex().encode()  # as large as that when it is compressed
+    result = installation.run("produce", installation.file(response(1), b'{"comment":"' + noise + b'"}', response(2)))
+    assert result.exit_code == 1
+    assert f"line 2 of {len(noise) + 14:,} bytes is more than the topic takes" in result.stderr
+    assert "Traceback" not in result.stderr
 
 
 def test_produce_keys_by_the_contract_and_leaves_bytes_alone(installation: Installation) -> None:

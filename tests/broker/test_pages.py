@@ -33,7 +33,7 @@ async def test_health_and_metrics(broker: Broker, monkeypatch: pytest.MonkeyPatc
     ):
 
         async def restoring() -> bool:
-            return bool(worker.sources[0]._assigned)
+            return bool(worker.sources[0]._owned._assigned)
 
         async def status(page: str) -> int:
             async with client.get(page) as answer:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from npsflow.agents import kafka
@@ -18,6 +18,7 @@ from npsflow.agents.stages import STAGES
 from npsflow.schemas.topics import PANES
 from npsflow.streams.app import Host
 from npsflow.streams.changelog import Changelog
+from npsflow.streams.ownership import Ownership
 from npsflow.streams.source import Batch, Source
 
 from .harness import FIXED, SECONDS, Installation, Process, eventually, lines, response
@@ -27,22 +28,22 @@ RESTORED = "task ready"
 
 async def test_worker_comes_and_goes(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker keeps it does not restore again; and a large state to restore does not throw the group about."""
-    restored, rebalanced = Counter[str](), Counter[Source]()
-    restore, assigned = Changelog.restore, Source.assigned
+    restored, rebalanced = Counter[str](), Counter[Ownership]()
+    restore, assigned = Changelog.restore, Ownership.on_partitions_assigned
 
     async def counting_restore(changelog: Changelog, *arguments: Any) -> Any:
         restored[changelog.stage.name] += 1
         return await restore(changelog, *arguments)
 
-    async def counting_assigned(source: Source, partitions: set[int]) -> None:
-        rebalanced[source] += 1
-        await assigned(source, partitions)
+    async def counting_assigned(owned: Ownership, partitions: set[TopicPartition]) -> None:
+        rebalanced[owned] += 1
+        await assigned(owned, partitions)
 
     async def assigned_to(worker: Host) -> bool:
-        return all(rebalanced[source] for source in worker.sources)
+        return all(rebalanced[source._owned] for source in worker.sources)
 
     monkeypatch.setattr(Changelog, "restore", counting_restore)
-    monkeypatch.setattr(Source, "assigned", counting_assigned)
+    monkeypatch.setattr(Ownership, "on_partitions_assigned", counting_assigned)
     async with Installation(broker, "moving.") as installation, installation.worker() as first:
         installation.produce(response(number, metric="enps") for number in range(60_000))
         await eventually(installation.finished)
@@ -58,7 +59,7 @@ async def test_worker_comes_and_goes(broker: Broker, monkeypatch: pytest.MonkeyP
             async with installation.worker() as second:
                 await eventually(holding(2, first, second))
         await eventually(installation.finished)
-        assert max(rebalanced[source] for source in first.sources) <= 1 + 3 * 2
+        assert max(rebalanced[source._owned] for source in first.sources) <= 1 + 3 * 2
         assert await installation.differences() == []
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from npsflow.agents.broker import Broker, fetch_kafka, free_port
+from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.jars import fetch_kafka
 from tests.conftest import SHORT_SESSIONS
 
 from .scenario import REPORTS

@@ -15,7 +15,7 @@ from npsflow.streams.committer import Pacer
 from npsflow.streams.metrics import Metrics
 from npsflow.streams.settings import Settings, Where
 from npsflow.streams.task import CALM, URGENT, BrokerClock, Task
-from npsflow.streams.transaction import Outputs, Transaction
+from npsflow.streams.transaction import Outputs, Transaction, Written
 from tests.strategies import NOW, own_key
 
 from .folding import Record
@@ -122,6 +122,18 @@ def test_the_position_is_behind_the_last_record_or_the_one_that_pauses(task: Tas
     task.fold.paused = True
     task.process(topics.RESPONSES, records(score(9), score(8)), 7)
     assert task.position.offsets == {topics.RESPONSES: 1}
+
+
+def test_what_a_commit_releases_may_be_deleted_only_when_it_is_there(task: Task) -> None:
+    """Else a crash between the two leaves a log that lacks what the last position needs."""
+    changelog = task.changelog
+    changelog.logged(0, 1)  # needed until a time that is long past
+    task.process(topics.RESPONSES, records(score(9)), 1)
+    sealed = task._seal()
+    assert (changelog.log_range, changelog.released) == ((1, 1), 0)
+    assert changelog.log
+    task._committed(sealed, {tp: Written(2, NOW) for tp in (changelog.state, changelog.log)})
+    assert (changelog.log_range, changelog.released) == ((1, 2), 1)
 
 
 # Outputs

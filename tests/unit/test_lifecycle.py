@@ -43,9 +43,10 @@ def test_whatever_happens_it_ends_as_wanted_with_revisions_in_a_row() -> None:
         ("internal metric_changed category_changed", "internal"),
         ("metric_changed category_changed", "metric"),
         ("category_changed", "category"),
-        ("", "moved"),
+        ("moved", "moved"),
+        ("", "settings"),
     ],
 )
 def test_the_first_cause_that_holds(true: str, expected: Cause) -> None:
-    names = ("deleted", "test", "internal", "metric_changed", "category_changed")
+    names = ("deleted", "test", "internal", "metric_changed", "category_changed", "moved")
     assert cause(**{name: name in true.split() for name in names}) == expected

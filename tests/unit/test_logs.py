@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from aiokafka.errors import KafkaConnectionError
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents.demo import sample
@@ -194,3 +195,15 @@ def test_clients_are_heard_from_warnings_on(level: str, told: list[str]) -> None
         root.setLevel(before)
         for name, value in chatty.items():
             logging.getLogger(name).setLevel(value)
+
+
+def test_a_foreign_error_leaves_its_text_out_wherever_it_is_logged(lines: io.StringIO) -> None:
+    """As mode logs the crash of a service, in the name of its module; and as an argument of ours."""
+    log, foreign = logging.getLogger("npsflow.streams.source"), ValueError("Ann Example said so")
+    log.error("%s Crashed reason=%r", "Source", foreign, exc_info=(ValueError, foreign, None))
+    log.warning("trying again: %s", foreign)
+    log.warning("trying again: %s", KafkaConnectionError("nobody there"))
+    assert "Ann" not in lines.getvalue()
+    crashed, ours, kafkas = [json.loads(line)["message"] for line in lines.getvalue().splitlines()]
+    assert (crashed, ours) == ("Source Crashed reason='ValueError'", "trying again: ValueError")
+    assert kafkas == "trying again: KafkaConnectionError: nobody there"

@@ -32,8 +32,8 @@ def test_what_the_sample_counts_adds_up(metrics: Metrics) -> None:
     rolled, _ = run(Rollup(Settings().rolling("")), panes(task.committed))
     metrics.count(task.counters)
     metrics.count(rolled.counters)
-    metrics.show(0, task.fold.gauges())
-    metrics.show(0, rolled.fold.gauges())
+    metrics.show("classify", 0, task.fold.gauges())
+    metrics.show("rollup", 0, rolled.fold.gauges())
     counters = task.counters
     assert total(metrics, "npsflow_records_total") == len(whole)
     for outcome in OUTCOMES:
@@ -43,6 +43,7 @@ def test_what_the_sample_counts_adds_up(metrics: Metrics) -> None:
     assert both == counters["counted"]
     assert total(metrics, "npsflow_responses_total") > total(metrics, "npsflow_corrections_total") > 0
     assert total(metrics, "npsflow_warnings_total") > 0
+    assert total(metrics, "npsflow_accepted_total") == counters["counted"] + counters["test"]
     raised = value(metrics, "npsflow_alerts_total", type="npsflow.alert.raised.v1")
     assert raised == counters["event:npsflow.alert.raised.v1"]
     assert total(metrics, "npsflow_follow_ups_total") > 0
@@ -50,19 +51,19 @@ def test_what_the_sample_counts_adds_up(metrics: Metrics) -> None:
     assert total(metrics, "npsflow_window_responses") > 0
 
 
-def test_platforms_beyond_fifty_share_a_label(metrics: Metrics) -> None:
-    for number in range(60):
-        metrics.count({f"dead:not_json:p{number}": 1, "dead:not_json:": 1, "dead": 2})
-    sources = [
-        s.labels["source"]
-        for f in metrics.registry.collect()
-        for s in f.samples
-        if s.name == "npsflow_dead_letters_total"
-    ]
-    assert len(set(sources)) <= 52
-    assert value(metrics, "npsflow_dead_letters_total", reason="not_json", source="unknown") == 60
-    assert total(metrics, "npsflow_dead_letters_total") == 120
-    assert value(metrics, "npsflow_records_total", outcome="dead") == 120
+def test_gauges_of_a_partition_that_is_elsewhere_are_gone(metrics: Metrics) -> None:
+    for partition in range(2):
+        metrics.show("classify", partition, {("remembered",): 5})
+        metrics.paused.labels(str(partition)).set(1)
+        metrics.lag.labels("classify", str(partition)).set(7)
+    metrics.show("rollup", 1, {("window", "nps", "0-10", "1h", "promoter"): 3})
+    metrics.forget("classify", 1)
+    for name in ("remembered_responses", "paused", "lag_records"):
+        (sample,) = (s for f in metrics.registry.collect() for s in f.samples if s.name == f"npsflow_{name}")
+        assert sample.labels["partition"] == "0"
+    assert total(metrics, "npsflow_window_responses") == 3
+    metrics.forget("rollup", 1)
+    assert total(metrics, "npsflow_window_responses") == 0
 
 
 def test_a_platform_may_call_itself_anything(metrics: Metrics) -> None:

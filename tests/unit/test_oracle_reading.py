@@ -7,7 +7,7 @@ import pytest
 
 from npsflow.agents.demo import oracle
 
-from .oracle_cases import NOW, deletion, expect, overall, response
+from .oracle_cases import NOW, expect, overall, response
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ from .oracle_cases import NOW, deletion, expect, overall, response
         (response(submitted_at="2026-03-01T15:00:00"), "invalid_time"),
         (response(submitted_at="2026-13-01T15:00:00Z"), "invalid_time"),
         (response(submitted_at=5), "invalid_time"),
-        (deletion(updated_at="soon"), "invalid_time"),
+        (b'{"source":"' + b"x" * (1 << 20) + b'"}', "too_large"),
     ],
 )
 def test_reasons(value: dict[str, Any] | bytes | None, reason: str) -> None:
@@ -71,6 +71,11 @@ def test_the_last_of_duplicate_keys_stands() -> None:
 
 def test_a_time_ahead_becomes_the_append_time() -> None:
     assert overall(expect(response(submitted_at="2099-01-01T00:00:00Z")), "1h")["end"] == "2026-03-01T15:10:00Z"
+
+
+def test_sent_again_it_is_a_repetition_although_its_time_was_ahead() -> None:
+    ahead = response(submitted_at="2099-01-01T00:00:00Z")
+    assert expect(ahead, ahead).outcomes == {"counted": 1, "repeated": 1}
 
 
 def test_too_long_a_comment_is_cut_at_a_whole_character() -> None:

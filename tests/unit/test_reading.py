@@ -116,7 +116,7 @@ def test_nothing_but_a_refusal_escapes(value: bytes | None) -> None:
         (text(response(response_id="x" * 257)), "invalid_identifier"),
         (text(response(response_id=12)), "invalid_identifier"),
         (text(deletion(source="a/b")), "invalid_identifier"),
-        (text(deletion(updated_at="soon")), "invalid_time"),
+        (b'{"source":"' + b"x" * (1 << 20) + b'"}', "too_large"),
         (text(response(survey_id="", score=None)), "missing_field"),
         (text(response(submitted_at=None, metric="no")), "missing_field"),
         (text(response(survey_id="")), "invalid_identifier"),
@@ -147,7 +147,11 @@ def test_reasons_and_their_order(value: bytes | None, expected: str) -> None:
 
 def test_every_reason_of_reading_is_tested() -> None:
     (mark,) = (mark for mark in test_reasons_and_their_order.pytestmark if mark.name == "parametrize")  # type: ignore[attr-defined]
-    assert {expected for _, expected in mark.args[1]} == set(get_args(Reason)) - {"too_late", "internal_error"}
+    assert {expected for _, expected in mark.args[1]} == set(get_args(Reason)) - {
+        "too_late",
+        "internal_error",
+        "unmapped",
+    }
 
 
 def test_a_refusal_names_the_platform_once_it_is_known() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from npsflow.schemas.deltas import TICK, delta_key, encode_deltas, encode_tick
 from npsflow.streams.cells import PANE
 from npsflow.streams.rollup import Rollup
-from npsflow.streams.settings import Segments, Settings, Windows
+from npsflow.streams.settings import ScaleSettings, Segments, Settings, Windows
 from npsflow.streams.times import DAY, HOUR, MINUTE, rfc3339_seconds
 from tests.strategies import NOW, plans
 
@@ -166,6 +166,7 @@ def test_the_oldest_pane_that_is_kept() -> None:
 def test_employees_are_published_from_five_on_and_no_more_below() -> None:
     task = rolled(NOW, ("enps", "", NOW, 9, 4))
     assert task.committed == []
+    assert set(task.fold.gauges().values()) == {0}
     task.take(record(("enps", "", NOW, 3, 1)))
     task.commit(NOW)
     assert {key[2]: value["n"] for key, value in published(task).items()} == dict.fromkeys(WINDOWS, 5)
@@ -253,6 +254,21 @@ def test_settings_that_change_never_stop_the_windows(before: Settings, after: Se
     for value in map(json.loads, windows(task.committed).values()):
         assert all(n > 0 for n in value["histogram"].values())
         assert 0 <= value["low"] <= value["score"] <= value["high"] <= 100
+
+
+def test_windows_of_a_scale_that_is_not_set_any_more_are_taken_back() -> None:
+    of_ten = ScaleSettings("csat", 1, 10, worst=[1, 2], middle=[5])
+    task = Task(Rollup(Settings(scales=[of_ten]).rolling("t.")))
+    task.take(Record(delta_key("csat", "1-10", ()), encode_deltas({(): [NOW // PANE, 9, 3]})))
+    task.take(record(NOW))
+    task.commit(NOW)
+    assert len(published(task)) == 4
+    task.stage = STAGE
+    task.restore()
+    task.take(record(NOW + 6 * MINUTE))
+    task.commit(NOW)
+    assert published(task) == {}
+    assert task.fold.gauges() == {}
 
 
 def test_what_was_published_beside_counts_never_given_gets_its_tombstone_after_a_restart() -> None:

@@ -36,6 +36,7 @@ pause = false
 partitions = 4
 pane_partitions = 2
 replication = 1
+[intake]
 """
 OTHERS = """
 horizon_days = 90
@@ -68,6 +69,18 @@ pause = true
 partitions = 8
 pane_partitions = 1
 replication = 3
+[intake.kiosk]
+platform = "generic"
+source = "kiosk"
+survey_id = "exit"
+forms = ["a"]
+comment = ["text"]
+fields = {"customer.id" = "number"}
+values = {"attributes.floor" = 2}
+drivers = {queue = "waiting"}
+verification = "bearer"
+paths = {response_id = "id", submitted_at = "at", updated_at = "changed", deleted = "gone", form = "form"}
+scores = [{question = "face", metric = "csat", scale = {min = 1, max = 5}, words = {sad = 1}}]
 """
 
 
@@ -108,6 +121,17 @@ def test_what_the_stages_get_of_it() -> None:
         ("[[follow_ups.promoters]]\naction = 'review'\nif = {}", "if"),
         ("[dead_letters]\nstop = true", "stop"),
         ("[topics]\npartition = 4", "partition"),
+        ("[intake.x]\nplatform = 'generic'\nform = 'a'", "form"),
+        ("[intake.x]\nplatform = 'generic'\nfields = {score = 'a'}", "score"),
+        ("[intake.x]\nplatform = 'generic'\nvalues = {'customer.age' = 3}", "customer.age"),
+        ("[intake.'a/b']\nplatform = 'generic'", "a-z"),
+        ("[intake.customers]\nplatform = 'generic'", "customers"),
+        ("[intake.x]\nplatform = 'generic'\nsource = 'a/b'", "slash"),
+        (
+            "[intake.x]\nplatform = 'generic'\n[[intake.x.scores]]\nquestion = 'a.b'\nmetric = 'nps'\n"
+            "[[intake.x.scores]]\nquestion = 'c.b'\nmetric = 'nps'",
+            "twice",
+        ),
         ("[[scales]]\nmetric = 'nps'\nmin = 0\nmax = 5\nworst = []\nbest = []", "best"),
         ("[[scales]]\nmetric = 'nps'\nmin = 0\nmax = 5", "worst"),
         ("horizon_days = '35'", "horizon_days"),

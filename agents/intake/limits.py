@@ -1,0 +1,23 @@
+"""How much one sender may send: a bucket of tokens for each, filled at a steady rate."""
+
+from collections import OrderedDict
+
+_MOST = 10_000  # senders remembered; the one longest unheard is forgotten first, with a bucket that is full by then
+
+
+class RateLimit:
+    """`per_second` requests of each sender, and twice that at once."""
+
+    def __init__(self, per_second: float) -> None:
+        self._rate, self._size = per_second, 2 * per_second
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, sender: str, now: float) -> float:
+        """Seconds until this sender may send; 0.0 takes a token. `now` in seconds of any steady clock."""
+        tokens, since = self._buckets.pop(sender, (self._size, now))
+        tokens = min(self._size, tokens + (now - since) * self._rate)
+        short = 1 - tokens
+        self._buckets[sender] = (tokens if short > 0 else tokens - 1, now)
+        if len(self._buckets) > _MOST:
+            self._buckets.popitem(last=False)
+        return max(0.0, short / self._rate)

@@ -1,0 +1,44 @@
+"""Any platform that sends JSON: `[intake.NAME.paths]` says where things are, `verification` how it is signed."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from npsflow.agents.intake.delivery import Delivery, Malformed, Platform, json_object
+from npsflow.agents.intake.signing import bearer, standard_webhooks
+from npsflow.streams.forms import Form, Submission, find
+
+
+def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
+    if form.verification == "bearer":
+        bearer(delivery, secrets)
+    else:
+        standard_webhooks(delivery, secrets, now)
+
+
+def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
+    """Paths lead into the whole body."""
+    content, paths = json_object(delivery.body), form.paths
+    response_id = _text(content, paths.response_id)
+    if response_id is None:
+        raise Malformed(f"{paths.response_id} is missing")
+    deleted = find(content, paths.deleted) is True
+    submitted_at = _text(content, paths.submitted_at)
+    if submitted_at is None and not deleted:
+        raise Malformed(f"{paths.submitted_at} is missing")
+    yield Submission(
+        form=_text(content, paths.form) or "",
+        response_id=response_id,
+        submitted_at=submitted_at,
+        updated_at=_text(content, paths.updated_at),
+        deleted=deleted,
+        content=content,
+    )
+
+
+def _text(content: dict[str, Any], path: str) -> str | None:
+    """An id may be a number."""
+    found = find(content, path)
+    return None if found is None or isinstance(found, dict | list | bool) else str(found)
+
+
+PLATFORM = Platform(verify, parse)

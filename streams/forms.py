@@ -1,0 +1,206 @@
+"""What a platform's form becomes: `[intake.NAME]` says which question is the score, and which field is what.
+
+Nothing is guessed: a form without a mapping, or without any of the questions named here, is `Unmapped`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from msgspec import Struct
+
+from npsflow.schemas.response import Customer, Metric, Reference, Response, Scalar, Scale
+
+_OURS = {
+    "response_id", "source", "survey_id", "metric", "score", "submitted_at", "updated_at", "deleted", "comment",
+    "answers", "scale", "customer", "reference", "attributes",
+}  # fmt: skip
+_INNER = {"customer.": set(Customer.__struct_fields__), "reference.": set(Reference.__struct_fields__)}
+_TRUTHS = {"contact_requested", "test", "internal", "customer.contact_allowed"}
+_TRUE = {"true", "yes", "1", "on"}
+
+
+class Score(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[intake.NAME.scores]]`: one score question. `words`: what its answers count as, where they are no numbers."""
+
+    question: str
+    metric: Metric
+    scale: Scale | None = None
+    words: dict[str, int] = {}
+
+
+class Paths(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[intake.NAME.paths]`, of the generic platform: where in its JSON is what the others have fixed places for."""
+
+    response_id: str = "response_id"
+    submitted_at: str = "submitted_at"
+    updated_at: str = "updated_at"
+    deleted: str = "deleted"
+    form: str = "form"
+
+
+class Form(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[intake.NAME]`: paths lead into what the platform sent, names joined by dots.
+
+    `forms`: ids of the forms it is for, all if empty. `comment`: the first of these paths that leads to a text.
+    `fields`: field of a response to path; `values`: field to a fixed value. `drivers`: path to the topic it is about.
+    """
+
+    platform: str
+    scores: list[Score] = []
+    source: str = ""
+    survey_id: str = ""
+    forms: list[str] = []
+    comment: list[str] = []
+    fields: dict[str, str] = {}
+    values: dict[str, Scalar] = {}
+    drivers: dict[str, str] = {}
+    paths: Paths = Paths()
+    verification: Literal["standard_webhooks", "bearer"] = "standard_webhooks"
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """What a platform says of one filled-in form. Times as it writes them; `content` is where paths lead.
+
+    `questions`: ids of all questions of the form, where the platform tells; `deleted`: the answers are gone.
+    """
+
+    form: str
+    response_id: str
+    submitted_at: str | None
+    updated_at: str | None = None
+    deleted: bool = False
+    content: Mapping[str, Any] = field(default_factory=dict)
+    questions: frozenset[str] | None = None
+
+
+class Unmapped(Exception):
+    """Nobody has said what this form means; the text holds nothing that a customer wrote."""
+
+
+def check(form: Form) -> str | None:
+    """What is wrong with a mapping, or None."""
+    for name in (*form.fields, *form.values):
+        prefix, dot, inner = name.partition(".")
+        known = _INNER.get(prefix + dot, set())
+        if not (inner in known or (prefix == "attributes" and inner) or (not dot and _is_free(name))):
+            return f"{name!r} is not a field that a form can fill"
+    questions = [_last(score.question) for score in form.scores]
+    if twice := [question for question in questions if questions.count(question) > 1]:
+        return f"question {twice[0]!r} is named twice"
+    return "source contains a slash" if "/" in form.source else None
+
+
+def _is_free(name: str) -> bool:
+    return name in Response.__struct_fields__ and name not in _OURS
+
+
+def responses(form: Form, sent: Submission, pseudonym: Callable[[str], str | None]) -> list[dict[str, Any]]:
+    """One response (or deletion) for each score question that is answered; none while none is. Raises Unmapped.
+
+    `pseudonym` makes a customer's id of an e-mail address where the company's own number is not known.
+    """
+    if form.forms and sent.form not in form.forms:
+        raise Unmapped(f"form {sent.form!r} is not among the forms of this mapping")
+    if not form.scores:
+        raise Unmapped("no score question is named")
+    asked = sent.questions
+    if asked is not None and not any(_last(score.question) in asked for score in form.scores):
+        raise Unmapped(f"form {sent.form!r} has none of the questions named as scores")
+    made = []
+    for score in form.scores:
+        identity = {"source": form.source or form.platform, "response_id": _identity(form, sent, score)}
+        if sent.updated_at is not None:
+            identity["updated_at"] = sent.updated_at
+        if sent.deleted:
+            made.append(identity | {"deleted": True})
+        elif (answer := find(sent.content, score.question)) is not None:
+            made.append(identity | _response(form, sent, score, answer, pseudonym))
+    return made
+
+
+def _identity(form: Form, sent: Submission, score: Score) -> str:
+    return sent.response_id if len(form.scores) == 1 else f"{sent.response_id}:{_last(score.question)}"
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
+
+
+def _response(
+    form: Form, sent: Submission, score: Score, answer: Any, pseudonym: Callable[[str], str | None]
+) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "survey_id": form.survey_id or sent.form,
+        "metric": score.metric,
+        "score": _score(score, answer),
+        "submitted_at": sent.submitted_at,
+    }
+    if score.scale is not None:
+        made["scale"] = {"min": score.scale.min, "max": score.scale.max}
+    for name, value in form.values.items():
+        _put(made, name, value)
+    for name, path in form.fields.items():
+        _put(made, name, _as_field(name, find(sent.content, path)))
+    for path in form.comment:
+        if isinstance(text := find(sent.content, path), str) and text.strip():
+            made["comment"] = text
+            break
+    if answers := [_driver(path, topic, find(sent.content, path)) for path, topic in form.drivers.items()]:
+        made["answers"] = [given for given in answers if given is not None]
+    customer = made.get("customer", {})
+    if "id" not in customer and isinstance(email := customer.get("email"), str) and (made_up := pseudonym(email)):
+        customer["id"] = made_up
+    return made
+
+
+def _score(score: Score, answer: Any) -> Any:
+    """A whole number where the answer is one; anything else stays as it is, to be refused by name."""
+    if isinstance(answer, str):
+        if answer in score.words:
+            return score.words[answer]
+        text = answer.strip()
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else answer
+    return int(answer) if isinstance(answer, float) and answer.is_integer() else answer
+
+
+def _driver(path: str, topic: str, answer: Any) -> dict[str, Any] | None:
+    if answer is None or isinstance(answer, dict | list):
+        return None
+    kind = "score" if isinstance(answer, int | float) and not isinstance(answer, bool) else "text"
+    return {"question_id": _last(path), "topic": topic, kind: answer if kind == "score" else str(answer)}
+
+
+def _as_field(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, dict):
+        return None
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value) or None
+    if name in _TRUTHS:
+        return value if isinstance(value, bool) else str(value).strip().lower() in _TRUE
+    if name == "customer.value" or name.startswith("attributes."):
+        return value
+    return str(value)
+
+
+def _put(made: dict[str, Any], name: str, value: Any) -> None:
+    if value is not None:
+        outer, _, inner = name.partition(".")
+        if inner:
+            made.setdefault(outer, {})[inner] = value
+        else:
+            made[outer] = value
+
+
+def find(content: Any, path: str) -> Any:
+    """What the path leads to, None where it leads nowhere. A name that holds dots itself is found as well."""
+    if not isinstance(content, Mapping):
+        return None
+    if path in content:
+        return content[path]
+    parts = path.split(".")
+    for size in range(len(parts) - 1, 0, -1):
+        if (name := ".".join(parts[:size])) in content:
+            return find(content[name], ".".join(parts[size:]))
+    return None

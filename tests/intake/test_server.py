@@ -1,0 +1,136 @@
+"""Intake on a real Kafka: what is answered is true, whatever is sent and whatever Kafka does."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp.test_utils import TestClient, TestServer
+from aiokafka import AIOKafkaProducer
+from prometheus_client import CollectorRegistry
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.intake.metrics import Metrics
+from npsflow.agents.intake.server import MAX_BODY, Server
+from npsflow.agents.intake.turning import Entrance
+from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
+from npsflow.streams import topics
+from npsflow.streams.settings import Settings, Where
+from npsflow.streams.stage import Record
+
+from .conformance import FIXTURES, Conformance
+from .signing import SECRET, SIGN, standard_webhooks
+
+FORMBRICKS = Conformance(FIXTURES / "formbricks", standard_webhooks, signs_a_time=True)
+PATH = "/in/feedback"
+Client = TestClient[Any, Any]
+
+
+async def install(where: Where) -> None:
+    async with kafka.admin(where) as admin:
+        await topics.create(admin, topics.wanted(Settings(), where))
+
+
+@asynccontextmanager
+async def serving(where: Where, producer: AIOKafkaProducer, rate: float = 1e6) -> AsyncIterator[Client]:
+    entrances = {
+        "feedback": Entrance("feedback", FORMBRICKS.form, [SECRET], ""),
+        "typed": Entrance(
+            "typed", Conformance(FIXTURES / "typeform", SIGN["typeform"], signs_a_time=False).form, [SECRET], ""
+        ),
+    }
+    server = Server(entrances, producer, where, 4, Metrics(CollectorRegistry()), rate)
+    async with TestClient(TestServer(server.app)) as client:
+        yield client
+
+
+def signed(body: bytes) -> dict[str, Any]:
+    return {"data": body, "headers": standard_webhooks(body, SECRET, time.time())}
+
+
+async def records(where: Where, topic: str) -> list[Record]:
+    return [record async for record in kafka.committed_records(where, topic)]
+
+
+async def test_answers(broker: Broker) -> None:
+    where = Where(broker.bootstrap, "intake-answers.")
+    await install(where)
+    async with kafka.producer(where) as producer, serving(where, producer) as client:
+        async with client.post(PATH, **signed(FORMBRICKS.good)) as answer:
+            assert (answer.status, await answer.json()) == (200, {"responses": 2})
+        found = [json.loads(record.value or b"") for record in await records(where, RESPONSES)]
+        expected = json.loads((FIXTURES / "formbricks" / "expected.json").read_text())
+        assert sorted(found, key=json.dumps) == sorted(expected, key=json.dumps)
+
+        other = json.dumps(
+            {"event_type": "form_response", "form_response": {"form_id": "x", "token": "t", "submitted_at": "now"}}
+        )
+        async with client.post("/in/typed", data=other, headers=SIGN["typeform"](other.encode(), SECRET, 0)) as answer:
+            assert answer.status == 202
+            assert "form 'x'" in (await answer.json())["status"]
+        (letter,) = await records(where, DEAD_LETTERS)
+        headers = dict(letter.headers)
+        assert (letter.value, headers["npsflow_dlq_reason"]) == (other.encode(), b"unmapped")
+        assert headers["npsflow_dlq_topic"] == b"intake/typed"
+
+        expectations: list[tuple[str, str, dict[str, Any], int]] = [
+            ("POST", PATH, {"data": FORMBRICKS.good}, 401),
+            ("POST", PATH, signed(b""), 400),
+            ("POST", PATH, signed(b"x" * (MAX_BODY + 1)) | {"data": BytesIO(bytes(MAX_BODY + 1))}, 413),
+            ("POST", "/in/nowhere", signed(FORMBRICKS.good), 404),
+            ("POST", "/elsewhere", {}, 404),
+            ("PUT", PATH, {}, 405),
+            ("GET", PATH, {}, 200),
+            ("HEAD", PATH, {}, 200),
+        ]
+        for method, path, more, status in expectations:
+            async with client.request(method, path, **more) as answer:
+                assert (method, path, answer.status) == (method, path, status)
+        async with client.get("/metrics") as answer:
+            said = await answer.text()
+        for outcome in ("accepted", "forged", "malformed", "too_large", "handshake"):
+            assert f'outcome="{outcome}"' in said
+        assert len(await records(where, RESPONSES)) == 2
+
+
+async def test_a_sender_may_not_send_too_much(broker: Broker) -> None:
+    where = Where(broker.bootstrap, "intake-limit.")
+    await install(where)
+    async with kafka.producer(where) as producer, serving(where, producer, rate=1) as client:
+        statuses = []
+        for _ in range(4):
+            async with client.post(PATH, **signed(FORMBRICKS.good)) as answer:
+                statuses.append(answer.status)
+        assert statuses[:2] == [200, 200]
+        assert statuses[-1] == 429
+        assert int(answer.headers["Retry-After"]) >= 1
+
+
+async def test_nothing_is_promised_while_kafka_is_away(tmp_path: Path) -> None:
+    broker = Broker(tmp_path, free_port())
+    broker.start()
+    try:
+        where = Where(broker.bootstrap, "intake-away.")
+        await install(where)
+        async with kafka.producer(where) as producer, serving(where, producer) as client:
+            async with client.post(PATH, **signed(FORMBRICKS.good)) as answer:
+                assert answer.status == 200
+            await asyncio.to_thread(broker.stop)
+            timeout = aiohttp.ClientTimeout(total=5)
+            async with client.post(PATH, **signed(FORMBRICKS.good), timeout=timeout) as answer:
+                assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+            await asyncio.to_thread(broker.start)
+            status, deadline = 0, time.monotonic() + 60
+            while status != 200:
+                assert time.monotonic() < deadline
+                async with client.post(PATH, **signed(FORMBRICKS.good)) as answer:
+                    status = answer.status
+        assert len(await records(where, RESPONSES)) >= 4
+    finally:
+        broker.stop()
