@@ -39,6 +39,7 @@ class Restorer:
         self._stage, self._where, self._client, self._reader, self._group = stage, where, client, reader, group
         self._partitions, self._metrics, self._clock = dict(partitions), metrics, clock
         self._rebuilding = rebuilding
+        self._unsettled = dict[int, bool]()
 
     async def restore(self, partition: int, kept: Task | None) -> Task:
         """A task that owns its partition. `kept`: as this worker left it at the last rebalance, clean.
@@ -51,12 +52,15 @@ class Restorer:
             if kept is not None:
                 await kept.transaction.stop()
             was_committed = await decided(self._reader._client, where.transactional_id(name, partition))
+            if was_committed is not None:
+                self._unsettled[partition] = was_committed  # a restore can be cancelled after the broker forgot it
             await transaction.start()
             if kept is not None and await self._untouched(kept):
                 kept.renew(transaction)
                 return kept
-            if was_committed is not None:
-                await transaction.settle(was_committed, await self._written(partition))
+            if partition in self._unsettled:
+                await transaction.settle(self._unsettled[partition], await self._written(partition))
+                del self._unsettled[partition]
             return await self._from_changelog(partition, transaction)
         except BaseException:
             await transaction.stop()

@@ -101,7 +101,18 @@ class Transaction:
         client.send = noting
 
     async def settle(self, commit: bool, partitions: Iterable[TopicPartition]) -> None:
-        """End a transaction without records on these partitions, see streams/settling.py."""
+        """End a transaction without records on these partitions, see streams/settling.py.
+
+        Who cancels it has to wait: the next owner would abort one that is open, and with it what is to be committed.
+        """
+        ending = asyncio.ensure_future(self._end_empty(commit, partitions))
+        try:
+            await asyncio.shield(ending)
+        except asyncio.CancelledError:
+            await asyncio.wait([ending], timeout=TIMEOUT)
+            raise
+
+    async def _end_empty(self, commit: bool, partitions: Iterable[TopicPartition]) -> None:
         await self.producer.begin_transaction()
         for tp in partitions:
             self.producer._txn_manager.maybe_add_partition_to_txn(tp)
