@@ -26,11 +26,6 @@ _BUSY = (14, 15, 16, 51)  # a coordinator that is being found, or still busy wit
 _GROUP, _TRANSACTION = 0, 1
 _WAIT = 0.1
 
-_OUTPUTS = {
-    "classify": (topics.RESPONSES, topics.DEAD_LETTERS, topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.PANES),
-    "rollup": (topics.WINDOWS,),
-}
-
 
 class Need(NamedTuple):
     """One operation on one resource; its name with prefix."""
@@ -47,7 +42,7 @@ def of_worker(settings: Settings, where: Where, stages: Iterable[str]) -> set[Ne
         stage = STAGES[name][0](settings, where)
         state, remembered = (where.changelog(name, kind) for kind in ("state", "remembered"))
         reads = {*map(where.topic, stage.inputs), state, *((remembered,) if stage.logs else ())}
-        writes = {*map(where.topic, _OUTPUTS[name]), state, *((remembered,) if stage.logs else ())}
+        writes = {*map(where.topic, stage.outputs), state, *((remembered,) if stage.logs else ())}
         needs |= {Need("topic", topic, "READ") for topic in reads}
         needs |= {Need("topic", topic, "WRITE") for topic in writes}
         if stage.logs:

@@ -32,11 +32,12 @@ class Classify:
 
     name = "classify"
     inputs = (topics.RESPONSES,)
-    outputs = (topics.RESPONSES, topics.DEAD_LETTERS, topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.PANES)
     logs = True
 
     def __init__(self, meaning: Meaning) -> None:
         self.meaning = meaning
+        as_input = (topics.RESPONSES, topics.DEAD_LETTERS, topics.SERVICE_RECOVERY, topics.FOLLOW_UP)
+        self.outputs: dict[str, int | None] = dict.fromkeys(as_input) | {topics.PANES: meaning.pane_partitions}
         self.fixed: dict[str, Any] = {}  # what is remembered holds what it was counted under
 
     def open(self, partition: int, partitions: int, emit: Emit) -> "Classification":

@@ -56,11 +56,11 @@ class Rollup:
 
     name = "rollup"
     inputs = (topics.PANES,)
-    outputs = (topics.WINDOWS,)
     logs = False
 
     def __init__(self, settings: WindowSettings) -> None:
         self.settings = settings
+        self.outputs: dict[str, int | None] = {topics.WINDOWS: None}
         self.fixed: dict[str, Any] = {"windows.lengths": [spec.name for spec in settings.windows]}
 
     def open(self, partition: int, partitions: int, emit: Emit) -> "Rolling":

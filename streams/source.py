@@ -13,6 +13,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from mode import Service
 
 from npsflow.schemas.errors import StateError
+from npsflow.streams import topics
 from npsflow.streams.calm import calm
 from npsflow.streams.changelog import purge
 from npsflow.streams.committer import Pacer
@@ -139,7 +140,7 @@ class Source(Service):
         await self._reader.start()
         await self._admin.start()
         await self._consumer.start()
-        partitions = await self._check_topics()
+        partitions = await topics.partition_counts(self._admin, self.stage, self.where)
         restorer = Restorer(
             self.stage,
             self.where,
@@ -158,29 +159,6 @@ class Source(Service):
         await self._consumer.stop()
         await self._reader.stop()
         await self._admin.close()
-
-    async def _check_topics(self) -> dict[str, int]:
-        """Input topics and changelogs exist, with one partition count; gives it for each input, without prefix."""
-        partitions = {name: await self._count(prefixed) for prefixed, name in self._topics.items()}
-        topics = [self.where.changelog(self.stage.name, "state")]
-        if self.stage.logs:
-            topics.append(self.where.changelog(self.stage.name, "remembered"))
-        for changelog_topic in topics:
-            count = await self._count(changelog_topic)
-            if {count} != set(partitions.values()):
-                raise StateError(
-                    f"it has {count} partitions where the input has {partitions}: a changed count moves keys to "
-                    "other tasks; set it back, or run `npsflow rebuild`",
-                    topic=changelog_topic,
-                    partition=0,
-                )
-        return partitions
-
-    async def _count(self, topic: str) -> int:
-        (described,) = await self._admin.describe_topics([topic])
-        if not described["partitions"]:
-            raise StateError("topic does not exist: run `npsflow topics create`", topic=topic, partition=0)
-        return len(described["partitions"])
 
     # Reading.
 

@@ -1,6 +1,6 @@
 """What the engine asks of a stage: fold records into state, one task (partition) at a time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -81,7 +81,7 @@ class Fold(Protocol):
 
 
 class Stage(Protocol):
-    """One step of the topology. `inputs` are co-partitioned topics, `outputs` all it emits to, names without prefix."""
+    """One step of the topology. `inputs` are co-partitioned topics, `outputs` all it emits to; names without prefix."""
 
     @property
     def name(self) -> str: ...
@@ -90,7 +90,8 @@ class Stage(Protocol):
     def inputs(self) -> tuple[str, ...]: ...
 
     @property
-    def outputs(self) -> tuple[str, ...]: ...
+    def outputs(self) -> Mapping[str, int | None]:
+        """To how many partitions each has to have; None: as many as the input."""
 
     @property
     def logs(self) -> bool:

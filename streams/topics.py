@@ -7,9 +7,13 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from npsflow.schemas import topics
+from npsflow.schemas.errors import StateError
+from npsflow.streams.classification import Classify
+from npsflow.streams.rollup import Rollup
 from npsflow.streams.settings import Settings, Where
+from npsflow.streams.stage import Stage
 
-_STAGES = (("classify", "input", True), ("rollup", "panes", False))
+_STAGES = (Classify, Rollup)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,11 +48,47 @@ def wanted(settings: Settings, where: Where) -> list[Wanted]:
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(topics.MAX_RECORD),
     }
-    for stage, of, logs in _STAGES:
-        found.append(Wanted(where.changelog(stage, "state"), counts[of], copies, state))
-        if logs:
-            found.append(Wanted(where.changelog(stage, "remembered"), counts[of], copies, log))
+    for stage in _STAGES:
+        partitions = counts[topics.BY_NAME[stage.inputs[0]].partitions]
+        found.append(Wanted(where.changelog(stage.name, "state"), partitions, copies, state))
+        if stage.logs:
+            found.append(Wanted(where.changelog(stage.name, "remembered"), partitions, copies, log))
     return found
+
+
+async def partition_counts(admin: AIOKafkaAdminClient, stage: Stage, where: Where) -> dict[str, int]:
+    """Partitions of the stage's inputs, by name without prefix.
+
+    Raises StateError where a topic of the stage is missing, or has other partitions than its keys rely on.
+    """
+    # All are asked for: to ask for one by name may create it, with the broker's own settings.
+    found = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+
+    def count(topic: str) -> int:
+        if topic not in found:
+            raise StateError("topic does not exist: run `npsflow topics create`", topic=topic, partition=0)
+        return found[topic]
+
+    inputs = {name: count(where.topic(name)) for name in stage.inputs}
+    for kind in ("state", "remembered") if stage.logs else ("state",):
+        changelog = where.changelog(stage.name, kind)
+        if {count(changelog)} != set(inputs.values()):
+            raise StateError(
+                f"it has {count(changelog)} partitions where the input has {inputs}: a changed count moves keys to "
+                "other tasks; set it back, or run `npsflow rebuild`",
+                topic=changelog,
+                partition=0,
+            )
+    for name, wanted in stage.outputs.items():
+        topic, expected = where.topic(name), wanted or next(iter(inputs.values()))
+        if count(topic) != expected:
+            raise StateError(
+                f"it has {count(topic)} partitions instead of {expected}: set [topics] in npsflow.toml as it was when "
+                "the topics were made, or make them anew",
+                topic=topic,
+                partition=0,
+            )
+    return inputs
 
 
 async def create(admin: AIOKafkaAdminClient, missing: Iterable[Wanted]) -> list[str]:

@@ -23,7 +23,6 @@ from npsflow.streams.topics import create, wanted
 from npsflow.streams.transaction import Outputs
 
 _DEADLINE = 60.0  # seconds without any progress
-_CHANGELOGS = {"classify": ("state", "remembered"), "rollup": ("state",)}
 
 
 class RebuildRefused(NpsflowError, RuntimeError):
@@ -89,7 +88,9 @@ async def _ranges(where: Where, topic: str) -> dict[TopicPartition, tuple[int, i
 
 
 async def _make_changelogs_anew(admin: AIOKafkaAdminClient, settings: Settings, where: Where) -> None:
-    names = {where.changelog(stage, kind) for stage, kinds in _CHANGELOGS.items() for kind in kinds}  # type: ignore[arg-type]
+    named = {where.topic(topic.name) for topic in topics.ALL}
+    anew = [w for w in wanted(settings, where) if w.name not in named]
+    names = {w.name for w in anew}
     await admin.delete_topics(sorted(names & set(await admin.list_topics())))
     async with asyncio.timeout(_DEADLINE):
         while names & set(await admin.list_topics()):
@@ -98,7 +99,7 @@ async def _make_changelogs_anew(admin: AIOKafkaAdminClient, settings: Settings, 
         made: set[str] = set()
         while made < names:
             with contextlib.suppress(Exception):
-                made |= set(await create(admin, [w for w in wanted(settings, where) if w.name in names - made]))
+                made |= set(await create(admin, [w for w in anew if w.name not in made]))
             await asyncio.sleep(0.1)
 
 
@@ -144,18 +145,19 @@ async def _replay(settings: Settings, where: Where, standing: Standing) -> None:
     worker = host(settings, where, STAGES, None, standing=standing)
     async with worker.app:
         # When classify has ended, all that roll up will ever have to read is there.
-        for source, topic in zip(worker.sources, (topics.RESPONSES, topics.PANES), strict=True):
-            await _caught_up(source, where, topic)
+        for source in worker.sources:
+            await _caught_up(source, where)
             await source.end_rebuild()
 
 
-async def _caught_up(source: Source, where: Where, topic: str) -> None:
+async def _caught_up(source: Source, where: Where) -> None:
     """Wait until a stage has read all there is now: platforms may go on to send, that is left to the workers.
 
     Raises RebuildRefused when it stands still.
     """
+    stage, (topic,) = source.stage.name, source.stage.inputs
     ends = {tp.partition: end for tp, (_, end) in (await _ranges(where, topic)).items()}
-    stage, last, loop = source.stage.name, -1, asyncio.get_running_loop()
+    last, loop = -1, asyncio.get_running_loop()
     deadline = loop.time() + _DEADLINE
     while True:
         read = {p: task.position.offsets.get(topic, 0) for p, task in source.tasks.items()}

@@ -14,7 +14,7 @@ from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.changelog import FORMAT
 
-from .harness import Installation, eventually, lines
+from .harness import FIXED, Installation, eventually, lines
 
 STATE, REMEMBERED = "npsflow-classify-state", "npsflow-classify-remembered"
 
@@ -74,6 +74,28 @@ async def test_changed_partition_count_is_refused(broker: Broker, tmp_path: Path
         with installation.process(tmp_path, "--stages=classify") as process:
             assert await process.ended() == 1
         assert "it has 4 partitions where the input has {'survey-responses': 5}" in process.said
+        assert "npsflow rebuild" in process.said
+
+
+async def test_outputs_with_other_partitions_are_refused(broker: Broker, tmp_path: Path) -> None:
+    """Keys would be sent where nobody looks for them, or to a partition that is not there."""
+    async with Installation(broker, "outputs.") as installation:
+        installation.configure(FIXED + "[topics]\npane_partitions = 3\n")
+        with installation.process(tmp_path, "--stages=classify") as process:
+            assert await process.ended() == 1
+        assert "outputs.nps-panes[0]: it has 2 partitions instead of 3: set [topics]" in process.said
+
+
+async def test_windows_of_other_lengths_need_a_rebuild(broker: Broker, tmp_path: Path) -> None:
+    """Panes that were not kept meanwhile would be missing in them."""
+    async with Installation(broker, "lengths.") as installation:
+        installation.produce(lines(200))
+        async with installation.worker():
+            await eventually(installation.finished)
+        installation.configure(FIXED + '[windows]\nlengths = ["1h", "30d"]\n')
+        with installation.process(tmp_path, "--stages=rollup") as process:
+            assert await process.ended() == 1
+        assert "it was made with {'windows.lengths': ['1h', '24h', '7d', '30d']}, now there is" in process.said
         assert "npsflow rebuild" in process.said
 
 
