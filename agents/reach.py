@@ -144,10 +144,11 @@ def _speak(host: str, port: int, security: Security, context: ssl.SSLContext | N
             raise _no_handshake(address, security, error) from None
         with wrapped:  # with TLS 1.3 the broker says only now what it thinks of our certificate
             try:
-                if not _hello(wrapped):
-                    raise _uncertified(address, security, "it hangs up")
+                heard = _hello(wrapped)
             except OSError as error:
                 raise _uncertified(address, security, _said(error)) from None
+        if not heard:
+            raise _uncertified(address, security, "it hangs up")
 
 
 def _hello(connection: socket.socket) -> bytes:
