@@ -6,9 +6,10 @@ Kafka's clients say of all of these no more than that there is no connection, so
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from typing import Literal, NamedTuple
 
-from aiokafka.conn import create_conn
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
     IllegalSaslStateError,
     KafkaError,
@@ -26,6 +27,7 @@ STEP = 3.0
 """Seconds for each step."""
 
 _PORT = 9092
+_CLOSE = 1.0
 _ALERT = b"\x15\x03"  # how TLS answers to what is not TLS
 _MISNAMED = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _OUTDATED = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
@@ -144,10 +146,11 @@ def _speak(host: str, port: int, security: Security, context: ssl.SSLContext | N
             raise _no_handshake(address, security, error) from None
         with wrapped:  # with TLS 1.3 the broker says only now what it thinks of our certificate
             try:
-                if not _hello(wrapped):
-                    raise _uncertified(address, security, "it hangs up")
+                heard = _hello(wrapped)
             except OSError as error:
                 raise _uncertified(address, security, _said(error)) from None
+        if not heard:
+            raise _uncertified(address, security, "it hangs up")
 
 
 def _hello(connection: socket.socket) -> bytes:
@@ -206,17 +209,15 @@ def _said(error: OSError) -> str:
 async def _log_in(address: str, security: Security, context: ssl.SSLContext | None) -> list[str]:
     """Log in, where that is asked of us, and hear which brokers there are. Raises Refused."""
     host, port = _parts(address)
+    connection = AIOKafkaConnection(
+        host, port, ssl_context=context, security_protocol=security.protocol, sasl_mechanism=security.mechanism,
+        sasl_plain_username=security.username, sasl_plain_password=security.password.reveal(),
+        request_timeout_ms=int(STEP * 1000),
+    )  # fmt: skip
     try:
         async with asyncio.timeout(STEP):
-            connection = await create_conn(
-                host, port, ssl_context=context, security_protocol=security.protocol,
-                sasl_mechanism=security.mechanism, sasl_plain_username=security.username,
-                sasl_plain_password=security.password.reveal(), request_timeout_ms=int(STEP * 1000),
-            )  # fmt: skip
-            try:
-                metadata = await connection.send(MetadataRequest([]))
-            finally:
-                connection.close()
+            await connection.connect()
+            metadata = await connection.send(MetadataRequest([]))
     except SaslAuthenticationFailed:
         text = f"{address} refuses user {security.username!r} with this password by {security.mechanism}"
         raise Refused("login", text, f"set {names.USERNAME}, {names.PASSWORD} and {names.MECHANISM}") from None
@@ -231,4 +232,7 @@ async def _log_in(address: str, security: Security, context: ssl.SSLContext | No
             raise Refused("login", f"{address} hangs up ({type(error).__name__})", "look into its log") from None
         todo = f"if it asks for a login, set {names.USERNAME} and {names.PASSWORD}"
         raise Refused("login", f"{address} hangs up when it is asked something", todo) from None
+    finally:
+        with suppress(TimeoutError):  # of a broker that does not hang up in its turn
+            await asyncio.wait_for(connection.close(), _CLOSE)
     return [f"{host}:{port}" for _, host, port, *_ in metadata.brokers]

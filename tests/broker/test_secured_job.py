@@ -1,6 +1,9 @@
 """Workers do the whole job by every secured door, and what comes out equals the oracle."""
 
+import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,7 +12,7 @@ from npsflow.schemas.topics import SERVICE_RECOVERY
 
 from .acls import table
 from .harness import Installation, eventually, lines
-from .secured import CERTIFIED, PLAIN_PASSWORD, SECRETS, Acl, Secured
+from .secured import CERTIFIED, PLAIN_PASSWORD, SECONDS, SECRETS, Acl, Secured
 
 ANYTHING = [Acl(resource, "LITERAL", "*", "ALL") for resource in ("TOPIC", "GROUP", "TRANSACTIONAL_ID")]
 
@@ -70,3 +73,21 @@ async def test_a_permission_taken_from_a_running_worker_is_named(secured: Secure
             secured.allow(user, [taken])
             await eventually(installation.finished)
         assert await installation.differences() == []
+
+
+def test_the_demo_runs_on_a_secured_cluster(secured: Secured, tmp_path: Path) -> None:
+    """With everything below its prefixes allowed, as deploy/acls.md says, and nothing else."""
+    secured.add_user("demo")
+    secured.allow("demo", [Acl(acl.resource, "PREFIXED", "demo-", "ALL") for acl in ANYTHING])
+    done = subprocess.run(
+        [sys.executable, "-m", "npsflow.agents.cli", "demo", "--once"],
+        env=os.environ | secured.with_login("demo") | {"TMPDIR": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=4 * SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"Kafka is that of NPSFLOW_BROKERS, {secured.sasl}" in done.stdout
+    assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]
