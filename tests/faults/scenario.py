@@ -18,7 +18,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from aiokafka.errors import KafkaError
 
@@ -99,10 +98,10 @@ class Scenario:
         started = self.installation.process(self._folder, *options, module=module, environment=environment)
         return self._open.enter_context(started)
 
-    def offer(self, lines: Iterable[Line], **producer: Any) -> None:
-        """Send these beside the load, at once; see Installation.produce."""
+    async def offer(self, lines: Iterable[Line]) -> None:
+        """Send these beside the load, as fast as can be."""
         some = list(lines)
-        self.installation.produce(some, **producer)
+        await asyncio.to_thread(self.installation.produce, some)
         self.offered += len(some)
 
     def injected(self) -> None:

@@ -58,7 +58,7 @@ async def test_replay_into_a_running_system(broker: Broker, tmp_path: Path) -> N
         scenario.worker()
         for _ in range(2):
             await scenario.committed(500)
-            scenario.offer(month)
+            await scenario.offer(month)
             scenario.injected()
 
 

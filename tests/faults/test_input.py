@@ -113,7 +113,7 @@ async def test_compacted_input(own_broker: Broker, tmp_path: Path) -> None:
             RESPONSES, {"cleanup.policy": "compact", "segment.ms": "500", "min.cleanable.dirty.ratio": "0.0001"}
         )
         for _ in range(10):
-            scenario.offer(few)
+            await scenario.offer(few)
         await eventually(partial(mostly_gone, installation, 8 * len(few)), PATIENCE)
         await installation.configure_topic(RESPONSES, {"cleanup.policy": "delete"})
         scenario.keeps_all = False
@@ -144,7 +144,9 @@ async def test_records_that_crash_the_fold(broker: Broker, tmp_path: Path) -> No
         for part in range(3):
             worker = scenario.worker(fault="poison")
             await scenario.committed(200)
-            scenario.offer(Line(b"shop/%d" % number, POISON, "response") for number in range(part * 20, part * 20 + 20))
+            await scenario.offer(
+                Line(b"shop/%d" % number, POISON, "response") for number in range(part * 20, part * 20 + 20)
+            )
             await scenario.committed(50)
             worker.kill()
             scenario.injected()
