@@ -10,13 +10,20 @@ So the next owner asks what was decided before it initialises its producer, whic
 transaction without records in the same way, on every partition that the last one may have touched.
 """
 
+import asyncio
 from typing import Any
 
 from aiokafka.client import ConnectionGroup, CoordinationType
-from aiokafka.errors import for_code
+from aiokafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
+    NotCoordinatorError,
+    for_code,
+)
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
+_PATIENCE, _PAUSE = 10.0, 0.1
 _UNKNOWN = 105  # no such transactional id
 
 _DECIDED = {"PrepareCommit": True, "CompleteCommit": True, "PrepareAbort": False, "CompleteAbort": False}
@@ -27,6 +34,15 @@ async def decided(client: Any, transactional_id: str) -> bool | None:
 
     `client` is an AIOKafkaClient. Raises KafkaError.
     """
+    while True:
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                return await _ask(client, transactional_id)
+        except (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError):
+            await asyncio.sleep(_PAUSE)  # a cluster has none until it is asked for, or until it has read its log
+
+
+async def _ask(client: Any, transactional_id: str) -> bool | None:
     coordinator = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
     request = _Describe(transactional_id)
     response = await client.send(coordinator, request, group=ConnectionGroup.COORDINATION)
