@@ -57,6 +57,7 @@ class Restorer:
             await transaction.start()
             if kept is not None and await self._untouched(kept):
                 kept.renew(transaction)
+                self._unsettled.pop(partition, None)
                 return kept
             if partition in self._unsettled:
                 await transaction.settle(self._unsettled[partition], await self._written(partition))
