@@ -23,7 +23,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
-_PATIENCE, _PAUSE = 10.0, 0.1
+_PAUSE = 0.1
 _UNKNOWN = 105  # no such transactional id
 
 _DECIDED = {"PrepareCommit": True, "CompleteCommit": True, "PrepareAbort": False, "CompleteAbort": False}
@@ -36,8 +36,8 @@ async def decided(client: Any, transactional_id: str) -> bool | None:
     """
     while True:
         try:
-            async with asyncio.timeout(_PATIENCE):
-                return await _ask(client, transactional_id)
+            # No time-out of ours: the client's own renews a connection that has gone silent.
+            return await _ask(client, transactional_id)
         except (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError):
             await asyncio.sleep(_PAUSE)  # a cluster has none until it is asked for, or until it has read its log
 
