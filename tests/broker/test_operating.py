@@ -17,7 +17,7 @@ async def command(installation: Installation, *words: str) -> subprocess.Complet
     names = {"NPSFLOW_BROKERS": installation.where.brokers, "NPSFLOW_PREFIX": installation.where.prefix}
     called = [sys.executable, "-m", "npsflow.agents.cli", *words]
     return await asyncio.to_thread(
-        subprocess.run, called, env=os.environ | names, capture_output=True, text=True, timeout=SECONDS
+        subprocess.run, called, env=os.environ | names, capture_output=True, text=True, timeout=3 * SECONDS
     )
 
 
