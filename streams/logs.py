@@ -38,8 +38,10 @@ def describe(error: BaseException) -> str:
 
 def named(error: BaseException) -> str:
     """Of which type, and what it says where that is our own or Kafka's; any other text may quote a record."""
-    kind, safe = type(error).__name__, isinstance(error, NpsflowError | KafkaError)
-    return f"{kind}: {str(error).removeprefix(f'{kind}: ')}" if safe else kind
+    kind, text = type(error).__name__, str(error)
+    if not isinstance(error, NpsflowError | KafkaError):
+        return kind
+    return text if kind in text else f"{kind}: {text}"
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -13,6 +13,7 @@ from npsflow.streams.changelog import Changelog, Position
 from npsflow.streams.logs import named
 from npsflow.streams.metrics import Metrics
 from npsflow.streams.stage import Fold, Record
+from npsflow.streams.times import SECOND
 from npsflow.streams.transaction import Batches, Outputs, Transaction, Written
 
 log = logging.getLogger(__name__)
@@ -92,8 +93,9 @@ class Task:
         self._read_again()
 
     def end_rebuild(self) -> None:
-        """The next commit, due now, says that the state is whole."""
+        """The next commit, due now, says that the state is whole, and what time it is."""
         self.changelog.rebuilding = False
+        self.fold.idle(self._clock.now() + SECOND)  # as if time had passed since it was told last
         self.dirty_since = self._clock.now()
 
     def accept(self) -> None:

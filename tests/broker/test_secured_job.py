@@ -64,7 +64,7 @@ async def test_a_permission_taken_from_a_running_worker_is_named(secured: Secure
             taken = Acl("TOPIC", "LITERAL", installation.where.topic(SERVICE_RECOVERY), "WRITE")
             secured.forbid(user, [taken])
             installation.produce(lines(500, seed=8))
-            named = f"TopicAuthorizationFailedError('{taken.name}')"
+            named = f"TopicAuthorizationFailedError: {taken.name}"
 
             async def says_it() -> bool:
                 return any(named in line["error"] for line in worker.logged("task dropped"))

@@ -32,7 +32,7 @@ def test_nothing_is_wrong(door: dict[str, str]) -> None:
 
 def test_a_broker_that_is_not_there(door: dict[str, str]) -> None:
     gone = door | {"NPSFLOW_BROKERS": f"{HOST}:{free_port()}"}
-    assert said_by_check(gone) == said_by_worker(gone)
+    """A worker waits for it, see tests/faults/test_broker_away.py."""
     assert said_by_check(gone)[0].startswith(f"reach: no Kafka broker answers at {gone['NPSFLOW_BROKERS']} (")
 
 
