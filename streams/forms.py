@@ -17,6 +17,7 @@ _OURS = {
 }  # fmt: skip
 _INNER = {"customer.": set(Customer.__struct_fields__), "reference.": set(Reference.__struct_fields__)}
 _TRUTHS = {"contact_requested", "test", "internal", "customer.contact_allowed"}
+_MOST = 1e9  # of a score; what is larger is none, and may be too large for JSON
 _TRUE = {"true", "yes", "1", "on"}
 
 
@@ -162,7 +163,7 @@ def _score(score: Score, answer: Any) -> Any:
             return score.words[answer]
         text = answer.strip()
         return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else answer
-    return int(answer) if isinstance(answer, float) and answer.is_integer() else answer
+    return int(answer) if isinstance(answer, float) and answer.is_integer() and abs(answer) < _MOST else answer
 
 
 def _driver(path: str, topic: str, answer: Any) -> dict[str, Any] | None:

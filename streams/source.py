@@ -30,7 +30,7 @@ _MOST_RECORDS = 250  # in one fold: it holds up commits, and each needs some thi
 _POLL = 0.1
 _FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time, all others wait behind a fetch
 _IDLE_EVERY = 1.0
-_PURGE_EVERY = 60.0
+_PURGE_EVERY = 15.0
 _STOP = 3.0  # seconds for the last commits
 _REBUILD = 30.0  # and for those of a rebuild, which nothing presses
 
