@@ -18,10 +18,10 @@ test: .venv/project ## Run all tests, those against a real Kafka included
 	@.venv/bin/pytest $(ARGS)
 
 faults: .venv/project ## Crash, freeze and cut off everything under load, up to forty minutes; ARGS='-k zombie' chooses
-	@.venv/bin/pytest tests/faults -m 'not soak' $(ARGS)
+	@.venv/bin/pytest -m 'faults and not soak' $(ARGS)
 
 soak: .venv/project ## The same for a long time
-	@.venv/bin/pytest tests/faults -m soak $(ARGS)
+	@.venv/bin/pytest -m soak $(ARGS)
 
 bench: .venv/project ## Measure speed and memory, about a quarter of an hour; ARGS='classify latency' chooses figures
 	@.venv/bin/python -m tests.bench $(ARGS)

@@ -75,6 +75,7 @@ async def test_a_permission_taken_from_a_running_worker_is_named(secured: Secure
         assert await installation.differences() == []
 
 
+@pytest.mark.faults
 def test_the_demo_runs_on_a_secured_cluster(secured: Secured, tmp_path: Path) -> None:
     """With everything below its prefixes allowed, as deploy/acls.md says, and nothing else."""
     secured.add_user("demo")
