@@ -137,10 +137,8 @@ async def test_input_topic_missing_at_the_start(broker: Broker, tmp_path: Path) 
         load.injected()
         worker = load.worker()
         assert await worker.ended() == 1
-        assert (
-            worker.said
-            == "Error: topic missing.nps-panes does not exist: run `npsflow topics create`, or check NPSFLOW_PREFIX\n"
-        )
+        todo = "run `npsflow topics create`, or check NPSFLOW_PREFIX"
+        assert worker.said == f"Error: topic: there is no missing.nps-panes: {todo}\n"
         await operator.create()
         load.worker()
 
