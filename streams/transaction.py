@@ -20,6 +20,9 @@ from npsflow.streams.calm import calm
 TIMEOUT = 10.0
 """Seconds until the broker aborts a transaction that nobody ends: how long a dead writer can hide others' records."""
 
+_LONGEST = 3 * TIMEOUT
+"""Seconds for a commit: the broker has given it up long before, and aiokafka asks for a missing topic for ever."""
+
 _BATCH = 1 << 20
 
 
@@ -120,6 +123,13 @@ class Transaction:
 
     async def commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Written]:
         """All of it becomes visible, or this raises and nobody knows: then drop the task."""
+        try:
+            async with asyncio.timeout(_LONGEST):
+                return await self._commit(batches, offsets)
+        except TimeoutError:
+            raise KafkaConnectionError(f"not within {_LONGEST:.0f} s: no answer, or a topic is missing") from None
+
+    async def _commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Written]:
         producer, self._broken = self.producer, False
         await producer.begin_transaction()
         sent = [await producer.send_batch(batch, tp.topic, partition=tp.partition) for tp, batch in batches]
