@@ -189,7 +189,8 @@ class Source(Service):
             try:
                 begin = (await self._reader.beginning_offsets([tp]))[tp]
             except KafkaError as error:  # nobody knows what is between
-                self.drop(task, error)
+                if batch.current:
+                    self.drop(task, error)
                 return
         if first < expected or begin > expected:
             if batch.current:
