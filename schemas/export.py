@@ -12,6 +12,7 @@ from msgspec import Struct
 from npsflow.schemas import codec, events, topics
 from npsflow.schemas.errors import Reason
 from npsflow.schemas.headers import CloudEvents, Headers, dead_letter, with_origin
+from npsflow.schemas.invitation import Invitation
 from npsflow.schemas.response import Deletion, Response
 from npsflow.schemas.topics import Topic
 from npsflow.schemas.window import Window, window_key
@@ -24,6 +25,7 @@ VERSION = "1.0.0"
 READ: dict[str, tuple[type[Struct], ...]] = {
     "response.json": (Response,),
     "deletion.json": (Deletion,),
+    "invitation.json": (Invitation,),
 }
 """Schema file to the type of what others write, where null says the same as a field that is absent."""
 
@@ -156,6 +158,8 @@ def _messages(topic: Topic) -> dict[str, Json]:
             why["properties"]["npsflow_dlq_reason"]["enum"] = list(get_args(Reason))
             payload = {"description": topic.value}
             return {"dead_letter": {"payload": payload, "headers": why, "contentType": "application/octet-stream"}}
+        case topics.INVITATIONS:
+            return {"invitation": _message("invitation.json")}
         case topics.WINDOWS:
             window = _message("window.json") | {"headers": _event_headers(events.WINDOW_UPDATED)}
             return {"window": window, "tombstone": {"payload": {"type": "null"}}}

@@ -9,6 +9,8 @@ SERVICE_RECOVERY = "service-recovery"
 FOLLOW_UP = "customer-follow-up"
 PANES = "nps-panes"
 WINDOWS = "nps-windows"
+INVITATIONS = "survey-invitations"
+FETCHES = "survey-fetches"
 
 MAX_INPUT = 1024 * 1024  # bytes of a response
 MAX_RECORD = 2 * 1024 * 1024  # bytes, on every topic
@@ -55,5 +57,7 @@ ALL = (
     Topic(FOLLOW_UP, "customer id, else source/response_id", "follow-up events", "input", "delete", 90),
     Topic(PANES, "metric, scale and dimension names", "packed histogram deltas, ticks", "panes", "delete", 90, True),
     Topic(WINDOWS, "JSON [metric, scale, segment, window]", "rolling window", "panes", "compact", None),
+    Topic(INVITATIONS, "customer id, else source/invitation_id", "invitation", "input", "delete", 90),
+    Topic(FETCHES, "intake/event id", "a response to be fetched", "input", "compact", None, True),
 )
 BY_NAME = {topic.name: topic for topic in ALL}

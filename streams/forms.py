@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from npsflow.schemas.invitation import Invitation
 from npsflow.schemas.response import Customer, Metric, Reference, Response, Scalar, Scale
 
 _OURS = {
@@ -76,6 +77,16 @@ class Submission:
     questions: frozenset[str] | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """What a platform says of one survey that it offered to a customer."""
+
+    form: str
+    invitation_id: str
+    sent_at: str
+    content: Mapping[str, Any] = field(default_factory=dict)
+
+
 class Unmapped(Exception):
     """Nobody has said what this form means; the text holds nothing that a customer wrote."""
 
@@ -102,8 +113,7 @@ def responses(form: Form, sent: Submission, pseudonym: Callable[[str], str | Non
 
     `pseudonym` makes a customer's id of an e-mail address where the company's own number is not known.
     """
-    if form.forms and sent.form not in form.forms:
-        raise Unmapped(f"form {sent.form!r} is not among the forms of this mapping")
+    _known(form, sent.form)
     if not form.scores:
         raise Unmapped("no score question is named")
     asked = sent.questions
@@ -119,6 +129,24 @@ def responses(form: Form, sent: Submission, pseudonym: Callable[[str], str | Non
         elif (answer := find(sent.content, score.question)) is not None:
             made.append(identity | _response(form, sent, score, answer, pseudonym))
     return made
+
+
+def invitation(form: Form, offered: Offered, pseudonym: Callable[[str], str | None]) -> dict[str, Any]:
+    """The fields of the mapping that an invitation has; `pseudonym` as for a response. Raises Unmapped."""
+    _known(form, offered.form)
+    made: dict[str, Any] = {
+        "invitation_id": offered.invitation_id,
+        "source": form.source or form.platform,
+        "survey_id": form.survey_id or offered.form,
+        "sent_at": offered.sent_at,
+    }
+    _fill(made, form, offered.content, pseudonym)
+    return {name: value for name, value in made.items() if name in Invitation.__struct_fields__}
+
+
+def _known(form: Form, sent: str) -> None:
+    if form.forms and sent not in form.forms:
+        raise Unmapped(f"form {sent!r} is not among the forms of this mapping")
 
 
 def _identity(form: Form, sent: Submission, score: Score) -> str:
@@ -140,20 +168,24 @@ def _response(
     }
     if score.scale is not None:
         made["scale"] = {"min": score.scale.min, "max": score.scale.max}
-    for name, value in form.values.items():
-        _put(made, name, value)
-    for name, path in form.fields.items():
-        _put(made, name, _as_field(name, find(sent.content, path)))
+    _fill(made, form, sent.content, pseudonym)
     for path in form.comment:
         if isinstance(text := find(sent.content, path), str) and text.strip():
             made["comment"] = text
             break
     if answers := [_driver(path, topic, find(sent.content, path)) for path, topic in form.drivers.items()]:
         made["answers"] = [given for given in answers if given is not None]
+    return made
+
+
+def _fill(made: dict[str, Any], form: Form, content: Mapping[str, Any], pseudonym: Callable[[str], str | None]) -> None:
+    for name, value in form.values.items():
+        _put(made, name, value)
+    for name, path in form.fields.items():
+        _put(made, name, _as_field(name, find(content, path)))
     customer = made.get("customer", {})
     if "id" not in customer and isinstance(email := customer.get("email"), str) and (made_up := pseudonym(email)):
         customer["id"] = made_up
-    return made
 
 
 def _score(score: Score, answer: Any) -> Any:

@@ -189,8 +189,8 @@ def _again(letter: Letter) -> list[tuple[str, bytes | None, bytes | None, Header
     entrance = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))
     try:
         if entrance is not None:
-            made = entrance.records(Delivery({}, record.value or b""))
-            return [(topics.RESPONSES, key, value, []) for key, value in made]
+            made = entrance.records(Delivery({}, record.value or b""), time.time())
+            return [(topic, key, value, []) for topic, key, value in made]
     except (TurnedDown, Unmapped):
         pass  # the mapping is still not the right one
     return [(topics.DEAD_LETTERS, record.key, record.value, list(record.headers))]

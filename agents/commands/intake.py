@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from typing import BinaryIO
 
 import click
@@ -73,13 +74,16 @@ def try_(name: str, file: BinaryIO) -> None:
         raise SettingsError(f"there is no [intake.{name}] in npsflow.toml; there are {', '.join(settings.intake)}")
     entrance = unsigned(settings.intake, os.environ)[name]
     try:
-        records = entrance.records(Delivery({}, file.read()))
+        records = entrance.records(Delivery({}, file.read()), time.time())
     except TurnedDown as error:
         raise click.ClickException(f"it would be turned down with {error.status}: {error}") from None
     except Unmapped as error:
         raise click.ClickException(f"it would be kept as a dead letter, `unmapped`: {error}") from None
-    for key, value in records:
+    for topic, key, value in records:
         click.echo(codec.dumps(codec.loads(value), indent=True))
+        if topic != topics.RESPONSES:
+            click.echo(f"{key.decode()}: for {topic}", err=True)
+            continue
         try:
             _, _, warnings = read(value, settings.all_scales())
             verdict = "accepted" + (f"; dropped or cut: {', '.join(warnings)}" if warnings else "")
@@ -87,4 +91,4 @@ def try_(name: str, file: BinaryIO) -> None:
             verdict = f"refused, {error.reason}: {error}"
         click.echo(f"{key.decode()}: {verdict}", err=True)
     if not records:
-        click.echo("nothing: no score question is answered in it", err=True)
+        click.echo("nothing: it says nothing yet, no score question is answered in it", err=True)

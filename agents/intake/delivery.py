@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from npsflow.schemas import codec
-from npsflow.streams.forms import Form, Submission
+from npsflow.streams.forms import Form, Offered, Submission
 
 T = TypeVar("T")
 
@@ -44,6 +44,14 @@ class Stale(TurnedDown):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """An event without answers: the response has to be fetched. `ids`: what the platform's API wants to know."""
+
+    event_id: str
+    ids: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Platform:
     """What is particular to a platform. Each lives in one module of `platforms`, as its `PLATFORM`.
 
@@ -52,7 +60,7 @@ class Platform:
     """
 
     verify: Callable[[Delivery, Form, Sequence[str], float], None]
-    parse: Callable[[Delivery, Form], Iterable[Submission]]
+    parse: Callable[[Delivery, Form], Iterable[Submission | Offered | Asked]]
 
 
 def json_object(body: bytes) -> dict[str, Any]:

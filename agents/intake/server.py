@@ -101,24 +101,24 @@ class Server:
         delivery = Delivery({name.lower(): value for name, value in request.headers.items()}, body)
         try:
             entrance.verify(delivery, self._clock())
-            records, outcome = entrance.records(delivery), "accepted"
+            records, outcome = entrance.records(delivery, self._clock()), "accepted"
         except TurnedDown as error:
             request[_OUTCOME] = error.outcome
             return _said(error.status, str(error))
         except Unmapped as error:
             outcome = "unmapped"
-            kept = await self._write(topics.DEAD_LETTERS, [(None, body)], self._letter(entrance, str(error)))
+            kept = await self._write([(topics.DEAD_LETTERS, None, body)], self._letter(entrance, str(error)))
             answer = _said(202, f"kept, but not understood: {error}")
         else:
-            kept = await self._write(topics.RESPONSES, records, [])
-            answer = web.json_response({"responses": len(records)})
+            kept = await self._write(records, [])
+            answer = web.json_response({"responses": sum(record.topic == topics.RESPONSES for record in records)})
         if not kept:
             request[_OUTCOME] = "kafka_away"
             return _again(503, "it cannot be kept just now", _RETRY_AFTER)
         request[_OUTCOME] = outcome
         return answer
 
-    async def _write(self, topic: str, records: Sequence[tuple[bytes | None, bytes]], headers: Headers) -> bool:
+    async def _write(self, records: Sequence[tuple[str, bytes | None, bytes]], headers: Headers) -> bool:
         """Whether Kafka has all of it. What it has although nobody knows is harmless: it comes once more, repeated."""
         try:
             async with asyncio.timeout(_KAFKA_SECONDS):
@@ -126,12 +126,12 @@ class Server:
                     await self._producer.send(
                         self._where.topic(topic), value, key, self._partition(key), headers=headers
                     )
-                    for key, value in records
+                    for topic, key, value in records
                 ]
                 await asyncio.gather(*sent)
         except (KafkaError, TimeoutError) as error:
             self._metrics.produce_failures.inc()
-            log.warning("a webhook could not be kept", extra={"topic": topic, "error": type(error).__name__})
+            log.warning("a webhook could not be kept", extra={"error": type(error).__name__})
             return False
         return True
 

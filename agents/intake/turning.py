@@ -1,21 +1,28 @@
-"""From one webhook to records of `survey-responses`: verify, parse, map."""
+"""From one webhook to records: verify, parse, map."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
+from typing import NamedTuple
 
 from npsflow.agents.intake import platforms
-from npsflow.agents.intake.delivery import Delivery
-from npsflow.schemas import codec
+from npsflow.agents.intake.delivery import Asked, Delivery
+from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
+from npsflow.schemas.fetch import Fetch
 from npsflow.streams import forms
-from npsflow.streams.forms import Form
+from npsflow.streams.forms import Form, Offered, Submission
 
 _SECRET = "NPSFLOW_SECRET_"
 _CUSTOMERS = _SECRET + "CUSTOMERS"
 
-Record = tuple[bytes, bytes]
-"""Key and value."""
+
+class Record(NamedTuple):
+    """`topic` without prefix."""
+
+    topic: str
+    key: bytes
+    value: bytes
 
 
 @dataclass(frozen=True)
@@ -31,13 +38,28 @@ class Entrance:
         """Raises TurnedDown. `now` in seconds."""
         platforms.named(self.form.platform).verify(delivery, self.form, self.secrets, now)
 
-    def records(self, delivery: Delivery) -> list[Record]:
-        """What the delivery becomes; nothing where it says nothing yet. Raises TurnedDown, Unmapped."""
-        return [
-            (f"{response['source']}/{response['response_id']}".encode(), codec.dumps(response))
-            for sent in platforms.named(self.form.platform).parse(delivery, self.form)
-            for response in forms.responses(self.form, sent, self._pseudonym)
-        ]
+    def records(self, delivery: Delivery, now: float) -> list[Record]:
+        """What it becomes; nothing where it says nothing yet. `now` in seconds. Raises TurnedDown, Unmapped."""
+        parsed = platforms.named(self.form.platform).parse(delivery, self.form)
+        return [record for sent in parsed for record in self._records(sent, now)]
+
+    def _records(self, sent: Submission | Offered | Asked, now: float) -> Iterator[Record]:
+        match sent:
+            case Submission():
+                yield from self.responses(sent)
+            case Offered():
+                made = forms.invitation(self.form, sent, self._pseudonym)
+                key = made.get("customer", {}).get("id") or f"{made['source']}/{made['invitation_id']}"
+                yield Record(topics.INVITATIONS, key.encode(), codec.dumps(made))
+            case Asked():
+                fetch = Fetch(self.name, sent.event_id, dict(sent.ids), int(now * 1000))
+                yield Record(topics.FETCHES, fetch.key(), codec.dumps(fetch))
+
+    def responses(self, sent: Submission) -> Iterator[Record]:
+        """Raises Unmapped."""
+        for made in forms.responses(self.form, sent, self._pseudonym):
+            key = f"{made['source']}/{made['response_id']}"
+            yield Record(topics.RESPONSES, key.encode(), codec.dumps(made))
 
     def _pseudonym(self, email: str) -> str | None:
         """The same for the same address, and nobody without the key can tell of whom it is."""

@@ -15,6 +15,7 @@ import pytest
 from npsflow.agents.intake.delivery import Delivery, Forged, Malformed, Stale, TurnedDown
 from npsflow.agents.intake.turning import Entrance
 from npsflow.schemas.response import Deletion, Response
+from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.forms import Form, Unmapped, check
 from npsflow.streams.reading import read
 from npsflow.streams.scores import Scales
@@ -42,7 +43,8 @@ class Conformance:
         entrance, delivery = entrance or self.entrance, self.delivery(body)
         entrance.verify(delivery, NOW)
         found = []
-        for key, value in entrance.records(delivery):
+        for topic, key, value in entrance.records(delivery, NOW):
+            assert topic == RESPONSES
             response = json.loads(value)
             assert key == f"{response['source']}/{response['response_id']}".encode()
             found.append(response)
