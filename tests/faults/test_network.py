@@ -94,5 +94,16 @@ async def test_lost_in_a_commit(gate: Gate, tmp_path: Path, api: Api, what: Lite
             await load.committed(100)
 
 
+async def test_one_send_times_out(gate: Gate, tmp_path: Path) -> None:
+    """Neither an answer nor an end of the connection, for one request among many; the rest of the network is well."""
+    async with gate.proxy() as proxy, scenario(gate, "silent.", tmp_path, "one send is never answered") as load:
+        load.worker(**gate.environment)
+        for number in (1, 2):
+            await load.committed(100)
+            proxy.lose(Api.PRODUCE, silently=True)
+            await eventually(partial(lost, proxy, Api.PRODUCE, number), PATIENCE)
+            load.injected()
+
+
 async def lost(proxy: Proxy, api: Api, times: int) -> bool:
     return proxy.lost[api] == times

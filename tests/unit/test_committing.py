@@ -9,12 +9,16 @@ from aiokafka import TopicPartition
 from prometheus_client import CollectorRegistry
 
 from npsflow.schemas import topics
+from npsflow.schemas.deltas import TICK, decode_tick
+from npsflow.schemas.headers import Headers
 from npsflow.streams.changelog import Changelog
 from npsflow.streams.classification import Classify
 from npsflow.streams.committer import Pacer
 from npsflow.streams.metrics import Metrics
 from npsflow.streams.settings import Settings, Where
+from npsflow.streams.stage import Emit, Fold
 from npsflow.streams.task import CALM, URGENT, BrokerClock, Task
+from npsflow.streams.times import MINUTE
 from npsflow.streams.transaction import Outputs, Transaction, Written
 from tests.strategies import NOW, own_key
 
@@ -134,6 +138,31 @@ def test_what_a_commit_releases_may_be_deleted_only_when_it_is_there(task: Task)
     assert changelog.log
     task._committed(sealed, {tp: Written(2, NOW) for tp in (changelog.state, changelog.log)})
     assert (changelog.log_range, changelog.released) == ((1, 2), 1)
+
+
+def test_the_end_of_a_rebuild_tells_the_last_time_there_was(transaction: Transaction, clock: Clock) -> None:
+    """Ticks are a second apart, and after a replay nobody waits for the next one."""
+    stage, told = Classify(Settings(idle_ticks=False).meaning("t.", 1)), list[int]()
+
+    def opened(emit: Emit) -> Fold:
+        def noting(topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+            if key == TICK and partition == 0:
+                told.append(decode_tick(value or b""))
+            emit(topic, partition, key, value, headers)
+
+        return stage.open(0, 1, noting)
+
+    changelog = Changelog(WHERE, stage, 0, {topics.RESPONSES: 1}, rebuilding=True)
+    task = Task(0, opened, changelog, transaction, Metrics(CollectorRegistry()), clock)
+    for minute in (1, 2):
+        value = json.dumps(response(str(minute), 9, submitted_at=f"2026-03-01T15:0{minute}:00Z")).encode()
+        task.process(topics.RESPONSES, records(value), minute)
+        task._seal()
+    assert told == [NOW - 6 * MINUTE]
+    task.end_rebuild()
+    assert told[1:] == [NOW - 5 * MINUTE]
+    assert task.dirty_since is not None
+    assert not changelog.rebuilding
 
 
 # Outputs

@@ -1,0 +1,28 @@
+"""A transaction that cannot end is given up."""
+
+import asyncio
+
+import pytest
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaConnectionError
+
+from npsflow.agents.broker import Broker
+from npsflow.streams import transaction
+from npsflow.streams.settings import Where
+from npsflow.streams.transaction import Transaction
+
+
+async def test_a_commit_to_a_topic_that_is_gone_is_given_up(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """aiokafka would ask for the topic for ever, and the task would neither fail nor go on."""
+    monkeypatch.setattr(transaction, "_LONGEST", 1.0)
+    where = Where(broker.bootstrap, "given-up.")
+    under_test = Transaction(where.transactional_id("s", 0), where.group("s"), {"bootstrap_servers": broker.bootstrap})
+    await under_test.start()
+    try:
+        batch = under_test.producer.create_batch()
+        batch.append(timestamp=0, key=None, value=b"v", headers=[])
+        with pytest.raises(KafkaConnectionError, match="a topic is missing"):
+            async with asyncio.timeout(60):
+                await under_test.commit([(TopicPartition("given-up.gone", 0), batch)], {})
+    finally:
+        await under_test.stop()
