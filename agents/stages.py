@@ -4,21 +4,17 @@ from collections.abc import AsyncIterator, Callable
 
 from npsflow.streams.app import Agent
 from npsflow.streams.classification import Classify
+from npsflow.streams.recovery.policy import Policy
+from npsflow.streams.recovery.settings import clock_of
+from npsflow.streams.recovery.stage import Recover
 from npsflow.streams.rollup import Rollup
-from npsflow.streams.settings import Settings, Where
+from npsflow.streams.settings import Settings, Where, event_source
 from npsflow.streams.source import Batch
 from npsflow.streams.stage import Stage
 
 
-async def classify(batches: AsyncIterator[Batch]) -> None:
-    """`survey-responses` to alerts, follow-ups, deltas and dead letters."""
-    async for batch in batches:
-        with batch:
-            batch.fold()
-
-
-async def roll_up(batches: AsyncIterator[Batch]) -> None:
-    """`nps-panes` to rolling windows."""
+async def fold(batches: AsyncIterator[Batch]) -> None:
+    """The agent of every stage: what a stage makes of records is its own."""
     async for batch in batches:
         with batch:
             batch.fold()
@@ -32,8 +28,16 @@ def _rollup(settings: Settings, where: Where) -> Stage:
     return Rollup(settings.rolling(where.prefix))
 
 
+def _recover(settings: Settings, where: Where) -> Stage:
+    policy = Policy(settings.recovery, clock_of(settings.recovery))
+    return Recover(policy, event_source(where.prefix), where.prefix)
+
+
 STAGES: dict[str, tuple[Callable[[Settings, Where], Stage], Agent]] = {
-    "classify": (_classify, classify),
-    "rollup": (_rollup, roll_up),
+    "classify": (_classify, fold),
+    "rollup": (_rollup, fold),
+    "recover": (_recover, fold),
 }
 """Stage name to (how it is made, its agent)."""
+REPLAYED = ("classify", "rollup")
+"""Those whose state `npsflow rebuild` makes anew from the input; what recover knows, teams have told it."""

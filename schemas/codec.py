@@ -5,12 +5,14 @@ alone needs 2.9 to build the dict. orjson loads foreign JSON whose shape is not 
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import orjson
 
 from npsflow.schemas.response import Response
+
+T = TypeVar("T")
 
 Undecodable = (msgspec.MsgspecError, RecursionError)
 """What `decode_response` raises for anything but a well-formed response (a too deep one included)."""
@@ -21,6 +23,16 @@ encode: Callable[[Any], bytes] = msgspec.json.Encoder(order="deterministic").enc
 
 pack: Callable[[Any], bytes] = msgspec.msgpack.Encoder().encode
 unpack: Callable[[bytes], Any] = msgspec.msgpack.Decoder().decode
+
+
+def decoder(kind: type[T]) -> Callable[[bytes], T]:
+    """From JSON to one of our types, unknown fields ignored; it raises `Undecodable`."""
+    return msgspec.json.Decoder(kind).decode
+
+
+def unpacker(kind: type[T]) -> Callable[[bytes], T]:
+    """The same from msgpack."""
+    return msgspec.msgpack.Decoder(kind).decode
 
 
 class NotJson(ValueError):

@@ -27,6 +27,7 @@ Reason = Literal[
     "too_late",
     "internal_error",
     "unmapped",
+    "invalid_action",
 ]
 """The fixed words of `npsflow_dlq_reason`."""
 

@@ -9,6 +9,8 @@ SERVICE_RECOVERY = "service-recovery"
 FOLLOW_UP = "customer-follow-up"
 PANES = "nps-panes"
 WINDOWS = "nps-windows"
+ACTIONS = "recovery-actions"
+CASES = "recovery-cases"
 INVITATIONS = "survey-invitations"
 FETCHES = "survey-fetches"
 
@@ -57,6 +59,8 @@ ALL = (
     Topic(FOLLOW_UP, "customer id, else source/response_id", "follow-up events", "input", "delete", 90),
     Topic(PANES, "metric, scale and dimension names", "packed histogram deltas, ticks", "panes", "delete", 90, True),
     Topic(WINDOWS, "JSON [metric, scale, segment, window]", "rolling window", "panes", "compact", None),
+    Topic(ACTIONS, "customer id, else source/response_id", "action of a team on a case", "input", "delete", 90),
+    Topic(CASES, "case id, in the partition of its customer", "case as it stands", "input", "compact", None),
     Topic(INVITATIONS, "customer id, else source/invitation_id", "invitation", "input", "delete", 90),
     Topic(FETCHES, "intake/event id", "a response to be fetched", "input", "compact", None, True),
 )

@@ -36,6 +36,9 @@ class Metrics:
         self.stream_time = gauge("stream_time_seconds", "Greatest time seen in the data", "stage", "partition")
         self.remembered = gauge("remembered_responses", "Responses that can be corrected", "partition")
         self.window = gauge("window_responses", "Responses in overall windows", "metric", "scale", "window", "category")
+        self.recover_records = counter("recover_records", "Records that recover has read, by what they are", "kind")
+        self.case_events = counter("case_events", "What happened to cases", "type")
+        self.cases = gauge("cases", "Cases, by where they stand", "partition", "status")
         self.paused = gauge("paused", "1 where a partition waits for `npsflow dlq accept`", "partition")
         self.commits = counter("commits", "Transactions committed", "stage")
         self.failures = counter("task_failures", "Tasks dropped and restored after an error", "stage")
@@ -48,7 +51,7 @@ class Metrics:
         shown = self._shown[stage, partition] = [(self.lag, (stage, str(partition)))]
         shown.append((self.stream_time, (stage, str(partition))))
         for (name, *labels), value in gauges.items():
-            gauge = (self.window, tuple(labels))
+            gauge = (self.cases if name == "cases" else self.window, tuple(labels))
             if name == "remembered":  # of a task that can be paused, too
                 gauge = (self.remembered, (str(partition),))
                 shown.append((self.paused, (str(partition),)))
@@ -79,6 +82,10 @@ class Metrics:
             self.warnings.labels(rest).inc(amount)
         elif kind == "event":
             (self.alerts if rest.startswith("npsflow.alert.") else self.follow_ups).labels(rest).inc(amount)
+        elif kind == "recover":
+            self.recover_records.labels(rest).inc(amount)
+        elif kind == "case":
+            self.case_events.labels(rest).inc(amount)
         elif kind == "foreign_partitioner":
             self.foreign.inc(amount)
         elif kind == "over_cap":

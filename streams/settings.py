@@ -18,6 +18,8 @@ from npsflow.streams.forms import Form
 from npsflow.streams.judge import Meaning
 from npsflow.streams.panes import WindowSpec, window_spec
 from npsflow.streams.policy import Rule
+from npsflow.streams.recovery import settings as recovering
+from npsflow.streams.recovery.settings import Recovery
 from npsflow.streams.remembered import MOST_SEGMENTS
 from npsflow.streams.rollup import WindowSettings
 from npsflow.streams.scores import DEFAULT_SCALES, Scale, Scales, scale_of
@@ -101,6 +103,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     alerts: Alerts = Alerts()
     follow_ups: FollowUps = FollowUps()
     dead_letters: DeadLetters = DeadLetters()
+    recovery: Recovery = Recovery()
     topics: Topics = Topics()
     intake: dict[str, Form] = {}
 
@@ -126,7 +129,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             private_fields=self.alerts.private_fields,
             idle_ticks=self.idle_ticks,
             pause_on_dead_letters=self.dead_letters.pause,
-            event_source=_event_source(prefix),
+            event_source=event_source(prefix),
             pane_partitions=pane_partitions,
         )
 
@@ -137,11 +140,12 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             self.window_specs(),
             self.segments.max_values,
             self.windows.sufficient,
-            _event_source(prefix),
+            event_source(prefix),
         )
 
 
-def _event_source(prefix: str) -> str:
+def event_source(prefix: str) -> str:
+    """The `ce_source` of an installation's events."""
     return f"npsflow/{prefix}"
 
 
@@ -224,6 +228,7 @@ def _check(s: Settings) -> None:
     _check_windows(s)
     _check_scales(s)
     _check_intake(s)
+    recovering.check(s.recovery)
     for rule in s.follow_ups.promoters:
         for name in rule.when:
             if name not in Response.__struct_fields__ and name not in Customer.__struct_fields__:

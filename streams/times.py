@@ -30,3 +30,8 @@ def rfc3339(ms: int) -> str:
 def rfc3339_seconds(ms: int) -> str:
     """`2026-10-01T12:00:00Z`, for instants that lie on a second."""
     return to_datetime(ms).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def from_rfc3339(text: str | None) -> int:
+    """Back from what we wrote; 0 for nothing."""
+    return 0 if text is None else to_ms(datetime.fromisoformat(text))

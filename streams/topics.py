@@ -9,11 +9,12 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 from npsflow.schemas import topics
 from npsflow.schemas.errors import StateError
 from npsflow.streams.classification import Classify
+from npsflow.streams.recovery.stage import Recover
 from npsflow.streams.rollup import Rollup
 from npsflow.streams.settings import Settings, Where
 from npsflow.streams.stage import Stage
 
-_STAGES = (Classify, Rollup)
+_STAGES = (Classify, Rollup, Recover)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from msgspec.structs import replace
 
 from npsflow.agents import access, kafka
-from npsflow.agents.stages import STAGES
+from npsflow.agents.stages import REPLAYED
 from npsflow.agents.worker import host
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import NpsflowError
@@ -63,7 +63,7 @@ async def _rebuild(settings: Settings, where: Where) -> None:
 
 
 async def _refuse_running(admin: AIOKafkaAdminClient, where: Where) -> None:
-    for stage in STAGES:
+    for stage in REPLAYED:
         group = where.group(stage)
         for response in await admin.describe_consumer_groups([group]):
             for _, _, state, *_ in response.groups:
@@ -88,8 +88,8 @@ async def _ranges(where: Where, topic: str) -> dict[TopicPartition, tuple[int, i
 
 
 async def _make_changelogs_anew(admin: AIOKafkaAdminClient, settings: Settings, where: Where) -> None:
-    named = {where.topic(topic.name) for topic in topics.ALL}
-    anew = [w for w in wanted(settings, where) if w.name not in named]
+    ours = tuple(f"{where.group(stage)}-" for stage in REPLAYED)
+    anew = [w for w in wanted(settings, where) if w.name.startswith(ours)]
     names = {w.name for w in anew}
     await admin.delete_topics(sorted(names & set(await admin.list_topics())))
     async with asyncio.timeout(_DEADLINE):
@@ -142,7 +142,7 @@ async def _outputs(where: Where) -> AsyncIterator[Outputs]:
 
 
 async def _replay(settings: Settings, where: Where, standing: Standing) -> None:
-    worker = host(settings, where, STAGES, None, standing=standing)
+    worker = host(settings, where, REPLAYED, None, standing=standing)
     async with worker.app:
         # When classify has ended, all that roll up will ever have to read is there.
         for source in worker.sources:

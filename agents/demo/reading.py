@@ -65,6 +65,6 @@ async def _lag(here: Installation, admin: AIOKafkaAdminClient, consumer: AIOKafk
 
 async def _in_time(where: Where) -> bool:
     """Whether roll up has heard how far classify got: its last tick may follow a second behind the records."""
-    classify, rollup = await asyncio.gather(*(kafka.positions(where, stage) for stage in STAGES))
+    classify, rollup = await asyncio.gather(*(kafka.positions(where, stage) for stage in ("classify", "rollup")))
     time = max(position["stream_time"] for position in classify)
     return all(position["stream_time"] >= time for position in rollup)

@@ -1,0 +1,130 @@
+"""Service recovery: what teams say on `recovery-actions`, cases as they stand on `recovery-cases`, events about them.
+
+A case is what has to be done for one unhappy customer, until that customer has been told what was done. It stands under
+its id, and events about it on `service-recovery` carry the whole of it. An `ask` is the smaller thing of the same kind:
+a question, a referral or a review to be asked of somebody who is not unhappy; its id is that of the follow-up.
+"""
+
+from typing import Literal
+
+from msgspec import Struct
+
+from npsflow.schemas.events import Action, Instant, Severity
+from npsflow.schemas.response import Comment, Identifier, Text
+
+Kind = Literal["recovery", "bundle", "ask"]
+"""`bundle`: many alerts of one department at once, as one case."""
+Status = Literal["opened", "reopened", "acknowledged", "contacted", "resolved", "loop_closed", "closed"]
+Verb = Literal[
+    "acknowledge", "contact", "resolve", "close_loop", "reopen", "assign", "note", "done", "declined", "fixed"
+]  # fmt: skip
+
+Happening = Literal[
+    "opened", "joined", "suppressed", "acknowledged", "contacted", "warned", "escalated", "breached", "resolved",
+    "loop_closed", "reopened", "assigned", "noted", "won_back", "closed", "action_refused",
+]  # fmt: skip
+
+NO_COMPLAINT = "no_complaint"
+"""The root cause of a case that turned out to be none: it needs no comment."""
+
+
+def event_type(happening: Happening) -> str:
+    """The `ce_type` of an event about a case."""
+    return f"npsflow.case.{happening}.v1"
+
+
+class TeamAction(Struct, frozen=True, omit_defaults=True):
+    """What a team did or wants done: `action` on the case that one of three ids names.
+
+    `resolve` needs a `root_cause`, and a `comment` unless that is `no_complaint`; `assign` an `assignee`, `note` a
+    `comment`; `done` and `declined` are for asks. `fixed` names a `root_cause` and no case, and is sent to every
+    partition: all whose case was resolved with it are to be told. The same `action_id` twice counts once.
+    """
+
+    action_id: Identifier
+    action: Verb
+    by: Identifier
+    at: Instant | None = None
+    case_id: Identifier | None = None
+    alert_id: Identifier | None = None
+    follow_up_id: Identifier | None = None
+    comment: Comment | None = None
+    root_cause: Text | None = None
+    assignee: Identifier | None = None
+
+
+class Entry(Struct, frozen=True, omit_defaults=True):
+    """One line of a case's history: what happened when, by whose hand, and why."""
+
+    at: Instant
+    what: Happening
+    by: str
+    comment: str | None = None
+    reason: str | None = None
+    root_cause: str | None = None
+    assignee: str | None = None
+    action_id: str | None = None
+
+
+class Due(Struct, frozen=True, array_like=True):
+    """What happens to a case by itself at a time, in ms, unless somebody is faster."""
+
+    at: int
+    what: Literal["warned", "breached", "escalated", "late", "expired", "forgotten"]
+    to: str = ""
+
+
+class Case(Struct, frozen=True, omit_defaults=True):
+    """A case as it stands. `key`: the Kafka key of its alerts; `revision`: how many events there were about it.
+
+    `due_at`: of the first contact, or of an ask; `finish_by`: of the whole. `informed`: who is told besides the owner.
+    `message`: what to begin with when the customer is addressed. `task`: what is to be done next if it is no first
+    contact. `previous_score`: of the same customer and metric, before. `plan` is for npsflow itself.
+    """
+
+    case_id: str
+    kind: Kind
+    revision: int
+    status: Status
+    key: str
+    opened_at: Instant
+    due_at: Instant
+    finish_by: Instant
+    alert_ids: tuple[str, ...] = ()
+    severity: Severity | None = None
+    reasons: tuple[str, ...] = ()
+    action: Action | None = None
+    owner: str = ""
+    informed: tuple[str, ...] = ()
+    message: str | None = None
+    task: Literal["close_loop"] | None = None
+    previous_score: int | None = None
+    root_cause: str | None = None
+    acknowledged_at: Instant | None = None
+    contacted_at: Instant | None = None
+    resolved_at: Instant | None = None
+    ended_at: Instant | None = None
+    won_back_at: Instant | None = None
+    history: tuple[Entry, ...] = ()
+    plan: tuple[Due, ...] = ()
+
+
+class Suppressed(Struct, frozen=True, omit_defaults=True):
+    """`npsflow.case.suppressed.v1`: nobody is asked to act, and why; the context of the alert or follow-up follows."""
+
+    reason: str
+    alert_id: str | None = None
+    follow_up_id: str | None = None
+    severity: Severity | None = None
+
+
+class ActionRefused(Struct, frozen=True, omit_defaults=True):
+    """`npsflow.case.action_refused.v1`: an action that changed nothing, and why."""
+
+    reason: str
+    action_id: str
+    action: Verb
+    by: str
+    case_id: str | None = None
+    status: Status | None = None
+    comment: str | None = None

@@ -1,0 +1,74 @@
+"""What is made of actions of teams: a step of a case, or a refusal that says why."""
+
+from datetime import datetime
+
+from npsflow.schemas.cases import ActionRefused, Case, TeamAction
+from npsflow.streams.recovery import case as life
+from npsflow.streams.recovery.draft import Draft
+from npsflow.streams.recovery.memory import File
+from npsflow.streams.recovery.policy import Deadlines, Policy
+from npsflow.streams.times import DAY, from_rfc3339, to_ms
+
+
+class Actions:
+    """Actions on cases."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy, self._keep = policy, int(policy.settings.keep_days * DAY)
+
+    def act(self, draft: Draft, key: str, action: TeamAction) -> None:
+        """`key` is that of the record; an action on a case of another customer finds none."""
+        if action.action == "fixed":
+            self._fixed(draft, action)
+            return
+        file = self._case(draft, key, action)
+        if file is None:
+            said = ActionRefused("no_such_case", action.action_id, action.action, action.by, action.case_id)
+            subject = action.case_id or action.alert_id or action.follow_up_id or ""
+            draft.say("action_refused", key, subject, f"refused.{action.action_id}", said)
+            return
+        case, context = file
+        if any(entry.action_id == action.action_id for entry in case.history):
+            return
+        if (reason := life.refusal(case, action)) is not None:
+            case = life.with_entry(
+                case, draft.at, "action_refused", action.by,
+                reason=reason, comment=action.comment, action_id=action.action_id,
+            )  # fmt: skip
+            draft.keep(case, context, "action_refused")
+            return
+
+        def deadlines() -> Deadlines:
+            return self._policy.deadlines(draft.at, case.severity or "medium", context)
+
+        case = life.act(case, action, _at(action, case, draft.at), self._keep, deadlines)
+        draft.keep(case, context, case.history[-1].what)
+
+    def _case(self, draft: Draft, key: str, action: TeamAction) -> File | None:
+        if action.case_id is not None:
+            return draft.file(action.case_id)
+        name = action.alert_id or action.follow_up_id or ""
+        seen = draft.customer(key).seen.get(name)
+        return draft.file(seen.case_id) if seen is not None else None
+
+    def _fixed(self, draft: Draft, action: TeamAction) -> None:
+        """Everyone whose case was resolved with this root cause is to be told."""
+        for case_id in draft.resolved_with(action.root_cause or ""):
+            file = draft.file(case_id)
+            if file is None or any(entry.action_id == action.action_id for entry in file.case.history):
+                continue
+            case = life.with_entry(
+                file.case, draft.at, "assigned", action.by, {"task": "close_loop"},
+                reason="fixed", comment=action.comment, root_cause=action.root_cause, assignee=file.case.owner,
+                action_id=action.action_id,
+            )  # fmt: skip
+            draft.keep(case, file.context, "assigned")
+
+
+def _at(action: TeamAction, case: Case, appended: int) -> int:
+    """When it was done, as the team says: not before the case was there, nor later than we heard of it."""
+    try:
+        said = to_ms(datetime.fromisoformat(action.at)) if action.at is not None else appended
+    except (ValueError, TypeError):  # no time, or one without its offset
+        said = appended
+    return min(max(said, from_rfc3339(case.opened_at)), appended)

@@ -1,0 +1,151 @@
+"""The life of one case: what each action and each deadline makes of it. Pure; every step adds a line to its history."""
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from npsflow.schemas.cases import NO_COMPLAINT, Case, Due, Entry, Happening, Status, TeamAction
+from npsflow.schemas.events import Severity
+from npsflow.streams.recovery.policy import Deadlines, worse
+from npsflow.streams.times import rfc3339
+
+US = "npsflow"
+"""By whose hand things happen that nobody did."""
+
+_MOST_ENTRIES = 200
+_ORDER: dict[Status, int] = {
+    "opened": 0, "reopened": 0, "acknowledged": 1, "contacted": 2, "resolved": 3, "loop_closed": 4, "closed": 5,
+}  # fmt: skip
+_LEADS_TO: dict[str, tuple[Happening, Status]] = {
+    "acknowledge": ("acknowledged", "acknowledged"),
+    "contact": ("contacted", "contacted"),
+    "resolve": ("resolved", "resolved"),
+    "close_loop": ("loop_closed", "loop_closed"),
+}
+_CONTACT = ("warned", "breached", "escalated")
+_FOR_ASKS = ("done", "declined")
+
+
+def ended(case: Case) -> bool:
+    """Whether nothing is left to be done."""
+    return case.status in ("loop_closed", "closed")
+
+
+def with_entry(case: Case, at: int, what: Happening, by: str, changes: dict[str, Any] | None = None, **of: Any) -> Case:
+    """One step on: `changes` of the case, `of` the entry."""
+    history = (*case.history, Entry(rfc3339(at), what, by, **of))[-_MOST_ENTRIES:]
+    return replace(case, revision=case.revision + 1, history=history, **(changes or {}))
+
+
+def refusal(case: Case, action: TeamAction) -> str | None:
+    """Why this cannot be done to a case as it stands, or None."""
+    verb = action.action
+    if (case.kind == "ask") != (verb in _FOR_ASKS) and verb not in ("note", "assign"):
+        return "not_for_asks" if case.kind == "ask" else "only_for_asks"
+    if verb == "reopen":
+        return None if _ORDER[case.status] >= _ORDER["resolved"] else "still_open"
+    if verb == "note":
+        return None if action.comment else "comment_missing"
+    if ended(case):
+        return f"is_{case.status}"
+    if verb == "assign":
+        return None if action.assignee else "assignee_missing"
+    if verb == "resolve":
+        if not action.root_cause:
+            return "root_cause_missing"
+        if not action.comment and action.root_cause != NO_COMPLAINT:
+            return "comment_missing"
+    if verb in _LEADS_TO and _ORDER[_LEADS_TO[verb][1]] <= _ORDER[case.status]:
+        return f"is_{case.status}"
+    return None
+
+
+def act(case: Case, action: TeamAction, at: int, keep: int, deadlines: Callable[[], Deadlines]) -> Case:
+    """An action that was not refused; `at` in ms, `keep` ms after its end it is forgotten."""
+    verb, changes, what = action.action, dict[str, Any](), _WHAT.get(action.action)
+    if verb in _LEADS_TO:
+        what, status = _LEADS_TO[verb]
+        changes = _reached(case, status, at, keep)
+        if verb == "resolve":
+            changes["root_cause"] = action.root_cause
+    elif verb == "assign":
+        changes = {"owner": action.assignee}
+    elif verb == "reopen":
+        changes = reopening(deadlines())
+    elif verb in _FOR_ASKS:
+        changes = ending(at, keep)
+    assert what is not None
+    return with_entry(
+        case, at, what, action.by, changes,
+        comment=action.comment, root_cause=action.root_cause, assignee=action.assignee, action_id=action.action_id,
+        reason=verb if verb in _FOR_ASKS else None,
+    )  # fmt: skip
+
+
+_WHAT: dict[str, Happening] = {
+    "assign": "assigned", "note": "noted", "reopen": "reopened", "done": "closed", "declined": "closed",
+}  # fmt: skip
+
+
+def _reached(case: Case, status: Status, at: int, keep: int) -> dict[str, Any]:
+    """What changes with a status; who resolves has been in contact."""
+    now = rfc3339(at)
+    changes: dict[str, Any] = {"status": status}
+    if status == "acknowledged":
+        return changes | {"acknowledged_at": now}
+    if case.contacted_at is None:
+        changes["contacted_at"] = now
+    changes["plan"] = tuple(due for due in case.plan if due.what not in _CONTACT)
+    if status == "resolved":
+        changes["resolved_at"] = now
+    if status == "loop_closed":
+        changes |= ending(at, keep) | {"status": status, "task": None}
+    return changes
+
+
+def ending(at: int, keep: int) -> dict[str, Any]:
+    """What changes when nothing is left to be done."""
+    return {"status": "closed", "ended_at": rfc3339(at), "plan": (Due(at + keep, "forgotten"),), "task": None}
+
+
+def reopening(deadlines: Deadlines) -> dict[str, Any]:
+    """What changes when all begins once more."""
+    return {
+        "status": "reopened", "due_at": rfc3339(deadlines.due), "finish_by": rfc3339(deadlines.finish),
+        "plan": deadlines.plan, "acknowledged_at": None, "contacted_at": None, "resolved_at": None, "ended_at": None,
+        "root_cause": None, "task": None,
+    }  # fmt: skip
+
+
+def sharpened(case: Case, severity: Severity, reasons: tuple[str, ...], deadlines: Deadlines) -> dict[str, Any]:
+    """What changes when the case is worse than it was thought to be: less time for what has not happened yet."""
+    if case.severity is not None and not worse(severity, case.severity):
+        return {}
+    left = {(due.what, due.to) for due in case.plan}
+    return {
+        "severity": severity,
+        "reasons": tuple(dict.fromkeys((*case.reasons, *reasons))),
+        "due_at": min(case.due_at, rfc3339(deadlines.due)),
+        "plan": tuple(due for due in deadlines.plan if (due.what, due.to) in left),
+    }
+
+
+def by_itself(case: Case, now: int, keep: int) -> Case:
+    """The first of its plan, which is due."""
+    due, plan = case.plan[0], case.plan[1:]
+    match due.what:
+        case "warned":
+            return with_entry(case, now, "warned", US, {"plan": plan}, reason="first_contact")
+        case "breached":
+            return with_entry(case, now, "breached", US, {"plan": plan}, reason="first_contact")
+        case "escalated":
+            informed = tuple(dict.fromkeys((*case.informed, due.to)))
+            changes = {"plan": plan, "informed": informed}
+            return with_entry(case, now, "escalated", US, changes, reason="first_contact", assignee=due.to)
+        case "late":
+            return with_entry(case, now, "breached", US, {"plan": plan}, reason="finish_by")
+        case "expired":
+            return with_entry(case, now, "closed", US, ending(now, keep), reason="expired")
+        case "forgotten":
+            raise ValueError("nothing happens to a case that is forgotten")

@@ -1,0 +1,71 @@
+"""What one record, or one deadline, is about to change: collected apart from the tables, applied as a whole or not."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from msgspec import Struct
+
+from npsflow.schemas import codec, topics
+from npsflow.schemas.cases import Case, Happening, event_type
+from npsflow.schemas.events import Context
+from npsflow.schemas.headers import CloudEvents, Headers
+from npsflow.streams.recovery.memory import Customer, File, Table, pack_file, unpack_file
+from npsflow.streams.times import rfc3339
+
+Output = tuple[str, int, bytes | None, bytes | None, Headers]
+
+
+@dataclass(slots=True)
+class Memory:
+    """All that a task knows. `bursts`: by department, when its latest alerts came, and the case they are bundled in."""
+
+    customers: Table[Customer] = field(default_factory=lambda: Table(codec.pack, codec.unpacker(Customer)))
+    cases: Table[File] = field(default_factory=lambda: Table(pack_file, unpack_file))
+    bursts: dict[str, tuple[list[int], str]] = field(default_factory=dict)
+    causes: dict[str, set[str]] = field(default_factory=dict)
+    """Ids of the cases that were resolved with a root cause and whose customer has not been told."""
+
+
+class Draft:
+    """Reads through to the memory, writes beside it. `at`: when what causes it was appended, or fell due; ms."""
+
+    def __init__(self, memory: Memory, sender: CloudEvents, partition: int, at: int) -> None:
+        self._memory, self._sender, self._partition, self.at = memory, sender, partition, at
+        self.customers: dict[str, Customer] = {}
+        self.files: dict[str, File | None] = {}
+        self.bursts: dict[str, tuple[list[int], str]] = {}
+        self.outputs: list[Output] = []
+        self.counts: Counter[str] = Counter()
+        self.urgent = False
+
+    def customer(self, key: str) -> Customer:
+        return self.customers.get(key) or self._memory.customers.get(key) or Customer()
+
+    def file(self, case_id: str) -> File | None:
+        """None where there is no such case, or it was forgotten."""
+        return self.files[case_id] if case_id in self.files else self._memory.cases.get(case_id)
+
+    def burst(self, department: str) -> tuple[list[int], str]:
+        return self.bursts.get(department) or self._memory.bursts.get(department) or ([], "")
+
+    def resolved_with(self, cause: str) -> Iterable[str]:
+        return sorted(self._memory.causes.get(cause, ()))
+
+    def keep(self, case: Case, context: Context, what: Happening) -> None:
+        """The case has taken a step: it is written as it stands, and an event says so."""
+        file = File(case, context)
+        self.files[case.case_id] = file
+        value = pack_file(file)
+        self._send(what, case.key, case.case_id, case.revision, value)
+
+    def say(self, what: Happening, key: str, subject: str, name: str, *parts: Struct) -> None:
+        """An event about what is no case; `name` makes its id unique for the subject."""
+        value = b",".join(codec.encode(part)[1:-1] for part in parts)
+        self._send(what, key, subject, name, b"{" + value + b"}")
+
+    def _send(self, what: Happening, key: str, subject: str, revision: int | str, value: bytes) -> None:
+        headers = self._sender.headers(event_type(what), subject, revision, rfc3339(self.at))
+        self.outputs.append((topics.SERVICE_RECOVERY, self._partition, key.encode(), value, headers))
+        self.counts[f"case:{what}"] += 1
+        self.urgent = True

@@ -1,0 +1,103 @@
+"""What a task of recover keeps: its customers and its cases, packed, by key."""
+
+from collections.abc import Callable, Iterator
+from typing import Generic, NamedTuple, TypeVar
+
+from msgspec import Struct
+
+from npsflow.schemas import codec
+from npsflow.schemas.cases import Case
+from npsflow.schemas.events import Context, Severity
+
+T = TypeVar("T")
+_KEPT = 2  # answers of a customer to one metric: the last, and the one before that
+
+
+class Answered(Struct, frozen=True, array_like=True):
+    """One answer; `response` is source/response_id, `at` when it was submitted, in ms."""
+
+    response: str
+    score: int
+    category: str
+    at: int
+
+
+class Seen(Struct, frozen=True, array_like=True):
+    """An alert or follow-up: the last revision heard of it, and its case, or why there is none."""
+
+    revision: int
+    severity: Severity | None
+    case_id: str
+    reason: str = ""
+
+
+class Customer(Struct, frozen=True, array_like=True):
+    """What is known under one Kafka key. `last_case`: the one its next alert may join; `asked`: when last, in ms."""
+
+    answers: dict[str, list[Answered]] = {}
+    seen: dict[str, Seen] = {}
+    last_case: str = ""
+    asked: int = 0
+    touched: int = 0
+
+    def before(self, metric: str, answer: Answered) -> Answered | None:
+        """The answer before this one, of another response."""
+        older = (a for a in self.answers.get(metric, ()) if a.response != answer.response and a.at <= answer.at)
+        return max(older, key=lambda a: a.at, default=None)
+
+    def with_answer(self, metric: str, answer: Answered) -> dict[str, list[Answered]]:
+        others = [a for a in self.answers.get(metric, ()) if a.response != answer.response]
+        return self.answers | {metric: sorted([*others, answer], key=lambda a: a.at)[-_KEPT:]}
+
+
+class File(NamedTuple):
+    """A case, and what the alert or follow-up said that it began with."""
+
+    case: Case
+    context: Context
+
+
+def pack_file(file: File) -> bytes:
+    """One flat JSON object, as it stands on `recovery-cases` and in events."""
+    return codec.encode(file.case)[:-1] + b"," + codec.encode(file.context)[1:]
+
+
+_case, _context = codec.decoder(Case), codec.decoder(Context)
+
+
+def unpack_file(packed: bytes) -> File:
+    """Back from it."""
+    return File(_case(packed), _context(packed))
+
+
+class Table(Generic[T]):
+    """Values by key, kept as bytes: nothing for the garbage collector to walk. `dirty` since the last checkpoint."""
+
+    def __init__(self, pack: Callable[[T], bytes], unpack: Callable[[bytes], T]) -> None:
+        self._pack, self._unpack = pack, unpack
+        self._packed: dict[str, bytes] = {}
+        self.dirty: set[str] = set()
+
+    def get(self, key: str) -> T | None:
+        packed = self._packed.get(key)
+        return None if packed is None else self._unpack(packed)
+
+    def put(self, key: str, value: T | None) -> None:
+        """None forgets it."""
+        if value is None:
+            self._packed.pop(key, None)
+        else:
+            self._packed[key] = self._pack(value)
+        self.dirty.add(key)
+
+    def packed(self, key: str) -> bytes | None:
+        return self._packed.get(key)
+
+    def restore(self, key: str, packed: bytes) -> None:
+        self._packed[key] = packed
+
+    def items(self) -> Iterator[tuple[str, T]]:
+        return ((key, self._unpack(packed)) for key, packed in self._packed.items())
+
+    def __len__(self) -> int:
+        return len(self._packed)

@@ -1,0 +1,138 @@
+"""`[recovery]` in `npsflow.toml`: who looks after an unhappy customer, by when, and what is left alone."""
+
+from collections.abc import Iterator
+from datetime import date, time
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import holidays
+from msgspec import Struct
+
+from npsflow.schemas.errors import SettingsError
+from npsflow.schemas.events import Context, Severity
+from npsflow.streams.recovery.hours import BusinessHours, Clock, WallClock
+
+Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+When = dict[str, str]
+"""Fields of the alert, or `severity`, to the value that each has to have, whatever its case."""
+
+
+class SeverityRule(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[recovery.severity]]`: an alert to which all of this applies is at least so severe, and `name` says why.
+
+    `min_value`: of the customer; `words`: of which the comment holds one, whatever its case.
+    """
+
+    name: str
+    at_least: Severity
+    when: When = {}
+    min_value: float | None = None
+    words: list[str] = []
+
+
+class OwnerRule(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[recovery.owners]]`: the first whose fields all fit owns the case."""
+
+    owner: str
+    when: When = {}
+
+
+class FirstContact(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[recovery.first_contact]]`: the first whose fields all fit says how many hours there are."""
+
+    hours: float
+    when: When = {}
+
+
+class Escalation(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[recovery.escalations]]`: who hears of it when so much of the time for the first contact has passed."""
+
+    to: str
+    at: float = 1.0
+
+
+class Business(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[recovery.business]`: opening hours. `country` (two letters) names public holidays, `closed` more days."""
+
+    days: list[Day] = ["mon", "tue", "wed", "thu", "fri"]
+    opens: str = "09:00"
+    closes: str = "17:00"
+    country: str = ""
+    closed: list[str] = []
+
+
+class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[recovery]`; times are wall clock unless `clock` says that only opening hours count."""
+
+    zone: str = "UTC"
+    clock: Literal["wall", "business"] = "wall"
+    business: Business = Business()
+    drop_from_promoter: Severity | None = "high"
+    severity: list[SeverityRule] = []
+    default_owner: str = "service-recovery"
+    owners: list[OwnerRule] = []
+    first_contact_hours: float = 24.0
+    first_contact: list[FirstContact] = []
+    warn_at: float = 0.75
+    escalations: list[Escalation] = []
+    finish_days: float = 7.0
+    cooldown_hours: float = 24.0
+    burst_alerts: int = 0
+    burst_minutes: int = 60
+    ask_every_days: float = 90.0
+    keep_days: float = 90.0
+    remember_days: float = 400.0
+    questions: dict[str, str] = {}
+    thanks: dict[str, str] = {}
+
+
+def clock_of(settings: Recovery) -> Clock:
+    """Which time counts for the first contact. Raises SettingsError."""
+    try:
+        zone = ZoneInfo(settings.zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise SettingsError(f"recovery.zone: {settings.zone!r} is not a time zone, as Europe/Amsterdam is") from None
+    business = settings.business
+    try:
+        opens, closes = time.fromisoformat(business.opens), time.fromisoformat(business.closes)
+        closed = frozenset(date.fromisoformat(day) for day in business.closed)
+        public = holidays.country_holidays(business.country) if business.country else {}
+    except (ValueError, NotImplementedError) as error:
+        raise SettingsError(f"recovery.business: {error}") from None
+    if not opens < closes or not business.days:
+        raise SettingsError("recovery.business: it opens on one day at least, and before it closes")
+    if settings.clock == "wall":
+        return WallClock()
+    days = frozenset(get_args(Day).index(day) for day in business.days)
+    return BusinessHours(zone, days, opens, closes, lambda day: day in closed or day in public)
+
+
+def check(settings: Recovery) -> None:
+    """Contradictions, and fields that no alert has. Raises SettingsError."""
+    clock_of(settings)
+    for name, when in _whens(settings):
+        for field in when:
+            known = field == "severity" or field in Context.__struct_fields__
+            if not known and not field.startswith("attributes."):
+                raise SettingsError(f"recovery.{name}: {field!r} is not a field of an alert")
+    positive = [
+        ("first_contact_hours", settings.first_contact_hours),
+        ("finish_days", settings.finish_days),
+        ("burst_minutes", settings.burst_minutes),
+        ("keep_days", settings.keep_days),
+        ("remember_days", settings.remember_days),
+        ("warn_at", settings.warn_at),
+        *(("first_contact: hours", rule.hours) for rule in settings.first_contact),
+        *(("escalations: at", step.at) for step in settings.escalations),
+    ]
+    for name, value in positive:
+        if not 0 < value <= 10_000:
+            raise SettingsError(f"recovery.{name} = {value} is not between 0 and 10,000")
+    if settings.remember_days < settings.keep_days:
+        raise SettingsError("recovery.remember_days is less than keep_days: a case is kept only with its customer")
+
+
+def _whens(settings: Recovery) -> Iterator[tuple[str, When]]:
+    yield from (("severity", rule.when) for rule in settings.severity)
+    yield from (("owners", rule.when) for rule in settings.owners)
+    yield from (("first_contact", rule.when) for rule in settings.first_contact)

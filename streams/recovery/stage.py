@@ -1,0 +1,218 @@
+"""Stage `recover`: the fold of one task — facts and actions become cases, and time does what nobody else did.
+
+Time passes for a case only while everything that stands in the inputs was read: no deadline is judged on half of what
+happened.
+"""
+
+from collections import Counter
+from heapq import heappop, heappush
+from typing import Any, get_args
+
+from npsflow.schemas import codec, topics
+from npsflow.schemas.cases import Case, Happening, Status, TeamAction, event_type
+from npsflow.schemas.errors import RefusedRecord
+from npsflow.schemas.events import AlertRetracted, FollowUpRetracted
+from npsflow.schemas.headers import CloudEvents, dead_letter
+from npsflow.streams.recovery import case as life
+from npsflow.streams.recovery.acting import Actions
+from npsflow.streams.recovery.asking import FollowUps
+from npsflow.streams.recovery.deciding import Alerts
+from npsflow.streams.recovery.draft import Draft, Memory
+from npsflow.streams.recovery.facts import AlertFact, FollowUpFact, fact_of
+from npsflow.streams.recovery.policy import Policy
+from npsflow.streams.stage import Checkpoint, Emit, Record
+from npsflow.streams.times import DAY, rfc3339
+
+_CASE, _CUSTOMER, _BURST = b"case:", b"customer:", b"burst:"
+
+
+class Recover:
+    """The stage. `event_source` as in `ce_source`; `prefix` of topics."""
+
+    name = "recover"
+    inputs = (topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.ACTIONS)
+    logs = False
+
+    def __init__(self, policy: Policy, event_source: str, prefix: str) -> None:
+        as_input = (topics.SERVICE_RECOVERY, topics.CASES, topics.DEAD_LETTERS)
+        self.outputs: dict[str, int | None] = dict.fromkeys(as_input)
+        self.fixed: dict[str, Any] = {}  # an open case keeps the deadlines that it was given
+        self._policy, self._prefix = policy, prefix
+        self._sender = CloudEvents(event_source, [event_type(what) for what in get_args(Happening)])
+
+    def open(self, partition: int, partitions: int, emit: Emit) -> "Recovering":
+        return Recovering(self._policy, self._sender, self._prefix, partition, emit)
+
+
+class Recovering:
+    """The fold of one task of `recover`."""
+
+    def __init__(self, policy: Policy, sender: CloudEvents, prefix: str, partition: int, emit: Emit) -> None:
+        self.urgent = self.paused = False
+        self.counters: Counter[str] = Counter()
+        self.stream_time = 0
+        self.memory = Memory()
+        self._sender, self._prefix, self._partition, self._emit = sender, prefix, partition, emit
+        self._keep, self._remember = (int(d * DAY) for d in (policy.settings.keep_days, policy.settings.remember_days))
+        self._alerts, self._follow_ups, self._actions = Alerts(policy), FollowUps(policy), Actions(policy)
+        self._due: list[tuple[int, str]] = []
+        self._touched: dict[int, set[str]] = {}
+        self._bursts: set[str] = set()
+        self._open: Counter[Status] = Counter()
+
+    def read(self, record: Record) -> Draft:
+        draft = self._draft(record.timestamp)
+        topic, key = record.topic.removeprefix(self._prefix), (record.key or b"").decode(errors="replace")
+        try:
+            fact = fact_of(record, topic)
+        except RefusedRecord as refused:
+            self._refuse(draft, record, refused.reason, str(refused))
+            return draft
+        match fact:
+            case None:
+                draft.counts["recover:skipped"] += 1
+            case AlertFact():
+                draft.counts["recover:alert"] += 1
+                self._alerts.told(draft, key, fact)
+            case AlertRetracted():
+                draft.counts["recover:alert"] += 1
+                self._alerts.retracted(draft, key, fact)
+            case FollowUpFact():
+                draft.counts["recover:follow_up"] += 1
+                self._follow_ups.told(draft, key, fact)
+            case FollowUpRetracted():
+                draft.counts["recover:follow_up"] += 1
+                self._follow_ups.retracted(draft, key, fact)
+            case TeamAction():
+                draft.counts["recover:action"] += 1
+                self._actions.act(draft, key, fact)
+        return draft
+
+    def crashed(self, record: Record, error: Exception) -> Draft:
+        draft = self._draft(record.timestamp)
+        self._refuse(draft, record, "internal_error", type(error).__name__)
+        return draft
+
+    def apply(self, change: Draft) -> None:
+        self.stream_time = max(self.stream_time, change.at)
+        self.counters.update(change.counts)
+        for output in change.outputs:
+            self._emit(*output)
+        memory = self.memory
+        for key, customer in change.customers.items():
+            memory.customers.put(key, customer)
+            self._touched.setdefault(customer.touched // DAY, set()).add(key)
+        for case_id, file in change.files.items():
+            before = memory.cases.get(case_id)
+            if before is not None:
+                self._unlist(before.case)
+            memory.cases.put(case_id, file)
+            if file is not None:
+                self._list(file.case)
+        memory.bursts.update(change.bursts)
+        self._bursts |= change.bursts.keys()
+        self.urgent = self.urgent or change.urgent
+
+    def idle(self, now: int) -> bool:
+        """Everything in the inputs was read: what is due happens."""
+        happened = False
+        while self._due and self._due[0][0] <= now:
+            _, case_id = heappop(self._due)
+            file = self.memory.cases.get(case_id)
+            if file is None or not file.case.plan or file.case.plan[0].at > now:
+                continue  # it has been put off since: its new time stands further back
+            draft, happened = self._draft(now), True
+            if file.case.plan[0].what == "forgotten":
+                draft.files[case_id] = None
+            else:
+                case = life.by_itself(file.case, now, self._keep)
+                draft.keep(case, file.context, case.history[-1].what)
+            self.apply(draft)
+        return self._forget_customers(now) or happened
+
+    def checkpoint(self, now: int) -> Checkpoint:
+        self.urgent = False
+        memory, checkpoint = self.memory, Checkpoint()
+        for case_id in memory.cases.dirty:
+            packed = memory.cases.packed(case_id)
+            checkpoint.state.append((_CASE + case_id.encode(), packed))
+            self._emit(topics.CASES, self._partition, case_id.encode(), packed, [])
+        for key in memory.customers.dirty:
+            checkpoint.state.append((_CUSTOMER + key.encode(), memory.customers.packed(key)))
+        for department in self._bursts:
+            checkpoint.state.append((_BURST + department.encode(), codec.pack(memory.bursts[department])))
+        memory.cases.dirty.clear()
+        memory.customers.dirty.clear()
+        self._bursts.clear()
+        return checkpoint
+
+    def accept(self) -> None:
+        """It never pauses."""
+
+    def gauges(self) -> dict[tuple[str, ...], float]:
+        return {("cases", str(self._partition), status): self._open[status] for status in get_args(Status)}
+
+    # Restoring.
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        kind, _, name = key.partition(b":")
+        if kind + b":" == _CASE:
+            self.memory.cases.restore(name.decode(), value)
+        elif kind + b":" == _CUSTOMER:
+            self.memory.customers.restore(name.decode(), value)
+        else:
+            times, bundle = codec.unpack(value)
+            self.memory.bursts[name.decode()] = times, bundle
+
+    def restore_log(self, value: bytes) -> int:
+        raise ValueError("recover keeps no log")
+
+    def restored(self, stream_time: int, counters: dict[str, int]) -> None:
+        self.stream_time = stream_time
+        self.counters.update(counters)
+        for _, file in self.memory.cases.items():
+            self._list(file.case)
+        for key, customer in self.memory.customers.items():
+            self._touched.setdefault(customer.touched // DAY, set()).add(key)
+
+    # Within.
+
+    def _draft(self, at: int) -> Draft:
+        return Draft(self.memory, self._sender, self._partition, at)
+
+    def _refuse(self, draft: Draft, record: Record, reason: str, why: str) -> None:
+        headers = dead_letter(
+            record.headers, reason, why, record.topic, record.partition, record.offset, rfc3339(record.timestamp), None
+        )
+        draft.outputs.append((topics.DEAD_LETTERS, self._partition, record.key, record.value, headers))
+        draft.counts["recover:dead"] += 1
+
+    def _list(self, case: Case) -> None:
+        """In every index that it belongs to."""
+        self._open[case.status] += 1
+        if case.plan:
+            heappush(self._due, (case.plan[0].at, case.case_id))
+        if case.status == "resolved" and case.root_cause:
+            self.memory.causes.setdefault(case.root_cause, set()).add(case.case_id)
+
+    def _unlist(self, case: Case) -> None:
+        """Out of them; what stands in the order of time is passed over when its turn comes."""
+        self._open[case.status] -= 1
+        if case.status == "resolved" and case.root_cause:
+            self.memory.causes[case.root_cause].discard(case.case_id)
+
+    def _forget_customers(self, now: int) -> bool:
+        """Those not heard of for long, who have no open case."""
+        before, forgotten = (now - self._remember) // DAY, False
+        for day in sorted(d for d in self._touched if d < before):
+            for key in self._touched.pop(day):
+                customer = self.memory.customers.get(key)
+                if customer is None or customer.touched // DAY != day:
+                    continue
+                last = self.memory.cases.get(customer.last_case)
+                if last is not None and not life.ended(last.case):
+                    self._touched.setdefault(now // DAY, set()).add(key)
+                    continue
+                self.memory.customers.put(key, None)
+                forgotten = True
+        return forgotten
