@@ -6,7 +6,7 @@ from typing import Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import holidays
-from msgspec import Struct
+from msgspec import Struct, field
 
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Context, Severity
@@ -54,7 +54,7 @@ class Escalation(Struct, frozen=True, forbid_unknown_fields=True):
 class Business(Struct, frozen=True, forbid_unknown_fields=True):
     """`[recovery.business]`: opening hours. `country` (two letters) names public holidays, `closed` more days."""
 
-    days: list[Day] = ["mon", "tue", "wed", "thu", "fri"]
+    days: list[Day] = field(default_factory=lambda: ["mon", "tue", "wed", "thu", "fri"])
     opens: str = "09:00"
     closes: str = "17:00"
     country: str = ""
@@ -111,10 +111,10 @@ def check(settings: Recovery) -> None:
     """Contradictions, and fields that no alert has. Raises SettingsError."""
     clock_of(settings)
     for name, when in _whens(settings):
-        for field in when:
-            known = field == "severity" or field in Context.__struct_fields__
-            if not known and not field.startswith("attributes."):
-                raise SettingsError(f"recovery.{name}: {field!r} is not a field of an alert")
+        for found in when:
+            known = found == "severity" or found in Context.__struct_fields__
+            if not known and not found.startswith("attributes."):
+                raise SettingsError(f"recovery.{name}: {found!r} is not a field of an alert")
     positive = [
         ("first_contact_hours", settings.first_contact_hours),
         ("finish_days", settings.finish_days),
