@@ -84,12 +84,8 @@ class Alerts:
         if last is not None and last.case.kind != "ask":
             if not life.ended(last.case):
                 return self._join(draft, last.case, last.context, new, "case_open"), ""
-            severity = last.case.severity
-            if (
-                from_rfc3339(last.case.ended_at) + self._cooldown > draft.at
-                and severity
-                and not worse(new.severity, severity)
-            ):
+            was, until = last.case.severity or "medium", from_rfc3339(last.case.ended_at) + self._cooldown
+            if last.case.status == "loop_closed" and draft.at < until and not worse(new.severity, was):
                 return self._suppress(draft, key, new, "cooldown")
         if bundle := self._bundle(draft, new):
             file = draft.file(bundle)
