@@ -9,7 +9,7 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
-from npsflow.schemas import codec, events, topics
+from npsflow.schemas import cases, codec, events, topics
 from npsflow.schemas.errors import Reason
 from npsflow.schemas.headers import CloudEvents, Headers, dead_letter, with_origin
 from npsflow.schemas.invitation import Invitation
@@ -26,6 +26,7 @@ READ: dict[str, tuple[type[Struct], ...]] = {
     "response.json": (Response,),
     "deletion.json": (Deletion,),
     "invitation.json": (Invitation,),
+    "action.json": (cases.TeamAction,),
 }
 """Schema file to the type of what others write, where null says the same as a field that is absent."""
 
@@ -34,6 +35,9 @@ WRITTEN: dict[str, tuple[type[Struct], ...]] = {
     "alert.retracted.v1.json": (events.AlertRetracted,),
     "follow_up.v1.json": (events.FollowUp, events.Context),
     "follow_up.retracted.v1.json": (events.FollowUpRetracted,),
+    "case.v1.json": (cases.Case, events.Context),
+    "case.suppressed.v1.json": (cases.Suppressed, events.Context),
+    "case.action_refused.v1.json": (cases.ActionRefused,),
     "window.json": (Window,),
 }
 """Schema file to the types whose fields npsflow writes as one flat object."""
@@ -44,6 +48,12 @@ EVENTS: dict[str, dict[str, str]] = {
         events.ALERT_ENRICHED: "alert.v1.json",
         events.ALERT_RETRACTED: "alert.retracted.v1.json",
         events.ALERT_REINSTATED: "alert.v1.json",
+        **{
+            cases.event_type(what): f"case.{what}.v1.json"
+            if what in ("suppressed", "action_refused")
+            else "case.v1.json"
+            for what in get_args(cases.Happening)
+        },
     },
     topics.FOLLOW_UP: {
         events.FOLLOW_UP_REQUESTED: "follow_up.v1.json",
@@ -116,6 +126,7 @@ def _asyncapi() -> Json:
     operations = {f"send-{topic.name}": _operation("send", topic.name) for topic in public}
     operations[f"send-{topics.RESPONSES}"]["summary"] = "A record with another key, once more under the right one."
     operations[f"receive-{topics.RESPONSES}"] = _operation("receive", topics.RESPONSES)
+    operations[f"receive-{topics.ACTIONS}"] = _operation("receive", topics.ACTIONS)
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "npsflow", "version": VERSION, "description": getdoc(topics)},
@@ -160,6 +171,10 @@ def _messages(topic: Topic) -> dict[str, Json]:
             return {"dead_letter": {"payload": payload, "headers": why, "contentType": "application/octet-stream"}}
         case topics.INVITATIONS:
             return {"invitation": _message("invitation.json")}
+        case topics.ACTIONS:
+            return {"action": _message("action.json")}
+        case topics.CASES:
+            return {"case": _message("case.v1.json"), "tombstone": {"payload": {"type": "null"}}}
         case topics.WINDOWS:
             window = _message("window.json") | {"headers": _event_headers(events.WINDOW_UPDATED)}
             return {"window": window, "tombstone": {"payload": {"type": "null"}}}

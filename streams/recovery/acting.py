@@ -35,7 +35,11 @@ class Actions:
                 case, draft.at, "action_refused", action.by,
                 reason=reason, comment=action.comment, action_id=action.action_id,
             )  # fmt: skip
-            draft.keep(case, context, "action_refused")
+            draft.write(case, context)
+            said = ActionRefused(
+                reason, action.action_id, action.action, action.by, case.case_id, case.status, action.comment
+            )
+            draft.say("action_refused", case.key, case.case_id, case.revision, said)
             return
 
         def deadlines() -> Deadlines:

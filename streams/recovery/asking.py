@@ -33,6 +33,9 @@ class FollowUps:
         if own.action is not None:
             if case_id:
                 self._enrich(draft, case_id, context)
+            elif not (context.customer_id or context.email or context.phone):
+                reason = "no_contact"  # so many that no event says so
+                draft.counts["recover:no_contact"] += 1
             elif reason in ("", "retracted"):
                 reason = self._reason(draft, customer, context)
                 if reason:

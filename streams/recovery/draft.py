@@ -52,15 +52,18 @@ class Draft:
     def resolved_with(self, cause: str) -> Iterable[str]:
         return sorted(self._memory.causes.get(cause, ()))
 
+    def write(self, case: Case, context: Context) -> File:
+        """The case as it stands now."""
+        file = self.files[case.case_id] = File(case, context)
+        return file
+
     def keep(self, case: Case, context: Context, what: Happening) -> None:
         """The case has taken a step: it is written as it stands, and an event says so."""
-        file = File(case, context)
-        self.files[case.case_id] = file
-        value = pack_file(file)
-        self._send(what, case.key, case.case_id, case.revision, value)
+        self._send(what, case.key, case.case_id, case.revision, pack_file(self.write(case, context)))
+        self.urgent = self.urgent or case.kind != "ask"
 
-    def say(self, what: Happening, key: str, subject: str, name: str, *parts: Struct) -> None:
-        """An event about what is no case; `name` makes its id unique for the subject."""
+    def say(self, what: Happening, key: str, subject: str, name: int | str, *parts: Struct) -> None:
+        """An event that is not the whole case; `name` makes its id unique for the subject."""
         value = b",".join(codec.encode(part)[1:-1] for part in parts)
         self._send(what, key, subject, name, b"{" + value + b"}")
 
@@ -68,4 +71,3 @@ class Draft:
         headers = self._sender.headers(event_type(what), subject, revision, rfc3339(self.at))
         self.outputs.append((topics.SERVICE_RECOVERY, self._partition, key.encode(), value, headers))
         self.counts[f"case:{what}"] += 1
-        self.urgent = True

@@ -43,7 +43,7 @@ class Policy:
         """
         reasons = []
         drop = self.settings.drop_from_promoter
-        if drop is not None and previous == "promoter":
+        if drop != "off" and previous == "promoter":
             reasons.append("was_promoter")
             severity = drop if worse(drop, severity) else severity
         for rule in self.settings.severity:

@@ -67,7 +67,7 @@ class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
     zone: str = "UTC"
     clock: Literal["wall", "business"] = "wall"
     business: Business = Business()
-    drop_from_promoter: Severity | None = "high"
+    drop_from_promoter: Literal["off", "medium", "high", "critical"] = "high"
     severity: list[SeverityRule] = []
     default_owner: str = "service-recovery"
     owners: list[OwnerRule] = []

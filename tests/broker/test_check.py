@@ -23,7 +23,7 @@ def test_check_of_fresh_topics_only_misses_a_worker(installation: Installation) 
     assert levels["fail"] == []
     assert levels["warn"] == [
         f"groups: {installation.where.group(stage)} has read nothing yet: start `npsflow worker`"
-        for stage in ("classify", "rollup")
+        for stage in ("classify", "rollup", "recover")
     ]
 
 

@@ -16,9 +16,13 @@ from npsflow.agents.demo import sample
 from npsflow.schemas import export, topics
 from npsflow.schemas.headers import Headers
 from npsflow.streams.classification import Classify
+from npsflow.streams.recovery.settings import Escalation, Recovery
 from npsflow.streams.rollup import Rollup
 from npsflow.streams.settings import Settings
 from npsflow.streams.stage import Emit
+
+from .folding import Output
+from .recovering import World
 
 END = datetime(2026, 3, 1, 15, 7, tzinfo=UTC)
 NOW = int(END.timestamp() * 1000)
@@ -72,7 +76,7 @@ def inputs() -> Iterator[tuple[bytes | None, bytes | None]]:
 
 @pytest.fixture(scope="module")
 def written() -> list[Written]:
-    """Everything that both stages write."""
+    """Everything that the stages write."""
     found: list[Written] = []
     emit: Emit = lambda *output: found.append(Written(*output))  # noqa: E731
     settings = Settings()
@@ -84,7 +88,23 @@ def written() -> list[Written]:
     for record in [record for record in found if record.topic == topics.PANES]:
         roll_up.apply(roll_up.read(record))
     roll_up.checkpoint(NOW)
-    return found
+    return found + [Written(*event) for event in recovered()]
+
+
+def recovered() -> list[Output]:
+    """Every event about a case."""
+    world = World(Recovery(escalations=[Escalation("lead")]))
+    world.respond(2, channel="chat")
+    world.respond(1)
+    world.wait(30)
+    world.respond(9)
+    for action in ({"action": "acknowledge"}, {"action": "note", "comment": "c"}, {"action": "assign", "assignee": "b"},
+                   {"action": "contact"}, {"action": "contact"}, {"action": "close_loop"}, {"action": "reopen"},
+                   {"action": "resolve", "root_cause": "no_complaint"}):  # fmt: skip
+        world.act(**action)
+    world.respond(2, "C-2", name="r")
+    world.delete("r")
+    return world.events
 
 
 def fits(file: str, value: bytes | None) -> None:

@@ -32,6 +32,32 @@ enabled = true
 promoters = [{action = "referral", when = {}}]
 [dead_letters]
 pause = false
+[recovery]
+zone = "UTC"
+clock = "wall"
+drop_from_promoter = "high"
+severity = []
+default_owner = "service-recovery"
+owners = []
+first_contact_hours = 24.0
+first_contact = []
+warn_at = 0.75
+escalations = []
+finish_days = 7.0
+cooldown_hours = 24.0
+burst_alerts = 0
+burst_minutes = 60
+ask_every_days = 90.0
+keep_days = 90.0
+remember_days = 400.0
+questions = {}
+thanks = {}
+[recovery.business]
+days = ["mon", "tue", "wed", "thu", "fri"]
+opens = "09:00"
+closes = "17:00"
+country = ""
+closed = []
 [topics]
 partitions = 4
 pane_partitions = 2
@@ -65,6 +91,32 @@ enabled = false
 promoters = [{action = "review", when = {tier = "plus"}}]
 [dead_letters]
 pause = true
+[recovery]
+zone = "Europe/Amsterdam"
+clock = "business"
+drop_from_promoter = "off"
+severity = [{name = "law", at_least = "critical", when = {tier = "plus"}, min_value = 5.0, words = ["law"]}]
+default_owner = "anna"
+owners = [{owner = "ben", when = {department = "IT", severity = "high"}}]
+first_contact_hours = 8.0
+first_contact = [{hours = 2.0, when = {"attributes.plan" = "gold"}}]
+warn_at = 0.5
+escalations = [{to = "lead", at = 1.5}]
+finish_days = 3.0
+cooldown_hours = 1.0
+burst_alerts = 20
+burst_minutes = 30
+ask_every_days = 30.0
+keep_days = 10.0
+remember_days = 20.0
+questions = {de = "Warum?"}
+thanks = {de = "Danke."}
+[recovery.business]
+days = ["sat"]
+opens = "10:00"
+closes = "16:00"
+country = "NL"
+closed = ["2026-12-24"]
 [topics]
 partitions = 8
 pane_partitions = 1
