@@ -179,8 +179,9 @@ def _response(
         if isinstance(text := find(sent.content, path), str) and text.strip():
             made["comment"] = text
             break
-    if answers := [_driver(path, topic, find(sent.content, path)) for path, topic in form.drivers.items()]:
-        made["answers"] = [given for given in answers if given is not None]
+    answers = (_driver(path, topic, find(sent.content, path)) for path, topic in form.drivers.items())
+    if given := [answer for answer in answers if answer is not None]:
+        made["answers"] = given
     return made
 
 

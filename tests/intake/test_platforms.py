@@ -1,9 +1,7 @@
-"""Every adapter conforms; nothing that is sent makes one stumble; adding one is a file and a folder."""
+"""Every adapter conforms; nothing that is sent makes one stumble."""
 
 import json
-import shutil
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from npsflow.agents.intake.delivery import TurnedDown
 from npsflow.streams.forms import Unmapped
 
 from .conformance import FIXTURES, Conformance
-from .signing import SIGN, SIGNS_A_TIME, standard_webhooks
+from .signing import SIGN, SIGNS_A_TIME
 
 
 @cache
@@ -30,21 +28,6 @@ def test_every_platform_has_fixtures() -> None:
 @pytest.mark.parametrize("name", sorted(SIGN))
 def test_platform_conforms(name: str) -> None:
     conformance(name).conforms()
-
-
-def test_a_platform_is_added_by_a_file_and_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As CONTRIBUTING.md says."""
-    module = tmp_path / "newcomer.py"
-    source = Path(platforms.__file__).parent / "formbricks.py"
-    module.write_text(source.read_text())
-    shutil.copytree(FIXTURES / "formbricks", tmp_path / "fixtures")
-    form = tmp_path / "fixtures" / "form.toml"
-    form.write_text(form.read_text().replace('"formbricks"', '"newcomer"', 1))
-    expected = tmp_path / "fixtures" / "expected.json"
-    expected.write_text(expected.read_text().replace('"source": "formbricks"', '"source": "newcomer"'))
-    monkeypatch.setattr(platforms, "__path__", [*platforms.__path__, str(tmp_path)])
-    assert "newcomer" in platforms.names()
-    Conformance(tmp_path / "fixtures", standard_webhooks, signs_a_time=True).conforms()
 
 
 anything = st.recursive(

@@ -15,7 +15,7 @@ from npsflow.agents.intake.delivery import Delivery, Forged, Platform, json_obje
 from npsflow.agents.intake.signing import hmac_base64, matches
 from npsflow.streams.forms import Form, Submission
 
-_CATEGORIES = {"promoter", "passive", "detractor"}
+_CATEGORIES = ("promoter", "passive", "detractor")
 
 
 def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
