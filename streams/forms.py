@@ -132,7 +132,7 @@ def responses(form: Form, sent: Submission, pseudonym: Callable[[str], str | Non
             identity["updated_at"] = sent.updated_at
         if sent.deleted:
             made.append(identity | {"deleted": True})
-        elif (answer := find(sent.content, score.question)) is not None:
+        elif (answer := find(sent.content, score.question)) not in (None, ""):
             made.append(identity | _response(form, sent, score, answer, pseudonym))
     return made
 

@@ -73,6 +73,10 @@ class TestZendesk:
         assert invitation["customer"]["id"] == "C-3310"
         assert "score" not in invitation
 
+    def test_a_placeholder_that_stayed_empty_is_no_answer(self) -> None:
+        rating = json.loads(self.under.good)["satisfaction_rating"] | {"score": ""}
+        assert self.under.become(self.sent("good.json", satisfaction_rating=rating)) == []
+
     def test_words_of_the_account_count_as_the_mapping_says(self) -> None:
         rating = json.loads(self.under.good)["satisfaction_rating"] | {"score": "Goed, ik ben tevreden"}
         scores = [Score("satisfaction_rating.score", "csat", words={"Goed, ik ben tevreden": 5})]

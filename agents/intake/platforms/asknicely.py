@@ -6,7 +6,7 @@ Source: asknicely.zendesk.com, articles 47782734299540 (Triggering Webhooks) and
 from collections.abc import Iterable, Sequence
 
 from npsflow.agents.intake import times
-from npsflow.agents.intake.delivery import Delivery, Malformed, Platform, json_object, maybe, part
+from npsflow.agents.intake.delivery import Delivery, Malformed, Platform, identifier, json_object, maybe, part
 from npsflow.agents.intake.signing import static
 from npsflow.streams.forms import Form, Submission
 
@@ -32,7 +32,7 @@ def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
     person = {name: value for name, value in maybe(sent, "person", dict).items() if name != "id"}  # AskNicely's own
     yield Submission(
         form=maybe(question, "survey_template", str),
-        response_id=part(question, "id", str),
+        response_id=identifier(question, "id"),
         submitted_at=times.of_seconds(responded),
         updated_at=times.of_seconds(responded, count - 1) if count > 1 else None,
         content={"question": question, "person": person},

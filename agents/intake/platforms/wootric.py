@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from npsflow.agents.intake import times
-from npsflow.agents.intake.delivery import Delivery, Forged, Malformed, Platform, json_object, maybe, part
+from npsflow.agents.intake.delivery import Delivery, Forged, Malformed, Platform, identifier, json_object, maybe, part
 from npsflow.agents.intake.signing import matches
 from npsflow.streams.forms import Form, Submission
 
@@ -32,12 +32,10 @@ def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
     if "decline" in event and "response" not in event:
         return
     response = part(event, "response", dict)
-    if isinstance(id_ := response.get("id"), bool) or not isinstance(id_, int | str) or id_ == "":
-        raise Malformed("response.id is missing")
     updated = response.get("updated_at")
     yield Submission(
         form=maybe(event, "survey_mode", str),
-        response_id=str(id_),
+        response_id=identifier(response, "id"),
         submitted_at=times.of_text(part(response, "created_at", str)),
         updated_at=times.of_text(updated) if isinstance(updated, str) else None,
         content={"response": {name: value for name, value in response.items() if name != "end_user_id"}},

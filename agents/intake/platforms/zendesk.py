@@ -11,8 +11,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from npsflow.agents.intake import times
-from npsflow.agents.intake.delivery import Asked, Delivery, Forged, Malformed, Platform, json_object, maybe, part
-from npsflow.agents.intake.signing import fresh_iso, hmac_base64, matches
+from npsflow.agents.intake.delivery import (
+    Asked,
+    Delivery,
+    Forged,
+    Malformed,
+    Platform,
+    identifier,
+    json_object,
+    maybe,
+    part,
+)
+from npsflow.agents.intake.signing import fresh_iso, hmac_base64, matches, raw
 from npsflow.streams.forms import Form, Offered, Submission, find
 
 _SIGNATURE = "x-zendesk-webhook-signature"
@@ -23,7 +33,7 @@ _PERSONS = {"requester_id", "submitter_id", "actor_id"}  # Zendesk's own numbers
 def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
     """HMAC-SHA256 of the time and the body; the time is ISO 8601."""
     given, stamp = (delivery.headers.get(name, "") for name in (_SIGNATURE, _SIGNATURE + "-timestamp"))
-    signed = stamp.encode(errors="surrogateescape") + delivery.body
+    signed = raw(stamp) + delivery.body
     if not matches(given, secrets, lambda secret: hmac_base64(secret, signed)):
         raise Forged("X-Zendesk-Webhook-Signature is missing or wrong")
     fresh_iso(stamp, now)
@@ -55,9 +65,7 @@ def _event(sent: dict[str, Any], form: Form, offered: bool) -> Iterable[Submissi
 def _rating(sent: dict[str, Any]) -> Iterable[Submission | Offered]:
     """What the API calls a satisfaction rating, in a body that the account has written itself."""
     rating = part(sent, "satisfaction_rating", dict)
-    if isinstance(ticket := rating.get("ticket_id"), bool) or not isinstance(ticket, int | str) or not ticket:
-        raise Malformed("satisfaction_rating.ticket_id is missing")
-    subject, updated = f"zen:ticket:{ticket}", times.of_text(part(rating, "updated_at", str))
+    subject, updated = "zen:ticket:" + identifier(rating, "ticket_id"), times.of_text(part(rating, "updated_at", str))
     content = sent | {"satisfaction_rating": _public(rating), "subject": subject}
     if rating.get("score") == "offered":
         yield Offered("satisfaction_rating", subject, updated, content)
