@@ -1,6 +1,8 @@
 """What is particular to one platform, beyond what every adapter has to do."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,8 @@ from npsflow.streams.forms import Score
 
 from .conformance import FIXTURES, NOW, Conformance
 from .signing import SECRET, SIGN, SIGNS_A_TIME
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 def platform(name: str) -> Conformance:
@@ -73,6 +77,26 @@ class TestZendesk:
         assert invitation["customer"]["id"] == "C-3310"
         assert "score" not in invitation
 
+    @pytest.mark.parametrize(
+        ("name", "form"), [("good.json", "satisfaction_rating"), ("offered.json", "csat"), ("asked.json", "csat")]
+    )
+    def test_a_mapping_may_be_for_one_way_only(self, name: str, form: str) -> None:
+        entrance = self.under.entered(forms=[form], survey_id="", scores=[Score("subject", "csat")])
+        assert self.under.become(self.under.body(name), entrance)[0]["survey_id"] == form
+
+    def test_the_body_that_the_readme_gives_for_a_trigger(self) -> None:
+        (block,) = re.findall(r"```json\n(.*?)```", README.read_text(), re.DOTALL)
+        filled = {
+            "ticket.id": "35436", "satisfaction.current_rating": "Bad, I'm unsatisfied",
+            "ticket.updated_at_with_timestamp": "2026-03-01T15:02Z", "ticket.requester.external_id": "C-3310",
+        }  # fmt: skip
+        body = re.sub(r"{{(.*?)}}", lambda found: filled.get(found[1], ""), block).encode()
+        scores = [Score("satisfaction_rating.score", "csat", words={"Bad, I'm unsatisfied": 1})]
+        (response,) = self.under.become(body, self.under.entered(scores=scores))
+        assert (response["response_id"], response["score"]) == ("zen:ticket:35436", 1)
+        assert response["submitted_at"] == response["updated_at"] == "2026-03-01T15:02:00Z"
+        assert response["customer"]["id"] == "C-3310"
+
     def test_a_placeholder_that_stayed_empty_is_no_answer(self) -> None:
         rating = json.loads(self.under.good)["satisfaction_rating"] | {"score": ""}
         assert self.under.become(self.sent("good.json", satisfaction_rating=rating)) == []
@@ -106,6 +130,13 @@ class TestWootric:
     def test_what_is_no_event_is_malformed(self, body: bytes) -> None:
         with pytest.raises(Malformed):
             self.become(body)
+
+
+def test_a_comment_beside_a_choice_of_survicate_is_one() -> None:
+    under = platform("survicate")
+    body = under.good.replace(b'"comment": null', b'"comment": "Nobody answers."')
+    (response,) = under.become(body)
+    assert (response["score"], response["comment"]) == (2, "Nobody answers.")
 
 
 def test_asknicely_counts_its_changes() -> None:

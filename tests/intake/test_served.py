@@ -112,3 +112,18 @@ async def test_an_event_without_a_score_is_to_be_fetched(broker: Broker) -> None
         assert await Sender(client, under).post(under.body("asked.json")) == (200, 0)
     (fetch,) = json.loads(under.body("fetch.json"))
     assert await written(where, FETCHES) == {key_of(FETCHES, fetch): [fetch]}
+
+
+async def test_wootric_may_send_url_encoded(broker: Broker) -> None:
+    under, where = platform("wootric"), Where(broker.bootstrap, "intake-encoded.")
+    body = under.body("encoded.txt")
+    headers = under.sign(body, SECRET, NOW) | {"Content-Type": "application/x-www-form-urlencoded"}
+    await install(where)
+    async with (
+        kafka.producer(where) as producer,
+        serving(where, producer, {"e": under.entrance}) as client,
+        client.post("/in/e", data=body, headers=headers) as answer,
+    ):
+        assert (answer.status, await answer.json()) == (200, {"responses": 1})
+    ((response,),) = (await written(where, RESPONSES)).values()
+    assert (response["response_id"], response["customer"]["id"], response["score"]) == ("1128", "C-7730", 7)
