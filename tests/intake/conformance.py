@@ -24,7 +24,7 @@ from npsflow.streams.forms import Form, Unmapped, check
 from npsflow.streams.reading import read
 from npsflow.streams.scores import Scales
 
-from .signing import SECRET, Sign
+from .signing import SECRET, SIGN, SIGNS_A_TIME, Sign
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NOW = 1_772_377_331.0
@@ -170,6 +170,10 @@ class Conformance:
         assert re.fullmatch("e-[0-9a-f]{32}", ids.pop())
         for response in self.become(self.good, self.entered("", fields=fields)):
             assert "id" not in response["customer"]
+
+
+def platform(name: str) -> Conformance:
+    return Conformance(FIXTURES / name, SIGN[name], signs_a_time=name in SIGNS_A_TIME)
 
 
 def key_of(topic: str, made: dict[str, Any]) -> str:

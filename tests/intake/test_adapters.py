@@ -11,14 +11,10 @@ from npsflow.agents.intake import times
 from npsflow.agents.intake.delivery import Delivery, Forged, Malformed
 from npsflow.streams.forms import Score
 
-from .conformance import FIXTURES, NOW, Conformance
-from .signing import SECRET, SIGN, SIGNS_A_TIME
+from .conformance import NOW, platform
+from .signing import SECRET
 
 README = Path(__file__).parents[2] / "README.md"
-
-
-def platform(name: str) -> Conformance:
-    return Conformance(FIXTURES / name, SIGN[name], signs_a_time=name in SIGNS_A_TIME)
 
 
 @pytest.mark.parametrize(

@@ -12,13 +12,13 @@ from npsflow.agents.intake import platforms
 from npsflow.agents.intake.delivery import TurnedDown
 from npsflow.streams.forms import Unmapped
 
-from .conformance import FIXTURES, Conformance
-from .signing import SIGN, SIGNS_A_TIME
+from .conformance import FIXTURES, Conformance, platform
+from .signing import SIGN
 
 
 @cache
 def conformance(name: str) -> Conformance:
-    return Conformance(FIXTURES / name, SIGN[name], signs_a_time=name in SIGNS_A_TIME)
+    return platform(name)
 
 
 def test_every_platform_has_fixtures() -> None:

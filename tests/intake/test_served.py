@@ -20,15 +20,11 @@ from npsflow.streams.reading import read
 from npsflow.streams.scores import Scales
 from npsflow.streams.settings import Where
 
-from .conformance import FIXTURES, NOW, Conformance, key_of, version
+from .conformance import FIXTURES, NOW, Conformance, key_of, platform, version
 from .serving import Client, install, records, serving, written
-from .signing import SECRET, SIGN, SIGNS_A_TIME
+from .signing import SECRET, SIGN
 
 INVITATION = json.loads((Path(schemas.__file__).parent / "generated" / "invitation.json").read_text())
-
-
-def platform(name: str) -> Conformance:
-    return Conformance(FIXTURES / name, SIGN[name], signs_a_time=name in SIGNS_A_TIME)
 
 
 class Sender:

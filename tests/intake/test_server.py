@@ -16,19 +16,17 @@ from npsflow.agents.intake.turning import Entrance
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 from npsflow.streams.settings import Where
 
-from .conformance import FIXTURES, Conformance
+from .conformance import FIXTURES, platform
 from .serving import install, records, serving
 from .signing import SECRET, SIGN, standard_webhooks
 
-FORMBRICKS = Conformance(FIXTURES / "formbricks", standard_webhooks, signs_a_time=True)
+FORMBRICKS = platform("formbricks")
 PATH = "/in/feedback"
 
 
 ENTRANCES = {
     "feedback": Entrance("feedback", FORMBRICKS.form, [SECRET], ""),
-    "typed": Entrance(
-        "typed", Conformance(FIXTURES / "typeform", SIGN["typeform"], signs_a_time=False).form, [SECRET], ""
-    ),
+    "typed": Entrance("typed", platform("typeform").form, [SECRET], ""),
 }
 
 
