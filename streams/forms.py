@@ -39,6 +39,8 @@ class Paths(Struct, frozen=True, forbid_unknown_fields=True):
     updated_at: str = "updated_at"
     deleted: str = "deleted"
     form: str = "form"
+    invitation_id: str = "invitation_id"
+    sent_at: str = "sent_at"
 
 
 class Form(Struct, frozen=True, forbid_unknown_fields=True):
@@ -46,6 +48,8 @@ class Form(Struct, frozen=True, forbid_unknown_fields=True):
 
     `forms`: ids of the forms it is for, all if empty. `comment`: the first of these paths that leads to a text.
     `fields`: field of a response to path; `values`: field to a fixed value. `drivers`: path to the topic it is about.
+    `header`: the one that carries the secret as it is, instead of a bearer token. `events`: the platform's names of the
+    events in which a survey was offered or answered, where its adapter asks for them.
     """
 
     platform: str
@@ -59,6 +63,8 @@ class Form(Struct, frozen=True, forbid_unknown_fields=True):
     drivers: dict[str, str] = {}
     paths: Paths = Paths()
     verification: Literal["standard_webhooks", "bearer"] = "standard_webhooks"
+    header: str = ""
+    events: dict[Literal["offered", "answered"], str] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,7 @@ def responses(form: Form, sent: Submission, pseudonym: Callable[[str], str | Non
             identity["updated_at"] = sent.updated_at
         if sent.deleted:
             made.append(identity | {"deleted": True})
-        elif (answer := find(sent.content, score.question)) is not None:
+        elif (answer := find(sent.content, score.question)) not in (None, ""):
             made.append(identity | _response(form, sent, score, answer, pseudonym))
     return made
 
@@ -173,8 +179,9 @@ def _response(
         if isinstance(text := find(sent.content, path), str) and text.strip():
             made["comment"] = text
             break
-    if answers := [_driver(path, topic, find(sent.content, path)) for path, topic in form.drivers.items()]:
-        made["answers"] = [given for given in answers if given is not None]
+    answers = (_driver(path, topic, find(sent.content, path)) for path, topic in form.drivers.items())
+    if given := [answer for answer in answers if answer is not None]:
+        made["answers"] = given
     return made
 
 
@@ -189,7 +196,9 @@ def _fill(made: dict[str, Any], form: Form, content: Mapping[str, Any], pseudony
 
 
 def _score(score: Score, answer: Any) -> Any:
-    """A whole number where the answer is one; anything else stays as it is, to be refused by name."""
+    """A whole number where the answer is one; anything else stays what it is, to be refused by name."""
+    if isinstance(answer, dict | list):
+        return type(answer)()  # what it holds may lie too deep to be written as JSON
     if isinstance(answer, str):
         if answer in score.words:
             return score.words[answer]
@@ -209,7 +218,7 @@ def _as_field(name: str, value: Any) -> Any:
     if value is None or isinstance(value, dict):
         return None
     if isinstance(value, list):
-        return ", ".join(str(item) for item in value) or None
+        return ", ".join(str(item) for item in value if not isinstance(item, dict | list)) or None
     if name in _TRUTHS:
         return value if isinstance(value, bool) else str(value).strip().lower() in _TRUE
     if name == "customer.value" or name.startswith("attributes."):

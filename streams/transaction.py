@@ -85,6 +85,7 @@ class Transaction:
         calm(self.producer.client)
         self._broken = False
         self._note_failures(self.producer.client)
+        _withhold(self.producer._txn_manager, self.producer._message_accumulator)
 
     async def start(self) -> None:
         """Fence any older owner and settle what it left open."""
@@ -149,3 +150,21 @@ class Transaction:
         """Close it whatever state it is in; an open transaction is settled by the next owner or the time-out."""
         with suppress(Exception):
             await asyncio.wait_for(self.producer.stop(), TIMEOUT)
+
+
+def _withhold(manager: Any, accumulator: Any) -> None:
+    """Send nothing that could not be added to the transaction, as aiokafka does when one of its topics is forbidden.
+
+    As long as the marker of the last transaction is not written, Kafka takes it for a part of that one: committed.
+    """
+    error_transaction = manager.error_transaction
+
+    def withholding(error: Exception) -> None:
+        for tp in manager.partitions_to_add():
+            for batch in accumulator._batches.pop(tp, ()):
+                batch.failure(error)
+                batch.future.exception()
+        error_transaction(error)
+        manager._transaction_waiter.exception()  # who waits hears of them; where nobody does, asyncio need not complain
+
+    manager.error_transaction = withholding

@@ -86,3 +86,11 @@ def part(of: Mapping[str, Any], name: str, kind: type[T]) -> T:
     if not isinstance(found, kind):
         raise Malformed(f"{name} is missing")
     return found
+
+
+def identifier(of: Mapping[str, Any], name: str) -> str:
+    """The same for an id, which may be a number. Raises Malformed."""
+    found = of.get(name)
+    if isinstance(found, bool) or not isinstance(found, int | str) or found == "":
+        raise Malformed(f"{name} is missing")
+    return str(found)

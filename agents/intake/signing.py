@@ -6,6 +6,7 @@ from binascii import Error
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
+from npsflow.agents.intake import times
 from npsflow.agents.intake.delivery import Delivery, Forged, Stale
 
 TOLERANCE = 300.0
@@ -14,8 +15,13 @@ TOLERANCE = 300.0
 
 def matches(given: str, secrets: Sequence[str], expected: Callable[[str], str]) -> bool:
     """Whether `given` is what one of the secrets gives; every one is tried, so that time tells nothing."""
-    found = [hmac.compare_digest(given.encode(), expected(secret).encode()) for secret in secrets]
+    found = [hmac.compare_digest(raw(given), expected(secret).encode()) for secret in secrets]
     return any(found)
+
+
+def raw(header: str) -> bytes:
+    """A header as it came: what of it is no UTF-8 stands in the text as halves of characters."""
+    return header.encode(errors="surrogateescape")
 
 
 def hmac_base64(secret: str, message: bytes) -> str:
@@ -26,7 +32,7 @@ def standard_webhooks(delivery: Delivery, secrets: Sequence[str], now: float) ->
     """Standard Webhooks 1.0.0: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`; several may be given."""
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
     id_, timestamp, given = (delivery.headers.get(name, "") for name in names)
-    signed = f"{id_}.{timestamp}.".encode() + delivery.body
+    signed = raw(f"{id_}.{timestamp}.") + delivery.body
 
     def expected(secret: str) -> str:
         return "v1," + b64encode(hmac.digest(_key(secret), signed, sha256)).decode()
@@ -47,7 +53,19 @@ def fresh(timestamp: str, now: float) -> None:
     """The time that was signed, in seconds since 1970. Raises Stale."""
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 12):
         raise Stale("the signed time is no number of seconds")
-    if abs(now - int(timestamp)) > TOLERANCE:
+    _near(int(timestamp), now)
+
+
+def fresh_iso(timestamp: str, now: float) -> None:
+    """The same for a time that was signed as ISO 8601. Raises Stale."""
+    moment = times.parsed(timestamp)
+    if moment is None:
+        raise Stale("the signed time is no ISO time")
+    _near(moment.timestamp(), now)
+
+
+def _near(moment: float, now: float) -> None:
+    if abs(now - moment) > TOLERANCE:
         raise Stale(f"the signed time is more than {TOLERANCE:.0f} s off")
 
 
@@ -56,3 +74,11 @@ def bearer(delivery: Delivery, secrets: Sequence[str]) -> None:
     given = delivery.headers.get("authorization", "")
     if not matches(given, secrets, lambda secret: f"Bearer {secret}"):
         raise Forged("the bearer token is missing or wrong")
+
+
+def static(delivery: Delivery, header: str, secrets: Sequence[str]) -> None:
+    """The secret as it is in the header of that name; a bearer token where none is named. Raises Forged."""
+    if not header:
+        bearer(delivery, secrets)
+    elif not matches(delivery.headers.get(header.lower(), ""), secrets, str):
+        raise Forged("the header that carries the secret is missing or wrong")

@@ -131,8 +131,17 @@ fields = {"customer.id" = "number"}
 values = {"attributes.floor" = 2}
 drivers = {queue = "waiting"}
 verification = "bearer"
-paths = {response_id = "id", submitted_at = "at", updated_at = "changed", deleted = "gone", form = "form"}
+header = "X-Token"
+events = {offered = "asked", answered = "told"}
 scores = [{question = "face", metric = "csat", scale = {min = 1, max = 5}, words = {sad = 1}}]
+[intake.kiosk.paths]
+response_id = "id"
+submitted_at = "at"
+updated_at = "changed"
+deleted = "gone"
+form = "form"
+invitation_id = "asked.id"
+sent_at = "asked.at"
 """
 
 

@@ -17,7 +17,7 @@ def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -
 
 
 def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
-    """`answers.ID`, `contact.NAME`, `attributes.NAME`, `meta.NAME` and `language` are where paths lead."""
+    """`answers.ID`, `contact.userId`, `attributes.NAME`, `meta.NAME`, `survey.title` and `language` for paths."""
     event = json_object(delivery.body)
     if str(event.get("event")) not in _EVENTS:
         return
@@ -32,9 +32,10 @@ def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
         updated_at=updated,
         content={
             "answers": maybe(sent, "data", dict),
-            "contact": maybe(sent, "contact", dict),
+            "contact": {"userId": maybe(sent, "contact", dict).get("userId")},  # not `id`: that is Formbricks' own
             "attributes": maybe(sent, "contactAttributes", dict),
             "meta": maybe(sent, "meta", dict),
+            "survey": maybe(sent, "survey", dict),
             "language": sent.get("language"),
         },
     )

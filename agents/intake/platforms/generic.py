@@ -4,25 +4,28 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from npsflow.agents.intake.delivery import Delivery, Malformed, Platform, json_object
-from npsflow.agents.intake.signing import bearer, standard_webhooks
-from npsflow.streams.forms import Form, Submission, find
+from npsflow.agents.intake.signing import standard_webhooks, static
+from npsflow.streams.forms import Form, Offered, Submission, find
 
 
 def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
     if form.verification == "bearer":
-        bearer(delivery, secrets)
+        static(delivery, form.header, secrets)
     else:
         standard_webhooks(delivery, secrets, now)
 
 
-def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
-    """Paths lead into the whole body."""
+def parse(delivery: Delivery, form: Form) -> Iterable[Submission | Offered]:
+    """Paths lead into the whole body. One that was sent and has no time of an answer is an invitation."""
     content, paths = json_object(delivery.body), form.paths
+    invitation_id, sent_at = _text(content, paths.invitation_id), _text(content, paths.sent_at)
+    deleted, submitted_at = find(content, paths.deleted) is True, _text(content, paths.submitted_at)
+    if invitation_id and sent_at and submitted_at is None and not deleted:
+        yield Offered(_text(content, paths.form) or "", invitation_id, sent_at, content)
+        return
     response_id = _text(content, paths.response_id)
     if response_id is None:
         raise Malformed(f"{paths.response_id} is missing")
-    deleted = find(content, paths.deleted) is True
-    submitted_at = _text(content, paths.submitted_at)
     if submitted_at is None and not deleted:
         raise Malformed(f"{paths.submitted_at} is missing")
     yield Submission(
