@@ -25,13 +25,15 @@ from npsflow.agents.demo.sample import Line, sample
 from npsflow.agents.stages import STAGES
 from npsflow.agents.worker import host
 from npsflow.schemas.codec import dumps, loads
-from npsflow.schemas.topics import DEAD_LETTERS, FOLLOW_UP, PANES, RESPONSES, SERVICE_RECOVERY, WINDOWS
+from npsflow.schemas.topics import ACTIONS, CASES, DEAD_LETTERS, FOLLOW_UP, PANES, RESPONSES, SERVICE_RECOVERY, WINDOWS
 from npsflow.streams import topics
 from npsflow.streams.app import Host
 from npsflow.streams.classification import OUTCOMES
 from npsflow.streams.partitioner import partition_of
 from npsflow.streams.settings import parse, where
 from npsflow.streams.stage import Record
+
+from .cases import compare_cases
 
 SECONDS = 60
 """Patience with everything that takes far less on a machine that is not overloaded."""
@@ -42,6 +44,8 @@ END = datetime(2026, 3, 1, 15, 7, tzinfo=UTC)
 _ROOT = Path(__file__).parents[2]
 
 ROLLUP_STATE = "npsflow-rollup-state"
+
+_INPUTS = {"classify": [RESPONSES], "rollup": [PANES], "recover": [SERVICE_RECOVERY, FOLLOW_UP, ACTIONS]}
 
 FIXED = "idle_ticks = false\n"
 """Settings under which time is that of the data alone, as the oracle has it."""
@@ -178,13 +182,19 @@ class Installation:
 
     async def caught_up(self, stage: str = "classify") -> bool:
         """Whether a stage has committed all of its input; of a partition where nothing is, nothing is committed."""
-        ends = await self.ends(RESPONSES if stage == "classify" else PANES)
-        return dict.fromkeys(ends, 0) | await self.offsets(stage) == ends
+        listed = await self.admin.list_consumer_group_offsets(self.where.group(stage))
+        committed = {(tp.topic, tp.partition): there.offset for tp, there in listed.items()}
+        for topic in _INPUTS[stage]:
+            for partition, end in (await self.ends(topic)).items():
+                if committed.get((self.where.topic(topic), partition), 0) != end:
+                    return False
+        return True
 
     async def finished(self) -> bool:
-        """Whether both stages have committed everything, and roll up has heard of the latest time in the data."""
-        if not await self.caught_up("classify") or not await self.caught_up("rollup"):
-            return False
+        """Whether all stages have committed everything, and roll up has heard of the latest time in the data."""
+        for stage in _INPUTS:
+            if not await self.caught_up(stage):
+                return False
         classified, rolled = [await kafka.positions(self.where, stage) for stage in ("classify", "rollup")]
         newest = max(position["stream_time"] for position in classified)
         return all(position["stream_time"] == newest for position in rolled)
@@ -199,10 +209,12 @@ class Installation:
         return {key: value for key, value in latest.items() if value is not None}
 
     async def events(self, topic: str) -> list[oracle.Event]:
-        """Alert or follow-up events, as the oracle knows them."""
+        """Alert or follow-up events, as the oracle knows them; of cases it knows nothing."""
+        typed = [(dict(r.headers)["ce_type"].decode(), r) for r in await self.read(topic)]
         return [
-            oracle.Event(dict(r.headers)["ce_type"].decode(), r.key, loads(r.value or b""))
-            for r in await self.read(topic)
+            oracle.Event(kind, r.key, loads(r.value or b""))
+            for kind, r in typed
+            if not kind.startswith("npsflow.case.")
         ]
 
     async def outcomes(self) -> Counter[str]:
@@ -228,6 +240,7 @@ class Installation:
             *oracle.compare_windows(expected, [loads(value) for value in (await self.windows()).values()]),
             *oracle.compare_outcomes(expected, await self.outcomes()),
             *oracle.compare_forwarded(expected),
+            *compare_cases(*[await self.read(topic) for topic in (SERVICE_RECOVERY, FOLLOW_UP, CASES)]),
         ]
 
 

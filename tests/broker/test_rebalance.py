@@ -51,7 +51,7 @@ async def test_worker_comes_and_goes(broker: Broker, monkeypatch: pytest.MonkeyP
         async with installation.worker() as second:
             await eventually(holding(2, first, second))
         await eventually(holding(4, first))
-        assert restored == {"classify": 2 + 2, "rollup": 1 + 1}
+        assert restored == {"classify": 2 + 2, "rollup": 1 + 1, "recover": 2 + 2}
 
         async with installation.producing(lines(3_000), 1_000):
             async with installation.worker() as second:

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from npsflow.streams import transaction
 from npsflow.streams.classification import Classification
+from npsflow.streams.recovery.stage import Recovering
 from npsflow.streams.rollup import Rolling
 
 STEPS = {
@@ -104,7 +105,7 @@ def build_in(countdown: Countdown) -> None:
             countdown.at("committed", self._stage)
 
     setattr(transaction, "AIOKafkaProducer", Counting)  # noqa: B010, mypy would have it exported
-    for fold, stage in ((Classification, "classify"), (Rolling, "rollup")):
+    for fold, stage in ((Classification, "classify"), (Rolling, "rollup"), (Recovering, "recover")):
         _count_folds(fold, stage, countdown)
 
 

@@ -20,9 +20,9 @@ STATIC = 10_000
     "step", [pytest.param(step, marks=pytest.mark.quick if step == "commit" else ()) for step in STEPS]
 )
 async def test_at_a_step_of_a_commit(broker: Broker, tmp_path: Path, step: str) -> None:
-    """In both stages, at one of the first commits and later ones; started again each time."""
+    """In every stage, at one of the first commits and later ones; started again each time."""
     async with Scenario(broker, f"at-{step}.", tmp_path, f"kill -9 {STEPS[step]}", session_ms=STATIC) as scenario:
-        for at in ("classify 1", "rollup 2", "classify 12", "rollup 7"):
+        for at in ("classify 1", "rollup 2", "recover 2", "classify 12", "rollup 7", "recover 9"):
             worker = scenario.worker("--name=one", fault=f"kill {step} {at}")
             assert await worker.ended() == -signal.SIGKILL, worker.said
             scenario.injected()
