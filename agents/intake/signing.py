@@ -18,8 +18,8 @@ def matches(given: str, secrets: Sequence[str], expected: Callable[[str], str]) 
     return any(found)
 
 
-def hmac_base64(secret: str, message: bytes) -> str:
-    return b64encode(hmac.digest(secret.encode(), message, sha256)).decode()
+def hmac_base64(secret: str, message: bytes, digest: str = "sha256") -> str:
+    return b64encode(hmac.digest(secret.encode(), message, digest)).decode()
 
 
 def standard_webhooks(delivery: Delivery, secrets: Sequence[str], now: float) -> None:
