@@ -18,7 +18,7 @@ from npsflow.agents.fetch.queue import Due, Queue
 from npsflow.agents.fetch.sources import Source
 from npsflow.agents.fetch.trying import Tried, attempt, dead
 from npsflow.schemas import topics
-from npsflow.schemas.fetch import Fetch
+from npsflow.schemas.fetch import decode_fetch
 from npsflow.streams.partitioner import partition_of
 from npsflow.streams.settings import Where
 
@@ -29,11 +29,9 @@ _TICK = 200  # ms
 _RESTING = 5.0  # seconds, after Kafka did not take something
 _KAFKA_SECONDS = 60.0
 
-_decode = msgspec.json.Decoder(Fetch).decode
-
 
 class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
-    """`sources` by entrance; `consumer` of the group, not subscribed; `producer` idempotent; `partitions` of each topic.
+    """`sources` by entrance; `consumer` of the group, not subscribed; `producer` idempotent; `partitions` of a topic.
 
     `clock` in seconds, `jitter` from 0 to 1.
     """
@@ -101,7 +99,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
         for tp, records in (await self._consumer.getmany(timeout_ms=_TICK)).items():
             for record in records:
                 try:
-                    fetch = _decode(record.value) if record.value else None
+                    fetch = decode_fetch(record.value) if record.value else None
                 except msgspec.MsgspecError:
                     log.error("not a fetch", extra={"partition": tp.partition, "offset": record.offset})
                     continue
@@ -165,7 +163,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
         topic = self._where.topic(topics.FETCHES)
         acks = [await self._producer.send(topic, value, key, self._partition(key)) for key, value in tried.then]
         for (key, value), ack in zip(tried.then, await asyncio.gather(*acks), strict=True):
-            self._queue.put(ack.partition, ack.offset, key, None if value is None else _decode(value), ahead=True)
+            self._queue.put(ack.partition, ack.offset, key, None if value is None else decode_fetch(value), ahead=True)
 
     def _partition(self, key: bytes) -> int:
         return partition_of(key, self._partitions)

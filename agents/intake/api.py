@@ -9,7 +9,7 @@ Unanswered
 import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -75,7 +75,7 @@ class Answers:
 
     base: str
     per_minute: int
-    get: Callable[["Api", Mapping[str, str]], Awaitable[Iterable[Submission]]]
+    get: Callable[["Api", Mapping[str, str]], Coroutine[Any, Any, list[Submission]]]
     token: Callable[[str], dict[str, str]] = bearer_token
     used_up: Callable[[Mapping[str, str]], float] = tells_nothing
 

@@ -1,9 +1,11 @@
 """What every platform's adapter has to do, shown on the payloads in its folder of `fixtures`.
 
 `form.toml` is the mapping, `good.json` a whole payload as the platform documents it, `expected.json` what it becomes;
-`deleted.json`, where the platform says that answers are gone.
+`deleted.json`, where the platform says that answers are gone. Where its payloads hold none, `answers.json` is what its
+API says, by path and query, to the question in `fetch.json` that a payload becomes.
 """
 
+import asyncio
 import json
 import tomllib
 from pathlib import Path
@@ -12,10 +14,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from npsflow.agents.intake import platforms
+from npsflow.agents.intake.api import Api, Never, Unanswered
 from npsflow.agents.intake.delivery import Delivery, Forged, Malformed, Stale, TurnedDown
-from npsflow.agents.intake.turning import Entrance
+from npsflow.agents.intake.turning import Entrance, Record
 from npsflow.schemas.response import Deletion, Response
-from npsflow.schemas.topics import RESPONSES
+from npsflow.schemas.topics import FETCHES, RESPONSES
 from npsflow.streams.forms import Form, Unmapped, check
 from npsflow.streams.reading import read
 from npsflow.streams.scores import Scales
@@ -26,6 +30,20 @@ FIXTURES = Path(__file__).parent / "fixtures"
 NOW = 1_772_377_331.0
 
 
+class Told(Api):
+    """An API that says what is in `answers`, without a network."""
+
+    def __init__(self, answers: dict[str, Any]) -> None:
+        self._answers = answers
+
+    async def get(self, *path: str, **query: str) -> dict[str, Any]:
+        asked = "/".join(path) + "".join(f"?{name}={value}" for name, value in query.items())
+        if asked not in self._answers:
+            raise Never("it answers 404")
+        answer: dict[str, Any] = self._answers[asked]
+        return answer
+
+
 class Conformance:
     """One platform; `sign` as it signs, with a time or without."""
 
@@ -34,6 +52,8 @@ class Conformance:
         self.form = msgspec.convert(tomllib.loads((folder / "form.toml").read_text()), Form)
         self.entrance = Entrance("e", self.form, [SECRET], "a key for customers")
         self.good = (folder / "good.json").read_bytes()
+        answers = folder / "answers.json"
+        self.answers: dict[str, Any] = json.loads(answers.read_text()) if answers.exists() else {}
 
     def delivery(self, body: bytes, secret: str = SECRET, now: float = NOW) -> Delivery:
         headers = self.sign(body, secret, now)
@@ -43,12 +63,21 @@ class Conformance:
         entrance, delivery = entrance or self.entrance, self.delivery(body)
         entrance.verify(delivery, NOW)
         found = []
-        for topic, key, value in entrance.records(delivery, NOW):
-            assert topic == RESPONSES
-            response = json.loads(value)
-            assert key == f"{response['source']}/{response['response_id']}".encode()
-            found.append(response)
+        for record in entrance.records(delivery, NOW):
+            for topic, key, value in self.answered(entrance, record):
+                assert topic == RESPONSES
+                response = json.loads(value)
+                assert key == f"{response['source']}/{response['response_id']}".encode()
+                found.append(response)
         return found
+
+    def answered(self, entrance: Entrance, record: Record) -> list[Record]:
+        """The same, or what its fetch gives."""
+        answers = platforms.named(self.form.platform).answers
+        if answers is None or record.topic != FETCHES:
+            return [record]
+        sent = asyncio.run(answers.get(Told(self.answers), json.loads(record.value)["ids"]))
+        return [made for one in sent for made in entrance.responses(one)]
 
     def conforms(self) -> None:
         assert check(self.form) is None
@@ -58,6 +87,7 @@ class Conformance:
         self._unmapped()
         self._partial()
         self._deleted()
+        self._asked()
 
     def _good(self) -> None:
         found, expected = self.become(self.good), json.loads((self.folder / "expected.json").read_text())
@@ -97,7 +127,7 @@ class Conformance:
             less = json.dumps({n: v for n, v in without.items() if n != name}).encode()
             try:
                 self.become(less)
-            except (TurnedDown, Unmapped) as error:
+            except (TurnedDown, Unmapped, Unanswered) as error:
                 assert "example.com" not in str(error)
 
     def _unmapped(self) -> None:
@@ -125,3 +155,13 @@ class Conformance:
             for response, good in zip(self.become(path.read_bytes()), self.become(self.good), strict=True):
                 assert response["response_id"] == good["response_id"]
                 assert isinstance(read(json.dumps(response).encode(), Scales())[0], Deletion)
+
+    def _asked(self) -> None:
+        """Where answers are fetched, each event is asked for under a key of its own."""
+        path = self.folder / "fetch.json"
+        assert path.exists() == bool(self.answers) == (platforms.named(self.form.platform).answers is not None)
+        if path.exists():
+            (record,) = self.entrance.records(self.delivery(self.good), NOW)
+            expected = json.loads(path.read_text())
+            assert (record.topic, json.loads(record.value)) == (FETCHES, expected | {"asked_at": int(NOW * 1000)})
+            assert record.key == f"e/{expected['event_id']}".encode()

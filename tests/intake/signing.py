@@ -24,7 +24,14 @@ def standard_webhooks(body: bytes, secret: str, now: float) -> Headers:
     return {"webhook-id": id_, "webhook-timestamp": stamp, "webhook-signature": f"v1,AAAA {signature}"}
 
 
+def surveymonkey(body: bytes, secret: str, now: float) -> Headers:
+    """The key of the HMAC is the client id, `&` and the client secret: together they are the entrance's secret."""
+    digest = hmac.new(secret.encode("ascii"), body, hashlib.sha1).digest()
+    return {"Sm-Apikey": "k1d4qmAhRN4zLa7pHcWaXw", "Sm-Signature": base64.b64encode(digest).decode()}
+
+
 SIGN: dict[str, Sign] = {
+    "surveymonkey": surveymonkey,
     "typeform": typeform,
     "formbricks": standard_webhooks,
     "generic": standard_webhooks,

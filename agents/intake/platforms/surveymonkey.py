@@ -1,6 +1,6 @@
 """SurveyMonkey: its webhooks say that a response has come, changed or gone; the answers are fetched from its API.
 
-Source: api.surveymonkey.com/v3/docs (webhook callbacks, response details, headers, error codes, limits), published too at
+Source: api.surveymonkey.com/v3/docs (webhook callbacks, response details, headers, error codes, limits), and
 github.com/SurveyMonkey/public_api_docs. Third-hand: what `simple` adds, `simple_text` and `choice_metadata.weight`.
 Where it does not come, or is not the score, let `choices.QUESTION` be the score question: `words` maps ids of choices.
 """
@@ -13,9 +13,9 @@ from npsflow.agents.intake.delivery import Asked, Delivery, Forged, Platform, js
 from npsflow.agents.intake.signing import hmac_base64, matches
 from npsflow.streams.forms import Form, Submission
 
-_ANSWERED = {"response_created", "response_updated", "response_completed"}
-_COUNTS = {"completed", "partial"}
-_PREVIEWS = {"preview", "survey_preview"}
+_ANSWERED = ("response_created", "response_updated", "response_completed")
+_COUNTS = ("completed", "partial")
+_PREVIEWS = ("preview", "survey_preview")
 _LIMITS = ("day", "minute")
 
 
