@@ -5,6 +5,7 @@ import json
 import logging
 import re
 from collections.abc import AsyncIterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ async def test_each_failure_waits_longer(shop: Installed, standin: SurveyMonkey)
     await shop.ask(event(1))
     async with shop.fetcher() as running:
         for attempts in (1, 2, 3):
-            await eventually(lambda attempts=attempts: reached(running.count, "later", attempts))
+            await eventually(partial(reached, running.count, "later", attempts))
             ((_, fetch),) = (await shop.standing()).items()
             assert fetch["not_before"] == pytest.approx((shop.clock.now + pause(attempts, 0.5)) * 1000, abs=1)
             shop.clock.now = fetch["not_before"] / 1000 + 0.001
@@ -125,7 +126,7 @@ async def test_killed_between_response_and_tombstone_nothing_is_lost(shop: Insta
     await shop.ask(event(1))
     async with kafka.producer(shop.where) as producer:
         dying = Dying(producer, shop.where.topic(topics.FETCHES))
-        async with shop.fetcher(producer=dying):  # type: ignore[arg-type]
+        async with shop.fetcher(producer=dying):
             await eventually(dying.holds)
     assert await shop.standing()
     async with shop.fetcher():
@@ -215,7 +216,8 @@ async def test_a_wrong_token_is_said_aloud_but_not_shown(
     await shop.ask(event(1))
     async with shop.fetcher(token="one-that-is-wrong") as running:
         await eventually(lambda: reached(running.count, "refused"))
-    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    (record,) = [record for record in caplog.records if record.name.startswith("npsflow")]
+    assert record.levelno == logging.ERROR
     assert (record.__dict__["intake"], record.__dict__["why"]) == ("shop", "it refuses the token (401)")
     assert not [record for record in caplog.records if "one-that-is-wrong" in repr(record.__dict__)]
     assert await shop.letters() == []

@@ -91,11 +91,11 @@ def test_it_is_what_the_records_say(steps: list[tuple[object, ...]]) -> None:
                 if due is None:
                     assert not expected
                 else:
-                    about = due.fetch.ids["response"]
-                    assert expected[about] == min(expected.values())
-                    mine = [one for one in model.standing() if one.ids["response"] == about]
+                    response = due.fetch.ids["response"]
+                    assert expected[response] == min(expected.values())
+                    mine = [one for one in model.standing() if one.ids["response"] == response]
                     assert sorted(map(repr, (event.fetch for event in due.events))) == sorted(map(repr, mine))
-                    model.taken.add(about)
+                    model.taken.add(response)
                     taken.append(due)
             case ("release",):
                 if taken:

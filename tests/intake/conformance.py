@@ -34,13 +34,13 @@ class Told(Api):
     """An API that says what is in `answers`, without a network."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
-        self._answers = answers
+        self._told = answers
 
     async def get(self, *path: str, **query: str) -> dict[str, Any]:
         asked = "/".join(path) + "".join(f"?{name}={value}" for name, value in query.items())
-        if asked not in self._answers:
+        if asked not in self._told:
             raise Never("it answers 404")
-        answer: dict[str, Any] = self._answers[asked]
+        answer: dict[str, Any] = self._told[asked]
         return answer
 
 
