@@ -4,7 +4,7 @@ import asyncio
 import copy
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -50,8 +50,8 @@ class Standin:
 
     async def _answer(self, request: web.Request) -> web.Response:
         token = self.token(request)
-        query = "".join(f"?{name}={value}" for name, value in request.query.items())
-        path = request.path.removeprefix(self._prefix + "/") + query
+        query = "&".join(f"{name}={value}" for name, value in request.query.items())
+        path = "?".join(filter(None, (request.path.removeprefix(self._prefix + "/"), query)))
         self.asked.append((path, token))
         await self.slow.wait()
         if self.raw is not None:
@@ -100,3 +100,36 @@ class SurveyMonkey(Standin):
             for what, values in (("Remaining", self.left), ("Reset", self.reset))
             for name in ("Day", "Minute")
         }
+
+
+class Qualtrics(Standin):
+    """DATACENTER.qualtrics.com/API/v3: the token in a header of its own, errors under `meta`."""
+
+    def __init__(self) -> None:
+        super().__init__("qualtrics", "/API/v3")
+
+    def token(self, request: web.Request) -> str:
+        return request.headers.get("X-API-TOKEN", "")
+
+    def error(self, status: int) -> Any:
+        error = {"errorMessage": "No.", "errorCode": f"TEST_{status}"}
+        return {
+            "meta": {"httpStatus": str(status), "error": error, "requestId": "74768340-3902-4f6d-9327-f5fdc2cdb9ec"}
+        }
+
+
+class GoogleForms(Standin):
+    """forms.googleapis.com/v1: pages, each with the token of the next; errors by code and status."""
+
+    def __init__(self) -> None:
+        super().__init__("google_forms", "/v1")
+
+    def error(self, status: int) -> Any:
+        return {"error": {"code": status, "message": "No.", "status": "RESOURCE_EXHAUSTED"}}
+
+
+STANDINS: dict[str, Callable[[], Standin]] = {
+    "surveymonkey": SurveyMonkey,
+    "qualtrics": Qualtrics,
+    "google_forms": GoogleForms,
+}

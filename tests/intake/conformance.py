@@ -24,7 +24,7 @@ from npsflow.streams.forms import Form, Unmapped, check
 from npsflow.streams.reading import read
 from npsflow.streams.scores import Scales
 
-from .signing import SECRET, Sign
+from .signing import ENVELOPE, SECRET, TOKEN_IN_ADDRESS, Sign
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NOW = 1_772_377_331.0
@@ -37,7 +37,7 @@ class Told(Api):
         self._told = answers
 
     async def get(self, *path: str, **query: str) -> dict[str, Any]:
-        asked = "/".join(path) + "".join(f"?{name}={value}" for name, value in query.items())
+        asked = "?".join(filter(None, ("/".join(path), "&".join(f"{name}={value}" for name, value in query.items()))))
         if asked not in self._told:
             raise Never("it answers 404")
         answer: dict[str, Any] = self._told[asked]
@@ -56,8 +56,11 @@ class Conformance:
         self.answers: dict[str, Any] = json.loads(answers.read_text()) if answers.exists() else {}
 
     def delivery(self, body: bytes, secret: str = SECRET, now: float = NOW) -> Delivery:
+        if (enveloped := ENVELOPE.get(self.form.platform)) is not None:
+            body = enveloped(body, secret)
         headers = self.sign(body, secret, now)
-        return Delivery({name.lower(): value for name, value in headers.items()}, body)
+        query = {"token": secret} if self.form.platform in TOKEN_IN_ADDRESS else {}
+        return Delivery({name.lower(): value for name, value in headers.items()}, body, query)
 
     def become(self, body: bytes, entrance: Entrance | None = None) -> list[dict[str, Any]]:
         entrance, delivery = entrance or self.entrance, self.delivery(body)

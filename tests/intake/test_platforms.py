@@ -74,7 +74,7 @@ def test_whatever_is_sent_is_understood_or_turned_down(name: str, data: st.DataO
 
 
 @pytest.mark.parametrize("name", [name for name in platforms.names() if platforms.named(name).answers])
-@settings(max_examples=1_500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_whatever_is_answered_is_understood_or_not(name: str, data: st.DataObject) -> None:
     """Good answers of which one part is anything."""
