@@ -1,11 +1,14 @@
 """What becomes of an answer, on a stand-in that answers as documented; and that no text shows the token."""
 
 import asyncio
+import json
+import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -13,11 +16,12 @@ from npsflow.agents.broker import free_port
 from npsflow.agents.fetch.retrying import TRIES, pause
 from npsflow.agents.fetch.sources import Source, sources
 from npsflow.agents.intake import api as module
+from npsflow.agents.intake import platforms
 from npsflow.agents.intake.api import Later, Never, TokenRefused, Unanswered
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.forms import Form, Score
 
-from .standin import TOKEN, Headers, SurveyMonkey
+from .standin import FIXTURES, STANDINS, TOKEN, Headers, Standin, SurveyMonkey
 
 NOW = 1_772_377_331.0
 IDS = {"survey": "105724755", "response": "5007154402"}
@@ -27,7 +31,7 @@ _LEFT = "X-Ratelimit-App-Global-Minute"
 
 
 @asynccontextmanager
-async def asking(standin: SurveyMonkey, token: str = TOKEN, form: Form = FORM) -> AsyncIterator[Source]:
+async def asking(standin: Standin, token: str = TOKEN, form: Form = FORM) -> AsyncIterator[Source]:
     async with standin.running() as address, aiohttp.ClientSession() as session:
         found = sources({"shop": replace(form, api=address)}, {"NPSFLOW_TOKEN_SHOP": token}, session, lambda: NOW)
         yield found["shop"]
@@ -39,6 +43,27 @@ async def failure(source: Source, ids: dict[str, str] = IDS) -> Unanswered:
     assert TOKEN not in str(failed.value)
     assert "example.com" not in str(failed.value)
     return failed.value
+
+
+@pytest.mark.parametrize("name", [name for name in platforms.names() if platforms.named(name).answers])
+async def test_every_platform_hands_out_its_answers(name: str) -> None:
+    """Over HTTP, all pages of them; and once more after a limit was reached, from the first page."""
+    standin, folder = STANDINS[name](), FIXTURES / name
+    form = msgspec.convert(tomllib.loads((folder / "form.toml").read_text()), Form)
+    ids = json.loads((folder / "fetch.json").read_text())["ids"]
+    async with asking(standin, form=replace(form, api_per_minute=60_000)) as source:
+        sent = await source.answers.get(source.api, ids)
+        made = [json.loads(record.value) for one in sent for record in source.entrance.responses(one)]
+        standin.next(429, {"Retry-After": "3"})
+        assert getattr(await failure(source, ids), "seconds", None) == 3
+        assert await source.answers.get(source.api, ids) == sent
+        standin.tokens.clear()
+        assert isinstance(await failure(source, ids), TokenRefused)
+    expected = json.loads((folder / "expected.json").read_text())
+    assert [(one["response_id"], one["score"]) for one in made] == [
+        (one["response_id"], one["score"]) for one in expected
+    ]
+    assert standin.paths[: len(standin.answers)] == list(standin.answers)
 
 
 async def test_an_answer() -> None:
@@ -150,12 +175,14 @@ async def test_no_more_requests_than_are_allowed() -> None:
         assert loop.time() - began >= (25 - 20 - 1) / 10  # twenty at once, then ten a second
 
 
-def test_what_is_missing_is_named() -> None:
-    expectations: list[tuple[Form, dict[str, str], str]] = [(FORM, {}, "set NPSFLOW_TOKEN_THE_SHOP")]
-    for form, environment, said in expectations:
-        with pytest.raises(SettingsError, match=said):
-            sources({"the-shop": form}, environment, None, lambda: NOW)  # type: ignore[arg-type]
-    assert sources({"x": Form("typeform")}, {}, None, lambda: NOW) == {}  # type: ignore[arg-type]
+async def test_what_is_missing_is_named() -> None:
+    token = {"NPSFLOW_TOKEN_THE_SHOP": TOKEN}
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(SettingsError, match="set NPSFLOW_TOKEN_THE_SHOP"):
+            sources({"the-shop": FORM}, {}, session, lambda: NOW)
+        with pytest.raises(SettingsError, match="say in `api` where qualtrics answers"):
+            sources({"the-shop": Form("qualtrics")}, token, session, lambda: NOW)
+        assert sources({"x": Form("typeform")}, {}, session, lambda: NOW) == {}
 
 
 def test_tries_are_spread_over_about_a_day() -> None:
