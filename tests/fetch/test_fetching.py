@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import re
 from collections.abc import AsyncIterator
 from functools import partial
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaProducer
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
@@ -20,7 +22,7 @@ from npsflow.agents.fetch.retrying import TRIES, pause
 from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.server import Server
 from npsflow.agents.intake.turning import Entrance
-from npsflow.schemas import topics
+from npsflow.schemas import codec, topics
 from npsflow.streams.settings import parse
 from tests.broker.harness import eventually
 from tests.intake.signing import SECRET, surveymonkey
@@ -148,11 +150,44 @@ async def test_two_share_the_work_and_one_takes_over(shop: Installed, standin: S
             await eventually(lambda: empty(shop))
             assert {token for _, token in standin.asked} == {TOKEN, OTHER_TOKEN}
             assert len(standin.asked) == 40
-            standin.next(500, times=4)
-            await shop.ask(*[event(number) for number in range(100, 104)])
-        shop.clock.now += 7200
+        await shop.ask(*[event(number) for number in range(100, 108)])
         await eventually(lambda: empty(shop))
     assert {response["response_id"].partition(":")[0] for response in await shop.responses()} == {*names, "5007154402"}
+
+
+async def test_who_joins_takes_over_what_waits(shop: Installed, standin: SurveyMonkey) -> None:
+    names = [str(number) for number in range(8)]
+    for name in names:
+        standin.add(name, 5)
+    standin.next(500, times=len(names))
+    await shop.ask(*[event(number, name) for number, name in enumerate(names)])
+    async with shop.fetcher() as first:
+        await eventually(lambda: reached(first.count, "later", len(names)))
+        async with shop.fetcher(token=OTHER_TOKEN) as second:
+            await eventually(lambda: shared(first.consumer, second.consumer))
+            await eventually(lambda: waiting(lambda: (first.pending() or 0) + (second.pending() or 0), len(names)))
+            shop.clock.now += 7200
+            await eventually(lambda: empty(shop))
+    assert len(standin.asked) == 2 * len(names)
+
+
+async def test_what_was_fetched_long_ago_is_not_fetched_again(shop: Installed, standin: SurveyMonkey) -> None:
+    """Its tombstone stands several requests further on."""
+    number, partition = 400, 0
+    topic, padding = shop.where.topic(topics.FETCHES), {n: os.urandom(6_000).hex() for n in range(number)}
+    async with kafka.producer(shop.where) as producer:
+        for n in range(number):
+            fetch = replace(event(n), ids={"survey": padding[n]})
+            await producer.send(topic, codec.dumps(fetch), fetch.key(), partition)
+        await producer.flush()
+        for n in range(number):
+            await producer.send(topic, None, event(n).key(), partition)
+        await producer.flush()
+    await shop.ask(event(number))
+    async with shop.fetcher() as running:
+        await eventually(lambda: reached(running.count, "fetched"))
+        await eventually(lambda: empty(shop))
+    assert (len(standin.asked), await shop.letters()) == (1, [])
 
 
 async def test_what_cannot_be_fetched_is_a_dead_letter_and_comes_back(shop: Installed, standin: SurveyMonkey) -> None:
