@@ -69,16 +69,16 @@ class Queue:
             self._pending.setdefault(about, {})[partition, key] = Event(partition, offset, key, fetch)
             self._count[fetch.entrance] += 1
             heappush(self._heaps.setdefault(fetch.entrance, []), (fetch.not_before, about))
-        elif not ahead:
+        else:
             del known[key]
 
     def take(self, entrance: str, now: int) -> Due | None:
         """The response that is due for longest; it is not given again until it is released."""
         heap = self._heaps.get(entrance, [])
         while heap and heap[0][0] <= now:
-            _, about = heappop(heap)
+            known, about = heappop(heap)
             events = self._pending.get(about, {}).values()
-            if events and about not in self._taken and min(event.fetch.not_before for event in events) <= now:
+            if events and about not in self._taken and min(event.fetch.not_before for event in events) <= known:
                 self._taken.add(about)
                 return Due(about, tuple(events))
         return None

@@ -86,7 +86,7 @@ async def test_an_answer() -> None:
         (502, {"Retry-After": "soon"}, Later, 0, 0),
         (503, {"Retry-After": "30"}, Later, 30, 0),
         (503, {"Retry-After": "99999999"}, Later, 86_400, 0),
-        (302, {"Location": "https://elsewhere.example.com/"}, Later, 0, 0),
+        (302, {"Location": "/v3/elsewhere"}, Later, 0, 0),
         (204, {}, Later, 0, 0),
         (401, {}, TokenRefused, 60, 60),
         (403, {}, TokenRefused, 60, 60),

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
@@ -27,7 +28,7 @@ from npsflow.streams.settings import parse
 from tests.broker.harness import eventually
 from tests.intake.signing import SECRET, surveymonkey
 
-from .fetching import ENTRANCE, START, Installed, event
+from .fetching import ENTRANCE, START, Installed, Running, event
 from .standin import FIXTURES, OTHER_TOKEN, TOKEN, SurveyMonkey
 
 GOOD = (FIXTURES / "surveymonkey" / "good.json").read_bytes()
@@ -139,6 +140,22 @@ async def test_killed_between_response_and_tombstone_nothing_is_lost(shop: Insta
     assert len(standin.asked) == 2
 
 
+async def test_what_kafka_did_not_take_is_fetched_once_more(shop: Installed, standin: SurveyMonkey) -> None:
+    await shop.ask(event(1))
+    async with kafka.producer(shop.where) as producer:
+        refusing = Refusing(producer, shop.where.topic(topics.RESPONSES))
+        async with shop.fetcher(producer=refusing) as running:
+            await eventually(lambda: asked(standin, 1))
+            await eventually(lambda: failed(running))
+            assert await shop.standing()
+            assert running.pending() == 1
+            refusing.refuses = False
+            shop.clock.now += 5
+            await eventually(lambda: empty(shop))
+    assert by_id(await shop.responses()) == by_id(EXPECTED)
+    assert len(standin.asked) == 2
+
+
 async def test_two_share_the_work_and_one_takes_over(shop: Installed, standin: SurveyMonkey) -> None:
     names = [str(number) for number in range(40)]
     for name in names:
@@ -173,7 +190,7 @@ async def test_who_joins_takes_over_what_waits(shop: Installed, standin: SurveyM
 
 async def test_what_was_fetched_long_ago_is_not_fetched_again(shop: Installed, standin: SurveyMonkey) -> None:
     """Its tombstone stands several requests further on."""
-    number, partition = 400, 0
+    number, partition = 1000, 0
     topic, padding = shop.where.topic(topics.FETCHES), {n: os.urandom(6_000).hex() for n in range(number)}
     async with kafka.producer(shop.where) as producer:
         for n in range(number):
@@ -275,6 +292,24 @@ class Dying:
 
     async def holds(self) -> bool:
         return self._held.is_set()
+
+
+class Refusing:
+    """A producer to which Kafka says in the end that it has not taken what was sent to one topic."""
+
+    def __init__(self, producer: AIOKafkaProducer, topic: str) -> None:
+        self._producer, self._topic, self.refuses = producer, topic, True
+
+    async def send(self, topic: str, *args: Any, **options: Any) -> Any:
+        if topic == self._topic and self.refuses:
+            refused = asyncio.get_running_loop().create_future()
+            refused.set_exception(KafkaTimeoutError())
+            return refused
+        return await self._producer.send(topic, *args, **options)
+
+
+async def failed(running: Running) -> bool:
+    return running.metrics.registry.get_sample_value("npsflow_fetch_produce_failures_total") == 1
 
 
 async def empty(shop: Installed) -> bool:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npsflow.agents.fetch.queue import Due, Queue
@@ -48,13 +48,16 @@ steps = st.lists(
         st.tuples(st.just("ahead"), st.sampled_from(PARTITIONS), st.integers(0, 5), st.booleans(), st.integers(0, 9)),
         st.tuples(st.just("read"), st.sampled_from(PARTITIONS), st.integers(1, 3)),
         st.tuples(st.just("take"), st.integers(0, 9)),
+        st.tuples(st.just("take"), st.just(9)),
         st.tuples(st.just("release")),
         st.tuples(st.just("lose"), st.sampled_from(PARTITIONS)),
     ),
+    min_size=25,
     max_size=60,
 )
 
 
+@settings(max_examples=400, deadline=None)
 @given(steps)
 def test_it_is_what_the_records_say(steps: list[tuple[object, ...]]) -> None:
     queue, model = Queue(), Model()
