@@ -69,7 +69,7 @@ class Queue:
             self._pending.setdefault(about, {})[partition, key] = Event(partition, offset, key, fetch)
             self._count[fetch.entrance] += 1
             heappush(self._heaps.setdefault(fetch.entrance, []), (fetch.not_before, about))
-        else:
+        elif not ahead:
             del known[key]
 
     def take(self, entrance: str, now: int) -> Due | None:
