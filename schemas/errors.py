@@ -27,6 +27,7 @@ Reason = Literal[
     "too_late",
     "internal_error",
     "unmapped",
+    "unfetched",
 ]
 """The fixed words of `npsflow_dlq_reason`."""
 

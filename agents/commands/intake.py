@@ -1,13 +1,10 @@
 """`npsflow intake`: survey platforms send webhooks here; `npsflow intake try` shows what one would become."""
 
-import asyncio
 import os
-import signal
 import time
 from typing import BinaryIO
 
 import click
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
@@ -15,6 +12,7 @@ from npsflow.agents.intake.delivery import Delivery, TurnedDown
 from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.server import Server
 from npsflow.agents.intake.turning import Entrance, entrances, unsigned
+from npsflow.agents.serving import served, until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord, SettingsError
@@ -46,22 +44,13 @@ def intake(ctx: click.Context, host: str, port: int, rate: float) -> None:
 
 
 async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int, rate: float) -> None:
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    stopping = until_told()
     partitions = len(await kafka.partitions(where, topics.RESPONSES))
     async with kafka.producer(where) as producer:
         server = Server(found, producer, where, partitions, Metrics(CollectorRegistry()), rate)
-        runner = web.AppRunner(server.app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port).start()
+        async with served(server.app, host, port):
             click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(found))}")
             await stopping.wait()
-        except OSError as error:
-            raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
-        finally:
-            await runner.cleanup()
 
 
 @intake.command("try")

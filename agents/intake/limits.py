@@ -6,10 +6,10 @@ _MOST = 10_000  # senders remembered; the one longest unheard is forgotten first
 
 
 class RateLimit:
-    """`per_second` requests of each sender, and twice that at once."""
+    """`per_second` requests of each sender, and twice that at once, one at least."""
 
     def __init__(self, per_second: float) -> None:
-        self._rate, self._size = per_second, 2 * per_second
+        self._rate, self._size = per_second, max(1.0, 2 * per_second)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait(self, sender: str, now: float) -> float:

@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from prometheus_client.exposition import choose_encoder
 
 from npsflow.agents.intake.delivery import Delivery, TurnedDown
 from npsflow.agents.intake.limits import RateLimit
 from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.turning import Entrance
+from npsflow.agents.serving import add_pages
 from npsflow.schemas import topics
 from npsflow.schemas.headers import Headers, dead_letter
 from npsflow.streams.forms import Unmapped
@@ -50,8 +50,7 @@ class Server:
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guard])
         self.app.router.add_post("/in/{name}", self._deliver)
         self.app.router.add_get("/in/{name}", self._there)
-        self.app.router.add_get("/health/live", self._live)
-        self.app.router.add_get("/metrics", self._show)
+        add_pages(self.app, metrics.registry)
 
     @web.middleware
     async def _guard(
@@ -98,7 +97,7 @@ class Server:
         except TimeoutError:
             request[_OUTCOME] = "slow"
             return _said(408, "the body took too long")
-        delivery = Delivery({name.lower(): value for name, value in request.headers.items()}, body)
+        delivery = Delivery({name.lower(): value for name, value in request.headers.items()}, body, request.query)
         try:
             entrance.verify(delivery, self._clock())
             records, outcome = entrance.records(delivery, self._clock()), "accepted"
@@ -146,13 +145,6 @@ class Server:
         """For those who look whether there is anything, by GET or HEAD, before they send."""
         request[_OUTCOME] = "handshake"
         return web.json_response({"entrance": request.match_info["name"]})
-
-    async def _live(self, _: web.Request) -> web.Response:
-        return web.json_response({"status": "live"})
-
-    async def _show(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(self._metrics.registry), headers={"Content-Type": content_type})
 
 
 def _said(status: int, text: str) -> web.Response:

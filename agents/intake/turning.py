@@ -52,6 +52,7 @@ class Entrance:
                 key = made.get("customer", {}).get("id") or f"{made['source']}/{made['invitation_id']}"
                 yield Record(topics.INVITATIONS, key.encode(), codec.dumps(made))
             case Asked():
+                forms.mapped(self.form, sent.form)  # else its answers would be fetched in vain
                 fetch = Fetch(self.name, sent.event_id, dict(sent.ids), int(now * 1000))
                 yield Record(topics.FETCHES, fetch.key(), codec.dumps(fetch))
 
@@ -93,4 +94,9 @@ def unsigned(configured: Mapping[str, Form], environment: Mapping[str, str]) -> 
 
 def secret_name(name: str) -> str:
     """The environment variable that holds an entrance's secret."""
-    return _SECRET + name.upper().replace("-", "_")
+    return environment_name(_SECRET, name)
+
+
+def environment_name(prefix: str, name: str) -> str:
+    """The environment variable of an entrance."""
+    return prefix + name.upper().replace("-", "_")

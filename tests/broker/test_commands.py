@@ -26,7 +26,7 @@ from .installation import SECONDS, Installation, as_it_is, response, until
 def test_topics_are_created_once_and_listed(installation: Installation) -> None:
     again = installation.run("topics", "create")
     assert again.exit_code == 0
-    assert len(again.stdout.splitlines()) == 9
+    assert len(again.stdout.splitlines()) == 11
     assert all(line.startswith("already there: ") for line in again.stdout.splitlines())
 
     installation.run("produce", installation.file(response(1), response(2)))
@@ -48,7 +48,7 @@ def test_topics_with_other_partitions_are_refused(installation: Installation) ->
 def test_missing_topics_are_said(broker: Broker, tmp_path: Path) -> None:
     empty = Installation(broker, "no-topics.", tmp_path)
 
-    assert empty.run("topics", "list").stdout.count("missing") == 9
+    assert empty.run("topics", "list").stdout.count("missing") == 11
     assert "run `npsflow topics create`" in empty.run("alerts").stderr
     assert "run `npsflow topics create`" in empty.run("worker").stderr
     assert "run `npsflow topics create`" in empty.run("check").stdout

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from npsflow.agents.intake import platforms
+from npsflow.agents.intake.api import Unanswered
 from npsflow.agents.intake.delivery import TurnedDown
 from npsflow.streams.forms import Unmapped
 
@@ -53,7 +54,21 @@ def test_whatever_is_sent_is_understood_or_turned_down(name: str, data: st.DataO
         sent = data.draw(st.binary(max_size=200))
     try:
         under.become(sent)
-    except (TurnedDown, Unmapped) as error:
+    except (TurnedDown, Unmapped, Unanswered) as error:
+        assert "example.com" not in str(error)
+
+
+@pytest.mark.parametrize("name", [name for name in platforms.names() if platforms.named(name).answers])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_whatever_is_answered_is_understood_or_not(name: str, data: st.DataObject) -> None:
+    """Good answers of which one part is anything."""
+    under = platform(name)
+    random = data.draw(st.randoms(use_true_random=False)).random
+    put(under.answers[data.draw(st.sampled_from(sorted(under.answers)))], random, data.draw(anything))
+    try:
+        under.become(under.good)
+    except Unanswered as error:
         assert "example.com" not in str(error)
 
 

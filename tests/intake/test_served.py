@@ -34,13 +34,17 @@ class Sender:
         self._client, self._under = client, under
 
     async def post(self, body: bytes, secret: str = SECRET, now: float = NOW) -> tuple[int, Any]:
+        sent = self._under.delivery(body, secret, now)
         async with self._client.post(
-            "/in/e", data=BytesIO(body), headers=self._under.sign(body, secret, now)
+            "/in/e", data=BytesIO(sent.body), headers=sent.headers, params=sent.query
         ) as answer:
             return answer.status, (await answer.json()).get("responses")
 
 
-@pytest.mark.parametrize("name", sorted(SIGN))
+FETCHED = [name for name in sorted(SIGN) if (FIXTURES / name / "answers.json").exists()]
+
+
+@pytest.mark.parametrize("name", sorted(SIGN.keys() - FETCHED))
 async def test_a_platform_is_served(broker: Broker, name: str) -> None:
     under, where = platform(name), Where(broker.bootstrap, f"intake-served-{name}.")
     expected = under.become(under.good)
@@ -74,6 +78,29 @@ async def test_a_platform_is_served(broker: Broker, name: str) -> None:
             assert await sender.post(under.body("deleted.json")) == (200, len(expected))
             for values in (await written(where, RESPONSES)).values():
                 assert isinstance(read(json.dumps(values[-1]).encode(), Scales())[0], Deletion)
+        assert await records(where, DEAD_LETTERS) == []
+
+
+@pytest.mark.parametrize("name", FETCHED)
+async def test_an_event_without_answers_is_kept_to_be_fetched(broker: Broker, name: str) -> None:
+    under, where = platform(name), Where(broker.bootstrap, f"intake-served-{name}.")
+    await install(where)
+    async with (
+        kafka.producer(where) as producer,
+        serving(where, producer, {"e": under.entrance}, clock=lambda: NOW) as client,
+    ):
+        sender = Sender(client, under)
+        for _ in range(2):
+            assert await sender.post(under.good) == (200, 0)
+        expected = json.loads(under.body("fetch.json")) | {"asked_at": int(NOW * 1000)}
+        assert await written(where, FETCHES) == {f"e/{expected['event_id']}": [expected, expected]}
+        assert (await sender.post(under.good, secret="d3Jvbmc="))[0] == 401
+        for body, status in ((b"{", 400), (b"", 400), (bytes(MAX_BODY + 1), 413)):
+            assert (await sender.post(body))[0] == status
+        if under.has("deleted.json"):
+            gone = under.become(under.body("deleted.json"))
+            assert await sender.post(under.body("deleted.json")) == (200, len(gone))
+            assert await written(where, RESPONSES) == {key_of(RESPONSES, made): [made] for made in gone}
         assert await records(where, DEAD_LETTERS) == []
 
 

@@ -151,6 +151,7 @@ def test_every_reason_of_reading_is_tested() -> None:
         "too_late",
         "internal_error",
         "unmapped",
+        "unfetched",
     }
 
 

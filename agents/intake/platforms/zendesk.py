@@ -59,7 +59,7 @@ def _event(sent: dict[str, Any], form: Form, offered: bool) -> Iterable[Submissi
     elif any(find(content, score.question) is not None for score in form.scores):
         yield Submission("csat", subject, time, content=content)
     else:
-        yield Asked(part(sent, "id", str), {"subject": subject})
+        yield Asked("csat", part(sent, "id", str), {"subject": subject})
 
 
 def _rating(sent: dict[str, Any]) -> Iterable[Submission | Offered]:
