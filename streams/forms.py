@@ -18,6 +18,8 @@ _OURS = {
 }  # fmt: skip
 _INNER = {"customer.": set(Customer.__struct_fields__), "reference.": set(Reference.__struct_fields__)}
 _TRUTHS = {"contact_requested", "test", "internal", "customer.contact_allowed"}
+COLUMNS = {"response_id", "submitted_at", "updated_at", "form", "invitation_id", "sent_at"}
+"""What a column of an export may be besides a path, see `Form.columns`."""
 _MOST = 1e9  # of a score; what is larger is none, and may be too large for JSON
 _TRUE = {"true", "yes", "1", "on"}
 
@@ -46,6 +48,8 @@ class Form(Struct, frozen=True, forbid_unknown_fields=True):
 
     `forms`: ids of the forms it is for, all if empty. `comment`: the first of these paths that leads to a text.
     `fields`: field of a response to path; `values`: field to a fixed value. `drivers`: path to the topic it is about.
+    `columns`: title of a column in the platform's CSV export to the path where a webhook has the same, or to one of
+    COLUMNS.
     """
 
     platform: str
@@ -57,6 +61,7 @@ class Form(Struct, frozen=True, forbid_unknown_fields=True):
     fields: dict[str, str] = {}
     values: dict[str, Scalar] = {}
     drivers: dict[str, str] = {}
+    columns: dict[str, str] = {}
     paths: Paths = Paths()
     verification: Literal["standard_webhooks", "bearer"] = "standard_webhooks"
 

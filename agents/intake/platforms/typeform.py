@@ -23,7 +23,11 @@ def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
     event = json_object(delivery.body)
     if event.get("event_type") not in ("form_response", "form_response_partial"):
         return
-    sent = part(event, "form_response", dict)
+    yield submission(part(event, "form_response", dict))
+
+
+def submission(sent: dict[str, Any]) -> Submission:
+    """What a webhook holds as `form_response`, and the Responses API as an item. Raises Malformed."""
     answers = {}
     for answer in _objects(sent, "answers"):
         asked = maybe(answer, "field", dict)
@@ -34,7 +38,7 @@ def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
     if not isinstance(submitted_at, str):
         raise Malformed("submitted_at is missing")
     definition = maybe(sent, "definition", dict)
-    yield Submission(
+    return Submission(
         form=part(sent, "form_id", str),
         response_id=part(sent, "token", str),
         submitted_at=submitted_at,
