@@ -63,7 +63,7 @@ def import_(
         raise SettingsError(f"{platform!r} is not a platform; there are {', '.join(platforms.names())}")
     export = platforms.named(platform)
     chosen = _entrance(settings, platform, export, entrance)
-    context = Context(Clock(_zone(zone), dates), form or _only_form(chosen), make_ids)
+    context = Context(Clock(_zone(zone), dates), form or export.form or _only_form(chosen), make_ids)
     planner = Planner(chosen, export, settings.all_scales(), settings.alerts.metrics)
     with open(file, "rb") as source, open(refused, "wb") if refused else nullcontext() as bad:
         opened = read(source, export, chosen.form, context, encoding)
@@ -74,7 +74,7 @@ def import_(
         sent = sendable(plan, seen, horizon)
     else:
         seen, sent = kafka.run(_send(surroundings, plan, horizon))
-    click.echo("\n".join(lines(plan, sent, seen, horizon, now, not dry_run, opened.kind)))
+    click.echo("\n".join(lines(plan, sent, seen, horizon, now, not dry_run, opened)))
     if plan.refused:
         raise SystemExit(1)
 

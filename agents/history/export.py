@@ -53,9 +53,17 @@ class Context:
     make_ids: bool = False
 
 
-def one_row(rows: Sequence[Sequence[str]]) -> Sequence[Sequence[str]]:
+Header = Sequence[Sequence[str]]
+"""Rows of titles, and the names of each column."""
+
+
+def one_row(header: Header) -> Header:
     """The names of each column where there is one row of titles."""
-    return [[title] for title in rows[0]]
+    return [[title] for title in header[0]]
+
+
+def no_zone(header: Header) -> None:
+    """Nothing is documented."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,8 @@ class Table:
     """The CSV of a platform: titles of the columns with a fixed meaning; of several the first that is filled in counts.
 
     `paths`: title, in lower case, to where a webhook has the same; `rest`: where all other cells are found by title.
-    `header`: rows of titles, of which `titles` makes the names of each column. `zone`: of times, where documented.
+    `header`: rows of titles, of which `titles` makes the names of each column and `zone` that of the times, where it is
+    documented. `identity`: the id of a response from its cell.
     """
 
     response_id: Sequence[str] = ()
@@ -71,10 +80,11 @@ class Table:
     updated_at: Sequence[str] = ()
     form: Sequence[str] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
-    rest: str = ""
+    rest: Sequence[str] = ()
     header: int = 1
-    titles: Callable[[Sequence[Sequence[str]]], Sequence[Sequence[str]]] = one_row
-    zone: tzinfo | None = None
+    titles: Callable[[Header], Header] = one_row
+    zone: Callable[[Header], tzinfo | None] = no_zone
+    identity: Callable[[str], str] = str
 
 
 def _as_it_is(form: Form, given: Given) -> Form:
@@ -86,11 +96,13 @@ class Export:
     """What a module of `platforms` says as its `EXPORT`.
 
     `item` reads one object of a JSON export, and raises NotAnAnswer; `lists`: names under which a document holds them.
-    `default`: the mapping that needs no settings; `mapping`: that of one submission, where they differ.
+    `form`: the id of a form where the platform has but one. `default`: the mapping that needs no settings; `mapping`:
+    that of one submission, where they differ.
     """
 
-    table: Table
+    table: Table | Callable[[Form], Table]
     item: Callable[[dict[str, Any], Form, Context], Iterable[Given]]
     lists: Sequence[str] = ()
+    form: str = ""
     default: Form | None = None
     mapping: Callable[[Form, Given], Form] = _as_it_is

@@ -17,10 +17,14 @@ _LINE = 1 << 20  # characters; a longer first line of JSON is a document of its 
 
 
 class File(NamedTuple):
-    """`kind`: what the numbers of its entries count; `header`: the text above the first."""
+    """`kind`: what the numbers of its entries count; `header`: the text above the first.
+
+    `missing`: paths of the mapping that lead nowhere in it, as far as that is known beforehand.
+    """
 
     kind: str
     header: str
+    missing: list[str]
     entries: Iterator[Said | Refused]
 
 
@@ -78,7 +82,7 @@ def _table(blank: int, lines: Iterator[str], export: Export, form: Form, context
             if number < len(taken):
                 yield taken[number]
 
-    table, found = export.table, {}
+    table, found = export.table(form) if callable(export.table) else export.table, {}
     for delimiter in _DELIMITERS:
         try:
             header = list(islice(csv.reader(from_start(), delimiter=delimiter, strict=True), table.header))
@@ -95,7 +99,7 @@ def _table(blank: int, lines: Iterator[str], export: Export, form: Form, context
     for _ in range(table.header):
         next(reader)
     header_text = "".join(source.taken)
-    return File("line", header_text, _rows(source, reader, rows, len(found[delimiter][0])))
+    return File("line", header_text, rows.missing, _rows(source, reader, rows, len(found[delimiter][0])))
 
 
 class _Counting:
@@ -145,9 +149,9 @@ def _json(blank: int, first: str, lines: Iterator[str], export: Export, form: Fo
         one = None
     if isinstance(one, dict):
         numbered = enumerate(chain([first], lines), blank + 1)
-        return File("line", "", _json_lines(numbered, export, form, context))
+        return File("line", "", [], _json_lines(numbered, export, form, context))
     data = "".join(chain([first], lines)).encode()
-    return File("item", "", _items(1, data, export, form, context))
+    return File("item", "", [], _items(1, data, export, form, context))
 
 
 def _json_lines(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from npsflow.agents.history.planning import Due, Plan
+from npsflow.agents.history.reading import File
 from npsflow.schemas import topics
 from npsflow.schemas.events import Severity
 from npsflow.streams.partitioner import partition_of
@@ -36,8 +37,9 @@ def sendable(plan: Plan, seen: Seen, horizon: int) -> list[Due]:
     return [due for due in plan.due if not seen.too_late(due, horizon)]
 
 
-def lines(plan: Plan, sent: Sequence[Due], seen: Seen, horizon: int, now: int, done: bool, kind: str) -> list[str]:
-    """The report; `sent`: what was sent (`done`) or would be; `now` in ms, `kind`: what numbers of entries count."""
+def lines(plan: Plan, sent: Sequence[Due], seen: Seen, horizon: int, now: int, done: bool, opened: File) -> list[str]:
+    """The report; `sent`: what was sent (`done`) or would be; `now` in ms, of the file `opened`."""
+    kind = opened.kind
     responses = [due for due in sent if due.kind.topic == topics.RESPONSES]
     verb = "sent" if done else "would be sent"
     told = [f"{plan.entries:>9,} {kind}s read"]
@@ -52,6 +54,10 @@ def lines(plan: Plan, sent: Sequence[Due], seen: Seen, horizon: int, now: int, d
         told.append(f"{plan.silent:>9,} {kind}s say nothing: no score question is answered in them")
     if plan.warnings:
         told.append(f"          fields dropped or cut in some responses: {', '.join(sorted(plan.warnings))}")
+    if opened.missing:
+        told.append(
+            f"          no column is {', '.join(opened.missing)}: what came by webhook with them would lose them"
+        )
     return told + _horizon(plan, responses, seen, horizon) + _alerts(responses, now, done) + _refused(plan, kind)
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from npsflow.agents.history.export import Context, NotAnAnswer, Table, Unreadable
+from npsflow.agents.history.export import Context, Header, NotAnAnswer, Table, Unreadable
 from npsflow.agents.history.times import NoTime
-from npsflow.streams.forms import COLUMNS, Form, Offered, Submission
+from npsflow.streams.forms import COLUMNS, Form, Offered, Submission, find
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(\.\d{1,9})?")
 
@@ -24,22 +24,24 @@ class Rows:
     Cells are found where a webhook has the same: by `[intake.NAME.columns]`, else where the platform's table says.
     """
 
-    def __init__(self, table: Table, form: Form, header: Sequence[Sequence[str]], context: Context) -> None:
-        self._table, self._form, self._context = table, form, context
+    def __init__(self, table: Table, form: Form, header: Header, context: Context) -> None:
+        self._table, self._form, self._context, self._zone = table, form, context, table.zone(header)
+        self.missing: list[str] = []
+        """Where the mapping leads, and no column does."""
         self._names = [[name.strip() for name in names] for names in table.titles(header)]
         mapped = {self._only(title): path for title, path in form.columns.items()}
         self._ours = {path: [at] for at, path in mapped.items() if path in COLUMNS}
         for name in ("response_id", "submitted_at", "updated_at", "form"):
             if name not in self._ours and (found := self._find(getattr(table, name))):
                 self._ours[name] = found
-        self._check()
         numbers = {*form.drivers, *(path for name, path in form.fields.items() if name == "customer.value")}
         self._columns = [
             _Column(at, path, ".".join(path) in numbers)
             for at, names in enumerate(self._names)
             if mapped.get(at) not in COLUMNS
-            for path in ([mapped[at].split(".")] if at in mapped else map(self._path, filter(None, names)))
+            for path in ([mapped[at].split(".")] if at in mapped else [p for n in names if n for p in self._paths(n)])
         ]
+        self._check()
 
     def _only(self, title: str) -> int:
         found = [at for at, names in enumerate(self._names) if title in names]
@@ -51,10 +53,10 @@ class Rows:
         known = {name.casefold(): at for at, names in reversed(list(enumerate(self._names))) for name in names}
         return [known[title.casefold()] for title in titles if title.casefold() in known]
 
-    def _path(self, title: str) -> Sequence[str]:
+    def _paths(self, title: str) -> Sequence[Sequence[str]]:
         if (path := self._table.paths.get(title.casefold())) is not None:
-            return path.split(".")
-        return [self._table.rest, title] if self._table.rest else [title]
+            return [path.split("."), *([part, title] for part in self._table.rest)]
+        return [[part, title] for part in self._table.rest] or [[title]]
 
     def _check(self) -> None:
         """An id is never made up unless that was asked for: what came by webhook would be counted once more."""
@@ -65,13 +67,23 @@ class Rows:
             said = _missing("the id of a response", "response_id", self._table.response_id)
             raise Unreadable(f"{said}; or --make-ids, if none of these responses ever came by webhook")
 
+        content: dict[str, Any] = {}
+        for _, path, _ in self._columns:
+            _put(content, path, "")
+        scores = [score.question for score in self._form.scores]
+        if scores and all(find(content, question) is None for question in scores):
+            raise Unreadable(f'no column is {" or ".join(scores)}: name it, [intake.NAME.columns] "its title" = "…"')
+        wanted = [*scores, *self._form.comment, *self._form.fields.values(), *self._form.drivers]
+        self.missing = [path for path in dict.fromkeys(wanted) if find(content, path) is None]
+
     def read(self, row: Sequence[str]) -> Iterator[Submission | Offered]:
         """A response, an invitation, both or none. Raises NotAnAnswer."""
         content: dict[str, Any] = {}
         for at, path, number in self._columns:
             if cell := row[at].strip():
                 _put(content, path, _number(cell) if number else cell)
-        response_id, form = self._cell(row, "response_id"), self._cell(row, "form") or self._context.form
+        response_id = self._table.identity(self._cell(row, "response_id"))
+        form = self._cell(row, "form") or self._context.form
         if sent_at := self._time(row, "sent_at"):
             yield Offered(form, self._cell(row, "invitation_id") or response_id, sent_at, content)
         submitted_at, updated_at = self._time(row, "submitted_at"), self._time(row, "updated_at")
@@ -89,7 +101,7 @@ class Rows:
         if not (cell := self._cell(row, name)):
             return None
         try:
-            return self._context.clock.read(cell, self._table.zone)
+            return self._context.clock.read(cell, self._zone)
         except NoTime as error:
             raise NotAnAnswer("invalid_time", f"{name}: {error}") from None
 
@@ -116,7 +128,7 @@ def _put(content: dict[str, Any], path: Sequence[str], value: Any) -> None:
     inner[last] = value if before is None else [*before, value] if isinstance(before, list) else [before, value]
 
 
-def titles_known(table: Table, form: Form, header: Sequence[Sequence[str]]) -> tuple[int, int]:
+def titles_known(table: Table, form: Form, header: Header) -> tuple[int, int]:
     """How many of the columns that are wanted stand in a header, and how many columns it has."""
     wanted = {*map(str.casefold, (*table.response_id, *table.submitted_at, *form.columns)), *table.paths}
     names = [[name.strip().casefold() for name in names] for names in table.titles(header)]

@@ -78,10 +78,10 @@ def mapping(form: Form, given: Given) -> Form:
 
 EXPORT = Export(
     table=Table(
-        response_id=("Response ID", "Survey Response ID", "ID"),
-        submitted_at=("Created At", "Response Created At"),
-        updated_at=("Updated At", "Response Updated At"),
-        form=("Survey ID", "Survey Type"),
+        response_id=["Response ID", "Survey Response ID", "ID"],
+        submitted_at=["Created At", "Response Created At"],
+        updated_at=["Updated At", "Response Updated At"],
+        form=["Survey ID", "Survey Type"],
         paths={
             "score": "score",
             "comment": "comment",
@@ -92,10 +92,10 @@ EXPORT = Export(
             "name": "person.name",
             "phone number": "person.phone_number",
         },
-        rest="person_properties",
+        rest=["person_properties"],
     ),
     item=item,
-    lists=("survey_responses", "people"),
+    lists=["survey_responses", "people"],
     default=_DEFAULT,
     mapping=mapping,
 )

@@ -4,7 +4,6 @@ Source: github.com/formbricks/formbricks, its webhook pipeline and response type
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from npsflow.agents.intake.delivery import Delivery, Malformed, Platform, json_object, maybe, part
 from npsflow.agents.intake.signing import standard_webhooks
@@ -22,15 +21,11 @@ def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
     event = json_object(delivery.body)
     if str(event.get("event")) not in _EVENTS:
         return
-    yield submission(part(event, "data", dict))
-
-
-def submission(sent: dict[str, Any]) -> Submission:
-    """What a webhook holds as `data`, and the API's list of responses as an item. Raises Malformed."""
+    sent = part(event, "data", dict)
     created, updated = part(sent, "createdAt", str), sent.get("updatedAt")
     if updated is not None and not isinstance(updated, str):
         raise Malformed("updatedAt is no text")
-    return Submission(
+    yield Submission(
         form=part(sent, "surveyId", str),
         response_id=part(sent, "id", str),
         submitted_at=created,

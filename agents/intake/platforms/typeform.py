@@ -23,11 +23,7 @@ def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
     event = json_object(delivery.body)
     if event.get("event_type") not in ("form_response", "form_response_partial"):
         return
-    yield submission(part(event, "form_response", dict))
-
-
-def submission(sent: dict[str, Any]) -> Submission:
-    """What a webhook holds as `form_response`, and the Responses API as an item. Raises Malformed."""
+    sent = part(event, "form_response", dict)
     answers = {}
     for answer in _objects(sent, "answers"):
         asked = maybe(answer, "field", dict)
@@ -38,7 +34,7 @@ def submission(sent: dict[str, Any]) -> Submission:
     if not isinstance(submitted_at, str):
         raise Malformed("submitted_at is missing")
     definition = maybe(sent, "definition", dict)
-    return Submission(
+    yield Submission(
         form=part(sent, "form_id", str),
         response_id=part(sent, "token", str),
         submitted_at=submitted_at,
