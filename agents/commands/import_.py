@@ -113,8 +113,9 @@ def _watched(source: BinaryIO, opened: File) -> Iterator[Said | Refused]:
         before = 0
         for number, entry in enumerate(opened.entries):
             if number % _EVERY == 0:
-                advance(source.tell() - before)
-                before = source.tell()
+                place = os.lseek(source.fileno(), 0, os.SEEK_CUR)
+                advance(place - before)
+                before = place
             yield entry
 
 

@@ -1,7 +1,6 @@
 """The entries of a file, as they stand there: CSV, JSON or JSON Lines, told from its first character."""
 
 import csv
-import io
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
 from typing import BinaryIO, NamedTuple
@@ -44,21 +43,19 @@ def read(file: BinaryIO, export: Export, form: Form, context: Context, encoding:
 def _lines(file: BinaryIO, encoding: str) -> Iterator[str]:
     """Lines with their ends. Raises Unreadable, with the number of the line, where the encoding is another."""
     name = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8", "utf_8") else encoding
-    try:
-        text = io.TextIOWrapper(file, name, errors="surrogateescape", newline="")
-    except LookupError:
-        raise Unreadable(f"{encoding!r} is not an encoding") from None
     number = 1
     try:
-        for line in text:
-            if not line.isascii():
-                line.encode()  # half of a pair stands for what could not be read
-            yield line
-            number += 1
+        # Half of a pair stands for what cannot be read, so that its line is known.
+        with open(file.fileno(), encoding=name, errors="surrogateescape", newline="", closefd=False) as text:
+            for line in text:
+                if not line.isascii():
+                    line.encode()
+                yield line
+                number += 1
+    except LookupError:
+        raise Unreadable(f"{encoding!r} is not an encoding") from None
     except UnicodeError:
         raise Unreadable(f"line {number} is not {encoding}: say which it is with --encoding") from None
-    finally:
-        text.detach()  # or it would close the file
 
 
 def _said(number: int, text: str, read: Callable[[], Iterable[Given]]) -> Said | Refused:
