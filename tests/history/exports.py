@@ -19,11 +19,12 @@ from npsflow.agents.history.planning import Plan, Planner
 from npsflow.agents.history.reading import read
 from npsflow.agents.history.times import Clock
 from npsflow.agents.intake.turning import Entrance, mapped
+from npsflow.schemas.response import Metric
 from npsflow.streams.forms import Form
 from npsflow.streams.scores import Scales
 
 FIXTURES = Path(__file__).parent / "fixtures"
-METRICS = ("nps", "csat", "csat_overall", "ces")
+METRICS: tuple[Metric, ...] = ("nps", "csat", "csat_overall", "ces")
 
 
 def form(name: str) -> Form:
