@@ -15,8 +15,7 @@ from npsflow.streams.forms import Form
 
 
 def item(fields: dict[str, Any], form: Form, context: Context) -> Iterable[Given]:
-    ids = {"form": scalar(fields, "formId") or context.form, "response": scalar(fields, "responseId")}
-    return as_fetched(fields, ids, form)
+    return as_fetched({"responses": [fields]}, {"form": scalar(fields, "formId") or context.form}, form)
 
 
 EXPORT = Export(table=Table(submitted_at=["Timestamp"]), item=item, lists=["responses"])

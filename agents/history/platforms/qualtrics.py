@@ -48,7 +48,8 @@ def _told(header: Sequence[Sequence[str]]) -> list[dict[str, Any]]:
 EXPORT = Export(
     table=Table(
         response_id=["ResponseId", "ResponseID"],
-        submitted_at=["RecordedDate", "EndDate"],
+        submitted_at=["EndDate"],
+        updated_at=["RecordedDate"],
         header=3,
         titles=titles,
         zone=zone,
