@@ -53,18 +53,22 @@ def convert(value: Any, kind: Any) -> Any:
 def parts(data: bytes, lists: Sequence[str]) -> list[bytes]:
     """The JSON of each item of a list, or of the list that an object has under one of these names, else of itself.
 
-    The whole is never held as Python objects, which take several times its size. Raises NotJson.
+    These are views of `data`: as Python objects it would take several times its size. Raises NotJson.
     """
     try:
-        if data.lstrip()[:1] == b"[":
+        if _is_list(data):
             return _raw_list(data)
         fields = msgspec.json.decode(data, type=dict[str, msgspec.Raw])
         for name in lists:
-            if name in fields and bytes(fields[name])[:1] == b"[":
-                return _raw_list(bytes(fields[name]))
+            if name in fields and _is_list(memoryview(fields[name])):
+                return _raw_list(fields[name])
     except Undecodable as error:
         raise NotJson(isinstance(error, RecursionError)) from None
     return [data]
+
+
+def _is_list(data: bytes | memoryview) -> bool:
+    return bytes(data[:100]).lstrip().startswith(b"[")
 
 
 def _raw_list(data: bytes) -> list[bytes]:

@@ -3,9 +3,9 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, TextIO
 from zoneinfo import ZoneInfo
 
 import click
@@ -65,9 +65,9 @@ def import_(
     chosen = _entrance(settings, platform, export, entrance)
     context = Context(Clock(_zone(zone), dates), form or export.form or _only_form(chosen), make_ids)
     planner = Planner(chosen, export, settings.all_scales(), settings.alerts.metrics)
-    with open(file, "rb") as source, open(refused, "wb") if refused else nullcontext() as bad:
+    with open(file, "rb") as source, _opened(refused, encoding) as bad:
         opened = read(source, export, chosen.form, context, encoding)
-        plan = planner.plan(_watched(source, opened), _Writer(bad, opened.header, encoding).write)
+        plan = planner.plan(_watched(source, opened), _Writer(bad, opened.header).write)
     horizon, now = settings.horizon_days * DAY, int(time.time() * 1000)
     if dry_run:
         seen = _seen_if_possible(surroundings)
@@ -119,18 +119,23 @@ def _watched(source: BinaryIO, opened: File) -> Iterator[Said | Refused]:
             yield entry
 
 
+def _opened(refused: str | None, encoding: str) -> AbstractContextManager[TextIO | None]:
+    try:
+        return open(refused, "w", encoding=encoding, newline="") if refused else nullcontext()
+    except LookupError:
+        raise SettingsError(f"{encoding!r} is not an encoding") from None
+
+
 @dataclass
 class _Writer:
     """Writes refused entries to a file that can be mended and imported itself."""
 
-    file: BinaryIO | None
+    file: TextIO | None
     header: str
-    encoding: str
 
     def write(self, refused: Refused) -> None:
         if self.file is not None:
-            text = refused.text if refused.text.endswith("\n") else refused.text + "\n"
-            self.file.write((self.header + text).encode(self.encoding, "surrogateescape"))
+            self.file.write(self.header + refused.text + ("" if refused.text.endswith("\n") else "\n"))
             self.header = ""
 
 

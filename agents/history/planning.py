@@ -121,7 +121,7 @@ class Planner:
 
 
 def _compact(value: bytes) -> bytes:
-    """A copy: what orjson makes begins in a large buffer, whose rest is lost while it lives (4 kB of each, measured)."""
+    """A copy: what orjson makes begins in a large buffer whose rest is lost while it lives, 4 kB of each (measured)."""
     return bytes(memoryview(value))
 
 

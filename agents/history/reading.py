@@ -147,7 +147,7 @@ def _json(blank: int, first: str, lines: Iterator[str], export: Export, form: Fo
     if isinstance(one, dict):
         numbered = enumerate(chain([first], lines), blank + 1)
         return File("line", "", [], _json_lines(numbered, export, form, context))
-    data = "".join(chain([first], lines)).encode()
+    data = "".join(chain([first.lstrip()], lines)).encode()
     return File("item", "", [], _items(1, data, export, form, context))
 
 
@@ -174,6 +174,8 @@ def _items(
         text = str(part, "utf-8")
         here = number + at if count else number
         fields = codec.loads(text)
+        if "\n" in text:
+            text = codec.dumps(fields).decode()  # on one line, so that refused ones are JSON Lines
         if isinstance(fields, dict):
             yield _said(here, text, lambda fields=fields: export.item(fields, form, context))  # type: ignore[misc]
         else:

@@ -79,12 +79,10 @@ def _alerts(responses: Sequence[Due], now: int, done: bool) -> list[str]:
     stale = [due for due in alerts if now - due.at > STALE_AFTER]
     fresh = [due for due in alerts if now - due.at <= STALE_AFTER]
     unreachable = sum(not due.kind.reachable for due in fresh)
-    told = [f"{len(stale):>9,} alerts at most, stale: not actionable, older than seven days{_severities(stale)}"]
+    be = "are" if done else "would be"
+    told = [f"{len(stale):>9,} alerts at most {be} stale, not actionable: older than seven days{_severities(stale)}"]
     note = f"; {unreachable:,} without a contact, not actionable" if unreachable else ""
-    told.append(
-        f"{len(fresh):>9,} alerts at most, fresh: subscribers {'are' if done else 'would be'} called"
-        f" upon now{_severities(fresh)}{note}"
-    )
+    told.append(f"{len(fresh):>9,} alerts at most {be} fresh and reach subscribers now{_severities(fresh)}{note}")
     return told
 
 

@@ -39,9 +39,10 @@ class Rows:
             _Column(at, path, ".".join(path) in numbers)
             for at, names in enumerate(self._names)
             if mapped.get(at) not in COLUMNS
-            for path in ([mapped[at].split(".")] if at in mapped else [p for n in names if n for p in self._paths(n)])
+            for path in ([mapped[at].split(".")] if at in mapped else self._unmapped(names, {*mapped.values()}))
         ]
         self._check()
+        self._look_for_all()
 
     def _only(self, title: str) -> int:
         found = [at for at, names in enumerate(self._names) if title in names]
@@ -53,13 +54,17 @@ class Rows:
         known = {name.casefold(): at for at, names in reversed(list(enumerate(self._names))) for name in names}
         return [known[title.casefold()] for title in titles if title.casefold() in known]
 
+    def _unmapped(self, names: Sequence[str], taken: set[str]) -> list[Sequence[str]]:
+        """Where a column stands about which nobody has said anything; what somebody has said goes before."""
+        return [path for name in names if name for path in self._paths(name) if ".".join(path) not in taken]
+
     def _paths(self, title: str) -> Sequence[Sequence[str]]:
         if (path := self._table.paths.get(title.casefold())) is not None:
             return [path.split("."), *([part, title] for part in self._table.rest)]
         return [[part, title] for part in self._table.rest] or [[title]]
 
     def _check(self) -> None:
-        """An id is never made up unless that was asked for: what came by webhook would be counted once more."""
+        """An id is never made up unless that is asked for: what came by webhook would be counted once more."""
         ours = self._ours
         if "submitted_at" not in ours and "sent_at" not in ours:
             raise Unreadable(_missing("the time of an answer", "submitted_at", self._table.submitted_at))
@@ -67,6 +72,8 @@ class Rows:
             said = _missing("the id of a response", "response_id", self._table.response_id)
             raise Unreadable(f"{said}; or --make-ids, if none of these responses ever came by webhook")
 
+    def _look_for_all(self) -> None:
+        """Note where no column leads. Raises Unreadable where none leads to any score question."""
         content: dict[str, Any] = {}
         for _, path, _ in self._columns:
             _put(content, path, "")

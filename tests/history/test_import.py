@@ -7,8 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -18,7 +16,7 @@ from npsflow.agents import kafka
 from npsflow.agents.broker import Broker, free_port
 from npsflow.schemas.topics import DEAD_LETTERS, INVITATIONS, RESPONSES, SERVICE_RECOVERY
 from npsflow.streams.classification import OUTCOMES
-from tests.broker.installation import SECONDS, Installation, until
+from tests.broker.installation import Installation, until, working
 
 from .exports import FIXTURES
 
@@ -52,14 +50,6 @@ def export(folder: Path, ages: list[timedelta], score: int | None = None) -> str
     return str(path)
 
 
-@contextmanager
-def working(installation: Installation) -> Iterator[None]:
-    with installation.started("worker", "--web-port", str(free_port()), "--name", "one") as process:
-        yield
-        process.terminate()
-        assert process.wait(SECONDS) == 0
-
-
 def outcomes(installation: Installation) -> dict[str, int]:
     """What the worker has counted and committed."""
     counted = asyncio.run(kafka.counters(installation.where, "classify"))
@@ -81,8 +71,10 @@ def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(installation: Insta
     assert told[0] == "46 lines read"
     assert told[1].startswith("44 responses would be sent: nps, ")
     assert "8 more than 35 days before the newest: counted in passing, not to be corrected afterwards" in told
-    assert "21 alerts at most, stale: not actionable, older than seven days (critical 9, high 6, medium 6)" in told
-    assert "7 alerts at most, fresh: subscribers would be called upon now (critical 3, high 2, medium 2)" in told
+    assert (
+        "21 alerts at most would be stale, not actionable: older than seven days (critical 9, high 6, medium 6)" in told
+    )
+    assert "7 alerts at most would be fresh and reach subscribers now (critical 3, high 2, medium 2)" in told
     assert told[-3:] == [
         "2 lines refused",
         "line 46: ragged: 3 columns where the header has 5",

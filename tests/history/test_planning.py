@@ -81,15 +81,17 @@ def test_the_report_tells_stale_alerts_from_fresh_ones() -> None:
     )  # fmt: skip
     told = report(made, Seen({}, 4))
     assert "9 responses would be sent: nps, 2026-02-09 to 2026-03-01" in told
-    assert "4 alerts at most, stale: not actionable, older than seven days (critical 2, high 1, medium 1)" in told
+    assert (
+        "4 alerts at most would be stale, not actionable: older than seven days (critical 2, high 1, medium 1)" in told
+    )
     # r7 twice is one alert
-    assert "2 alerts at most, fresh: subscribers would be called upon now (critical 1, medium 1)" in told
+    assert "2 alerts at most would be fresh and reach subscribers now (critical 1, medium 1)" in told
     assert any(line.startswith("9 responses sent: nps") for line in report(made, Seen({}, 4), done=True))
 
 
 def test_the_report_tells_who_cannot_be_reached() -> None:
     told = report(planned(said(1, 1, 2, customer=None)), Seen({}, 4))
-    fresh = "1 alerts at most, fresh: subscribers would be called upon now (critical 1)"
+    fresh = "1 alerts at most would be fresh and reach subscribers now (critical 1)"
     assert f"{fresh}; 1 without a contact, not actionable" in told
 
 
