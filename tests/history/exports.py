@@ -7,11 +7,13 @@ In each folder: `form.toml`, the mapping; `options.toml`, what is said on the co
 
 import json
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec.structs import replace
 
 from npsflow.agents.history import platforms
 from npsflow.agents.history.export import Context
@@ -44,15 +46,17 @@ def context(name: str) -> Context:
     return Context(Clock(zone, said.get("dates")), known, said.get("make_ids", False))
 
 
-def entrance(name: str) -> Entrance:
-    return mapped("e", form(name), {})
+def entrance(name: str, columns: Mapping[str, str] | None = None) -> Entrance:
+    """`columns` beside those of the form."""
+    made = form(name)
+    return mapped("e", replace(made, columns={**made.columns, **(columns or {})}), {})
 
 
-def plan(name: str, path: Path, encoding: str = "utf-8") -> Plan:
-    export = platforms.named(name)
+def plan(name: str, path: Path, encoding: str = "utf-8", columns: Mapping[str, str] | None = None) -> Plan:
+    export, by = platforms.named(name), entrance(name, columns)
     with path.open("rb") as file:
-        opened = read(file, export, form(name), context(name), encoding)
-        return Planner(entrance(name), export, Scales(), METRICS).plan(opened.entries)
+        opened = read(file, export, by.form, context(name), encoding)
+        return Planner(by, export, Scales(), METRICS).plan(opened.entries)
 
 
 def records(made: Plan) -> list[dict[str, Any]]:

@@ -122,6 +122,20 @@ def test_columns_of_the_mapping_have_to_be_there_once(tmp_path: Path) -> None:
             plan("typeform", write(tmp_path, changed))
 
 
+def test_what_the_mapping_says_of_a_column_goes_before_its_title(tmp_path: Path) -> None:
+    text = (FIXTURES / "qualtrics" / "export.csv").read_text().replace("_recordId", "QID1")
+    with pytest.raises(Unreadable, match="is there twice"):
+        plan("qualtrics", write(tmp_path, text), columns={"QID1": "values.QID1"})
+    (made,) = records(plan("qualtrics", write(tmp_path, text), columns={"Q1": "values.QID1"}))
+    assert (made["score"], made["response_id"]) == (2, "R_3fa85f645717456")
+
+
+def test_a_file_without_the_score_question_is_not_read_in_vain(tmp_path: Path) -> None:
+    text = (FIXTURES / "qualtrics" / "export.csv").read_text()
+    with pytest.raises(Unreadable, match=r"no column is values\.QID1: name it"):
+        plan("qualtrics", write(tmp_path, text.replace('""QID1""', '""QID7""')))
+
+
 def test_json_lines_and_documents(tmp_path: Path) -> None:
     items = json.loads((FIXTURES / "delighted" / "export.json").read_text())
     lines = [json.dumps(item) for item in items]
