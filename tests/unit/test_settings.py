@@ -78,6 +78,7 @@ comment = ["text"]
 fields = {"customer.id" = "number"}
 values = {"attributes.floor" = 2}
 drivers = {queue = "waiting"}
+columns = {Desk = "a.desk", "Filled in" = "submitted_at"}
 verification = "bearer"
 paths = {response_id = "id", submitted_at = "at", updated_at = "changed", deleted = "gone", form = "form"}
 scores = [{question = "face", metric = "csat", scale = {min = 1, max = 5}, words = {sad = 1}}]
