@@ -30,7 +30,9 @@ class Rows:
         """Where the mapping leads, and no column does."""
         self._names = [[name.strip() for name in names] for names in table.titles(header)]
         mapped = {self._only(title): path for title, path in form.columns.items()}
-        self._ours = {path: [at] for at, path in mapped.items() if path in COLUMNS}
+        self._ours = {
+            name: [at for at, path in mapped.items() if path == name] for name in COLUMNS & {*mapped.values()}
+        }
         for name in ("response_id", "submitted_at", "updated_at", "form"):
             if name not in self._ours and (found := self._find(getattr(table, name))):
                 self._ours[name] = found
@@ -71,6 +73,9 @@ class Rows:
         if "response_id" not in ours and "invitation_id" not in ours and not self._context.make_ids:
             said = _missing("the id of a response", "response_id", self._table.response_id)
             raise Unreadable(f"{said}; or --make-ids, if none of these responses ever came by webhook")
+
+        if "form" not in ours and not self._context.form and (self._form.forms or not self._form.survey_id):
+            raise Unreadable("nothing tells of which form it is: say its id with --form")
 
     def _look_for_all(self) -> None:
         """Note where no column leads. Raises Unreadable where none leads to any score question."""

@@ -5,10 +5,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from npsflow.agents.history import platforms
+from npsflow.agents.history import platforms, reading
+from npsflow.agents.history.export import Context
+from npsflow.agents.history.planning import Planner
+from npsflow.agents.history.times import Clock
 from npsflow.agents.intake import platforms as sending
 from npsflow.agents.intake.delivery import Delivery
-from npsflow.agents.intake.turning import unsigned
+from npsflow.agents.intake.turning import mapped, unsigned
 from npsflow.schemas import topics
 from npsflow.schemas.response import Response
 from npsflow.streams import forms
@@ -18,7 +21,7 @@ from npsflow.streams.scores import Scales
 from npsflow.streams.settings import Settings
 from tests.unit.folding import Record, Task
 
-from .exports import FIXTURES, entrance, form, plan, records
+from .exports import FIXTURES, METRICS, entrance, form, plan, records
 
 READ_BY_AN_ADAPTER = {*sending.names(), *sending.ONLY_EXPORTS}
 EXPORTS = sorted(
@@ -87,6 +90,18 @@ def test_people_of_delighted_were_asked() -> None:
         "sent_at": "2026-02-26T10:00:00Z",
         "customer": {"email": "anna.jansen@example.com"},
     }
+
+
+@pytest.mark.parametrize("kind", ["csv", "json"])
+def test_delighted_needs_no_mapping(kind: str) -> None:
+    export = platforms.named("delighted")
+    assert export.default is not None
+    with (FIXTURES / "delighted" / f"export.{kind}").open("rb") as file:
+        opened = reading.read(file, export, export.default, Context(Clock(UTC)))
+        made = Planner(mapped("delighted", export.default, {}), export, Scales(), METRICS).plan(opened.entries)
+    unhappy = records(made)[1]
+    assert [unhappy[name] for name in ("response_id", "survey_id", "metric", "score")] == ["70112", "nps", "nps", 2]
+    assert unhappy["customer"] == {"email": "anna.jansen@example.com", "name": "Anna Jansen"}
 
 
 def test_a_platform_that_is_closed_is_no_entrance() -> None:

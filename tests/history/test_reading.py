@@ -130,6 +130,12 @@ def test_what_the_mapping_says_of_a_column_goes_before_its_title(tmp_path: Path)
     assert (made["score"], made["response_id"]) == (2, "R_3fa85f645717456")
 
 
+def test_a_file_that_does_not_tell_its_form_is_not_taken_for_any(tmp_path: Path) -> None:
+    text = (FIXTURES / "formbricks" / "export.csv").read_text()
+    with pytest.raises(Unreadable, match="of which form it is: say its id with --form"):
+        plan("formbricks", write(tmp_path, text.replace('"Survey ID"', '"Study"')))
+
+
 def test_a_file_without_the_score_question_is_not_read_in_vain(tmp_path: Path) -> None:
     text = (FIXTURES / "qualtrics" / "export.csv").read_text()
     with pytest.raises(Unreadable, match=r"no column is values\.QID1: name it"):
