@@ -16,6 +16,7 @@ COMMANDS = {
     "intake": ("npsflow.agents.commands.intake:intake", "Take webhooks of survey platforms, until Ctrl-C."),
     "fetch": ("npsflow.agents.commands.fetch:fetch", "Fetch answers that webhooks do not hold, until Ctrl-C."),
     "produce": ("npsflow.agents.commands.produce:produce", "Send responses from a file or standard input."),
+    "import": ("npsflow.agents.commands.import_:import_", "Send the export of a survey platform: its history."),
     "alerts": ("npsflow.agents.commands.alerts:alerts", "Show alerts about unhappy customers."),
     "windows": ("npsflow.agents.commands.windows:windows", "Show scores by segment and window."),
     "dlq": ("npsflow.agents.commands.dlq:dlq", "List, replay or accept dead letters."),

@@ -233,6 +233,11 @@ async def committed_offsets(client: AIOKafkaAdminClient, group: str) -> dict[Top
 
 async def positions(where: Where, stage: str) -> list[dict[str, Any]]:
     """The newest position record of each task of a stage that has committed: see streams/changelog.py."""
+    return list((await positions_by_partition(where, stage)).values())
+
+
+async def positions_by_partition(where: Where, stage: str) -> dict[int, dict[str, Any]]:
+    """The same by partition of the stage's input."""
     topic = f"npsflow-{stage}-state"
     tasks = len(await partitions(where, topic))
     newest: dict[int, bytes] = {}
@@ -241,7 +246,7 @@ async def positions(where: Where, stage: str) -> list[dict[str, Any]]:
             async for record in committed_records(where, topic, last=last):
                 if record.key == POSITION and record.value:
                     newest[record.partition] = record.value
-    return [codec.loads(value) for value in newest.values()]
+    return {partition: codec.loads(value) for partition, value in newest.items()}
 
 
 async def counters(where: Where, stage: str) -> Counter[str]:

@@ -19,6 +19,8 @@ _OURS = {
 }  # fmt: skip
 _INNER = {"customer.": set(Customer.__struct_fields__), "reference.": set(Reference.__struct_fields__)}
 _TRUTHS = {"contact_requested", "test", "internal", "customer.contact_allowed"}
+COLUMNS = {"response_id", "submitted_at", "updated_at", "form", "invitation_id", "sent_at"}
+"""What a column of an export may be besides a path, see `Form.columns`."""
 _MOST = 1e9  # of a score; what is larger is none, and may be too large for JSON
 _TRUE = {"true", "yes", "1", "on"}
 _API = re.compile(r"(https://[^/?#@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/[^?#\s]*)?")  # a token is sent there
@@ -53,6 +55,8 @@ class Form(Struct, frozen=True, forbid_unknown_fields=True):
     `header`: the one that carries the secret as it is, instead of a bearer token. `events`: the platform's names of the
     events in which a survey was offered or answered, where its adapter asks for them.
     `api` and `api_per_minute`: where answers are fetched from and how often, if not as the platform's own (0).
+    `columns`: title of a column in the platform's CSV export to the path where a webhook has the same, or to one of
+    COLUMNS.
     """
 
     platform: str
@@ -64,6 +68,7 @@ class Form(Struct, frozen=True, forbid_unknown_fields=True):
     fields: dict[str, str] = {}
     values: dict[str, Scalar] = {}
     drivers: dict[str, str] = {}
+    columns: dict[str, str] = {}
     paths: Paths = Paths()
     verification: Literal["standard_webhooks", "bearer"] = "standard_webhooks"
     header: str = ""

@@ -59,9 +59,10 @@ async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int,
 def try_(name: str, file: BinaryIO) -> None:
     """Show what the body in FILE would become at the entrance NAME; nothing is sent, no signature is looked at."""
     settings = load()
-    if name not in settings.intake:
-        raise SettingsError(f"there is no [intake.{name}] in npsflow.toml; there are {', '.join(settings.intake)}")
-    entrance = unsigned(settings.intake, os.environ)[name]
+    found = unsigned(settings.intake, os.environ)
+    if name not in found:
+        raise SettingsError(f"there is no [intake.{name}] in npsflow.toml; there are {', '.join(found)}")
+    entrance = found[name]
     try:
         records = entrance.records(Delivery({}, file.read()), time.time())
     except TurnedDown as error:

@@ -41,9 +41,10 @@ class Entrance:
     def records(self, delivery: Delivery, now: float) -> list[Record]:
         """What it becomes; nothing where it says nothing yet. `now` in seconds. Raises TurnedDown, Unmapped."""
         parsed = platforms.named(self.form.platform).parse(delivery, self.form)
-        return [record for sent in parsed for record in self._records(sent, now)]
+        return [record for sent in parsed for record in self.become(sent, now)]
 
-    def _records(self, sent: Submission | Offered | Asked, now: float) -> Iterator[Record]:
+    def become(self, sent: Submission | Offered | Asked, now: float) -> Iterator[Record]:
+        """The records of one thing that a platform says. Raises Unmapped."""
         match sent:
             case Submission():
                 yield from self.responses(sent)
@@ -85,11 +86,16 @@ def entrances(configured: Mapping[str, Form], environment: Mapping[str, str]) ->
 def unsigned(configured: Mapping[str, Form], environment: Mapping[str, str]) -> dict[str, Entrance]:
     """The same for bodies that need not be verified: no secret is asked for, and none would fit."""
     known = platforms.names()
-    for name, form in configured.items():
+    sending = {name: form for name, form in configured.items() if form.platform not in platforms.ONLY_EXPORTS}
+    for name, form in sending.items():
         if form.platform not in known:
             raise SettingsError(f"intake.{name}: {form.platform!r} is not a platform; there are {', '.join(known)}")
-    key = environment.get(_CUSTOMERS, "")
-    return {name: Entrance(name, form, (), key) for name, form in configured.items()}
+    return {name: mapped(name, form, environment) for name, form in sending.items()}
+
+
+def mapped(name: str, form: Form, environment: Mapping[str, str]) -> Entrance:
+    """A mapping alone."""
+    return Entrance(name, form, (), environment.get(_CUSTOMERS, ""))
 
 
 def secret_name(name: str) -> str:

@@ -5,8 +5,6 @@ import random
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,11 @@ from typing import Any
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Producer
 
-from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.broker import Broker
 from npsflow.schemas.headers import dead_letter, with_origin
 from npsflow.schemas.topics import MAX_RECORD
 
-from .installation import SECONDS, Installation, as_it_is, response, until
+from .installation import SECONDS, Installation, as_it_is, response, until, working
 
 # topics
 
@@ -210,14 +208,6 @@ def test_output_that_nobody_reads_on_ends_quietly(installation: Installation) ->
 
 
 # With a worker
-
-
-@contextmanager
-def working(installation: Installation) -> Iterator[None]:
-    with installation.started("worker", "--web-port", str(free_port()), "--name", "one") as process:
-        yield
-        process.terminate()
-        assert process.wait(SECONDS) == 0
 
 
 def test_from_responses_to_alerts_windows_and_dead_letters(installation: Installation) -> None:

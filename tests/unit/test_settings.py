@@ -78,6 +78,7 @@ comment = ["text"]
 fields = {"customer.id" = "number"}
 values = {"attributes.floor" = 2}
 drivers = {queue = "waiting"}
+columns = {Desk = "a.desk", "Filled in" = "submitted_at"}
 verification = "bearer"
 header = "X-Token"
 events = {offered = "asked", answered = "told"}
