@@ -3,65 +3,27 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import aiohttp
-from aiohttp.test_utils import TestClient, TestServer
-from aiokafka import AIOKafkaProducer
-from prometheus_client import CollectorRegistry
 
-from npsflow.agents import kafka
 from npsflow.agents.broker import Broker, free_port
-from npsflow.agents.intake.metrics import Metrics
-from npsflow.agents.intake.server import MAX_BODY, Server
-from npsflow.agents.intake.turning import Entrance
+from npsflow.agents.intake.limits import MAX_BODY, Limits
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
-from npsflow.streams import topics
-from npsflow.streams.settings import Settings, Where
-from npsflow.streams.stage import Record
+from npsflow.streams.settings import Where
 
-from .conformance import FIXTURES, Conformance
-from .signing import SECRET, SIGN, standard_webhooks
-
-FORMBRICKS = Conformance(FIXTURES / "formbricks", standard_webhooks, signs_a_time=True)
-PATH = "/in/feedback"
-Client = TestClient[Any, Any]
-
-
-async def install(where: Where) -> None:
-    async with kafka.admin(where) as admin:
-        await topics.create(admin, topics.wanted(Settings(), where))
-
-
-@asynccontextmanager
-async def serving(where: Where, producer: AIOKafkaProducer, rate: float = 1e6) -> AsyncIterator[Client]:
-    entrances = {
-        "feedback": Entrance("feedback", FORMBRICKS.form, [SECRET], ""),
-        "typed": Entrance(
-            "typed", Conformance(FIXTURES / "typeform", SIGN["typeform"], signs_a_time=False).form, [SECRET], ""
-        ),
-    }
-    server = Server(entrances, producer, where, 4, Metrics(CollectorRegistry()), rate)
-    async with TestClient(TestServer(server.app)) as client:
-        yield client
-
-
-def signed(body: bytes) -> dict[str, Any]:
-    return {"data": body, "headers": standard_webhooks(body, SECRET, time.time())}
-
-
-async def records(where: Where, topic: str) -> list[Record]:
-    return [record async for record in kafka.committed_records(where, topic)]
+from .conformance import FIXTURES
+from .serving import FORMBRICKS, PATH, install, records, serving, signed
+from .signing import SECRET, SIGN
 
 
 async def test_answers(broker: Broker) -> None:
     where = Where(broker.bootstrap, "intake-answers.")
     await install(where)
-    async with kafka.producer(where) as producer, serving(where, producer) as client:
+    async with serving(where) as intake:
+        client = intake.client
         async with client.post(PATH, **signed(FORMBRICKS.good)) as answer:
             assert (answer.status, await answer.json()) == (200, {"responses": 2})
         found = [json.loads(record.value or b"") for record in await records(where, RESPONSES)]
@@ -102,7 +64,8 @@ async def test_answers(broker: Broker) -> None:
 async def test_a_sender_may_not_send_too_much(broker: Broker) -> None:
     where = Where(broker.bootstrap, "intake-limit.")
     await install(where)
-    async with kafka.producer(where) as producer, serving(where, producer, rate=1) as client:
+    async with serving(where, Limits(rate=1)) as intake:
+        client = intake.client
         statuses = []
         for _ in range(4):
             async with client.post(PATH, **signed(FORMBRICKS.good)) as answer:
@@ -118,7 +81,8 @@ async def test_nothing_is_promised_while_kafka_is_away(tmp_path: Path) -> None:
     try:
         where = Where(broker.bootstrap, "intake-away.")
         await install(where)
-        async with kafka.producer(where) as producer, serving(where, producer) as client:
+        async with serving(where) as intake:
+            client = intake.client
             async with client.post(PATH, **signed(FORMBRICKS.good)) as answer:
                 assert answer.status == 200
             await asyncio.to_thread(broker.stop)

@@ -1,0 +1,79 @@
+"""The real server of intake, in this process, on a real Kafka."""
+
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import HOST
+from npsflow.agents.intake.connections import Door, listening
+from npsflow.agents.intake.keeping import keeping
+from npsflow.agents.intake.limits import Limits
+from npsflow.agents.intake.metrics import Metrics
+from npsflow.agents.intake.senders import Senders
+from npsflow.agents.intake.server import Server
+from npsflow.agents.intake.turning import Entrance
+from npsflow.streams import topics
+from npsflow.streams.settings import Settings, Where
+from npsflow.streams.stage import Record
+
+from .conformance import FIXTURES, Conformance
+from .signing import SECRET, SIGN, standard_webhooks
+
+FORMBRICKS = Conformance(FIXTURES / "formbricks", standard_webhooks, signs_a_time=True)
+TYPEFORM = Conformance(FIXTURES / "typeform", SIGN["typeform"], signs_a_time=False)
+PATH = "/in/feedback"
+FREELY = Limits(rate=1e6)
+ENTRANCES = {
+    "feedback": Entrance("feedback", FORMBRICKS.form, [SECRET], ""),
+    "typed": Entrance("typed", TYPEFORM.form, [SECRET], ""),
+}
+
+
+async def install(where: Where) -> None:
+    async with kafka.admin(where) as admin:
+        await topics.create(admin, topics.wanted(Settings(), where))
+
+
+@dataclass
+class Serving:
+    client: aiohttp.ClientSession
+    port: int
+    metrics: Metrics
+
+    def counted(self, entrance: str, outcome: str) -> float:
+        labels = {"entrance": entrance, "outcome": outcome}
+        return self.metrics.registry.get_sample_value("npsflow_intake_requests_total", labels) or 0.0
+
+    def total(self, name: str) -> float:
+        return self.metrics.registry.get_sample_value(f"npsflow_intake_{name}_total") or 0.0
+
+
+@asynccontextmanager
+async def serving(
+    where: Where,
+    limits: Limits = FREELY,
+    trusted: tuple[str, ...] = (),
+    entrances: Mapping[str, Entrance] = ENTRANCES,
+) -> AsyncIterator[Serving]:
+    metrics = Metrics(CollectorRegistry())
+    door = Door(limits, Senders(trusted), metrics)
+    async with (
+        keeping(where, metrics) as keeper,
+        listening(Server(entrances, keeper, door).app, HOST, 0, door) as port,
+        aiohttp.ClientSession(f"http://{HOST}:{port}") as client,
+    ):
+        yield Serving(client, port, metrics)
+
+
+def signed(body: bytes) -> dict[str, Any]:
+    return {"data": body, "headers": standard_webhooks(body, SECRET, time.time())}
+
+
+async def records(where: Where, topic: str) -> list[Record]:
+    return [record async for record in kafka.committed_records(where, topic)]
