@@ -173,8 +173,9 @@ def _response(
         if isinstance(text := find(sent.content, path), str) and text.strip():
             made["comment"] = text
             break
-    if answers := [_driver(path, topic, find(sent.content, path)) for path, topic in form.drivers.items()]:
-        made["answers"] = [given for given in answers if given is not None]
+    drivers = (_driver(path, topic, find(sent.content, path)) for path, topic in form.drivers.items())
+    if answers := [given for given in drivers if given is not None]:
+        made["answers"] = answers
     return made
 
 
