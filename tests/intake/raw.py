@@ -19,13 +19,13 @@ class Raw:
     def send(self, data: bytes) -> None:
         self.writer.write(data)
 
-    async def answer(self) -> tuple[int, bytes]:
+    async def answer(self, *, has_body: bool = True) -> tuple[int, bytes]:
         """Status and body of the next answer, (0, b"") where the connection ends without one."""
         try:
             async with asyncio.timeout(SECONDS):
                 head = await self._reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0] or 0)
-                return int(head.split()[1]), await self._reader.readexactly(length)
+                return int(head.split()[1]), await self._reader.readexactly(length) if has_body else b""
         except (asyncio.IncompleteReadError, ConnectionError):
             return 0, b""
 
