@@ -116,11 +116,13 @@ async def reader(where: Where, group: str | None = None) -> AsyncIterator[AIOKaf
 
 
 @asynccontextmanager
-async def producer(where: Where, transactional_id: str | None = None) -> AsyncIterator[AIOKafkaProducer]:
-    """An idempotent producer that waits for all replicas; with an id, for transactions."""
+async def producer(
+    where: Where, transactional_id: str | None = None, linger_ms: int = 0
+) -> AsyncIterator[AIOKafkaProducer]:
+    """An idempotent producer that waits for all replicas; with an id, for transactions. `linger_ms`: for company."""
     client = AIOKafkaProducer(
         **client_settings(where), acks="all", enable_idempotence=True, transactional_id=transactional_id,
-        max_batch_size=_BATCH, max_request_size=MAX_RECORD, compression_type="zstd",
+        linger_ms=linger_ms, max_batch_size=_BATCH, max_request_size=MAX_RECORD, compression_type="zstd",
     )  # fmt: skip
     async with _started(client.start, client.stop, where):
         yield client

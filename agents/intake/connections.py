@@ -1,12 +1,13 @@
 """Connections: how many there may be, and how long each may take over every step.
 
 aiohttp has one time-out of its own for a client that sends no request, an hour by default, and none for one that does
-not take its answers. It logs a request that it cannot read with its traceback and the address of the sender.
+not take its answers. It logs a request that it cannot read with its traceback and the address of the sender, and quotes
+an `Expect` that it does not know, or stumbles over it.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import cast
 
@@ -19,7 +20,10 @@ from npsflow.agents.intake.senders import Senders
 
 _LINGER_SECONDS = 2.0  # of reading on behind an answer, so that the sender reads it before the connection ends
 _STOP_SECONDS = 20.0  # for what is under way at the end: a body that stays away, and Kafka
+_GO_ON = "100-continue"
 _SWEEPS = 10  # in the shortest of the time-outs
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Door:
@@ -129,6 +133,7 @@ async def listening(app: web.Application, host: str, port: int, door: Door) -> A
     await runner.setup()
     server = runner.server
     assert server is not None
+    server.request_handler = _expecting(server.request_handler)
     loop = asyncio.get_running_loop()
     try:
         listener = await loop.create_server(lambda: Connection(door, server), host, port)
@@ -141,3 +146,12 @@ async def listening(app: web.Application, host: str, port: int, door: Door) -> A
             sweeping.cancel()
     finally:
         await runner.cleanup()
+
+
+def _expecting(handler: Handler) -> Handler:
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        if request.headers.get("Expect", _GO_ON).lower() != _GO_ON:
+            return said(417, f"there is nothing to expect but {_GO_ON}")
+        return await handler(request)
+
+    return handle

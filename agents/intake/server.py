@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 
-from npsflow.agents.intake.answers import again, said
+from npsflow.agents.intake.answers import again, answer, said
 from npsflow.agents.intake.connections import Door
 from npsflow.agents.intake.delivery import Delivery, TurnedDown
 from npsflow.agents.intake.guard import OUTCOME, Guard
@@ -29,8 +29,8 @@ class Server:
         self._entrances, self._keeper, self._clock = entrances, keeper, clock
         self._body_seconds, self._metrics = door.limits.body_seconds, door.metrics
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[Guard(entrances, door).middleware])
-        self.app.router.add_post("/in/{name}", self._deliver, expect_handler=_expect)
-        self.app.router.add_get("/in/{name}", self._there, expect_handler=_expect)
+        self.app.router.add_post("/in/{name}", self._deliver)
+        self.app.router.add_get("/in/{name}", self._there)
         self.app.router.add_get("/health/live", self._live)
         self.app.router.add_get("/health/ready", self._ready)
         self.app.router.add_get("/metrics", self._show)
@@ -38,8 +38,7 @@ class Server:
     async def _deliver(self, request: web.Request) -> web.Response:
         entrance = self._entrances[request.match_info["name"]]
         try:
-            async with asyncio.timeout(self._body_seconds):
-                body = await request.read()
+            body = await self._body(request)
         except TimeoutError:
             request[OUTCOME] = "slow"
             return said(408, "the body took too long")
@@ -53,18 +52,24 @@ class Server:
         except Unmapped as error:
             outcome = "unmapped"
             kept = await self._keeper.keep([(topics.DEAD_LETTERS, None, body)], self._letter(entrance, str(error)))
-            answer = said(202, f"kept, but not understood: {error}")
+            reply = said(202, f"kept, but not understood: {error}")
         else:
             if any(len(record.value) > topics.MAX_INPUT for record in records):
                 request[OUTCOME] = "too_large"
                 return said(413, "what it becomes is too large")
             kept = await self._keeper.keep(records, [])
-            answer = web.json_response({"responses": sum(record.topic == topics.RESPONSES for record in records)})
+            reply = answer({"responses": sum(record.topic == topics.RESPONSES for record in records)})
         if not kept:
             request[OUTCOME] = "kafka_away"
             return again(503, "it cannot be kept just now")
         request[OUTCOME] = outcome
-        return answer
+        return reply
+
+    async def _body(self, request: web.Request) -> bytes:
+        if request.content.is_eof():  # it has come with its head
+            return await request.read()
+        async with asyncio.timeout(self._body_seconds):
+            return await request.read()
 
     def _letter(self, entrance: Entrance, why: str) -> Headers:
         at, source = rfc3339(int(self._clock() * 1000)), entrance.form.source or entrance.form.platform
@@ -73,26 +78,18 @@ class Server:
     async def _there(self, request: web.Request) -> web.Response:
         """For those who look whether there is anything, by GET or HEAD, before they send."""
         request[OUTCOME] = "handshake"
-        return web.json_response({"entrance": request.match_info["name"]})
+        return answer({"entrance": request.match_info["name"]})
 
     async def _live(self, _: web.Request) -> web.Response:
-        return web.json_response({"status": "live"})
+        return answer({"status": "live"})
 
     async def _ready(self, _: web.Request) -> web.Response:
         """For a balancer: not while Kafka is away."""
-        return web.json_response({"status": "ready"}) if self._keeper.ready else again(503, "Kafka is away")
+        return answer({"status": "ready"}) if self._keeper.ready else again(503, "Kafka is away")
 
     async def _show(self, request: web.Request) -> web.Response:
         encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         return web.Response(body=encode(self._metrics.registry), headers={"Content-Type": content_type})
-
-
-async def _expect(request: web.Request) -> web.Response | None:
-    """What a client waits for before it sends a body; aiohttp's own answer quotes what it does not know."""
-    if request.headers["Expect"].lower() != "100-continue":
-        return said(417, "there is nothing to expect but 100-continue")
-    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    return None
 
 
 def _headers(request: web.Request) -> dict[str, str]:

@@ -215,6 +215,7 @@ async def test_what_cannot_be_read_is_neither_logged_nor_said(where: Where, capl
         head(Transfer_Encoding="chunked") + private + b"\r\n",
         head(Transfer_Encoding="chunked") + b"1\r\n{" + private,
         head(Expect="someone@example.com"),
+        head("TRACE", "/someone", Expect="\xff").replace(b"\xc3\xbf", b"\xff"),  # its answer would be UTF-8
         b"\x16\x03\x01\x02\x00" + private,
     ]
     async with serving(where) as intake:
