@@ -44,7 +44,7 @@ from tests.bench.common import (
 
 _ROUNDS, _SECONDS = 5, scaled(4)
 _RATE, _LATENCY_SECONDS, _LATENCY_LIMIT = 300, scaled(20), 50
-_CONNECTIONS = 32
+_CONNECTIONS = 128
 _BODIES = 2_000  # each of another response
 _ASKED = 0.5  # asked of the rate
 _NAME, _SECRET = "bench", "a-secret-of-the-bench"
@@ -119,7 +119,7 @@ def _median(rounds: list[dict[str, Any]], name: str) -> float:
 @asynccontextmanager
 async def _ours() -> AsyncIterator[int]:
     metrics = Metrics(CollectorRegistry())
-    door = Door(Limits(rate=1e9), Senders(), metrics)
+    door = Door(Limits(rate=1e9, connections_of_one=1000), Senders(), metrics)
     found = entrances(load().intake, {secret_name(_NAME): _SECRET})
     async with (
         keeping(where(), metrics) as keeper,
