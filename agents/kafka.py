@@ -116,13 +116,11 @@ async def reader(where: Where, group: str | None = None) -> AsyncIterator[AIOKaf
 
 
 @asynccontextmanager
-async def producer(
-    where: Where, transactional_id: str | None = None, linger_ms: int = 0
-) -> AsyncIterator[AIOKafkaProducer]:
-    """An idempotent producer that waits for all replicas; with an id, for transactions. `linger_ms`: for company."""
+async def producer(where: Where, transactional_id: str | None = None) -> AsyncIterator[AIOKafkaProducer]:
+    """An idempotent producer that waits for all replicas; with an id, for transactions."""
     client = AIOKafkaProducer(
         **client_settings(where), acks="all", enable_idempotence=True, transactional_id=transactional_id,
-        linger_ms=linger_ms, max_batch_size=_BATCH, max_request_size=MAX_RECORD, compression_type="zstd",
+        max_batch_size=_BATCH, max_request_size=MAX_RECORD, compression_type="zstd",
     )  # fmt: skip
     async with _started(client.start, client.stop, where):
         yield client

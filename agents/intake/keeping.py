@@ -9,19 +9,18 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from npsflow.agents import kafka
+from npsflow.agents.intake.gathering import Gathering, Record
 from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.reach import KafkaFailed, Refused
 from npsflow.agents.requests import DescribeTopics
 from npsflow.schemas import topics
 from npsflow.schemas.headers import Headers
-from npsflow.streams.partitioner import partition_of
 from npsflow.streams.settings import Where
 
 log = logging.getLogger(__name__)
 
-_KAFKA_SECONDS = 4.0  # with what comes before and after it, a sender hears within five
 _LOOK_SECONDS = 2.0
-_LINGER_MS = 5  # what comes meanwhile shares one request to Kafka, which costs more than all else of a webhook
+_ANSWER_SECONDS = 4.0
 
 
 class Keeper:
@@ -30,40 +29,23 @@ class Keeper:
     def __init__(self, where: Where, metrics: Metrics) -> None:
         self.ready = False
         self._where, self._metrics = where, metrics
-        self._producer: AIOKafkaProducer | None = None
-        self._partitions = 0
+        self._gathering: Gathering | None = None
 
-    async def keep(self, records: Sequence[tuple[str, bytes | None, bytes]], headers: Headers) -> bool:
-        """Whether Kafka has all of it; `records`: topic without prefix, key and value.
-
-        What it has although nobody knows is harmless: it comes once more, repeated.
-        """
-        try:
-            if self._producer is None:
-                raise TimeoutError
-            async with asyncio.timeout(_KAFKA_SECONDS):
-                sent = [
-                    await self._producer.send(
-                        self._where.topic(topic), value, key, self._partition(key), headers=headers
-                    )
-                    for topic, key, value in records
-                ]
-                for written in sent:
-                    await written
-        except (KafkaError, TimeoutError) as error:
-            self.ready = False
-            self._metrics.produce_failures.inc()
-            log.warning("a webhook could not be kept", extra={"error": type(error).__name__})
-            return False
-        return True
-
-    def _partition(self, key: bytes | None) -> int:
-        return 0 if key is None else partition_of(key, self._partitions)
+    async def keep(self, records: Sequence[Record], headers: Headers) -> bool:
+        """Whether Kafka has all of it. What it has although nobody knows is harmless: it comes once more, repeated."""
+        if not records:
+            return True
+        if self._gathering is not None and await self._gathering.write(records, headers):
+            return True
+        self.ready = False
+        self._metrics.produce_failures.inc()
+        return False
 
     async def connect(self, until_closed: AsyncExitStack) -> None:
         """Raises KafkaFailed."""
-        self._partitions = len(await kafka.partitions(self._where, topics.RESPONSES))
-        self._producer = await until_closed.enter_async_context(kafka.producer(self._where, linger_ms=_LINGER_MS))
+        partitions = len(await kafka.partitions(self._where, topics.RESPONSES))
+        producer = await until_closed.enter_async_context(kafka.producer(self._where))
+        self._gathering = Gathering(producer, self._where.prefix, partitions)
         self.ready = True
 
     async def look(self, until_closed: AsyncExitStack) -> None:
@@ -71,17 +53,17 @@ class Keeper:
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
-                if self._producer is None:
+                if self._gathering is None:
                     await self.connect(until_closed)
                 else:
-                    self.ready = await self._answers(self._producer)
+                    self.ready = await self._answers(self._gathering.producer)
             except (KafkaError, KafkaFailed, TimeoutError) as error:
                 self.ready = False
                 log.warning("Kafka is away", extra={"error": type(error).__name__})
 
     async def _answers(self, producer: AIOKafkaProducer) -> bool:
         asking = producer.client
-        async with asyncio.timeout(_KAFKA_SECONDS):
+        async with asyncio.timeout(_ANSWER_SECONDS):
             question = DescribeTopics([self._where.topic(topics.RESPONSES)])
             answer = await asking.send(asking.get_random_node(), question)
         return not any(code for code, *_ in answer.topics)
