@@ -28,6 +28,7 @@ from npsflow.agents.reach import KafkaFailed as KafkaFailed
 from npsflow.agents.reach import Refused, why_not
 from npsflow.agents.requests import DescribeTopics
 from npsflow.schemas import codec
+from npsflow.schemas.topics import MAX_RECORD
 from npsflow.streams.changelog import POSITION
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record
@@ -123,7 +124,7 @@ async def producer(where: Where, transactional_id: str | None = None) -> AsyncIt
     """An idempotent producer that waits for all replicas; with an id, for transactions."""
     client = AIOKafkaProducer(
         **client_settings(where), acks="all", enable_idempotence=True, transactional_id=transactional_id,
-        max_batch_size=_BATCH, compression_type="zstd",
+        max_batch_size=_BATCH, max_request_size=MAX_RECORD, compression_type="zstd",
     )  # fmt: skip
     async with _started(client.start, client.stop, where):
         yield client

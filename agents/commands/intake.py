@@ -8,11 +8,15 @@ import click
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
+from npsflow.agents.intake.connections import Door, listening
 from npsflow.agents.intake.delivery import Delivery, TurnedDown
+from npsflow.agents.intake.keeping import keeping
+from npsflow.agents.intake.limits import Limits
 from npsflow.agents.intake.metrics import Metrics
+from npsflow.agents.intake.senders import Senders
 from npsflow.agents.intake.server import Server
 from npsflow.agents.intake.turning import Entrance, entrances, unsigned
-from npsflow.agents.serving import served, until_told
+from npsflow.agents.serving import until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord, SettingsError
@@ -26,31 +30,44 @@ from npsflow.streams.settings import Where, load, where
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(1, 65535), default=6080, show_default=True, help="Port to listen on.")
 @click.option(
-    "--rate", type=click.FloatRange(1), default=200.0, show_default=True, help="Requests a second of a sender."
+    "--rate", type=click.FloatRange(1), default=Limits.rate, show_default=True, help="Requests a second of a sender."
+)
+@click.option(
+    "--connections", type=click.IntRange(10), default=Limits.connections, show_default=True,
+    help="Connections in all; a sender may have a tenth of them.",
+)  # fmt: skip
+@click.option(
+    "--trust", multiple=True, metavar="ADDRESS", help="A proxy or network of them, whose X-Forwarded-For is the sender."
 )
 @click.pass_context
-def intake(ctx: click.Context, host: str, port: int, rate: float) -> None:
+def intake(ctx: click.Context, host: str, port: int, rate: float, connections: int, trust: tuple[str, ...]) -> None:
     """Take webhooks of survey platforms at /in/NAME, as [intake.NAME] in the settings says, until Ctrl-C.
 
     The secret of NAME is NPSFLOW_SECRET_NAME. A sender is told that all is well only when Kafka has what it sent.
     """
     if ctx.invoked_subcommand is None:
+        try:
+            senders = Senders(trust)
+        except ValueError:
+            raise click.UsageError("--trust takes addresses or networks: 10.0.0.0/8") from None
         found = entrances(load().intake, os.environ)
         if not found:
             raise SettingsError("there is no [intake.NAME] in npsflow.toml: nothing could come in")
+        limits = Limits(rate=rate, connections=connections, connections_of_one=connections // 10)
         logs.set_up("INFO")
         prepare()
-        kafka.run(_serve(where(), found, host, port, rate))
+        kafka.run(_serve(where(), found, host, port, Door(limits, senders, Metrics(CollectorRegistry()))))
 
 
-async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int, rate: float) -> None:
+async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int, door: Door) -> None:
     stopping = until_told()
-    partitions = len(await kafka.partitions(where, topics.RESPONSES))
-    async with kafka.producer(where) as producer:
-        server = Server(found, producer, where, partitions, Metrics(CollectorRegistry()), rate)
-        async with served(server.app, host, port):
-            click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(found))}")
-            await stopping.wait()
+    async with keeping(where, door.metrics) as keeper:
+        try:
+            async with listening(Server(found, keeper, door).app, host, port, door):
+                click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(found))}")
+                await stopping.wait()
+        except OSError as error:
+            raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
 
 
 @intake.command("try")
@@ -59,10 +76,9 @@ async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int,
 def try_(name: str, file: BinaryIO) -> None:
     """Show what the body in FILE would become at the entrance NAME; nothing is sent, no signature is looked at."""
     settings = load()
-    found = unsigned(settings.intake, os.environ)
-    if name not in found:
-        raise SettingsError(f"there is no [intake.{name}] in npsflow.toml; there are {', '.join(found)}")
-    entrance = found[name]
+    if name not in settings.intake:
+        raise SettingsError(f"there is no [intake.{name}] in npsflow.toml; there are {', '.join(settings.intake)}")
+    entrance = unsigned(settings.intake, os.environ)[name]
     try:
         records = entrance.records(Delivery({}, file.read()), time.time())
     except TurnedDown as error:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple
 
 from npsflow.agents.intake import platforms
-from npsflow.agents.intake.delivery import Asked, Delivery
+from npsflow.agents.intake.delivery import Asked, Delivery, Platform
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.fetch import Fetch
@@ -34,13 +35,17 @@ class Entrance:
     secrets: Sequence[str]
     customers_key: str
 
+    @cached_property
+    def _platform(self) -> Platform:
+        return platforms.named(self.form.platform)
+
     def verify(self, delivery: Delivery, now: float) -> None:
         """Raises TurnedDown. `now` in seconds."""
-        platforms.named(self.form.platform).verify(delivery, self.form, self.secrets, now)
+        self._platform.verify(delivery, self.form, self.secrets, now)
 
     def records(self, delivery: Delivery, now: float) -> list[Record]:
         """What it becomes; nothing where it says nothing yet. `now` in seconds. Raises TurnedDown, Unmapped."""
-        parsed = platforms.named(self.form.platform).parse(delivery, self.form)
+        parsed = self._platform.parse(delivery, self.form)
         return [record for sent in parsed for record in self.become(sent, now)]
 
     def become(self, sent: Submission | Offered | Asked, now: float) -> Iterator[Record]:

@@ -11,21 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaTimeoutError
 from msgspec.structs import replace
-from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
 from npsflow.agents.broker import Broker
 from npsflow.agents.fetch.retrying import TRIES, pause
-from npsflow.agents.intake.metrics import Metrics
-from npsflow.agents.intake.server import Server
 from npsflow.agents.intake.turning import Entrance
 from npsflow.schemas import codec, topics
 from npsflow.streams.settings import parse
 from tests.broker.harness import eventually
+from tests.intake.serving import serving
 from tests.intake.signing import SECRET, surveymonkey
 
 from .fetching import ENTRANCE, START, Installed, Running, event
@@ -53,13 +50,10 @@ async def shop(
 
 async def test_a_webhook_without_answers_becomes_responses(shop: Installed, standin: SurveyMonkey) -> None:
     form = parse(shop.text).intake[ENTRANCE]
-    async with kafka.producer(shop.where) as producer:
-        entrance = Entrance(ENTRANCE, form, [SECRET], "")
-        server = Server({ENTRANCE: entrance}, producer, shop.where, 4, Metrics(CollectorRegistry()), 1e6)
-        async with TestClient[Any, Any](TestServer(server.app)) as client:
-            for _ in range(2):  # delivered twice, it is one event
-                async with client.post("/in/shop", data=GOOD, headers=surveymonkey(GOOD, SECRET, 0)) as answer:
-                    assert (answer.status, await answer.json()) == (200, {"responses": 0})
+    async with serving(shop.where, entrances={ENTRANCE: Entrance(ENTRANCE, form, [SECRET], "")}) as intake:
+        for _ in range(2):  # delivered twice, it is one event
+            async with intake.client.post("/in/shop", data=GOOD, headers=surveymonkey(GOOD, SECRET, 0)) as answer:
+                assert (answer.status, await answer.json()) == (200, {"responses": 0})
     async with shop.fetcher() as running:
         await eventually(lambda: empty(shop))
         assert running.pending() == 0

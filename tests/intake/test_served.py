@@ -5,14 +5,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import jsonschema
 import pytest
 from jsonschema import Draft202012Validator
 
 from npsflow import schemas
-from npsflow.agents import kafka
 from npsflow.agents.broker import Broker
-from npsflow.agents.intake.server import MAX_BODY
+from npsflow.agents.intake.limits import MAX_BODY
 from npsflow.agents.intake.turning import Entrance
 from npsflow.schemas.response import Deletion
 from npsflow.schemas.topics import DEAD_LETTERS, FETCHES, INVITATIONS, RESPONSES
@@ -21,7 +21,7 @@ from npsflow.streams.scores import Scales
 from npsflow.streams.settings import Where
 
 from .conformance import FIXTURES, NOW, Conformance, key_of, platform, version
-from .serving import Client, install, records, serving, written
+from .serving import install, records, serving, written
 from .signing import SECRET, SIGN
 
 INVITATION = json.loads((Path(schemas.__file__).parent / "generated" / "invitation.json").read_text())
@@ -30,7 +30,7 @@ INVITATION = json.loads((Path(schemas.__file__).parent / "generated" / "invitati
 class Sender:
     """Posts to `/in/e` as the platform does; hears the status, and how many responses it has become."""
 
-    def __init__(self, client: Client, under: Conformance) -> None:
+    def __init__(self, client: aiohttp.ClientSession, under: Conformance) -> None:
         self._client, self._under = client, under
 
     async def post(self, body: bytes, secret: str = SECRET, now: float = NOW) -> tuple[int, Any]:
@@ -49,11 +49,8 @@ async def test_a_platform_is_served(broker: Broker, name: str) -> None:
     under, where = platform(name), Where(broker.bootstrap, f"intake-served-{name}.")
     expected = under.become(under.good)
     await install(where)
-    async with (
-        kafka.producer(where) as producer,
-        serving(where, producer, {"e": under.entrance}, clock=lambda: NOW) as client,
-    ):
-        sender = Sender(client, under)
+    async with serving(where, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
+        sender = Sender(intake.client, under)
         assert await sender.post(under.good) == (200, len(expected))
         assert await sender.post(under.good) == (200, len(expected))
         assert await written(where, RESPONSES) == {key_of(RESPONSES, made): [made, made] for made in expected}
@@ -85,11 +82,8 @@ async def test_a_platform_is_served(broker: Broker, name: str) -> None:
 async def test_an_event_without_answers_is_kept_to_be_fetched(broker: Broker, name: str) -> None:
     under, where = platform(name), Where(broker.bootstrap, f"intake-served-{name}.")
     await install(where)
-    async with (
-        kafka.producer(where) as producer,
-        serving(where, producer, {"e": under.entrance}, clock=lambda: NOW) as client,
-    ):
-        sender = Sender(client, under)
+    async with serving(where, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
+        sender = Sender(intake.client, under)
         for _ in range(2):
             assert await sender.post(under.good) == (200, 0)
         expected = json.loads(under.body("fetch.json")) | {"asked_at": int(NOW * 1000)}
@@ -110,10 +104,9 @@ async def test_an_invitation_has_its_topic(broker: Broker, name: str) -> None:
     under, where = platform(name), Where(broker.bootstrap, f"intake-offered-{name}.")
     anonymous = Entrance("e", under.form, [SECRET], "")
     await install(where)
-    async with kafka.producer(where) as producer:
-        for entrance in (under.entrance, anonymous):
-            async with serving(where, producer, {"e": entrance}, clock=lambda: NOW) as client:
-                assert await Sender(client, under).post(under.body("offered.json")) == (200, 0)
+    for entrance in (under.entrance, anonymous):
+        async with serving(where, entrances={"e": entrance}, clock=lambda: NOW) as intake:
+            assert await Sender(intake.client, under).post(under.body("offered.json")) == (200, 0)
     found = await written(where, INVITATIONS)
     (known,) = under.become(under.body("offered.json"))
     (unknown,) = under.become(under.body("offered.json"), anonymous)
@@ -128,11 +121,8 @@ async def test_an_invitation_has_its_topic(broker: Broker, name: str) -> None:
 async def test_an_event_without_a_score_is_to_be_fetched(broker: Broker) -> None:
     under, where = platform("zendesk"), Where(broker.bootstrap, "intake-asked.")
     await install(where)
-    async with (
-        kafka.producer(where) as producer,
-        serving(where, producer, {"e": under.entrance}, clock=lambda: NOW) as client,
-    ):
-        assert await Sender(client, under).post(under.body("asked.json")) == (200, 0)
+    async with serving(where, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
+        assert await Sender(intake.client, under).post(under.body("asked.json")) == (200, 0)
     (fetch,) = json.loads(under.body("fetch.json"))
     assert await written(where, FETCHES) == {key_of(FETCHES, fetch): [fetch]}
 
@@ -143,9 +133,8 @@ async def test_wootric_may_send_url_encoded(broker: Broker) -> None:
     headers = under.sign(body, SECRET, NOW) | {"Content-Type": "application/x-www-form-urlencoded"}
     await install(where)
     async with (
-        kafka.producer(where) as producer,
-        serving(where, producer, {"e": under.entrance}) as client,
-        client.post("/in/e", data=body, headers=headers) as answer,
+        serving(where, entrances={"e": under.entrance}) as intake,
+        intake.client.post("/in/e", data=body, headers=headers) as answer,
     ):
         assert (answer.status, await answer.json()) == (200, {"responses": 1})
     ((response,),) = (await written(where, RESPONSES)).values()
