@@ -27,6 +27,7 @@ from .harness import FIXED, Installation, Process, eventually, lines, response
 from .secured import SECONDS, SECRETS, Acl, Secured, said_by_check, said_by_worker
 from .secured_intake import take_in_and_fetch
 
+EXPORTS = Path(__file__).parents[1] / "history" / "fixtures" / "delighted"
 PREFIX = "acls."
 SETTINGS = FIXED + "[dead_letters]\npause = true\n"
 RULE = re.compile(
@@ -149,6 +150,9 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
         assert not worker.logged("failed")
 
         await take_in_and_fetch(installation, processes.door("intake"), processes.door("fetch"), tmp_path)
+
+        for export in ("export.csv", "people.json"):
+            await processes.run("import", str(EXPORTS / export), "--platform=delighted", "--zone=UTC", "--form=q")
 
         for process in ("alerts", "windows", "dlq list"):
             said = await processes.run(process, "--json")
