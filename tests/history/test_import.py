@@ -178,7 +178,7 @@ def test_invitations_go_to_their_own_topic(installation: Installation) -> None:
     result = installation.run("import", str(FIXTURES / "delighted" / "people.json"), *DELIGHTED)
     assert result.exit_code == 0, result.output
     assert "2 invitations sent: 2026-02-26 to 2026-02-26" in result.stdout
-    assert [record.key for record in installation.records(INVITATIONS)] == [
+    assert sorted(record.key or b"" for record in installation.records(INVITATIONS)) == [
         b"delighted/9001-1772100000",
         b"delighted/9004-1772100030",
     ]

@@ -28,7 +28,7 @@ def test_platform_conforms(name: str) -> None:
     conformance(name).conforms()
 
 
-@pytest.mark.parametrize("name", [name for name in platforms.names() if platforms.named(name).answers])
+@pytest.mark.parametrize("name", [name for name in platforms.names() if platform(name).answers])
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_whatever_is_answered_is_understood_or_not(name: str, data: st.DataObject) -> None:
