@@ -5,7 +5,7 @@ SHELL := /bin/bash
 PYTHONS := python3 python3.13 python3.12 python3.11
 UV := 0.13.9
 
-.PHONY: help demo test faults soak bench check lock clean
+.PHONY: help demo test fuzz faults soak bench check lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
@@ -16,6 +16,9 @@ demo: .venv/project ## Run the whole system on sample data; ends by itself with 
 
 test: .venv/project ## Run all tests, those against a real Kafka included
 	@.venv/bin/pytest $(ARGS)
+
+fuzz: .venv/project ## Send a hundred thousand odd requests to intake; make test sends five thousand
+	@NPSFLOW_TEST_FUZZ=$${NPSFLOW_TEST_FUZZ:-100000} .venv/bin/pytest tests/intake/test_fuzzing.py $(ARGS)
 
 faults: .venv/project ## Crash, freeze and cut off everything under load, up to forty minutes; ARGS='-k zombie' chooses
 	@.venv/bin/pytest -m 'faults and not soak' $(ARGS)

@@ -28,6 +28,7 @@ from npsflow.agents.reach import KafkaFailed as KafkaFailed
 from npsflow.agents.reach import Refused, why_not
 from npsflow.agents.requests import DescribeTopics
 from npsflow.schemas import codec
+from npsflow.schemas.topics import MAX_RECORD
 from npsflow.streams.changelog import POSITION
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record
@@ -104,11 +105,15 @@ async def admin(where: Where) -> AsyncIterator[AIOKafkaAdminClient]:
 
 
 @asynccontextmanager
-async def reader(where: Where, group: str | None = None) -> AsyncIterator[AIOKafkaConsumer]:
-    """A consumer of committed records; with a `group` it can commit offsets for it, and never on its own."""
+async def reader(where: Where, group: str | None = None, session_ms: int = 10_000) -> AsyncIterator[AIOKafkaConsumer]:
+    """A consumer of committed records; with a `group` it can commit offsets for it, and never on its own.
+
+    `session_ms`: once it subscribes, the group notices its death after this time.
+    """
     consumer = AIOKafkaConsumer(
         **client_settings(where), group_id=group, enable_auto_commit=False, isolation_level="read_committed",
         auto_offset_reset="earliest", max_partition_fetch_bytes=4 << 20, fetch_max_wait_ms=_FETCH_WAIT,
+        session_timeout_ms=session_ms, heartbeat_interval_ms=max(100, session_ms // 4),
     )  # fmt: skip
     async with _started(consumer.start, consumer.stop, where):
         yield consumer
@@ -119,7 +124,7 @@ async def producer(where: Where, transactional_id: str | None = None) -> AsyncIt
     """An idempotent producer that waits for all replicas; with an id, for transactions."""
     client = AIOKafkaProducer(
         **client_settings(where), acks="all", enable_idempotence=True, transactional_id=transactional_id,
-        max_batch_size=_BATCH, compression_type="zstd",
+        max_batch_size=_BATCH, max_request_size=MAX_RECORD, compression_type="zstd",
     )  # fmt: skip
     async with _started(client.start, client.stop, where):
         yield client
@@ -229,6 +234,11 @@ async def committed_offsets(client: AIOKafkaAdminClient, group: str) -> dict[Top
 
 async def positions(where: Where, stage: str) -> list[dict[str, Any]]:
     """The newest position record of each task of a stage that has committed: see streams/changelog.py."""
+    return list((await positions_by_partition(where, stage)).values())
+
+
+async def positions_by_partition(where: Where, stage: str) -> dict[int, dict[str, Any]]:
+    """The same by partition of the stage's input."""
     topic = f"npsflow-{stage}-state"
     tasks = len(await partitions(where, topic))
     newest: dict[int, bytes] = {}
@@ -237,7 +247,7 @@ async def positions(where: Where, stage: str) -> list[dict[str, Any]]:
             async for record in committed_records(where, topic, last=last):
                 if record.key == POSITION and record.value:
                     newest[record.partition] = record.value
-    return [codec.loads(value) for value in newest.values()]
+    return {partition: codec.loads(value) for partition, value in newest.items()}
 
 
 async def counters(where: Where, stage: str) -> Counter[str]:

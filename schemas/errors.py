@@ -28,6 +28,7 @@ Reason = Literal[
     "internal_error",
     "unmapped",
     "invalid_action",
+    "unfetched",
 ]
 """The fixed words of `npsflow_dlq_reason`."""
 

@@ -1,5 +1,8 @@
 """Between intake and fetch: an event that has no score, whose response has to be asked for. No contract for others."""
 
+from collections.abc import Callable
+
+import msgspec
 from msgspec import Struct
 
 
@@ -20,3 +23,7 @@ class Fetch(Struct, frozen=True, omit_defaults=True):
     def key(self) -> bytes:
         """Of its own for every event: a tombstone must not hide that the response has changed once more."""
         return f"{self.entrance}/{self.event_id}".encode()
+
+
+decode_fetch: Callable[[bytes], Fetch] = msgspec.json.Decoder(Fetch).decode
+"""Raises msgspec.MsgspecError."""

@@ -3,6 +3,7 @@
 Nothing is guessed: a form without a mapping, or without any of the questions named here, is `Unmapped`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -18,8 +19,11 @@ _OURS = {
 }  # fmt: skip
 _INNER = {"customer.": set(Customer.__struct_fields__), "reference.": set(Reference.__struct_fields__)}
 _TRUTHS = {"contact_requested", "test", "internal", "customer.contact_allowed"}
+COLUMNS = {"response_id", "submitted_at", "updated_at", "form", "invitation_id", "sent_at"}
+"""What a column of an export may be besides a path, see `Form.columns`."""
 _MOST = 1e9  # of a score; what is larger is none, and may be too large for JSON
 _TRUE = {"true", "yes", "1", "on"}
+_API = re.compile(r"(https://[^/?#@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/[^?#\s]*)?")  # a token is sent there
 
 
 class Score(Struct, frozen=True, forbid_unknown_fields=True):
@@ -50,6 +54,9 @@ class Form(Struct, frozen=True, forbid_unknown_fields=True):
     `fields`: field of a response to path; `values`: field to a fixed value. `drivers`: path to the topic it is about.
     `header`: the one that carries the secret as it is, instead of a bearer token. `events`: the platform's names of the
     events in which a survey was offered or answered, where its adapter asks for them.
+    `api` and `api_per_minute`: where answers are fetched from and how often, if not as the platform's own (0).
+    `columns`: title of a column in the platform's CSV export to the path where a webhook has the same, or to one of
+    COLUMNS.
     """
 
     platform: str
@@ -61,10 +68,13 @@ class Form(Struct, frozen=True, forbid_unknown_fields=True):
     fields: dict[str, str] = {}
     values: dict[str, Scalar] = {}
     drivers: dict[str, str] = {}
+    columns: dict[str, str] = {}
     paths: Paths = Paths()
     verification: Literal["standard_webhooks", "bearer"] = "standard_webhooks"
     header: str = ""
     events: dict[Literal["offered", "answered"], str] = {}
+    api: str = ""
+    api_per_minute: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,10 @@ def check(form: Form) -> str | None:
     questions = [_last(score.question) for score in form.scores]
     if twice := [question for question in questions if questions.count(question) > 1]:
         return f"question {twice[0]!r} is named twice"
+    if form.api and not _API.fullmatch(form.api):
+        return "api is no https:// address (http:// only of this machine)"
+    if form.api_per_minute < 0:
+        return "api_per_minute is below 0"
     return "source contains a slash" if "/" in form.source else None
 
 
@@ -119,9 +133,7 @@ def responses(form: Form, sent: Submission, pseudonym: Callable[[str], str | Non
 
     `pseudonym` makes a customer's id of an e-mail address where the company's own number is not known.
     """
-    _known(form, sent.form)
-    if not form.scores:
-        raise Unmapped("no score question is named")
+    mapped(form, sent.form)
     asked = sent.questions
     if asked is not None and not any(_last(score.question) in asked for score in form.scores):
         raise Unmapped(f"form {sent.form!r} has none of the questions named as scores")
@@ -148,6 +160,13 @@ def invitation(form: Form, offered: Offered, pseudonym: Callable[[str], str | No
     }
     _fill(made, form, offered.content, pseudonym)
     return {name: value for name, value in made.items() if name in Invitation.__struct_fields__}
+
+
+def mapped(form: Form, sent: str) -> None:
+    """Whether anything has been said of the form with the id `sent`. Raises Unmapped."""
+    _known(form, sent)
+    if not form.scores:
+        raise Unmapped("no score question is named")
 
 
 def _known(form: Form, sent: str) -> None:

@@ -179,7 +179,7 @@ _ENTRANCE = re.compile("[a-z0-9][a-z0-9-]{0,63}")
 _MOST = {"horizon_days": 3650, "topics.replication": 100}
 _ENVIRONMENT = {"NPSFLOW_BROKERS": "brokers", "NPSFLOW_PREFIX": "prefix", "NPSFLOW_SESSION_MS": "session_ms"}
 _KNOWN = {"NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL", *VARIABLES}
-_PREFIXES = ("NPSFLOW_FAUST_", "NPSFLOW_SECRET_", "NPSFLOW_TEST_")
+_PREFIXES = ("NPSFLOW_FAUST_", "NPSFLOW_SECRET_", "NPSFLOW_TEST_", "NPSFLOW_TOKEN_")
 
 
 def where(environment: Mapping[str, str] = os.environ) -> Where:

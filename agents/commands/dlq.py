@@ -11,6 +11,7 @@ from typing import NamedTuple, get_args
 import click
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
+from msgspec.structs import replace
 
 from npsflow.agents import kafka
 from npsflow.agents.commands.text import one_line
@@ -18,6 +19,7 @@ from npsflow.agents.intake.delivery import Delivery, TurnedDown
 from npsflow.agents.intake.turning import unsigned
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import Reason
+from npsflow.schemas.fetch import decode_fetch
 from npsflow.schemas.headers import ORIGIN, Headers
 from npsflow.streams.forms import Unmapped
 from npsflow.streams.partitioner import partition_of
@@ -29,6 +31,8 @@ _HEADER = "npsflow_dlq_"
 _GROUP = "dlq-replay"
 _ACCEPTED = "dlq-accept"  # see Source, which reads it
 _CHUNK = 1000
+
+Sent = tuple[str, bytes | None, bytes | None, Headers]
 
 _of_reason = click.option("--reason", type=click.Choice(get_args(Reason)), help="Only those refused for this reason.")
 
@@ -172,7 +176,7 @@ def _as_produced(
     """To the partitions that Kafka's default partitioner gives."""
     outputs = Outputs(producer, where.prefix, int(time.time() * 1000))
     for letter in letters:
-        for topic, key, value, headers in _again(letter):
+        for topic, key, value, headers in _SENT_FOR.get(letter.why["reason"], _as_it_was)(letter):
             count = counts.get(where.topic(topic))
             if count is None:
                 raise kafka.KafkaFailed(f"topic {where.topic(topic)}, where a dead letter came from, does not exist")
@@ -181,11 +185,20 @@ def _as_produced(
     return outputs
 
 
-def _again(letter: Letter) -> list[tuple[str, bytes | None, bytes | None, Headers]]:
-    """What is sent for it: the record as it was; for a webhook that was not understood, what it becomes now."""
-    record, why, headers = letter
-    if why["reason"] != "unmapped":
-        return [(why["topic"], record.key, record.value, headers)]
+def _as_it_was(letter: Letter) -> list[Sent]:
+    """To the topic where it came from."""
+    return [(letter.why["topic"], letter.record.key, letter.record.value, letter.headers)]
+
+
+def _from_the_start(letter: Letter) -> list[Sent]:
+    """A fetch that was given up: it is tried at once, and as often as a new one."""
+    fetch = replace(decode_fetch(letter.record.value or b""), attempts=0, not_before=0)
+    return [(letter.why["topic"], fetch.key(), codec.dumps(fetch), letter.headers)]
+
+
+def _as_mapped_now(letter: Letter) -> list[Sent]:
+    """A webhook that was not understood: what it becomes now, or the same dead letter."""
+    record, why, _ = letter
     entrance = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))
     try:
         if entrance is not None:
@@ -194,6 +207,10 @@ def _again(letter: Letter) -> list[tuple[str, bytes | None, bytes | None, Header
     except (TurnedDown, Unmapped):
         pass  # the mapping is still not the right one
     return [(topics.DEAD_LETTERS, record.key, record.value, list(record.headers))]
+
+
+_SENT_FOR = {"unmapped": _as_mapped_now, "unfetched": _from_the_start}
+"""By reason; whatever was refused for another is sent as it was."""
 
 
 async def _accept(where: Where) -> None:

@@ -1,20 +1,22 @@
 """`npsflow intake`: survey platforms send webhooks here; `npsflow intake try` shows what one would become."""
 
-import asyncio
 import os
-import signal
 import time
 from typing import BinaryIO
 
 import click
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
+from npsflow.agents.intake.connections import Door, listening
 from npsflow.agents.intake.delivery import Delivery, TurnedDown
+from npsflow.agents.intake.keeping import keeping
+from npsflow.agents.intake.limits import Limits
 from npsflow.agents.intake.metrics import Metrics
+from npsflow.agents.intake.senders import Senders
 from npsflow.agents.intake.server import Server
 from npsflow.agents.intake.turning import Entrance, entrances, unsigned
+from npsflow.agents.serving import until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord, SettingsError
@@ -28,40 +30,44 @@ from npsflow.streams.settings import Where, load, where
 @click.option("--host", default="127.0.0.1", show_default=True, help="Where to listen.")
 @click.option("--port", type=click.IntRange(1, 65535), default=6080, show_default=True, help="Port to listen on.")
 @click.option(
-    "--rate", type=click.FloatRange(1), default=200.0, show_default=True, help="Requests a second of a sender."
+    "--rate", type=click.FloatRange(1), default=Limits.rate, show_default=True, help="Requests a second of a sender."
+)
+@click.option(
+    "--connections", type=click.IntRange(10), default=Limits.connections, show_default=True,
+    help="Connections in all; a sender may have a tenth of them.",
+)  # fmt: skip
+@click.option(
+    "--trust", multiple=True, metavar="ADDRESS", help="A proxy or network of them, whose X-Forwarded-For is the sender."
 )
 @click.pass_context
-def intake(ctx: click.Context, host: str, port: int, rate: float) -> None:
+def intake(ctx: click.Context, host: str, port: int, rate: float, connections: int, trust: tuple[str, ...]) -> None:
     """Take webhooks of survey platforms at /in/NAME, as [intake.NAME] in the settings says, until Ctrl-C.
 
     The secret of NAME is NPSFLOW_SECRET_NAME. A sender is told that all is well only when Kafka has what it sent.
     """
     if ctx.invoked_subcommand is None:
+        try:
+            senders = Senders(trust)
+        except ValueError:
+            raise click.UsageError("--trust takes addresses or networks: 10.0.0.0/8") from None
         found = entrances(load().intake, os.environ)
         if not found:
             raise SettingsError("there is no [intake.NAME] in npsflow.toml: nothing could come in")
+        limits = Limits(rate=rate, connections=connections, connections_of_one=connections // 10)
         logs.set_up("INFO")
         prepare()
-        kafka.run(_serve(where(), found, host, port, rate))
+        kafka.run(_serve(where(), found, host, port, Door(limits, senders, Metrics(CollectorRegistry()))))
 
 
-async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int, rate: float) -> None:
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
-    partitions = len(await kafka.partitions(where, topics.RESPONSES))
-    async with kafka.producer(where) as producer:
-        server = Server(found, producer, where, partitions, Metrics(CollectorRegistry()), rate)
-        runner = web.AppRunner(server.app, access_log=None)
-        await runner.setup()
+async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int, door: Door) -> None:
+    stopping = until_told()
+    async with keeping(where, door.metrics) as keeper:
         try:
-            await web.TCPSite(runner, host, port).start()
-            click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(found))}")
-            await stopping.wait()
+            async with listening(Server(found, keeper, door).app, host, port, door):
+                click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(found))}")
+                await stopping.wait()
         except OSError as error:
             raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
-        finally:
-            await runner.cleanup()
 
 
 @intake.command("try")

@@ -4,7 +4,6 @@ import asyncio
 import base64
 import binascii
 import os
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import click
 from aiokafka.errors import MessageSizeTooLargeError
 
 from npsflow.agents import kafka
+from npsflow.agents.commands.progress import progress
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.streams.partitioner import partition_of
@@ -157,10 +157,6 @@ def _too_large(lines: list[Line]) -> click.ClickException:
 
 @contextmanager
 def _progress(label: str, fd: int) -> Iterator[Callable[[list[Line]], None]]:
-    """A bar on a terminal where the input has a size; what it yields moves it past lines."""
-    size = os.fstat(fd).st_size
-    if size == 0 or not sys.stderr.isatty():
-        yield lambda lines: None
-        return
-    with click.progressbar(length=size, label=label, file=sys.stderr) as bar:
-        yield lambda lines: bar.update(sum(len(line.text) + 1 for line in lines))
+    """A bar where the input has a size; what it yields moves it past lines."""
+    with progress(label, os.fstat(fd).st_size) as advance:
+        yield lambda lines: advance(sum(len(line.text) + 1 for line in lines))

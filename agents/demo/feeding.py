@@ -1,22 +1,61 @@
-"""Responses into the input topic."""
+"""Responses into the input topic: as signed webhooks through intake, or straight into Kafka as any producer does it."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from itertools import islice
 
+import aiohttp
 from aiokafka import AIOKafkaProducer
 
 from npsflow.agents import kafka
 from npsflow.agents.demo import sample
 from npsflow.agents.demo.installation import Installation
-from npsflow.agents.demo.lines import dump, key_of
+from npsflow.agents.demo.lines import Fields, dump, key_of
 from npsflow.agents.demo.sample import Line
+from npsflow.agents.demo.webhooks import Webhook, webhook
+from npsflow.agents.demo.workers import DemoFailed
 from npsflow.schemas import codec, topics
 
 _CHUNK = 500
+_CONNECTIONS = 16
 _TRICKLE_EVERY = 0.2
 _TRICKLE_SEED, _TRICKLE_COUNT = 11, 1_000_000
+
+
+class Platforms:
+    """Sends what survey platforms send to intake."""
+
+    def __init__(self, here: Installation, client: aiohttp.ClientSession) -> None:
+        self._here, self._client = here, client
+
+    def says(self, line: Line) -> Webhook | None:
+        """None for what platforms do not say."""
+        return webhook(line, self._here.intake.secret)
+
+    async def send(self, made: Webhook) -> None:
+        """Raises DemoFailed unless intake has it."""
+        try:
+            async with self._client.post(f"/in/{made.entrance}", data=made.body, headers=made.headers) as answer:
+                if answer.status != 200:
+                    raise DemoFailed(f"intake answered {answer.status}: {await answer.text()}")
+        except aiohttp.ClientError as error:
+            self._here.check()
+            raise DemoFailed(f"intake does not answer: {type(error).__name__}") from error
+
+    async def respond(self, fields: Fields) -> None:
+        """One response."""
+        made = self.says(Line(key_of(fields), dump(fields), "response"))
+        assert made is not None
+        await self.send(made)
+
+
+@asynccontextmanager
+async def platforms(here: Installation) -> AsyncIterator[Platforms]:
+    connector = aiohttp.TCPConnector(limit=_CONNECTIONS)
+    async with aiohttp.ClientSession(here.intake.url, connector=connector) as client:
+        yield Platforms(here, client)
 
 
 async def send(producer: AIOKafkaProducer, here: Installation, lines: Iterable[Line]) -> int:
@@ -34,12 +73,24 @@ async def feed(here: Installation, lines: Iterable[Line]) -> int:
         return await send(producer, here, lines)
 
 
+async def feed_webhooks(here: Installation, lines: Iterable[Line]) -> int:
+    """Through intake, what platforms do not say straight into Kafka; gives how many webhooks there were."""
+    sent, lines = 0, iter(lines)
+    async with platforms(here) as senders, kafka.producer(here.where) as producer:
+        while chunk := list(islice(lines, _CHUNK)):
+            made = [(line, senders.says(line)) for line in chunk]
+            found = [webhook for _, webhook in made if webhook is not None]
+            await asyncio.gather(*map(senders.send, found))
+            await send(producer, here, [line for line, webhook in made if webhook is None])
+            sent += len(found)
+    return sent
+
+
 async def trickle(here: Installation) -> None:
-    """Five responses a second, each given just now, until it is cancelled or a worker ends by itself."""
-    async with kafka.producer(here.where) as producer:
+    """Five responses a second, each given just now, until it is cancelled or a process ends by itself."""
+    async with platforms(here) as senders:
         for line in sample.sample(_TRICKLE_SEED, _TRICKLE_COUNT, datetime.now(UTC)):
             if line.kind == "response" and line.value is not None:
-                fields = codec.loads(line.value) | {"submitted_at": datetime.now(UTC).isoformat()}
-                await send(producer, here, [Line(key_of(fields), dump(fields), line.kind)])
+                await senders.respond(codec.loads(line.value) | {"submitted_at": datetime.now(UTC).isoformat()})
                 here.check()
                 await asyncio.sleep(_TRICKLE_EVERY)

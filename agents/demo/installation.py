@@ -1,11 +1,11 @@
-"""What the demo runs on: a broker, topics under a prefix of its own, and two workers; all gone when it ends."""
+"""What the demo runs on: a broker, topics under a prefix of its own, two workers, intake; all gone when it ends."""
 
 import asyncio
 import os
 import secrets
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +15,9 @@ from aiokafka import TopicPartition
 
 from npsflow.agents import kafka
 from npsflow.agents.broker import Broker, free_port
-from npsflow.agents.demo import show
+from npsflow.agents.demo import show, webhooks
 from npsflow.agents.demo.interrupts import Interrupts
-from npsflow.agents.demo.workers import DemoFailed, Worker
+from npsflow.agents.demo.workers import DemoFailed, Intake, Process, Worker
 from npsflow.agents.jars import fetch_kafka
 from npsflow.schemas.errors import NpsflowError
 from npsflow.schemas.topics import PANES, RESPONSES
@@ -28,28 +28,29 @@ from npsflow.streams.topics import Wanted
 
 # The oracle knows no wall clock: windows end where the data end, so idle ticks are off while both are compared. They
 # stay off behind that, too: the trickle carries the time on.
-_SETTINGS = "idle_ticks = false\n"
+_SETTINGS = "idle_ticks = false\n" + webhooks.settings(webhooks.ENTRANCES)
 
 _START_SECONDS = 60.0
 _POLL = 0.05
-_STOP_SECONDS = 2.0  # of the workers
+_STOP_SECONDS = 2.0  # of workers and intake
 _DELETE_SECONDS = 1.0
 _CALM_STOP, _QUICK_STOP = 30.0, 1.0  # of the embedded broker: its first stop ever also prepares faster starts
 
 
 @dataclass
 class Installation:
-    """Where it is, the settings of its workers, the workers, and what is to be told of Ctrl-C."""
+    """Where it is, its settings, its processes, and what is to be told of Ctrl-C."""
 
     where: Where
     settings: Settings
     workers: list[Worker]
+    intake: Intake
     interrupts: Interrupts
 
     def check(self) -> None:
-        """Raises DemoFailed when a worker has ended by itself."""
-        for worker in self.workers:
-            worker.check()
+        """Raises DemoFailed when a process has ended by itself."""
+        for process in (*self.workers, self.intake):
+            process.check()
 
     def inputs(self, stage: str) -> list[TopicPartition]:
         """What the stage reads."""
@@ -58,11 +59,11 @@ class Installation:
         return [TopicPartition(self.where.topic(name), partition) for partition in range(partitions)]
 
     def await_ready(self) -> None:
-        """Return when all partitions are restored and being read. Raises DemoFailed."""
+        """Return when all partitions are restored and being read, and intake writes. Raises DemoFailed."""
         one, *others = self.workers
         # The first may be ready alone, before others have joined: what it says after them holds for all.
-        for worker in (one, *others, one):
-            _until(worker.ready, self.check, f"worker {worker.name} is not ready")
+        for process in (one, *others, one, self.intake):
+            _until(process.ready, self.check, f"{process.called} is not ready")
 
 
 @contextmanager
@@ -80,15 +81,17 @@ def installation(interrupts: Interrupts) -> Iterator[Installation]:
         if where.security == Security():
             names |= dict.fromkeys(VARIABLES, "")  # what is set may be for another cluster than the demo's own
         workers = [Worker(name, of, os.environ | names, folder) for name, of in stages.items()]
-        cleanup.callback(_stop, workers)
-        here = Installation(where, chosen, workers, interrupts)
-        with show.waiting("workers start") as progress:
-            for worker in workers:
-                worker.start()
+        intake = Intake(webhooks.ENTRANCES, os.environ | names, folder)
+        cleanup.callback(_stop, [*workers, intake])
+        here = Installation(where, chosen, workers, intake, interrupts)
+        with show.waiting("workers and intake start") as progress:
+            for process in (*workers, intake):
+                process.start()
             here.await_ready()
-        show.say(f"Workers are ready after {progress.seconds:.1f} s")
+        show.say(f"Workers and intake are ready after {progress.seconds:.1f} s")
         for worker in workers:
             show.say(f"  {worker.name}: {worker.stages} on {worker.url}")
+        show.say(f"  intake: {', '.join(webhooks.PLATFORMS)} on {intake.url}")
         yield here
 
 
@@ -128,13 +131,13 @@ async def _delete(where: Where, names: list[str]) -> None:
         await client.delete_topics(names)
 
 
-def _stop(workers: list[Worker]) -> None:
+def _stop(processes: Sequence[Process]) -> None:
     """All at once, within a few seconds altogether."""
     deadline = time.monotonic() + _STOP_SECONDS
-    for worker in workers:
-        worker.terminate()
-    for worker in workers:
-        worker.wait(max(0.0, deadline - time.monotonic()))
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.wait(max(0.0, deadline - time.monotonic()))
 
 
 def _until(condition: Callable[[], bool], check: Callable[[], None], otherwise: str) -> None:

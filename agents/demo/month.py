@@ -63,7 +63,7 @@ class Month:
     def time(self, source: str, back: timedelta = timedelta()) -> str:
         """Write the present, or what lies `back` from it, as the platform does."""
         text = (self.now - back).astimezone(ZONES[source]).isoformat(timespec="milliseconds")
-        return text.replace("+00:00", "Z") if source in ("typeform", "qualtrics") else text
+        return text.replace("+00:00", "Z") if source in ("typeform", "formbricks") else text
 
     def fresh(self) -> Fields:
         """A response that was never seen before, as its platform would send it."""

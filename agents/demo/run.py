@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from npsflow.agents.demo import feeding, proof, reading, sample, show, story, tables
+from npsflow.agents.demo import feeding, proof, reading, sample, show, story, tables, webhooks
 from npsflow.agents.demo.installation import Installation, installation
 from npsflow.agents.demo.interrupts import Interrupts
 
 _SEED, _COUNT = 7, 20_000
+_NEWEST = _COUNT // 10  # each webhook is answered when Kafka has it: a month of them would take a minute
 _MORE_SEED, _MORE_COUNT = 8, 10_000
 
 
@@ -34,9 +35,14 @@ def run(interrupts: Interrupts, *, once: bool) -> None:
 
 def _month(here: Installation) -> None:
     with show.waiting("the responses of a month are sent") as progress:
-        sent = here.interrupts.run(feeding.feed(here, sample.sample(_SEED, _COUNT, datetime.now(UTC), live=True)))
+        lines = sample.sample(_SEED, _COUNT, datetime.now(UTC), live=True)
+        here.interrupts.run(feeding.feed(here, islice(lines, _COUNT - _NEWEST)))
+        sent = here.interrupts.run(feeding.feed_webhooks(here, lines))
         here.interrupts.run(reading.processed(here, progress))
-    show.say(f"{sent:,} responses of one month, sent, classified and counted in {progress.seconds:.1f} s")
+    show.say(f"{_COUNT:,} responses of one month, sent, classified and counted in {progress.seconds:.1f} s")
+    show.say(
+        f"  {sent:,} of the last three days as signed webhooks of {', '.join(webhooks.PLATFORMS)}; the others directly"
+    )
     tables.departments(here.interrupts.run(reading.windows(here.where)))
 
 
@@ -70,6 +76,7 @@ def _say_what_next(here: Installation) -> None:
     )
     for worker in here.workers:
         show.say(f"worker {worker.name}: {worker.url}/metrics  {worker.url}/health/ready")
+    show.say(f"intake: {here.intake.url}/metrics  {here.intake.url}/health/ready")
     show.say("in a second terminal, here, to see alerts as they come:")
     show.paste(f"{npsflow} alerts --follow")
     show.say("in a third, to be an unhappy customer:")

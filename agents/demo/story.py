@@ -5,39 +5,45 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 
 from npsflow.agents import kafka
 from npsflow.agents.demo import feeding, show
 from npsflow.agents.demo.installation import Installation
-from npsflow.agents.demo.lines import Fields, dump, key_of
-from npsflow.agents.demo.sample import Line
+from npsflow.agents.demo.lines import Fields
 from npsflow.agents.demo.workers import DemoFailed
 from npsflow.schemas import codec, events, topics
 
 _SECONDS = 30.0
 _ANNA: Fields = {
-    "source": "typeform",
+    "source": "formbricks",
     "response_id": "story-1",
-    "survey_id": "nps-after-contact",
+    "survey_id": "after-chat",
     "metric": "nps",
     "score": 2,
     "channel": "chat",
     "department": "Support",
     "customer": {"id": "C-90001", "tier": "business"},
 }
-_BRAM = _ANNA | {"response_id": "story-2", "score": 3, "channel": "phone", "customer": {"id": "C-90002"}}
+_BRAM = _ANNA | {
+    "source": "call-centre",
+    "response_id": "story-2",
+    "survey_id": "after-call",
+    "score": 3,
+    "channel": "phone",
+    "customer": {"id": "C-90002"},
+}
 _COMMENT = "I explained it three times, and nobody called back."
 
 
 async def tell(here: Installation) -> None:
-    """Produce two responses and what is corrected in them; print what comes of each, and after how long."""
-    async with kafka.producer(here.where) as producer, kafka.reader(here.where) as consumer:
-        stage = _Stage(here, producer, consumer)
+    """Send two responses and what is corrected in them; print what comes of each, and after how long."""
+    async with feeding.platforms(here) as platforms, kafka.reader(here.where) as consumer:
+        stage = _Stage(here, platforms, consumer)
         await stage.listen()
 
         anna = _ANNA | {"submitted_at": _now()}
-        show.say("Customer C-90001 gives a 2 after a chat with Support, without a comment.")
+        show.say("Customer C-90001 gives a 2 after a chat with Support, without a comment (Formbricks).")
         await stage.send(anna)
         alert = await stage.event(events.ALERT_RAISED, anna)
         _say_alert(stage, alert)
@@ -47,7 +53,7 @@ async def tell(here: Installation) -> None:
         show.say(f"  → alert enriched after {stage.ms} ms: revision {alert['revision']}, new: {_changed(alert)}")
 
         bram = _BRAM | {"submitted_at": _now()}
-        show.say("Customer C-90002 gives a 3 after a call with Support.")
+        show.say("Customer C-90002 gives a 3 after a call with Support (JSON of the call centre's own).")
         await stage.send(bram)
         _say_alert(stage, await stage.event(events.ALERT_RAISED, bram))
         show.say("It was a slip of the finger: the 3 is corrected to a 9.")
@@ -75,9 +81,9 @@ def _now() -> str:
 class _Stage:
     """Sends responses and hears of events. `ms`: from the last response sent to the last event heard."""
 
-    def __init__(self, here: Installation, producer: AIOKafkaProducer, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, here: Installation, platforms: feeding.Platforms, consumer: AIOKafkaConsumer) -> None:
         self.ms = 0
-        self._here, self._producer, self._consumer = here, producer, consumer
+        self._here, self._platforms, self._consumer = here, platforms, consumer
         self._sent = 0.0
         self._heard: list[tuple[str, float, dict[str, Any]]] = []
 
@@ -90,7 +96,7 @@ class _Stage:
 
     async def send(self, response: Fields) -> None:
         self._sent = time.monotonic()
-        await feeding.send(self._producer, self._here, [Line(key_of(response), dump(response), "story")])
+        await self._platforms.respond(response)
 
     async def event(self, kind: str, response: Fields) -> dict[str, Any]:
         """The event of this kind that the last response caused. Raises DemoFailed when it does not come."""

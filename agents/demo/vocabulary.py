@@ -10,9 +10,9 @@ WEAK_DEPARTMENT, STRONG_DEPARTMENT, DROPPED_DEPARTMENT = "Billing", "Installatio
 
 SCALES = {"nps": (0, 10), "enps": (0, 10), "csat": (1, 5), "csat_overall": (1, 5), "ces": (1, 7)}
 _BORDERS = {"nps": (7, 9), "enps": (7, 9), "csat": (3, 4), "csat_overall": (3, 4), "ces": (4, 5)}
-ZONES = {"typeform": UTC, "zendesk": UTC, "qualtrics": UTC, "surveymonkey": timezone(timedelta(hours=2))}
+ZONES = {"typeform": UTC, "zendesk": UTC, "formbricks": UTC, "surveymonkey": timezone(timedelta(hours=2))}
 SURVEYS = (  # share, source, survey, metric, kind, name
-    (20, "qualtrics", "nps-relationship", "nps", "relationship", "Yearly relationship survey"),
+    (20, "formbricks", "nps-relationship", "nps", "relationship", "Yearly relationship survey"),
     (25, "zendesk", "nps-after-contact", "nps", "transactional", "After your contact with us"),
     (20, "typeform", "nps-after-order", "nps", "transactional", "About your order"),
     (12, "zendesk", "csat-ticket", "csat", "transactional", "How did we do?"),
@@ -116,7 +116,7 @@ def response_id(rng: Random, source: str) -> str:
     match source:
         case "typeform":
             return f"{rng.getrandbits(128):032x}"
-        case "qualtrics":
-            return f"R_{rng.getrandbits(64):016x}"
+        case "formbricks":
+            return f"cm7{rng.getrandbits(64):022x}"
         case _:
             return str(rng.randrange(10**15, 10**16))

@@ -1,9 +1,10 @@
 """A webhook as it came, and the ways in which it can be turned down."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from npsflow.agents.intake.api import Answers
 from npsflow.schemas import codec
 from npsflow.streams.forms import Form, Offered, Submission
 
@@ -12,10 +13,11 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One request: headers by lower-case name, the raw body."""
+    """One request: headers by lower-case name, the raw body, and what stands behind the ? of its address."""
 
     headers: Mapping[str, str]
     body: bytes
+    query: Mapping[str, str] = field(default_factory=dict)
 
 
 class TurnedDown(Exception):
@@ -47,6 +49,7 @@ class Stale(TurnedDown):
 class Asked:
     """An event without answers: the response has to be fetched. `ids`: what the platform's API wants to know."""
 
+    form: str
     event_id: str
     ids: Mapping[str, str]
 
@@ -57,10 +60,12 @@ class Platform:
 
     `verify(delivery, form, secrets, now)` raises Forged or Stale; `now` in seconds, `secrets` are those that hold now.
     `parse(delivery, form)` gives what was sent, nothing for an event that is of no interest; raises Malformed.
+    `answers`: where its events hold none, how they are fetched.
     """
 
     verify: Callable[[Delivery, Form, Sequence[str], float], None]
     parse: Callable[[Delivery, Form], Iterable[Submission | Offered | Asked]]
+    answers: Answers | None = None
 
 
 def json_object(body: bytes) -> dict[str, Any]:
@@ -72,6 +77,11 @@ def json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise Malformed("the JSON is not an object")
     return found
+
+
+def objects(of: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """Those in a list that may be missing."""
+    return [item for item in maybe(of, name, list) if isinstance(item, dict)]
 
 
 def maybe(of: Mapping[str, Any], name: str, kind: type[T]) -> T:

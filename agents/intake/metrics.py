@@ -6,7 +6,12 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 class Metrics:
-    """`registry` is handed in. An entrance is named as in the settings; what is none counts as `unknown`."""
+    """`registry` is handed in. An entrance is named as in the settings; what is none counts as `unknown`.
+
+    Outcomes: `accepted`, `unmapped` (both kept); `forged` and `stale` (signatures that do not hold), `malformed`,
+    `too_large`, `compressed`, `slow`, `gone` (hung up), `limited`, `busy`, `unknown` (no such entrance), `handshake`
+    (GET or HEAD), `kafka_away`; `failed` is our mistake.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -18,4 +23,10 @@ class Metrics:
         )
         self.produce_failures = Counter(
             "npsflow_intake_produce_failures", "Times that Kafka did not take a webhook", registry=registry
+        )
+        self.connections_refused = Counter(
+            "npsflow_intake_connections_refused", "Connections beyond the limit, in all or of one", registry=registry
+        )
+        self.connections_cut = Counter(
+            "npsflow_intake_connections_cut", "Connections that took too long over a step", registry=registry
         )

@@ -24,8 +24,8 @@ def raw(header: str) -> bytes:
     return header.encode(errors="surrogateescape")
 
 
-def hmac_base64(secret: str, message: bytes) -> str:
-    return b64encode(hmac.digest(secret.encode(), message, sha256)).decode()
+def hmac_base64(secret: str, message: bytes, digest: str = "sha256") -> str:
+    return b64encode(hmac.digest(secret.encode(), message, digest)).decode()
 
 
 def standard_webhooks(delivery: Delivery, secrets: Sequence[str], now: float) -> None:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from hashlib import blake2b
 from typing import NamedTuple
 
 from npsflow.agents.intake import platforms
-from npsflow.agents.intake.delivery import Asked, Delivery
+from npsflow.agents.intake.delivery import Asked, Delivery, Platform
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.fetch import Fetch
@@ -34,16 +35,21 @@ class Entrance:
     secrets: Sequence[str]
     customers_key: str
 
+    @cached_property
+    def _platform(self) -> Platform:
+        return platforms.named(self.form.platform)
+
     def verify(self, delivery: Delivery, now: float) -> None:
         """Raises TurnedDown. `now` in seconds."""
-        platforms.named(self.form.platform).verify(delivery, self.form, self.secrets, now)
+        self._platform.verify(delivery, self.form, self.secrets, now)
 
     def records(self, delivery: Delivery, now: float) -> list[Record]:
         """What it becomes; nothing where it says nothing yet. `now` in seconds. Raises TurnedDown, Unmapped."""
-        parsed = platforms.named(self.form.platform).parse(delivery, self.form)
-        return [record for sent in parsed for record in self._records(sent, now)]
+        parsed = self._platform.parse(delivery, self.form)
+        return [record for sent in parsed for record in self.become(sent, now)]
 
-    def _records(self, sent: Submission | Offered | Asked, now: float) -> Iterator[Record]:
+    def become(self, sent: Submission | Offered | Asked, now: float) -> Iterator[Record]:
+        """The records of one thing that a platform says. Raises Unmapped."""
         match sent:
             case Submission():
                 yield from self.responses(sent)
@@ -52,6 +58,7 @@ class Entrance:
                 key = made.get("customer", {}).get("id") or f"{made['source']}/{made['invitation_id']}"
                 yield Record(topics.INVITATIONS, key.encode(), codec.dumps(made))
             case Asked():
+                forms.mapped(self.form, sent.form)  # else its answers would be fetched in vain
                 fetch = Fetch(self.name, sent.event_id, dict(sent.ids), int(now * 1000))
                 yield Record(topics.FETCHES, fetch.key(), codec.dumps(fetch))
 
@@ -84,13 +91,23 @@ def entrances(configured: Mapping[str, Form], environment: Mapping[str, str]) ->
 def unsigned(configured: Mapping[str, Form], environment: Mapping[str, str]) -> dict[str, Entrance]:
     """The same for bodies that need not be verified: no secret is asked for, and none would fit."""
     known = platforms.names()
-    for name, form in configured.items():
+    sending = {name: form for name, form in configured.items() if form.platform not in platforms.ONLY_EXPORTS}
+    for name, form in sending.items():
         if form.platform not in known:
             raise SettingsError(f"intake.{name}: {form.platform!r} is not a platform; there are {', '.join(known)}")
-    key = environment.get(_CUSTOMERS, "")
-    return {name: Entrance(name, form, (), key) for name, form in configured.items()}
+    return {name: mapped(name, form, environment) for name, form in sending.items()}
+
+
+def mapped(name: str, form: Form, environment: Mapping[str, str]) -> Entrance:
+    """A mapping alone."""
+    return Entrance(name, form, (), environment.get(_CUSTOMERS, ""))
 
 
 def secret_name(name: str) -> str:
     """The environment variable that holds an entrance's secret."""
-    return _SECRET + name.upper().replace("-", "_")
+    return environment_name(_SECRET, name)
+
+
+def environment_name(prefix: str, name: str) -> str:
+    """The environment variable of an entrance."""
+    return prefix + name.upper().replace("-", "_")

@@ -16,7 +16,7 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from npsflow.agents import kafka
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker import Broker, free_port
 from npsflow.agents.cli import main
 from npsflow.schemas.headers import Headers
 from npsflow.streams.settings import Where
@@ -91,6 +91,15 @@ class Installation:
             levels[level].append(text.strip())
         assert result.exit_code == bool(levels["fail"])
         return levels
+
+
+@contextmanager
+def working(installation: Installation) -> Iterator[None]:
+    """While a worker runs."""
+    with installation.started("worker", "--web-port", str(free_port()), "--name", "one") as process:
+        yield
+        process.terminate()
+        assert process.wait(SECONDS) == 0
 
 
 def response(number: int, **fields: Any) -> bytes:

@@ -5,8 +5,6 @@ import random
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,11 +12,11 @@ from typing import Any
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Producer
 
-from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.broker import Broker
 from npsflow.schemas.headers import dead_letter, with_origin
 from npsflow.schemas.topics import MAX_RECORD
 
-from .installation import SECONDS, Installation, as_it_is, response, until
+from .installation import SECONDS, Installation, as_it_is, response, until, working
 
 # topics
 
@@ -26,7 +24,7 @@ from .installation import SECONDS, Installation, as_it_is, response, until
 def test_topics_are_created_once_and_listed(installation: Installation) -> None:
     again = installation.run("topics", "create")
     assert again.exit_code == 0
-    assert len(again.stdout.splitlines()) == 9
+    assert len(again.stdout.splitlines()) == 11
     assert all(line.startswith("already there: ") for line in again.stdout.splitlines())
 
     installation.run("produce", installation.file(response(1), response(2)))
@@ -48,7 +46,7 @@ def test_topics_with_other_partitions_are_refused(installation: Installation) ->
 def test_missing_topics_are_said(broker: Broker, tmp_path: Path) -> None:
     empty = Installation(broker, "no-topics.", tmp_path)
 
-    assert empty.run("topics", "list").stdout.count("missing") == 9
+    assert empty.run("topics", "list").stdout.count("missing") == 11
     assert "run `npsflow topics create`" in empty.run("alerts").stderr
     assert "run `npsflow topics create`" in empty.run("worker").stderr
     assert "run `npsflow topics create`" in empty.run("check").stdout
@@ -210,14 +208,6 @@ def test_output_that_nobody_reads_on_ends_quietly(installation: Installation) ->
 
 
 # With a worker
-
-
-@contextmanager
-def working(installation: Installation) -> Iterator[None]:
-    with installation.started("worker", "--web-port", str(free_port()), "--name", "one") as process:
-        yield
-        process.terminate()
-        assert process.wait(SECONDS) == 0
 
 
 def test_from_responses_to_alerts_windows_and_dead_letters(installation: Installation) -> None:

@@ -23,7 +23,7 @@ STOP_SECONDS = 5
 DEMO = (sys.executable, "-m", "npsflow.agents.cli", "demo")
 PARTS = (
     r"^\(a\)",
-    r"gives a 2 .* without a comment",
+    r"gives a 2 .* without a comment \(Formbricks\)",
     r"alert raised after \d+ ms: critical, due \d{4}-\d\d-\d\d \d\d:\d\d UTC, answer by chat$",
     r"open question: \S",
     r"The comment comes later",
@@ -34,6 +34,7 @@ PARTS = (
     r"alert retracted after \d+ ms, because of its category$",
     r"follow-up requested after \d+ ms: thank, and ask for a referral$",
     r"^\(b\)",
+    r"1,9\d\d of the last three days as signed webhooks of typeform, formbricks, generic;",
     r"department +24h +95% interval +n +7d +95% interval +n$",
     r"delivery .* dropped: the intervals do not overlap$",
     r"^\(c\)",
@@ -105,9 +106,9 @@ def topics_left(broker: Broker) -> list[str]:
 
 
 def assert_nothing_listens(said: list[str]) -> None:
-    """The ports of both workers are closed, at the latest in a moment."""
+    """The ports of both workers and of intake are closed, at the latest in a moment."""
     ports = {int(port) for line in said for port in re.findall(r" on http://[\d.]+:(\d+)$", line)}
-    assert len(ports) == 2
+    assert len(ports) == 3
     deadline = time.monotonic() + STOP_SECONDS
     while any(map(listens, ports)):
         assert time.monotonic() < deadline

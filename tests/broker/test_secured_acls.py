@@ -25,7 +25,9 @@ from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 from .acls import PROCESSES, by_commands, commands, table, user
 from .harness import FIXED, Installation, Process, eventually, lines, response
 from .secured import SECONDS, SECRETS, Acl, Secured, said_by_check, said_by_worker
+from .secured_intake import take_in_and_fetch
 
+EXPORTS = Path(__file__).parents[1] / "history" / "fixtures" / "delighted"
 PREFIX = "acls."
 SETTINGS = FIXED + "[dead_letters]\npause = true\n"
 RULE = re.compile(
@@ -115,7 +117,7 @@ async def paused(installation: Installation, worker: Process) -> bool:
 
 async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tmp_path: Path) -> None:
     processes = Processes(watched, tmp_path)
-    assert (await processes.run("topics create")).count("created: ") == 9
+    assert (await processes.run("topics create")).count("created: ") == 11
     assert "missing" not in await processes.run("topics list")
     assert "permission: all that a worker needs is allowed" in await processes.run("check")
 
@@ -147,6 +149,11 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
             assert await worker.ended() == 0
         assert not worker.logged("failed")
 
+        await take_in_and_fetch(installation, processes.door("intake"), processes.door("fetch"), tmp_path)
+
+        for export in ("export.csv", "people.json"):
+            await processes.run("import", str(EXPORTS / export), "--platform=delighted", "--zone=UTC", "--form=q")
+
         for process in ("alerts", "windows", "dlq list"):
             said = await processes.run(process, "--json")
             assert [json.loads(line) for line in said.splitlines()], process
@@ -155,13 +162,17 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
         del reasons["not_json"]
         ((reason, count),) = reasons.most_common(1)
         assert f"{count} dead letters sent back" in await processes.run("dlq replay", "--reason", reason)
+        for reason in ("unmapped", "unfetched"):
+            assert "1 dead letters sent back" in await processes.run("dlq replay", "--reason", reason)
         installation.produce(lines(500, seed=8))  # the rebuild is the first to read them, and so to write of them
         await processes.run("rebuild", "--yes")
         assert "permission: all that a worker needs is allowed" in await processes.run("check")
 
     # A check only looks whether a worker may do it, and a rebuild does not pause.
     accept = Acl("GROUP", "LITERAL", f"{PREFIX}npsflow-dlq-accept", "DESCRIBE")
-    idle = {"check": table(PREFIX)["worker"], "rebuild": {accept}}
+    # No platform of the test says who was asked.
+    invite = Acl("TOPIC", "LITERAL", f"{PREFIX}survey-invitations", "WRITE")
+    idle = {"check": table(PREFIX)["worker"], "rebuild": {accept}, "intake": {invite}, "dlq replay": {invite}}
     for process in PROCESSES:
         assert used(watched)[user(process)] >= table(PREFIX)[process] - idle.get(process, set()), process
 
@@ -191,6 +202,9 @@ def test_what_a_worker_may_not_do_is_named(secured: Secured, tmp_path: Path) -> 
             assert said_by_worker(door) == expected
         secured.allow(name, [acl])
     assert started == set(named)
+    assert said_by_check(door) == []
+    # Topics of which a worker knows nothing are only warned of.
+    secured.allow(name, {acl for acl in table(prefix)["check"] if acl.operation == "DESCRIBE_CONFIGS"})
     assert said_by_check(door) == []
 
 

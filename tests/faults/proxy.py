@@ -154,8 +154,11 @@ class _Link:
         while True:
             due, frame = await frames.get()
             await asyncio.sleep(due - time.monotonic())
-            for start in range(0, len(frame), len(frame) if self._proxy.rate == inf else _PIECE):
-                piece = frame[start : start + _PIECE] if self._proxy.rate < inf else frame
+            size = (
+                len(frame) if self._proxy.rate == inf else _PIECE
+            )  # of each piece, whatever the rate becomes meanwhile
+            for start in range(0, len(frame), size):
+                piece = frame[start : start + size]
                 await self._proxy.pass_piece(len(piece), what)
                 if not self.dead:
                     writer.write(piece)

@@ -173,6 +173,18 @@ async def test_delay_and_throttle() -> None:
         assert time.monotonic() - began >= 0.25
 
 
+async def test_nothing_is_mixed_up_when_the_rate_changes() -> None:
+    """In the middle of a frame, of which every part is different."""
+    async with network() as net:
+        wire = await net.connect()
+        text = b"".join(b"%08d" % number for number in range(BIG // 8))
+        net.proxy.rate = 4.0 * BIG
+        wire.ask(Api.PRODUCE, text)
+        await asyncio.sleep(0.05)
+        net.proxy.rate = float("inf")
+        assert await wire.answer() == (1, text)
+
+
 async def test_nobody_there() -> None:
     async with Proxy(free_port(), free_port()) as proxy:
         with closing(Network(proxy, [])) as net:

@@ -1,24 +1,38 @@
-"""Intake on a real Kafka, for tests: the server, and what it has written."""
+"""The real server of intake, in this process, on a real Kafka."""
 
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 
-from aiohttp.test_utils import TestClient, TestServer
-from aiokafka import AIOKafkaProducer
+import aiohttp
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
+from npsflow.agents.broker import HOST
+from npsflow.agents.intake.connections import Door, listening
+from npsflow.agents.intake.keeping import keeping
+from npsflow.agents.intake.limits import Limits
 from npsflow.agents.intake.metrics import Metrics
+from npsflow.agents.intake.senders import Senders
 from npsflow.agents.intake.server import Server
 from npsflow.agents.intake.turning import Entrance
 from npsflow.streams import topics
 from npsflow.streams.settings import Settings, Where
 from npsflow.streams.stage import Record
 
-Client = TestClient[Any, Any]
+from .conformance import platform
+from .signing import SECRET, standard_webhooks
+
+FORMBRICKS, TYPEFORM = platform("formbricks"), platform("typeform")
+PATH = "/in/feedback"
+FREELY = Limits(rate=1e6)
+ENTRANCES = {
+    "feedback": Entrance("feedback", FORMBRICKS.form, [SECRET], ""),
+    "typed": Entrance("typed", TYPEFORM.form, [SECRET], ""),
+}
 
 
 async def install(where: Where) -> None:
@@ -26,17 +40,40 @@ async def install(where: Where) -> None:
         await topics.create(admin, topics.wanted(Settings(), where))
 
 
+@dataclass
+class Serving:
+    client: aiohttp.ClientSession
+    port: int
+    metrics: Metrics
+
+    def counted(self, entrance: str, outcome: str) -> float:
+        labels = {"entrance": entrance, "outcome": outcome}
+        return self.metrics.registry.get_sample_value("npsflow_intake_requests_total", labels) or 0.0
+
+    def total(self, name: str) -> float:
+        return self.metrics.registry.get_sample_value(f"npsflow_intake_{name}_total") or 0.0
+
+
 @asynccontextmanager
 async def serving(
     where: Where,
-    producer: AIOKafkaProducer,
-    entrances: Mapping[str, Entrance],
-    rate: float = 1e6,
+    limits: Limits = FREELY,
+    trusted: tuple[str, ...] = (),
+    entrances: Mapping[str, Entrance] = ENTRANCES,
     clock: Callable[[], float] = time.time,
-) -> AsyncIterator[Client]:
-    server = Server(entrances, producer, where, 4, Metrics(CollectorRegistry()), rate, clock)
-    async with TestClient(TestServer(server.app)) as client:
-        yield client
+) -> AsyncIterator[Serving]:
+    metrics = Metrics(CollectorRegistry())
+    door = Door(limits, Senders(trusted), metrics)
+    async with (
+        keeping(where, metrics) as keeper,
+        listening(Server(entrances, keeper, door, clock).app, HOST, 0, door) as port,
+        aiohttp.ClientSession(f"http://{HOST}:{port}") as client,
+    ):
+        yield Serving(client, port, metrics)
+
+
+def signed(body: bytes) -> dict[str, Any]:
+    return {"data": body, "headers": standard_webhooks(body, SECRET, time.time())}
 
 
 async def records(where: Where, topic: str) -> list[Record]:

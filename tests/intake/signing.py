@@ -5,6 +5,7 @@ import hashlib
 import hmac
 from collections.abc import Callable
 from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 SECRET = "whsec_" + base64.b64encode(b"a secret of twenty-four b").decode()
 
@@ -46,7 +47,32 @@ def survicate(body: bytes, secret: str, now: float) -> Headers:
     return {"Hmac": hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()}
 
 
+def surveymonkey(body: bytes, secret: str, now: float) -> Headers:
+    """The key of the HMAC is the client id, `&` and the client secret: together they are the entrance's secret."""
+    digest = hmac.new(secret.encode("ascii"), body, hashlib.sha1).digest()
+    return {"Sm-Apikey": "k1d4qmAhRN4zLa7pHcWaXw", "Sm-Signature": base64.b64encode(digest).decode()}
+
+
+def not_by_headers(body: bytes, secret: str, now: float) -> Headers:
+    return {}
+
+
+def qualtrics(body: bytes, secret: str) -> bytes:
+    """What it sends is a form; its message is the JSON in `good.json`."""
+    digest = hmac.new(secret.encode(), body, hashlib.sha512).hexdigest()
+    topic = "acme.surveyengine.completedResponse.SV_1AmkKSDmoZ4XlQx"
+    return urlencode({"HMAC": digest, "MSG": body, "Topic": topic}).encode()
+
+
+ENVELOPE: dict[str, Callable[[bytes, str], bytes]] = {"qualtrics": qualtrics}
+"""How the signed body is made of that in a fixture, where it is not the same."""
+TOKEN_IN_ADDRESS = {"google_forms"}
+UNSIGNED = {"sm-apikey"}
+"""Headers that say something else."""
 SIGN: dict[str, Sign] = {
+    "google_forms": not_by_headers,
+    "qualtrics": not_by_headers,
+    "surveymonkey": surveymonkey,
     "typeform": typeform,
     "formbricks": standard_webhooks,
     "generic": standard_webhooks,

@@ -5,10 +5,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from npsflow.agents.intake import times
+from npsflow.agents.intake.api import Later
 from npsflow.agents.intake.delivery import Delivery, Forged, Malformed
+from npsflow.agents.intake.platforms import zendesk
+from npsflow.agents.intake.turning import Entrance
 from npsflow.streams.forms import Score
 
 from .conformance import NOW, platform
@@ -160,3 +164,55 @@ def test_what_a_platform_calls_a_time() -> None:
         assert times.of_text(nothing) == nothing
     for nothing in ("-5", "1772377325.5", "9" * 12, None, True):
         assert times.of_seconds(nothing) == nothing
+
+
+def rated(rating: int, at: str, **more: Any) -> dict[str, Any]:
+    """A survey response as Zendesk's API shows it."""
+    rated_at, commented_at = f"2026-03-01T{at}:00Z", f"2026-03-01T{at}:30Z"
+    question = {"id": "01HQ7V1", "type": "rating_scale", "sub_type": "customer_satisfaction", "alias": "csat"}
+    options = [{"id": "o1", "label": {"type": "static", "value": "The issue took too long to resolve"}}]
+    return {
+        "id": f"01HQ7X{rating}", "survey_id": "01HQ7V0", "survey_version": 3, "expires_at": "2026-03-29T15:00:00Z",
+        "responder_id": "8447388090494", "subjects": [{"id": "35436", "type": "ticket", "zrn": "zen:ticket:35436"}],
+        "answers": [
+            {"type": "rating_scale", "question": question, "rating": rating, "rating_category": "bad",
+             "created_at": rated_at, "updated_at": rated_at},
+            {"type": "open_ended", "question": {"id": "01HQ7V2", "type": "open_ended", "alias": "comment"},
+             "value": "Still nothing.", "created_at": rated_at, "updated_at": commented_at},
+            {"type": "closed_ended", "question": {"id": "01HQ7V3", "type": "closed_ended", "options": options},
+             "selections": [{"option_id": "o1"}], "created_at": rated_at, "updated_at": rated_at},
+            {"type": "skipped", "question": {"id": "01HQ7V4"}, "created_at": rated_at, "updated_at": rated_at},
+        ],
+    } | more  # fmt: skip
+
+
+ASKED = "api/v2/guide/survey_responses?filter[subject_zrns]=zen:ticket:35436"
+
+
+def fetched(*responses: dict[str, Any]) -> list[dict[str, Any]]:
+    """What Zendesk's event becomes when its API has these responses to the ticket."""
+    under = platform("zendesk")
+    form = msgspec.structs.replace(
+        under.form, scores=[Score("answers.rating", "csat")], comment=["answers.comment"],
+        fields={"attributes.reason": "answers.01HQ7V3"}, values={},
+    )  # fmt: skip
+    under.answers = {ASKED: {"survey_responses": list(responses)}}
+    return under.become(under.body("asked.json"), Entrance("e", form, [SECRET], ""))
+
+
+def test_zendesk_tells_what_its_event_left_out() -> None:
+    (response,) = fetched(rated(5, "09:00"), rated(1, "15:02"), rated(3, "17:00", answers=[]))
+    assert (response["response_id"], response["score"], response["comment"]) == (
+        "zen:ticket:35436",
+        1,
+        "Still nothing.",
+    )
+    assert (response["submitted_at"], response["updated_at"]) == ("2026-03-01T15:02:00Z", "2026-03-01T15:02:30Z")
+    assert response["attributes"] == {"reason": "The issue took too long to resolve"}
+    with pytest.raises(Later):
+        fetched()
+
+
+def test_the_token_of_zendesk_may_be_of_either_kind() -> None:
+    assert zendesk.token("abc") == {"Authorization": "Bearer abc"}
+    assert zendesk.token("a@example.com/token:x") == {"Authorization": "Basic YUBleGFtcGxlLmNvbS90b2tlbjp4"}

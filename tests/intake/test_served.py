@@ -5,14 +5,14 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import jsonschema
 import pytest
 from jsonschema import Draft202012Validator
 
 from npsflow import schemas
-from npsflow.agents import kafka
 from npsflow.agents.broker import Broker
-from npsflow.agents.intake.server import MAX_BODY
+from npsflow.agents.intake.limits import MAX_BODY
 from npsflow.agents.intake.turning import Entrance
 from npsflow.schemas.response import Deletion
 from npsflow.schemas.topics import DEAD_LETTERS, FETCHES, INVITATIONS, RESPONSES
@@ -21,7 +21,7 @@ from npsflow.streams.scores import Scales
 from npsflow.streams.settings import Where
 
 from .conformance import FIXTURES, NOW, Conformance, key_of, platform, version
-from .serving import Client, install, records, serving, written
+from .serving import install, records, serving, written
 from .signing import SECRET, SIGN
 
 INVITATION = json.loads((Path(schemas.__file__).parent / "generated" / "invitation.json").read_text())
@@ -30,26 +30,27 @@ INVITATION = json.loads((Path(schemas.__file__).parent / "generated" / "invitati
 class Sender:
     """Posts to `/in/e` as the platform does; hears the status, and how many responses it has become."""
 
-    def __init__(self, client: Client, under: Conformance) -> None:
+    def __init__(self, client: aiohttp.ClientSession, under: Conformance) -> None:
         self._client, self._under = client, under
 
     async def post(self, body: bytes, secret: str = SECRET, now: float = NOW) -> tuple[int, Any]:
+        sent = self._under.delivery(body, secret, now)
         async with self._client.post(
-            "/in/e", data=BytesIO(body), headers=self._under.sign(body, secret, now)
+            "/in/e", data=BytesIO(sent.body), headers=sent.headers, params=sent.query
         ) as answer:
             return answer.status, (await answer.json()).get("responses")
 
 
-@pytest.mark.parametrize("name", sorted(SIGN))
+FETCHED = [name for name in sorted(SIGN) if (FIXTURES / name / "answers.json").exists()]
+
+
+@pytest.mark.parametrize("name", sorted(SIGN.keys() - FETCHED))
 async def test_a_platform_is_served(broker: Broker, name: str) -> None:
     under, where = platform(name), Where(broker.bootstrap, f"intake-served-{name}.")
     expected = under.become(under.good)
     await install(where)
-    async with (
-        kafka.producer(where) as producer,
-        serving(where, producer, {"e": under.entrance}, clock=lambda: NOW) as client,
-    ):
-        sender = Sender(client, under)
+    async with serving(where, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
+        sender = Sender(intake.client, under)
         assert await sender.post(under.good) == (200, len(expected))
         assert await sender.post(under.good) == (200, len(expected))
         assert await written(where, RESPONSES) == {key_of(RESPONSES, made): [made, made] for made in expected}
@@ -77,16 +78,35 @@ async def test_a_platform_is_served(broker: Broker, name: str) -> None:
         assert await records(where, DEAD_LETTERS) == []
 
 
+@pytest.mark.parametrize("name", FETCHED)
+async def test_an_event_without_answers_is_kept_to_be_fetched(broker: Broker, name: str) -> None:
+    under, where = platform(name), Where(broker.bootstrap, f"intake-served-{name}.")
+    await install(where)
+    async with serving(where, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
+        sender = Sender(intake.client, under)
+        for _ in range(2):
+            assert await sender.post(under.good) == (200, 0)
+        expected = json.loads(under.body("fetch.json")) | {"asked_at": int(NOW * 1000)}
+        assert await written(where, FETCHES) == {f"e/{expected['event_id']}": [expected, expected]}
+        assert (await sender.post(under.good, secret="d3Jvbmc="))[0] == 401
+        for body, status in ((b"{", 400), (b"", 400), (bytes(MAX_BODY + 1), 413)):
+            assert (await sender.post(body))[0] == status
+        if under.has("deleted.json"):
+            gone = under.become(under.body("deleted.json"))
+            assert await sender.post(under.body("deleted.json")) == (200, len(gone))
+            assert await written(where, RESPONSES) == {key_of(RESPONSES, made): [made] for made in gone}
+        assert await records(where, DEAD_LETTERS) == []
+
+
 @pytest.mark.parametrize("name", [name for name in sorted(SIGN) if (FIXTURES / name / "offered.json").exists()])
 async def test_an_invitation_has_its_topic(broker: Broker, name: str) -> None:
     """Keyed by the customer where one is known; a response names the invitation that it answers."""
     under, where = platform(name), Where(broker.bootstrap, f"intake-offered-{name}.")
     anonymous = Entrance("e", under.form, [SECRET], "")
     await install(where)
-    async with kafka.producer(where) as producer:
-        for entrance in (under.entrance, anonymous):
-            async with serving(where, producer, {"e": entrance}, clock=lambda: NOW) as client:
-                assert await Sender(client, under).post(under.body("offered.json")) == (200, 0)
+    for entrance in (under.entrance, anonymous):
+        async with serving(where, entrances={"e": entrance}, clock=lambda: NOW) as intake:
+            assert await Sender(intake.client, under).post(under.body("offered.json")) == (200, 0)
     found = await written(where, INVITATIONS)
     (known,) = under.become(under.body("offered.json"))
     (unknown,) = under.become(under.body("offered.json"), anonymous)
@@ -101,11 +121,8 @@ async def test_an_invitation_has_its_topic(broker: Broker, name: str) -> None:
 async def test_an_event_without_a_score_is_to_be_fetched(broker: Broker) -> None:
     under, where = platform("zendesk"), Where(broker.bootstrap, "intake-asked.")
     await install(where)
-    async with (
-        kafka.producer(where) as producer,
-        serving(where, producer, {"e": under.entrance}, clock=lambda: NOW) as client,
-    ):
-        assert await Sender(client, under).post(under.body("asked.json")) == (200, 0)
+    async with serving(where, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
+        assert await Sender(intake.client, under).post(under.body("asked.json")) == (200, 0)
     (fetch,) = json.loads(under.body("fetch.json"))
     assert await written(where, FETCHES) == {key_of(FETCHES, fetch): [fetch]}
 
@@ -116,9 +133,8 @@ async def test_wootric_may_send_url_encoded(broker: Broker) -> None:
     headers = under.sign(body, SECRET, NOW) | {"Content-Type": "application/x-www-form-urlencoded"}
     await install(where)
     async with (
-        kafka.producer(where) as producer,
-        serving(where, producer, {"e": under.entrance}) as client,
-        client.post("/in/e", data=body, headers=headers) as answer,
+        serving(where, entrances={"e": under.entrance}) as intake,
+        intake.client.post("/in/e", data=body, headers=headers) as answer,
     ):
         assert (answer.status, await answer.json()) == (200, {"responses": 1})
     ((response,),) = (await written(where, RESPONSES)).values()

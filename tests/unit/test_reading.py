@@ -152,6 +152,7 @@ def test_every_reason_of_reading_is_tested() -> None:
         "internal_error",
         "unmapped",
         "invalid_action",
+        "unfetched",
     }
 
 

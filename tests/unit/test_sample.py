@@ -81,7 +81,7 @@ def test_responses_cover_metrics_languages_and_sources(lines: list[sample.Line])
     assert {fields["metric"] for fields in responses} == {"nps", "enps", "csat", "csat_overall", "ces"}
     assert {fields["language"] for fields in responses} == {"en", "nl"}
     assert {fields["survey_kind"] for fields in responses} == {"relationship", "transactional"}
-    assert {fields["source"] for fields in responses} == {"typeform", "surveymonkey", "zendesk", "qualtrics"}
+    assert {fields["source"] for fields in responses} == {"typeform", "surveymonkey", "zendesk", "formbricks"}
     assert any("customer" not in fields for fields in responses)
 
 

@@ -130,9 +130,12 @@ comment = ["text"]
 fields = {"customer.id" = "number"}
 values = {"attributes.floor" = 2}
 drivers = {queue = "waiting"}
+columns = {Desk = "a.desk", "Filled in" = "submitted_at"}
 verification = "bearer"
 header = "X-Token"
 events = {offered = "asked", answered = "told"}
+api = "https://api.example.com/v3"
+api_per_minute = 60
 scores = [{question = "face", metric = "csat", scale = {min = 1, max = 5}, words = {sad = 1}}]
 [intake.kiosk.paths]
 response_id = "id"
@@ -188,6 +191,9 @@ def test_what_the_stages_get_of_it() -> None:
         ("[intake.'a/b']\nplatform = 'generic'", "a-z"),
         ("[intake.customers]\nplatform = 'generic'", "customers"),
         ("[intake.x]\nplatform = 'generic'\nsource = 'a/b'", "slash"),
+        ("[intake.x]\nplatform = 'generic'\napi = 'http://api.example.com'", "https"),
+        ("[intake.x]\nplatform = 'generic'\napi = 'https://api.example.com@evil.example'", "https"),
+        ("[intake.x]\nplatform = 'generic'\napi_per_minute = -1", "below 0"),
         (
             "[intake.x]\nplatform = 'generic'\n[[intake.x.scores]]\nquestion = 'a.b'\nmetric = 'nps'\n"
             "[[intake.x.scores]]\nquestion = 'c.b'\nmetric = 'nps'",

@@ -5,6 +5,9 @@ from pkgutil import iter_modules
 
 from npsflow.agents.intake.delivery import Platform
 
+ONLY_EXPORTS = frozenset({"delighted"})
+"""Platforms that send nothing any more: their `[intake.NAME]` says what an export means, and is no entrance."""
+
 
 def names() -> list[str]:
     """All platforms there are."""

@@ -6,7 +6,7 @@ Source: typeform.com/developers/webhooks (payload, secure-your-webhooks).
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from npsflow.agents.intake.delivery import Delivery, Forged, Malformed, Platform, json_object, maybe, part
+from npsflow.agents.intake.delivery import Delivery, Forged, Malformed, Platform, json_object, maybe, objects, part
 from npsflow.agents.intake.signing import hmac_base64, matches
 from npsflow.streams.forms import Form, Submission
 
@@ -25,7 +25,7 @@ def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
         return
     sent = part(event, "form_response", dict)
     answers = {}
-    for answer in _objects(sent, "answers"):
+    for answer in objects(sent, "answers"):
         asked = maybe(answer, "field", dict)
         for name in (asked.get("id"), asked.get("ref")):
             if isinstance(name, str):
@@ -52,16 +52,12 @@ def _value(answer: dict[str, Any]) -> Any:
 
 
 def _variables(sent: dict[str, Any]) -> dict[str, Any]:
-    return {str(item.get("key")): item.get(str(item.get("type"))) for item in _objects(sent, "variables")}
+    return {str(item.get("key")): item.get(str(item.get("type"))) for item in objects(sent, "variables")}
 
 
 def _questions(definition: dict[str, Any]) -> frozenset[str]:
-    names = (asked.get(name) for asked in _objects(definition, "fields") for name in ("id", "ref"))
+    names = (asked.get(name) for asked in objects(definition, "fields") for name in ("id", "ref"))
     return frozenset(name for name in names if isinstance(name, str))
-
-
-def _objects(of: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    return [item for item in maybe(of, name, list) if isinstance(item, dict)]
 
 
 PLATFORM = Platform(verify, parse)

@@ -1,0 +1,52 @@
+"""`npsflow fetch`: fetches the answers of platforms whose webhooks hold none."""
+
+import os
+import time
+
+import aiohttp
+import click
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from npsflow.agents import kafka
+from npsflow.agents.fetch.fetcher import Fetcher
+from npsflow.agents.fetch.metrics import Metrics
+from npsflow.agents.fetch.sources import sources
+from npsflow.agents.serving import add_pages, served, until_told
+from npsflow.agents.worker import prepare
+from npsflow.schemas import topics
+from npsflow.schemas.errors import SettingsError
+from npsflow.streams import logs
+from npsflow.streams.settings import Settings, Where, load, where
+
+
+@click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to serve /health/live and /metrics.")
+@click.option("--port", type=click.IntRange(1, 65535), default=6081, show_default=True, help="Port for them.")
+def fetch(host: str, port: int) -> None:
+    """Fetch answers for events that came without, from the APIs of their platforms, until Ctrl-C.
+
+    The token of [intake.NAME] is NPSFLOW_TOKEN_NAME, or stands in a file that it names behind an @. As many processes
+    as there are partitions share the work.
+    """
+    settings = load()
+    logs.set_up("INFO")
+    prepare()
+    kafka.run(_fetch(where(), settings, host, port))
+
+
+async def _fetch(where: Where, settings: Settings, host: str, port: int) -> None:
+    stopping = until_told()
+    async with aiohttp.ClientSession() as session:
+        found = sources(settings.intake, os.environ, session, time.time)
+        if not found:
+            raise SettingsError("no [intake.NAME] in npsflow.toml is of a platform whose answers are fetched")
+        partitions = len(await kafka.partitions(where, topics.FETCHES))
+        group = where.group("fetch")
+        async with kafka.reader(where, group, where.session_ms) as consumer, kafka.producer(where) as producer:
+            metrics = Metrics(CollectorRegistry())
+            app = web.Application()
+            add_pages(app, metrics.registry)
+            async with served(app, host, port):
+                click.echo(f"Fetching for {', '.join(sorted(found))}; http://{host}:{port}/metrics")
+                await Fetcher(found, consumer, producer, where, partitions, metrics).run(stopping)
