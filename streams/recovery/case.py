@@ -122,12 +122,14 @@ def sharpened(case: Case, severity: Severity, reasons: tuple[str, ...], deadline
     """What changes when the case is worse than it was thought to be: less time for what has not happened yet."""
     if case.severity is not None and not worse(severity, case.severity):
         return {}
-    left = {(due.what, due.to) for due in case.plan}
+    left = {(due.what, due.to): due.at for due in case.plan}
+    plan = [due for due in deadlines.plan if (due.what, due.to) in left]
+    earliest = [Due(min(due.at, left[due.what, due.to]), due.what, due.to) for due in plan]
     return {
         "severity": severity,
         "reasons": tuple(dict.fromkeys((*case.reasons, *reasons))),
         "due_at": min(case.due_at, rfc3339(deadlines.due)),
-        "plan": tuple(due for due in deadlines.plan if (due.what, due.to) in left),
+        "plan": tuple(sorted(earliest, key=lambda due: due.at)),
     }
 
 

@@ -41,14 +41,15 @@ class Alerts:
         start, previous = to_ms(own.due_at - facts_policy.ALERT_DUE), before.score if before else None
         new = _New(own.alert_id, own.revision, severity, (*own.reasons, *more), context, start, previous)
         customer = replace(customer, answers=customer.with_answer(context.metric, answer), touched=draft.at)
+        last = customer.last_case
         if seen is not None and seen.case_id:
             case_id, reason = self._enrich(draft, seen.case_id, new), ""
         elif seen is not None and seen.reason != "retracted" and not _breaks(seen, severity):
             case_id, reason = "", seen.reason
         else:
             case_id, reason = self._admit(draft, key, customer, new, own.not_actionable)
+            last = case_id or last
         now = Seen(own.revision, severity, case_id, reason)
-        last = case_id or customer.last_case
         draft.customers[key] = replace(customer, seen=customer.seen | {own.alert_id: now}, last_case=last)
 
     def retracted(self, draft: Draft, key: str, fact: AlertRetracted) -> None:
