@@ -122,6 +122,17 @@ def test_a_correction_closes_the_case_and_a_correction_back_opens_it_again() -> 
     assert world.delete("r") == ["closed"]
 
 
+def test_what_is_added_to_an_old_case_does_not_make_it_the_open_one() -> None:
+    world = World()
+    submitted = world.now
+    world.respond(5, name="old")
+    world.act("close_loop")
+    world.wait(25)
+    assert world.respond(5) == ["opened"]
+    assert world.respond(4, name="old", submitted=submitted) == ["noted"]
+    assert world.respond(5) == ["joined"]
+
+
 # Acting
 
 
