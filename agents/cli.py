@@ -16,6 +16,8 @@ COMMANDS = {
     "intake": ("npsflow.agents.commands.intake:intake", "Take webhooks of survey platforms, until Ctrl-C."),
     "produce": ("npsflow.agents.commands.produce:produce", "Send responses from a file or standard input."),
     "alerts": ("npsflow.agents.commands.alerts:alerts", "Show alerts about unhappy customers."),
+    "cases": ("npsflow.agents.commands.cases:cases", "Show cases: whom to call, and by when."),
+    "act": ("npsflow.agents.commands.act:act", "Say what was done about a case."),
     "windows": ("npsflow.agents.commands.windows:windows", "Show scores by segment and window."),
     "dlq": ("npsflow.agents.commands.dlq:dlq", "List, replay or accept dead letters."),
     "check": ("npsflow.agents.commands.check:check", "Say what is wrong with settings, topics and readers."),
