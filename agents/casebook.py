@@ -53,8 +53,9 @@ class Casebook:
             async with self._changed:
                 self._changed.notify_all()
 
-    async def follow(self) -> NoReturn:
-        """Take what is new, for ever."""
+    async def follow(self, of: list[TopicPartition]) -> NoReturn:
+        """Read to the end, then take what is new, for ever."""
+        await self.load(of)
         while True:
             await self.step()
 

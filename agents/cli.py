@@ -18,6 +18,7 @@ COMMANDS = {
     "alerts": ("npsflow.agents.commands.alerts:alerts", "Show alerts about unhappy customers."),
     "cases": ("npsflow.agents.commands.cases:cases", "Show cases: whom to call, and by when."),
     "act": ("npsflow.agents.commands.act:act", "Say what was done about a case."),
+    "board": ("npsflow.agents.commands.board:board", "Serve cases over HTTP, until Ctrl-C."),
     "windows": ("npsflow.agents.commands.windows:windows", "Show scores by segment and window."),
     "dlq": ("npsflow.agents.commands.dlq:dlq", "List, replay or accept dead letters."),
     "check": ("npsflow.agents.commands.check:check", "Say what is wrong with settings, topics and readers."),

@@ -8,14 +8,15 @@ import click
 
 from npsflow.agents import kafka
 from npsflow.agents.casebook import casebook
+from npsflow.agents.commands import figures
 from npsflow.agents.commands.progress import reading
-from npsflow.agents.commands.text import one_line, table
+from npsflow.agents.commands.text import one_line, span, table
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Entry, Kind
 from npsflow.streams.recovery.memory import File
+from npsflow.streams.recovery.report import report
 from npsflow.streams.recovery.standing import Cases, Standing, Wanted
 from npsflow.streams.settings import Where, where
-from npsflow.streams.times import DAY, HOUR, MINUTE
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="JSON, as published.")
 
@@ -26,6 +27,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="JSON, as publis
 @click.option("--owner", help="Only those of this owner.")
 @click.option("--department", help="Only those about this department.")
 @click.option("--kind", type=click.Choice(get_args(Kind)), help="Only those of this kind.")
+@click.option("--report", "is_report", is_flag=True, help="How well those were handled that are still known.")
 @_as_json
 @click.pass_context
 def cases(
@@ -35,6 +37,7 @@ def cases(
     owner: str | None,
     department: str | None,
     kind: str | None,
+    is_report: bool,
     as_json: bool,
 ) -> None:
     """List cases, what is due first at the top. With --json one JSON object a line."""
@@ -42,7 +45,10 @@ def cases(
         return
     now = int(time.time() * 1000)
     found = kafka.run(_standing(where())).listed(Wanted(is_open, overdue, owner, department, kind), now)
-    if as_json:
+    if is_report:
+        made = report((one.file() for one in found), now)
+        click.echo(figures.as_json(made) if as_json else "\n".join(figures.as_text(made)))
+    elif as_json:
         for one in found:
             click.echo(one.packed)
     else:
@@ -91,15 +97,7 @@ def due(deadline: int | None, now: int) -> str:
     """`in 3 h`, `2 h late`, or nothing; both in ms."""
     if deadline is None:
         return ""
-    return f"in {_span(deadline - now)}" if deadline > now else f"{_span(now - deadline)} late"
-
-
-def _span(ms: int) -> str:
-    if ms < HOUR:
-        return f"{ms // MINUTE} min"
-    if ms < 2 * DAY:
-        return f"{ms // HOUR} h {ms % HOUR // MINUTE} min"
-    return f"{ms // DAY} days"
+    return f"in {span(deadline - now)}" if deadline > now else f"{span(now - deadline)} late"
 
 
 def _whole(file: File) -> Iterator[str]:

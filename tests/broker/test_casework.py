@@ -30,7 +30,7 @@ def cases(installation: Installation, *options: str) -> list[dict[str, Any]]:
 
 def test_a_case_from_alert_to_closed_loop(installation: Installation) -> None:
     assert installation.run("cases").stdout == "no such cases\n"
-    said = {"channel": "chat", "department": "Support", "comment": "nobody\ncalled"}
+    said: dict[str, Any] = {"channel": "chat", "department": "Support", "comment": "nobody\ncalled"}
     with working(installation):
         installation.run("produce", installation.file(unhappy(1, **said), unhappy(2, 5), response(3)))
         until(lambda: len(cases(installation)) == 2)
@@ -69,6 +69,9 @@ def test_a_case_from_alert_to_closed_loop(installation: Installation) -> None:
         assert [case["customer_id"] for case in cases(installation, "--open")] == ["C-2"]
         assert cases(installation, "--overdue") == cases(installation, "--owner", "nobody") == []
         assert len(cases(installation, "--department", "SUPPORT", "--kind", "recovery")) == 1
+        assert "contacted in time  100%, 2 of 2 (target 90%, reached)" in installation.run("cases", "--report").stdout
+        (report,) = installation.lines("cases", "--report", "--json")
+        assert (report["overall"]["open"], report["department"]["Support"]["cases"]) == (1, 1)
 
 
 def test_what_cannot_be_done_is_said(installation: Installation) -> None:
