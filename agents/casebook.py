@@ -1,9 +1,10 @@
 """`recovery-cases` in memory: read to its end once, and followed from there by those who wait for something."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NoReturn
+from itertools import chain
+from typing import NoReturn
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -13,9 +14,6 @@ from npsflow.schemas.cases import Entry
 from npsflow.streams.recovery import standing
 from npsflow.streams.recovery.standing import Cases
 from npsflow.streams.settings import Where
-
-Progress = Callable[[int, int], None]
-"""Called with how much was read, and of how much."""
 
 
 class Casebook:
@@ -27,29 +25,21 @@ class Casebook:
         self._consumer = consumer
         self._changed = asyncio.Condition()
 
-    async def load(self, of: list[TopicPartition], progress: Progress | None = None) -> None:
+    async def load(self, of: list[TopicPartition], progress: kafka.Progress | None = None) -> None:
         """Read to the end. Of a case that stands there more than once only the last is looked at."""
-        consumer, latest = self._consumer, dict[bytes, tuple[int, bytes | None]]()
-        ranges = await kafka.offset_ranges(consumer, of)
-        total, ends = sum(end - begin for begin, end in ranges.values()), {tp: end for tp, (_, end) in ranges.items()}
-        for tp, (begin, _) in ranges.items():
-            consumer.seek(tp, begin)
-        consumer.resume(*of)
-        while left := sum([max(0, end - await consumer.position(tp)) for tp, end in ends.items()]):
-            for record in _flat(await consumer.getmany(timeout_ms=1000)):
-                latest[record.key] = record.partition, record.value
-            if progress is not None:
-                progress(total - left, total)
+        latest: dict[bytes, tuple[int, bytes | None]] = {}
+        async for record in kafka.to_the_end(self._consumer, of, progress):
+            latest[record.key or b""] = record.partition, record.value
         for key, (partition, value) in latest.items():
             self.cases.take(partition, key, value)
         self.ready = True
 
     async def step(self) -> None:
         """Take what is new; wait a second for it."""
-        records = _flat(await self._consumer.getmany(timeout_ms=1000))
-        for record in records:
+        fetched = await self._consumer.getmany(timeout_ms=1000)
+        for record in chain.from_iterable(fetched.values()):
             self.cases.take(record.partition, record.key, record.value)
-        if records:
+        if fetched:
             async with self._changed:
                 self._changed.notify_all()
 
@@ -72,14 +62,10 @@ class Casebook:
 
 
 @asynccontextmanager
-async def casebook(where: Where, progress: Progress | None = None) -> AsyncIterator[Casebook]:
+async def casebook(where: Where, progress: kafka.Progress | None = None) -> AsyncIterator[Casebook]:
     """One that has been read to its end. Raises KafkaFailed."""
     of = await kafka.partitions(where, topics.CASES)
     async with kafka.reader(where) as consumer:
         book = Casebook(consumer)
         await book.load(of, progress)
         yield book
-
-
-def _flat(fetched: dict[TopicPartition, list[Any]]) -> list[Any]:
-    return [record for records in fetched.values() for record in records]

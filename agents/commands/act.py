@@ -53,11 +53,12 @@ def act(
     told. Exit status 1 if the action was refused, or nobody answers.
     """
     said = {"action": action, "comment": comment, "root_cause": root_cause, "assignee": assignee, "at": at}
-    said |= {"by": by or _login(), "action_id": action_id or uuid.uuid4().hex}
+    said |= {"by": by or login(), "action_id": action_id or uuid.uuid4().hex}
     kafka.run(_fixed(where(), said, case, timeout) if action == "fixed" else _act(where(), said, case, timeout))
 
 
-def _login() -> str:
+def login() -> str:
+    """Who runs this. Raises UsageError where the system does not know."""
     try:
         return getpass.getuser()
     except (OSError, KeyError):  # KeyError before Python 3.13: a user without a name

@@ -9,7 +9,10 @@ from npsflow.streams.recovery.settings import Recovery
 from .folding import Output
 from .recovering import World
 
-SAID: dict[str, Any] = {"comment": "My boiler leaks", "customer_fields": {"name": "Ann Example", "email": "ann@example.com"}}
+SAID: dict[str, Any] = {
+    "comment": "My boiler leaks",
+    "customer_fields": {"name": "Ann Example", "email": "ann@example.com"},
+}
 PERSONAL = (b"C-1", b"boiler", b"Ann", b"ann@", b"called her")
 
 
