@@ -13,7 +13,7 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from npsflow.agents import kafka
 from npsflow.agents.reach import STEP, Refused
 from npsflow.agents.requests import DescribeGroup, DescribeTopics
-from npsflow.agents.stages import STAGES
+from npsflow.agents.stages import REPLAYED, STAGES
 from npsflow.schemas import topics
 from npsflow.streams.settings import Settings, Where
 
@@ -60,7 +60,7 @@ def of_rebuild(settings: Settings, where: Where) -> set[Need]:
     outputs = (topics.DEAD_LETTERS, topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.WINDOWS)
     changelogs = [where.changelog("classify", "state"), where.changelog("classify", "remembered")]
     changelogs.append(where.changelog("rollup", "state"))
-    needs = of_worker(settings, where, STAGES)
+    needs = of_worker(settings, where, REPLAYED)
     needs |= {Need("topic", where.topic(name), "READ") for name in outputs}
     needs |= {Need("topic", name, operation) for name in changelogs for operation in ("CREATE", "DELETE")}
     return needs | {Need("topic", where.topic(topics.PANES), "DELETE")}

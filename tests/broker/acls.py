@@ -9,8 +9,8 @@ from .secured import Acl
 
 PAGE = Path(__file__).parents[2] / "deploy" / "acls.md"
 PROCESSES = (
-    "worker", "produce", "alerts", "windows", "dlq list", "dlq replay", "dlq accept", "topics create", "topics list",
-    "check", "rebuild",
+    "worker", "produce", "alerts", "cases", "act", "board", "forget", "windows", "dlq list", "dlq replay", "dlq accept",
+    "topics create", "topics list", "check", "rebuild",
 )  # fmt: skip
 _ALSO = {"check": "worker", "rebuild": "worker"}
 _OPERATIONS = {"DescribeConfigs": "DESCRIBE_CONFIGS"}
