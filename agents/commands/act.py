@@ -126,7 +126,7 @@ async def _fixed(where: Where, said: dict[str, str | None], cause: str, timeout:
             except TimeoutError:
                 raise _unanswered(timeout) from None
     told = sum(book.answer(one.case_id, action.action_id) is not None for one in book.cases)
-    click.echo(f"fixed: {told} customers are to be told, see `npsflow cases --open`")
+    click.echo(f"fixed: customers to be told: {told}, see `npsflow cases --open`")
 
 
 def _resolved_with(one: Standing, cause: str) -> bool:

@@ -63,7 +63,7 @@ async def _forget(settings: Settings, where: Where, customer: str, action: TeamA
         work = Forgetting(where, admin, consumer, customer)
         async with kafka.producer(where) as producer:
             cases = await work.by_recover(producer, action, timeout)
-        click.echo(f"forgotten: {cases} cases, and what recover knew of the customer; counts stay")
+        click.echo(f"forgotten: all that recover knew of the customer, cases among it: {cases}; counts stay")
         rows = []
         for topic in READ:
             with reading(topic.name) as progress:
@@ -112,5 +112,5 @@ def _compacted(*configs: Mapping[str, str]) -> Iterable[str]:
         yield "What was removed leaves the brokers' files as Kafka compacts them: max.compaction.lag.ms sets a limit."
     else:
         yield f"What was removed leaves the brokers' files by {_day(now + lag)}, as Kafka compacts them;"
-        yield f"the id alone, as a deleted key, {deleted / DAY:g} days after that, when they are compacted next."
+        yield f"the id alone, as a deleted key, {deleted / DAY:g} day(s) after that, when they are compacted next."
     yield "Refused webhooks in survey-responses-dlq may name a customer by e-mail address only: those are not counted."

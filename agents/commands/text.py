@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from npsflow.streams.times import DAY, HOUR, MINUTE
+from npsflow.streams.times import DAY, HOUR, MINUTE, SECOND
 
 
 def one_line(text: object, width: int = 60) -> str:
@@ -23,6 +23,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[
 
 def span(ms: int) -> str:
     """A duration in ms, to two units at most."""
+    if ms < MINUTE:
+        return f"{ms // SECOND} s"
     if ms < HOUR:
         return f"{ms // MINUTE} min"
     if ms < 2 * DAY:

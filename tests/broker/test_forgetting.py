@@ -122,7 +122,7 @@ async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
 
         forgotten = await run(installation, tmp_path, "forget", "C-4711", "--yes")
         assert forgotten.exit_code == 0, forgotten.output
-        assert "forgotten: 1 cases" in forgotten.stdout
+        assert "cases among it: 1;" in forgotten.stdout
         rows = {row.split()[0]: row.split()[1:4] for row in forgotten.stdout.splitlines() if row}
         days = dict.fromkeys(held, (90 + 7, 90 + 8)) | {"survey-responses-dlq": (187, 188)}
         expected = {"survey-responses": "3", "survey-responses-dlq": "1", "survey-invitations": "1"}
@@ -136,7 +136,7 @@ async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
         assert await installation.windows() == windows  # counts stay
 
         again = await run(installation, tmp_path, "forget", "C-4711", "--yes")
-        assert "forgotten: 0 cases" in again.stdout
+        assert "cases among it: 0;" in again.stdout
         assert len([r for r in await installation.read(topics.ACTIONS) if b"forget" in (r.value or b"")]) == 1
 
         for made in wanted(installation.settings, where):

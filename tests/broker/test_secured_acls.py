@@ -88,7 +88,7 @@ class Processes:
             secured.allow(user(process), table(PREFIX)[process])
 
     def door(self, process: str) -> dict[str, str]:
-        names = {"NPSFLOW_PREFIX": PREFIX, "NPSFLOW_CONFIG": str(self._config), "NPSFLOW_SESSION_MS": "1000"}
+        names = {"NPSFLOW_PREFIX": PREFIX, "NPSFLOW_CONFIG": str(self._config), "NPSFLOW_SESSION_MS": "5000"}
         return self._secured.with_login(user(process)) | names
 
     async def run(self, process: str, *words: str, fails: bool = False) -> str:
@@ -133,7 +133,7 @@ async def on_cases(processes: Processes) -> None:
     finally:
         if board.returncode is None:
             board.kill()
-    assert "forgotten: 1 cases" in await processes.run("forget", first["key"], "--yes")
+    assert "cases among it: 1;" in await processes.run("forget", first["key"], "--yes")
 
 
 async def paused(installation: Installation, worker: Process) -> bool:
