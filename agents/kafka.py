@@ -50,6 +50,9 @@ _FORBIDDEN = {
     ClusterAuthorizationFailedError: "the cluster",
 }
 
+Progress = Callable[[int, int], None]
+"""Called with how many records were read, and of how many."""
+
 T = TypeVar("T")
 Step = Callable[[], Coroutine[Any, Any, None]]
 
@@ -193,6 +196,26 @@ async def committed_records(
         while follow:
             fetched = await consumer.getmany(timeout_ms=1000)
             for record in sorted(chain.from_iterable(fetched.values()), key=attrgetter("timestamp")):
+                yield record
+
+
+async def to_the_end(
+    consumer: AIOKafkaConsumer, of: list[TopicPartition], progress: Progress | None = None
+) -> AsyncGenerator[Record, None]:
+    """All committed records of these partitions up to where they end now, as they are fetched: faster than in order.
+
+    The order within each partition is kept. The consumer goes on behind them.
+    """
+    ranges = await offset_ranges(consumer, of)
+    total, ends = sum(end - begin for begin, end in ranges.values()), {tp: end for tp, (_, end) in ranges.items()}
+    for tp, (begin, _) in ranges.items():
+        consumer.seek(tp, begin)
+    consumer.resume(*of)
+    while left := sum([max(0, end - await consumer.position(tp)) for tp, end in ends.items()]):
+        if progress is not None:
+            progress(total - left, total)
+        for records in (await consumer.getmany(timeout_ms=1000)).values():
+            for record in records:
                 yield record
 
 

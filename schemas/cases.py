@@ -16,7 +16,8 @@ Kind = Literal["recovery", "bundle", "ask"]
 """`bundle`: many alerts of one department at once, as one case."""
 Status = Literal["opened", "reopened", "acknowledged", "contacted", "resolved", "loop_closed", "closed"]
 Verb = Literal[
-    "acknowledge", "contact", "resolve", "close_loop", "reopen", "assign", "note", "done", "declined", "fixed"
+    "acknowledge", "contact", "resolve", "close_loop", "reopen", "assign", "note", "done", "declined", "fixed",
+    "forget",
 ]  # fmt: skip
 
 Happening = Literal[
@@ -38,7 +39,8 @@ class TeamAction(Struct, frozen=True, omit_defaults=True):
 
     `resolve` needs a `root_cause`, and a `comment` unless that is `no_complaint`; `assign` an `assignee`, `note` a
     `comment`; `done` and `declined` are for asks. `fixed` names a `root_cause` and no case, and is sent to every
-    partition: all whose case was resolved with it are to be told. The same `action_id` twice counts once.
+    partition: all whose case was resolved with it are to be told. `forget` names no case either: the customer is the
+    record's key, and all that is kept of that customer goes. The same `action_id` twice counts once.
     """
 
     action_id: Identifier

@@ -47,7 +47,9 @@ class Topic:
         if self.name == DEAD_LETTERS:
             config["max.message.bytes"] = str(MAX_RECORD + _WHY)
         if self.cleanup == "compact":
-            return config | {"segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.2"}
+            # What was deleted or replaced has to leave the brokers' files in time: people have a right to that.
+            lag = {"max.compaction.lag.ms": str(_DAY)}
+            return config | lag | {"segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.2"}
         kept = -1 if days is None else max(days, horizon_days) * _DAY
         return config | {"retention.ms": str(kept)}
 

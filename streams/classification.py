@@ -9,7 +9,7 @@ from npsflow.schemas.deltas import TICK, encode_tick
 from npsflow.streams import remembered
 from npsflow.streams.breaker import Breaker
 from npsflow.streams.cells import PANE, Cells
-from npsflow.streams.judge import ID, Change, Judge, Meaning
+from npsflow.streams.judge import Change, Judge, Meaning
 from npsflow.streams.partitioner import partition_of
 from npsflow.streams.segments import Names
 from npsflow.streams.stage import Checkpoint, Emit
@@ -153,11 +153,8 @@ class Classification:
         self._names.restore(int(number), (metric, scale, tuple((d, v) for d, v in segment)))
 
     def restore_log(self, value: bytes) -> int:
-        at, latest = 0, 0
-        while at < len(value):
-            id_, at = value[at : at + ID], at + ID
-            packed = value[at : at + remembered.size_of(value, at)]
-            at += len(packed)
+        latest = 0
+        for id_, packed in remembered.entries(value):
             submitted = remembered.submitted_of(packed)
             self.store.put(id_, packed, submitted)
             latest = max(latest, submitted)

@@ -21,6 +21,7 @@ from npsflow.streams.remembered import (
     ALERT_LIVE,
     DELETED,
     FOLLOW_LIVE,
+    ID,
     INTERNAL,
     NO_SEGMENTS,
     TEST,
@@ -37,9 +38,6 @@ from npsflow.streams.telling import Cause, Identity, Output, Teller
 from npsflow.streams.times import MINUTE, rfc3339, to_datetime, to_ms
 
 Outcome = Literal["counted", "deleted", "test", "repeated", "superseded", "forwarded", "dead"]
-
-ID = 15
-"""Bytes of the digest by which a response is remembered: with CPython's 33 they fill 48, one more would take 64."""
 
 _AHEAD = 10 * MINUTE
 _EVERY = 1000  # records between two checks of the producer's partitioner

@@ -39,7 +39,10 @@ class Metrics:
         self.recover_records = counter("recover_records", "Records that recover has read, by what they are", "kind")
         self.case_events = counter("case_events", "What happened to cases", "type")
         self.cases = gauge("cases", "Cases, by where they stand", "partition", "status")
+        self.overdue = gauge("overdue_cases", "Cases whose next step should have been done by now", "partition")
+        self.first_contacts = counter("first_contacts", "First contacts with unhappy customers", "when")
         self.paused = gauge("paused", "1 where a partition waits for `npsflow dlq accept`", "partition")
+        self._by_name = {"cases": self.cases, "overdue_cases": self.overdue}
         self.commits = counter("commits", "Transactions committed", "stage")
         self.failures = counter("task_failures", "Tasks dropped and restored after an error", "stage")
         self.commit_time = seconds("commit", "From the begin of a commit to its end", "stage")
@@ -51,7 +54,7 @@ class Metrics:
         shown = self._shown[stage, partition] = [(self.lag, (stage, str(partition)))]
         shown.append((self.stream_time, (stage, str(partition))))
         for (name, *labels), value in gauges.items():
-            gauge = (self.cases if name == "cases" else self.window, tuple(labels))
+            gauge = (self._by_name.get(name, self.window), tuple(labels))
             if name == "remembered":  # of a task that can be paused, too
                 gauge = (self.remembered, (str(partition),))
                 shown.append((self.paused, (str(partition),)))
@@ -86,6 +89,8 @@ class Metrics:
             self.recover_records.labels(rest).inc(amount)
         elif kind == "case":
             self.case_events.labels(rest).inc(amount)
+        elif kind == "first_contact":
+            self.first_contacts.labels(rest).inc(amount)
         elif kind == "foreign_partitioner":
             self.foreign.inc(amount)
         elif kind == "over_cap":

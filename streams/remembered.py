@@ -5,7 +5,7 @@ Measured on CPython 3.11: a tuple of the same facts in a dict takes 400-490 byte
 
 import struct
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 DELETED, TEST, INTERNAL, ALERT_LIVE, FOLLOW_LIVE = 1, 2, 4, 8, 16
@@ -17,6 +17,9 @@ _SINCE = struct.Struct("<qq")
 _SUBMITTED_AT = struct.calcsize("<HBBHHHH")
 _OFFSET_BITS = 48
 _WIDE = 0x80
+
+ID = 15
+"""Bytes of the digest by which a response is remembered: with CPython's 33 they fill 48, one more would take 64."""
 
 MOST_SEGMENTS = 0x7F
 """That one response can be counted in."""
@@ -130,6 +133,16 @@ def unpack(packed: bytes) -> Remembered:
 def size_of(packed: bytes, at: int = 0) -> int:
     """Bytes of the packed response that begins at `at`."""
     return packed[at] | packed[at + 1] << 8
+
+
+def entries(record: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Id and packed response of all in a record of the log."""
+    at = 0
+    while at < len(record):
+        id_, at = record[at : at + ID], at + ID
+        packed = record[at : at + size_of(record, at)]
+        at += len(packed)
+        yield id_, packed
 
 
 def submitted_of(packed: bytes) -> int:

@@ -13,6 +13,7 @@ from npsflow.streams.recovery.stage import Recover
 from npsflow.streams.rollup import Rollup
 from npsflow.streams.settings import Settings, Where
 from npsflow.streams.stage import Stage
+from npsflow.streams.times import DAY
 
 _STAGES = (Classify, Rollup, Recover)
 
@@ -39,6 +40,7 @@ def wanted(settings: Settings, where: Where) -> list[Wanted]:
         "segment.bytes": str(8 << 20),
         "segment.ms": str(10 * 60_000),
         "min.cleanable.dirty.ratio": "0.1",
+        "max.compaction.lag.ms": str(DAY),
         "message.timestamp.type": "LogAppendTime",
         "max.message.bytes": str(topics.MAX_RECORD),
     }

@@ -1,4 +1,4 @@
-"""The worker's pages: `/health/live`, `/health/ready`, `/metrics`."""
+"""The pages of a process: `/health/live`, `/health/ready`, `/metrics`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,6 +9,23 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 
+def routes(registry: CollectorRegistry, ready: Callable[[], bool], not_yet: str = "restoring") -> list[web.RouteDef]:
+    """The pages by which a process is watched; `not_yet` is what it does while it is not ready."""
+
+    async def live(_: web.Request) -> web.Response:
+        return web.json_response({"status": "live"})
+
+    async def readiness(_: web.Request) -> web.Response:
+        is_ready = ready()
+        return web.json_response({"status": "ready" if is_ready else not_yet}, status=200 if is_ready else 503)
+
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    return [web.get("/health/live", live), web.get("/health/ready", readiness), web.get("/metrics", metrics)]
+
+
 class Web(Service):
     """Serves on `host`:`port`; `ready` says whether all partitions are restored."""
 
@@ -17,7 +34,7 @@ class Web(Service):
     ) -> None:
         super().__init__(**kwargs)
         self.host, self.port = host, port
-        self._registry, self._ready = registry, ready
+        self._routes = routes(registry, ready)
         self._runner: web.AppRunner | None = None
 
     @property
@@ -26,9 +43,7 @@ class Web(Service):
 
     async def on_start(self) -> None:
         pages = web.Application()
-        pages.router.add_get("/health/live", self._live)
-        pages.router.add_get("/health/ready", self._readiness)
-        pages.router.add_get("/metrics", self._metrics)
+        pages.router.add_routes(self._routes)
         self._runner = web.AppRunner(pages, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, self.host, self.port).start()
@@ -36,14 +51,3 @@ class Web(Service):
     async def on_stop(self) -> None:
         if self._runner is not None:
             await self._runner.cleanup()
-
-    async def _live(self, _: web.Request) -> web.Response:
-        return web.json_response({"status": "live"})
-
-    async def _readiness(self, _: web.Request) -> web.Response:
-        ready = self._ready()
-        return web.json_response({"status": "ready" if ready else "restoring"}, status=200 if ready else 503)
-
-    async def _metrics(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(self._registry), headers={"Content-Type": content_type})

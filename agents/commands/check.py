@@ -115,6 +115,9 @@ async def _topics(settings: Settings, where: Where) -> list[Finding]:
     topics = wanted(settings, where)
     async with kafka.admin(where) as client:
         counts = await kafka.partition_counts(client)
+        if absent := [t.name for t in topics if t.name not in counts]:  # those that no worker needs
+            text = f"topics: there is no {', '.join(absent)}, or this client may not DESCRIBE it"
+            return [_fail(text, "run `npsflow topics create`, or allow it")]
         try:
             configs = await topic_configs(client, [t.name for t in topics])
         except TopicAuthorizationFailedError as error:

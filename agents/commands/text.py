@@ -2,6 +2,8 @@
 
 from collections.abc import Collection, Sequence
 
+from npsflow.streams.times import DAY, HOUR, MINUTE, SECOND
+
 
 def one_line(text: object, width: int = 60) -> str:
     """At most `width` characters on one line, without what could steer a terminal."""
@@ -17,3 +19,14 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[
         "  ".join(f"{cell:{a}{w}}" for cell, a, w in zip(row, aligns, widths, strict=True)).rstrip()
         for row in (head, *rows)
     )
+
+
+def span(ms: int) -> str:
+    """A duration in ms, to two units at most."""
+    if ms < MINUTE:
+        return f"{ms // SECOND} s"
+    if ms < HOUR:
+        return f"{ms // MINUTE} min"
+    if ms < 2 * DAY:
+        return f"{ms // HOUR} h {ms % HOUR // MINUTE} min"
+    return f"{ms // DAY} days"

@@ -32,6 +32,14 @@ def ended(case: Case) -> bool:
     return case.status in ("loop_closed", "closed")
 
 
+def overdue(case: Case) -> bool:
+    """Whether a deadline has passed without what was to be done by then; as far as the case has been told so."""
+    if ended(case) or case.kind == "ask":
+        return False
+    left = {due.what for due in case.plan}
+    return "late" not in left or (case.contacted_at is None and "breached" not in left)
+
+
 def with_entry(case: Case, at: int, what: Happening, by: str, changes: dict[str, Any] | None = None, **of: Any) -> Case:
     """One step on: `changes` of the case, `of` the entry."""
     history = (*case.history, Entry(rfc3339(at), what, by, **of))[-_MOST_ENTRIES:]

@@ -32,7 +32,7 @@ class Draft:
 
     def __init__(self, memory: Memory, sender: CloudEvents, partition: int, at: int) -> None:
         self._memory, self._sender, self._partition, self.at = memory, sender, partition, at
-        self.customers: dict[str, Customer] = {}
+        self.customers: dict[str, Customer | None] = {}
         self.files: dict[str, File | None] = {}
         self.bursts: dict[str, tuple[list[int], str]] = {}
         self.outputs: list[Output] = []
@@ -40,7 +40,9 @@ class Draft:
         self.urgent = False
 
     def customer(self, key: str) -> Customer:
-        return self.customers.get(key) or self._memory.customers.get(key) or Customer()
+        if key in self.customers:
+            return self.customers[key] or Customer()
+        return self._memory.customers.get(key) or Customer()
 
     def file(self, case_id: str) -> File | None:
         """None where there is no such case, or it was forgotten."""

@@ -58,7 +58,7 @@ def fact_of(record: Record, topic: str) -> Fact | None:
     Raises RefusedRecord for an action that cannot be read, and Undecodable for a fact that classify did not write.
     """
     if topic == topics.ACTIONS:
-        return _read_action(record.value)
+        return _read_action(record.key, record.value)
     read = _READ.get(_type_of(record))
     return None if read is None or record.value is None else read(record.value)
 
@@ -70,7 +70,7 @@ def _type_of(record: Record) -> str:
     return ""
 
 
-def _read_action(value: bytes | None) -> TeamAction:
+def _read_action(key: bytes | None, value: bytes | None) -> TeamAction:
     if value is None:
         raise RefusedRecord("null_value", "the record has no value")
     try:
@@ -84,6 +84,9 @@ def _read_action(value: bytes | None) -> TeamAction:
     if action.action == "fixed":
         if named != 3 or not action.root_cause:
             raise RefusedRecord("invalid_action", "`fixed` names a root_cause and no case")
+    elif action.action == "forget":
+        if named != 3 or not key:
+            raise RefusedRecord("invalid_action", "`forget` names the customer by the record's key, and no case")
     elif named != 2:
         raise RefusedRecord("invalid_action", "one of case_id, alert_id and follow_up_id is needed")
     return action

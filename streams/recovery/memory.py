@@ -90,6 +90,10 @@ class Table(Generic[T]):
             self._packed[key] = self._pack(value)
         self.dirty.add(key)
 
+    def holding(self, part: bytes) -> list[str]:
+        """Keys of the values that hold these bytes, packed."""
+        return [key for key, packed in self._packed.items() if part in packed]
+
     def packed(self, key: str) -> bytes | None:
         return self._packed.get(key)
 
@@ -98,6 +102,9 @@ class Table(Generic[T]):
 
     def items(self) -> Iterator[tuple[str, T]]:
         return ((key, self._unpack(packed)) for key, packed in self._packed.items())
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._packed
 
     def __len__(self) -> int:
         return len(self._packed)

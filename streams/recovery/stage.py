@@ -19,7 +19,10 @@ from npsflow.streams.recovery.asking import FollowUps
 from npsflow.streams.recovery.deciding import Alerts
 from npsflow.streams.recovery.draft import Draft, Memory
 from npsflow.streams.recovery.facts import AlertFact, FollowUpFact, fact_of
+from npsflow.streams.recovery.forgetting import forget
+from npsflow.streams.recovery.memory import File
 from npsflow.streams.recovery.policy import Policy
+from npsflow.streams.recovery.standing import contacted_late
 from npsflow.streams.stage import Checkpoint, Emit, Record
 from npsflow.streams.times import DAY, rfc3339
 
@@ -59,6 +62,7 @@ class Recovering:
         self._touched: dict[int, set[str]] = {}
         self._bursts: set[str] = set()
         self._open: Counter[Status] = Counter()
+        self._overdue: set[str] = set()
 
     def read(self, record: Record) -> Draft:
         draft = self._draft(record.timestamp)
@@ -83,6 +87,9 @@ class Recovering:
             case FollowUpRetracted():
                 draft.counts["recover:follow_up"] += 1
                 self._follow_ups.retracted(draft, key, fact)
+            case TeamAction(action="forget"):
+                draft.counts["recover:action"] += 1
+                forget(draft, self.memory, key)
             case TeamAction():
                 draft.counts["recover:action"] += 1
                 self._actions.act(draft, key, fact)
@@ -101,7 +108,11 @@ class Recovering:
         memory = self.memory
         for key, customer in change.customers.items():
             memory.customers.put(key, customer)
-            self._touched.setdefault(customer.touched // DAY, set()).add(key)
+            if customer is not None:
+                self._touched.setdefault(customer.touched // DAY, set()).add(key)
+            else:
+                for keys in self._touched.values():
+                    keys.discard(key)
         for case_id, file in change.files.items():
             before = memory.cases.get(case_id)
             if before is not None:
@@ -109,6 +120,7 @@ class Recovering:
             memory.cases.put(case_id, file)
             if file is not None:
                 self._list(file.case)
+                self._count_contact(file.case, before)
         memory.bursts.update(change.bursts)
         self._bursts |= change.bursts.keys()
         self.urgent = self.urgent or change.urgent
@@ -150,7 +162,9 @@ class Recovering:
         """It never pauses."""
 
     def gauges(self) -> dict[tuple[str, ...], float]:
-        return {("cases", str(self._partition), status): self._open[status] for status in get_args(Status)}
+        partition = str(self._partition)
+        found: dict[tuple[str, ...], float] = {("overdue_cases", partition): len(self._overdue)}
+        return found | {("cases", partition, status): self._open[status] for status in get_args(Status)}
 
     # Restoring.
 
@@ -190,6 +204,8 @@ class Recovering:
     def _list(self, case: Case) -> None:
         """In every index that it belongs to."""
         self._open[case.status] += 1
+        if life.overdue(case):
+            self._overdue.add(case.case_id)
         if case.plan:
             heappush(self._due, (case.plan[0].at, case.case_id))
         if case.status == "resolved" and case.root_cause:
@@ -198,8 +214,15 @@ class Recovering:
     def _unlist(self, case: Case) -> None:
         """Out of them; what stands in the order of time is passed over when its turn comes."""
         self._open[case.status] -= 1
+        self._overdue.discard(case.case_id)
         if case.status == "resolved" and case.root_cause:
             self.memory.causes[case.root_cause].discard(case.case_id)
+
+    def _count_contact(self, case: Case, before: File | None) -> None:
+        """Whether the first contact came in time, when there was one just now."""
+        late = contacted_late(case)
+        if late is not None and (before is None or before.case.contacted_at is None):
+            self.counters["first_contact:late" if late else "first_contact:in_time"] += 1
 
     def _forget_customers(self, now: int) -> bool:
         """Those not heard of for long, who have no open case."""

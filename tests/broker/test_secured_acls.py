@@ -14,13 +14,17 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+import aiohttp
 import pytest
 from click.testing import CliRunner
 
+from npsflow.agents.broker import free_port
 from npsflow.agents.cli import main
 from npsflow.agents.demo.sample import Line
 from npsflow.agents.kafka import ALLOW
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
+from npsflow.streams.settings import Settings, Where
+from npsflow.streams.topics import wanted
 
 from .acls import PROCESSES, by_commands, commands, table, user
 from .harness import FIXED, Installation, Process, eventually, lines, response
@@ -86,7 +90,7 @@ class Processes:
             secured.allow(user(process), table(PREFIX)[process])
 
     def door(self, process: str) -> dict[str, str]:
-        names = {"NPSFLOW_PREFIX": PREFIX, "NPSFLOW_CONFIG": str(self._config), "NPSFLOW_SESSION_MS": "1000"}
+        names = {"NPSFLOW_PREFIX": PREFIX, "NPSFLOW_CONFIG": str(self._config), "NPSFLOW_SESSION_MS": "5000"}
         return self._secured.with_login(user(process)) | names
 
     async def run(self, process: str, *words: str, fails: bool = False) -> str:
@@ -106,6 +110,34 @@ class Processes:
         return said
 
 
+async def on_cases(processes: Processes) -> None:
+    """Those that look at cases and act on them, while a worker runs."""
+    first, second = [json.loads(line) for line in (await processes.run("cases", "--json")).splitlines()][:2]
+    assert "noted: " in await processes.run("act", "note", first["case_id"], "--comment", "called")
+    environment = os.environ | processes.door("board") | {"NPSFLOW_SECRET_BOARD": "token"}
+    port = free_port()
+    command = [sys.executable, "-m", "npsflow.agents.cli", "board", "--port", str(port)]
+    board = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.PIPE)
+    try:
+        assert board.stdout is not None
+        assert await board.stdout.readline()
+        headers = {"Authorization": "Bearer token"}
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as client:
+
+            async def acted() -> bool:
+                action = {"action": "note", "by": "anna", "comment": "called", "action_id": "one"}
+                async with client.post(f"/cases/{second['case_id']}/actions?wait=1", json=action) as answer:
+                    return answer.status == 200
+
+            await eventually(acted)
+        board.terminate()
+        assert await board.wait() == 0
+    finally:
+        if board.returncode is None:
+            board.kill()
+    assert "cases among it: 1;" in await processes.run("forget", first["key"], "--yes")
+
+
 async def paused(installation: Installation, worker: Process) -> bool:
     """Whether a partition has stopped, and that is committed."""
     offsets = await installation.offsets("classify")
@@ -117,7 +149,7 @@ async def paused(installation: Installation, worker: Process) -> bool:
 
 async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tmp_path: Path) -> None:
     processes = Processes(watched, tmp_path)
-    assert (await processes.run("topics create")).count("created: ") == 11
+    assert (await processes.run("topics create")).count("created: ") == len(wanted(Settings(), Where()))
     assert "missing" not in await processes.run("topics list")
     assert "permission: all that a worker needs is allowed" in await processes.run("check")
 
@@ -145,6 +177,7 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
 
         with installation.process(tmp_path) as worker:
             await eventually(purged, 2 * SECONDS)
+            await on_cases(processes)
             worker.send(signal.SIGTERM)
             assert await worker.ended() == 0
         assert not worker.logged("failed")
@@ -168,11 +201,15 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
         await processes.run("rebuild", "--yes")
         assert "permission: all that a worker needs is allowed" in await processes.run("check")
 
-    # A check only looks whether a worker may do it, and a rebuild does not pause.
+    # A check only looks whether a worker may do it, and a rebuild neither pauses nor recovers.
     accept = Acl("GROUP", "LITERAL", f"{PREFIX}npsflow-dlq-accept", "DESCRIBE")
     # No platform of the test says who was asked.
     invite = Acl("TOPIC", "LITERAL", f"{PREFIX}survey-invitations", "WRITE")
-    idle = {"check": table(PREFIX)["worker"], "rebuild": {accept}, "intake": {invite}, "dlq replay": {invite}}
+    worker_may = table(PREFIX)["worker"]
+    recovering = {acl for acl in worker_may if re.search("npsflow-recover|recovery-", acl.name)}
+    idle = {
+        "check": worker_may, "rebuild": {accept, *recovering}, "intake": {invite}, "dlq replay": {invite},
+    }  # fmt: skip
     for process in PROCESSES:
         assert used(watched)[user(process)] >= table(PREFIX)[process] - idle.get(process, set()), process
 

@@ -210,6 +210,7 @@ def test_an_action_names_the_case_by_an_alert_too() -> None:
         (b'{"action_id":"1","action":"dance","by":"x","case_id":"c"}', "invalid_action"),
         (b'{"action_id":"1","action":"contact","by":"x"}', "invalid_action"),
         (b'{"action_id":"1","action":"fixed","by":"x"}', "invalid_action"),
+        (b'{"action_id":"1","action":"forget","by":"x","case_id":"c"}', "invalid_action"),
     ],
 )
 def test_an_action_that_cannot_be_read_is_a_dead_letter(value: bytes | None, reason: str) -> None:

@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npsflow.streams.fingerprint import fingerprint
-from npsflow.streams.judge import ID
 from npsflow.streams.remembered import (
     ALERT_LIVE,
     DELETED,
     FOLLOW_LIVE,
+    ID,
     INTERNAL,
     MOST_SEGMENTS,
     TEST,

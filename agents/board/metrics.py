@@ -1,0 +1,45 @@
+"""What the board says of itself and of the cases it knows; labels are words of npsflow, never a customer or owner."""
+
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+
+from prometheus_client import CollectorRegistry, Counter
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from npsflow.streams.recovery.standing import Cases
+
+
+class Metrics:
+    """`registry` is handed in; `cases` are looked at whenever somebody asks."""
+
+    def __init__(self, registry: CollectorRegistry, cases: Cases, clock: Callable[[], float] = time.time) -> None:
+        self.registry = registry
+        self.requests = Counter(
+            "npsflow_board_requests", "Requests, by page and answer", ("page", "status"), registry=registry
+        )
+        registry.register(_Standing(cases, clock))
+
+
+class _Standing(Collector):
+    def __init__(self, cases: Cases, clock: Callable[[], float]) -> None:
+        self._cases, self._clock = cases, clock
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        now, overdue = int(self._clock() * 1000), 0
+        standing, contacts = Tally[tuple[str, str]](), Tally[str]()
+        for one in self._cases:
+            standing[one.kind, one.status] += 1
+            overdue += one.overdue(now)
+            if one.contacted_late is not None:
+                contacts["late" if one.contacted_late else "in_time"] += 1
+        cases = GaugeMetricFamily("npsflow_board_cases", "Cases that are known", labels=("kind", "status"))
+        for labels, count in sorted(standing.items()):
+            cases.add_metric(labels, count)
+        yield cases
+        yield GaugeMetricFamily("npsflow_board_overdue_cases", "Cases whose next step is late", overdue)
+        first = GaugeMetricFamily("npsflow_board_first_contacts", "Cases with a first contact", labels=("when",))
+        for when in ("in_time", "late"):
+            first.add_metric([when], contacts[when])
+        yield first

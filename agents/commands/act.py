@@ -1,0 +1,139 @@
+"""`npsflow act`: what a person has done about a case, or wants done; and what came of it."""
+
+import asyncio
+import getpass
+import uuid
+from typing import get_args
+
+import click
+
+from npsflow.agents import kafka
+from npsflow.agents.acting import NoAction, action_of, send
+from npsflow.agents.casebook import Casebook, casebook
+from npsflow.agents.commands.progress import reading
+from npsflow.agents.commands.text import one_line
+from npsflow.schemas import topics
+from npsflow.schemas.cases import Entry, TeamAction, Verb
+from npsflow.streams.recovery.standing import Standing
+from npsflow.streams.settings import Where, where
+
+_VERBS = [verb for verb in get_args(Verb) if verb != "forget"]
+
+
+@click.command()
+@click.argument("action", type=click.Choice(_VERBS))
+@click.argument("case")
+@click.option("--comment", help="What was said or done; `resolve` and `note` need one.")
+@click.option("--root-cause", help="Why the customer was unhappy; `resolve` needs it, `no_complaint` if there is none.")
+@click.option("--assignee", help="Whose the case is from now on, for `assign`.")
+@click.option("--by", help="Who did it; your login name if not given.")
+@click.option("--at", help="When it was done, RFC 3339 with offset; now if not given.")
+@click.option("--action-id", help="An action sent again under the same id counts once.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1),
+    default=15.0,
+    show_default=True,
+    help="Seconds to wait for what comes of it.",
+)
+def act(
+    action: str,
+    case: str,
+    comment: str | None,
+    root_cause: str | None,
+    assignee: str | None,
+    by: str | None,
+    at: str | None,
+    action_id: str | None,
+    timeout: float,
+) -> None:
+    """Say what was done about CASE: the id of a case, of an alert or of a follow-up.
+
+    `npsflow act fixed CAUSE` says that a root cause is mended: all customers whose case was resolved with it are to be
+    told. Exit status 1 if the action was refused, or nobody answers.
+    """
+    said = {"action": action, "comment": comment, "root_cause": root_cause, "assignee": assignee, "at": at}
+    said |= {"by": by or login(), "action_id": action_id or uuid.uuid4().hex}
+    kafka.run(_fixed(where(), said, case, timeout) if action == "fixed" else _act(where(), said, case, timeout))
+
+
+def login() -> str:
+    """Who runs this. Raises UsageError where the system does not know."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # KeyError before Python 3.13: a user without a name
+        raise click.UsageError("this user has no name: say who you are with --by") from None
+
+
+async def _act(where: Where, said: dict[str, str | None], name: str, timeout: float) -> None:
+    with reading("cases") as progress:
+        async with casebook(where, progress) as book:
+            one = book.cases.find(name)
+            if one is None:
+                raise click.ClickException(f"there is no case {one_line(name)}: see `npsflow cases`")
+            action = _checked(said | {"case_id": one.case_id})
+            async with kafka.producer(where) as producer:
+                await send(producer, where, one.key, one.partition, action)
+            entry = await _answer(book, one, action.action_id, timeout)
+            _say(one, entry, book)
+
+
+def _checked(said: dict[str, str | None]) -> TeamAction:
+    try:
+        return action_of(said)
+    except NoAction as error:
+        raise click.UsageError(str(error)) from None
+
+
+async def _answer(book: Casebook, one: Standing, action_id: str, timeout: float) -> Entry:
+    try:
+        async with asyncio.timeout(timeout):
+            while (entry := book.answer(one.case_id, action_id)) is None:
+                await book.step()
+    except TimeoutError:
+        raise _unanswered(timeout) from None
+    return entry
+
+
+def _unanswered(timeout: float) -> kafka.KafkaFailed:
+    return kafka.KafkaFailed(
+        f"the action is sent and will be dealt with, but nothing came of it within {timeout:g} s: is a worker running? "
+        "`npsflow check` says more"
+    )
+
+
+def _say(one: Standing, entry: Entry, book: Casebook) -> None:
+    now = book.cases.find(one.case_id) or one
+    if entry.what == "action_refused":
+        raise click.ClickException(f"refused, {entry.reason}: {now.case_id} stays {now.status}")
+    click.echo(f"{entry.what}: {now.case_id} is {now.status}, owner {one_line(now.owner)}")
+
+
+async def _fixed(where: Where, said: dict[str, str | None], cause: str, timeout: float) -> None:
+    """Sent to every partition; waits for the cases that are known to be concerned."""
+    action = _checked(said | {"root_cause": cause})
+    partitions = await kafka.partitions(where, topics.ACTIONS)
+    with reading("cases") as progress:
+        async with casebook(where, progress) as book:
+            concerned = {one.case_id for one in book.cases if one.status == "resolved" and _resolved_with(one, cause)}
+            async with kafka.producer(where) as producer:
+                for tp in partitions:
+                    await send(producer, where, None, tp.partition, action)
+            try:
+                async with asyncio.timeout(timeout):
+                    while any(_waits(book, case_id, action) for case_id in concerned):
+                        await book.step()
+            except TimeoutError:
+                raise _unanswered(timeout) from None
+    told = sum(book.answer(one.case_id, action.action_id) is not None for one in book.cases)
+    click.echo(f"fixed: customers to be told: {told}, see `npsflow cases --open`")
+
+
+def _resolved_with(one: Standing, cause: str) -> bool:
+    return one.file().case.root_cause == cause
+
+
+def _waits(book: Casebook, case_id: str, action: TeamAction) -> bool:
+    """Whether a case has still to hear of it: one that is told, reopened or forgotten meanwhile is not concerned."""
+    one = book.cases.find(case_id)
+    return one is not None and one.status == "resolved" and book.answer(case_id, action.action_id) is None

@@ -1,0 +1,120 @@
+"""`npsflow cases`: whom to call and by when, one case with its history, and how well it went."""
+
+import time
+from collections.abc import Iterator
+from typing import get_args
+
+import click
+
+from npsflow.agents import kafka
+from npsflow.agents.casebook import casebook
+from npsflow.agents.commands import figures
+from npsflow.agents.commands.progress import reading
+from npsflow.agents.commands.text import one_line, span, table
+from npsflow.schemas import codec
+from npsflow.schemas.cases import Entry, Kind
+from npsflow.streams.recovery.memory import File
+from npsflow.streams.recovery.report import report
+from npsflow.streams.recovery.standing import Cases, Standing, Wanted
+from npsflow.streams.settings import Where, where
+
+_as_json = click.option("--json", "as_json", is_flag=True, help="JSON, as published.")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--open", "is_open", is_flag=True, help="Only those for which something is left to be done.")
+@click.option("--overdue", is_flag=True, help="Only those for which it should have been done by now.")
+@click.option("--owner", help="Only those of this owner.")
+@click.option("--department", help="Only those about this department.")
+@click.option("--kind", type=click.Choice(get_args(Kind)), help="Only those of this kind.")
+@click.option("--report", "is_report", is_flag=True, help="How well those were handled that are still known.")
+@_as_json
+@click.pass_context
+def cases(
+    ctx: click.Context,
+    is_open: bool,
+    overdue: bool,
+    owner: str | None,
+    department: str | None,
+    kind: str | None,
+    is_report: bool,
+    as_json: bool,
+) -> None:
+    """List cases, what is due first at the top. With --json one JSON object a line."""
+    if ctx.invoked_subcommand is not None:
+        return
+    now = int(time.time() * 1000)
+    found = kafka.run(_standing(where())).listed(Wanted(is_open, overdue, owner, department, kind), now)
+    if is_report:
+        made = report((one.file() for one in found), now)
+        click.echo(figures.as_json(made) if as_json else "\n".join(figures.as_text(made)))
+    elif as_json:
+        for one in found:
+            click.echo(one.packed)
+    else:
+        click.echo(_table(found, now) if found else "no such cases")
+
+
+@cases.command()
+@click.argument("case")
+@_as_json
+def show(case: str, as_json: bool) -> None:
+    """Show all of one case: what is known, and its history. CASE is its id, or that of its alert or follow-up."""
+    one = kafka.run(_standing(where())).find(case)
+    if one is None:
+        raise click.ClickException(f"there is no case {one_line(case)}: see `npsflow cases`")
+    click.echo(one.packed if as_json else "\n".join(_whole(one.file())))
+
+
+async def _standing(where: Where) -> Cases:
+    with reading("cases") as progress:
+        async with casebook(where, progress) as book:
+            return book.cases
+
+
+def _table(found: list[Standing], now: int) -> str:
+    head = ("case", "severity", "status", "owner", "due", "customer", "channel", "score", "comment")
+    rows = []
+    for one in found:
+        case, context = one.file()
+        rows.append(
+            (
+                one.case_id,
+                one.severity or case.action or "",
+                one.status,
+                one_line(one.owner, 24),
+                due(one.deadline, now),
+                one_line(context.customer_id or "", 24),
+                one_line(context.channel or "", 12),
+                f"{context.metric} {context.score}",
+                one_line(context.comment or "", 40),
+            )
+        )
+    return table(head, rows)
+
+
+def due(deadline: int | None, now: int) -> str:
+    """`in 3 h`, `2 h late`, or nothing; both in ms."""
+    if deadline is None:
+        return ""
+    return f"in {span(deadline - now)}" if deadline > now else f"{span(now - deadline)} late"
+
+
+def _whole(file: File) -> Iterator[str]:
+    """What is known, a field a line; then the history."""
+    fields = codec.loads(codec.encode(file.case)) | codec.loads(codec.encode(file.context))
+    for name, value in fields.items():
+        if name not in ("history", "plan"):
+            text = value if isinstance(value, str) else codec.dumps(value).decode()
+            yield f"{name:<16}  {one_line(text, 1000)}"
+    yield ""
+    yield from (_line(entry) for entry in file.case.history)
+
+
+def _line(entry: Entry) -> str:
+    more = [entry.reason, entry.root_cause, f"to {entry.assignee}" if entry.assignee else None]
+    said = ", ".join(one_line(text) for text in more if text)
+    parts = [entry.at[:16].replace("T", " "), f"{entry.what:<14}", one_line(entry.by, 24).ljust(16), said]
+    if entry.comment:
+        parts.append(f"“{one_line(entry.comment, 1000)}”")
+    return "  ".join(part for part in parts if part).rstrip()

@@ -1,0 +1,116 @@
+"""`npsflow forget`: a customer's data is removed at once where it can be, and how long the rest is kept is said."""
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import click
+
+from npsflow.agents import kafka
+from npsflow.agents.acting import NoAction, action_of
+from npsflow.agents.commands.act import login
+from npsflow.agents.commands.progress import reading
+from npsflow.agents.commands.text import table
+from npsflow.agents.commands.topics import topic_configs
+from npsflow.agents.forgetting import READ, Forgetting, Kept
+from npsflow.schemas import topics
+from npsflow.schemas.cases import TeamAction
+from npsflow.streams.settings import Settings, Where, load, where
+from npsflow.streams.times import DAY, rfc3339
+
+_REMEMBERED = "npsflow-classify-remembered"
+_STATE = "npsflow-recover-state"
+_UNBOUND = 1 << 62  # where no setting says how long something may wait for compaction
+
+
+@click.command()
+@click.argument("customer")
+@click.option("--by", help="Who asks for it; your login name if not given.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--timeout", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds to wait for the workers."
+)
+def forget(customer: str, by: str | None, yes: bool, timeout: float) -> None:
+    """Remove what is known of CUSTOMER, an id as in `customer.id` of responses: what was answered, and all cases.
+
+    Counts stay. What stands on topics that keep everything for a time stays until that is over: until when, is said.
+    """
+    try:
+        action = action_of({"action_id": uuid.uuid4().hex, "action": "forget", "by": by or login()})
+    except NoAction as error:
+        raise click.UsageError(str(error)) from None
+    if not customer:
+        raise click.UsageError("the id of a customer is not empty")
+    if not yes:
+        click.confirm("Remove what is known of this customer, cases too? There is no way back", abort=True)
+    kafka.run(_forget(load(), where(), customer, action, timeout))
+
+
+class Row(NamedTuple):
+    """Of one topic; `until` in ms, None where it holds nothing of the customer."""
+
+    topic: str
+    records: int
+    until: int | None
+    why: str
+
+
+async def _forget(settings: Settings, where: Where, customer: str, action: TeamAction, timeout: float) -> None:
+    names = [where.topic(name) for name in (*(topic.name for topic in READ), topics.CASES, _STATE)]
+    async with kafka.admin(where) as admin, kafka.reader(where) as consumer:
+        configs = await topic_configs(admin, names)
+        work = Forgetting(where, admin, consumer, customer)
+        async with kafka.producer(where) as producer:
+            cases = await work.by_recover(producer, action, timeout)
+        click.echo(f"forgotten: all that recover knew of the customer, cases among it: {cases}; counts stay")
+        rows = []
+        for topic in READ:
+            with reading(topic.name) as progress:
+                rows.append(_row(topic.name, await work.kept(topic, progress), configs[where.topic(topic.name)]))
+        with reading(_REMEMBERED) as progress:
+            rows.append(_remembered(await work.remembered(progress), settings.horizon_days))
+    click.echo(_shown(rows))
+    for line in _compacted(configs[where.topic(topics.CASES)], configs[where.topic(_STATE)]):
+        click.echo(line)
+
+
+def _row(topic: str, kept: Kept, config: Mapping[str, str]) -> Row:
+    """A segment is deleted when the newest record in it is too old; none is added to it for longer than segment.ms."""
+    retention, segment = int(config["retention.ms"]), int(config["segment.ms"])
+    if not kept.records:
+        return Row(topic, 0, None, "")
+    if retention < 0:
+        return Row(topic, kept.records, _UNBOUND, "retention.ms is -1: set it with kafka-configs")
+    return Row(topic, kept.records, kept.newest + retention + segment, "at the latest")
+
+
+def _remembered(kept: Kept, horizon_days: int) -> Row:
+    """Its clock is that of the data: it is over when responses that much younger have come."""
+    until = kept.newest + horizon_days * DAY if kept.records else None
+    return Row(_REMEMBERED, kept.records, until, "id and score, to correct answers; goes on with the data's own time")
+
+
+def _shown(rows: Iterable[Row]) -> str:
+    cells = [
+        (row.topic, str(row.records), "" if row.until is None else _day(row.until), row.why if row.records else "")
+        for row in rows
+    ]
+    return table(("topic", "records", "kept until", ""), cells, right=("records",))
+
+
+def _day(ms: int) -> str:
+    return "for ever" if ms >= _UNBOUND else rfc3339(ms)[:16].replace("T", " ")
+
+
+def _compacted(*configs: Mapping[str, str]) -> Iterable[str]:
+    """How long what was removed may still stand in the brokers' files."""
+    now = int(time.time() * 1000)
+    lag = max(int(config["max.compaction.lag.ms"]) for config in configs)
+    deleted = max(int(config["delete.retention.ms"]) for config in configs)
+    if lag >= _UNBOUND:
+        yield "What was removed leaves the brokers' files as Kafka compacts them: max.compaction.lag.ms sets a limit."
+    else:
+        yield f"What was removed leaves the brokers' files by {_day(now + lag)}, as Kafka compacts them;"
+        yield f"the id alone, as a deleted key, {deleted / DAY:g} day(s) after that, when they are compacted next."
+    yield "Refused webhooks in survey-responses-dlq may name a customer by e-mail address only: those are not counted."

@@ -1,0 +1,133 @@
+"""A customer is forgotten: recover is told to, and what the topics keep of that customer for a while is found out."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from npsflow.agents import kafka
+from npsflow.agents.acting import send
+from npsflow.schemas import codec, topics
+from npsflow.schemas.cases import TeamAction
+from npsflow.schemas.topics import Topic
+from npsflow.streams import remembered
+from npsflow.streams.partitioner import partition_of
+from npsflow.streams.recovery.memory import unpack_file
+from npsflow.streams.recovery.stage import Recover
+from npsflow.streams.settings import Where
+from npsflow.streams.stage import Record
+
+_AGAIN = 0.2  # seconds until it is looked once more how far recover has read
+
+READ = tuple(topic for topic in topics.ALL if topic.cleanup == "delete" and not topic.internal)
+"""Topics that keep what they hold for a time: it cannot be taken out of them."""
+
+
+class Kept(NamedTuple):
+    """What a topic holds of a customer: so many records, the newest of which was appended then, in ms."""
+
+    records: int
+    newest: int
+
+
+class Forgetting:
+    """Works on one customer; `customer` is the id, as in `customer.id` of responses."""
+
+    def __init__(self, where: Where, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, customer: str) -> None:
+        self._where, self._admin, self._consumer = where, admin, consumer
+        self._customer, self._key = customer, customer.encode()
+        self._partitions: dict[str, list[TopicPartition]] = {}
+
+    async def by_recover(self, producer: AIOKafkaProducer, action: TeamAction, seconds: float) -> int:
+        """Return when recover has read all there is and keeps nothing of the customer; how many cases it has removed.
+
+        What is not known any more is not asked for: the request itself holds the id. Raises KafkaFailed when recover
+        does not answer in time.
+        """
+        cases = 0
+        try:
+            async with asyncio.timeout(seconds):
+                while True:
+                    await self._read_by_recover()
+                    known, count = await self._known()
+                    if not known and not count:
+                        return cases
+                    cases = max(cases, count)
+                    partition = partition_of(self._key, len(await self._of(topics.ACTIONS)))
+                    await send(producer, self._where, self._customer, partition, action)
+        except TimeoutError:
+            raise kafka.KafkaFailed(
+                f"recover has not read all that there is within {seconds:g} s: is a worker running? Nothing is lost by "
+                "trying again"
+            ) from None
+
+    async def kept(self, topic: Topic, progress: kafka.Progress) -> Kept:
+        """What a topic holds that names the customer."""
+        # The id as a word of its own, as it is and as JSON writes it.
+        written = sorted({self._key, codec.encode(self._customer)[1:-1]})
+        pattern = re.compile(rb"(?<![A-Za-z0-9])(?:" + b"|".join(map(re.escape, written)) + rb")(?![A-Za-z0-9])")
+        records = newest = 0
+        async for record in self._all(topic.name, progress):
+            texts = [record.key, record.value, *(value for _, value in record.headers)]
+            if any(text is not None and pattern.search(_plain(text)) for text in texts):
+                records, newest = records + 1, max(newest, record.timestamp)
+        return Kept(records, newest)
+
+    async def remembered(self, progress: kafka.Progress) -> Kept:
+        """What classify keeps to correct the customer's answers: `newest` is when one was submitted."""
+        answers: dict[bytes, int] = {}
+        async for record in self._all("npsflow-classify-remembered", progress):
+            for id_, packed in remembered.entries(record.value or b""):
+                one = remembered.unpack(packed)
+                if one.key == self._key:
+                    answers[id_] = one.submitted
+        return Kept(len(answers), max(answers.values(), default=0))
+
+    async def _known(self) -> tuple[bool, int]:
+        """Whether recover keeps anything under the customer's key, and the number of cases."""
+        customer, key = b"customer:" + self._key, b'"key":' + codec.encode(self._customer)
+        standing: dict[bytes, bool] = {}
+        async for record in self._all("npsflow-recover-state", lambda read, total: None):
+            name, value = record.key or b"", record.value
+            standing[name] = value is not None and (name == customer or (key in value and self._is_own(value)))
+        known = standing.pop(customer, False)
+        return known, sum(standing.values())
+
+    async def _read_by_recover(self) -> None:
+        """Return when recover has read all that stands in its inputs now."""
+        of = [tp for topic in Recover.inputs for tp in await self._of(topic)]
+        ranges = await kafka.offset_ranges(self._consumer, of)
+        while True:
+            read = await kafka.committed_offsets(self._admin, self._where.group(Recover.name))
+            if all(begin == end or _offset(read, tp) >= end for tp, (begin, end) in ranges.items()):
+                return
+            await asyncio.sleep(_AGAIN)
+
+    def _is_own(self, case: bytes) -> bool:
+        return bool(unpack_file(case).case.key == self._customer)
+
+    async def _all(self, topic: str, progress: kafka.Progress) -> AsyncIterator[Record]:
+        async for record in kafka.to_the_end(self._consumer, await self._of(topic), progress):
+            yield record
+
+    async def _of(self, topic: str) -> list[TopicPartition]:
+        if topic not in self._partitions:
+            self._partitions[topic] = await kafka.partitions(self._where, topic)
+        return self._partitions[topic]
+
+
+def _plain(text: bytes) -> bytes:
+    r"""JSON without its \uXXXX, where there are any."""
+    if b"\\u" not in text:
+        return text
+    try:
+        return codec.dumps(codec.loads(text))
+    except codec.NotJson:
+        return text
+
+
+def _offset(committed: Mapping[TopicPartition, tuple[int, str]], tp: TopicPartition) -> int:
+    return committed[tp][0] if tp in committed else -1

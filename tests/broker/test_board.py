@@ -1,0 +1,209 @@
+"""The board on a real Kafka: cases and actions over HTTP, for those who have the token."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+
+import aiohttp
+from aiohttp.test_utils import TestClient, TestServer
+from prometheus_client import CollectorRegistry
+
+from npsflow.agents import kafka
+from npsflow.agents.board.metrics import Metrics
+from npsflow.agents.board.server import MAX_BODY, Server
+from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.casebook import Casebook
+from npsflow.schemas.topics import ACTIONS, CASES
+
+from .harness import Installation, eventually, response
+
+TOKENS = ("new-token", "old-token")
+HEADERS = {"Authorization": f"Bearer {TOKENS[0]}"}
+Client = TestClient[Any, Any]
+
+
+@asynccontextmanager
+async def served(
+    installation: Installation, patience: float = 30.0, begin: asyncio.Event | None = None
+) -> AsyncIterator[tuple[Client, Casebook]]:
+    """The board as the command runs it, in this process. It reads from when `begin` is set, if that is given."""
+    where = installation.where
+    of = await kafka.partitions(where, CASES)
+    async with kafka.reader(where) as consumer, kafka.producer(where) as producer:
+        book = Casebook(consumer)
+        server = Server(book, producer, where, TOKENS, Metrics(CollectorRegistry(), book.cases), patience)
+
+        async def follow() -> None:
+            if begin is not None:
+                await begin.wait()
+            await book.follow(of)
+
+        async with TestClient(TestServer(server.app), headers=HEADERS) as client:
+            following = asyncio.create_task(follow())
+            try:
+                yield client, book
+            finally:
+                following.cancel()
+                await asyncio.wait([following])
+
+
+def unhappy(number: int, **fields: Any) -> Any:
+    fields = {"score": 2, "customer": {"id": f"C-{number}"}} | fields
+    return response(number, submitted_at=datetime.now(UTC).isoformat(), **fields)
+
+
+async def get(client: Client, path: str, **more: Any) -> tuple[int, Any]:
+    async with client.get(path, **more) as answer:
+        return answer.status, await answer.json()
+
+
+async def post(client: Client, path: str, said: Any, **more: Any) -> tuple[int, Any]:
+    async with client.post(
+        path, data=said if isinstance(said, bytes | BytesIO) else json.dumps(said), **more
+    ) as answer:
+        return answer.status, await answer.json()
+
+
+async def test_cases_and_actions(broker: Broker) -> None:
+    async with Installation(broker, "board.") as installation, installation.worker(), served(installation) as served_by:
+        client, _ = served_by
+        installation.produce([unhappy(1, department="Support"), unhappy(2, score=4), response(3)])
+
+        async def there() -> bool:
+            return "total" in (found := (await get(client, "/cases"))[1]) and bool(found["total"] == 2)
+
+        await eventually(there)
+        _, found = await get(client, "/cases?open=1&department=support")
+        (case,) = found["cases"]
+        assert (case["customer_id"], case["status"]) == ("C-1", "opened")
+        assert (await get(client, "/cases?overdue=1&owner=nobody&kind=ask"))[1] == {"cases": [], "total": 0}
+        _, limited = await get(client, "/cases?limit=1")
+        assert (len(limited["cases"]), limited["total"]) == (1, 2)
+        path = f"/cases/{case['case_id']}"
+        assert await get(client, f"/cases/{case['alert_ids'][0]}") == (200, case)
+
+        status, now = await post(client, f"{path}/actions?wait=1", {"action": "contact", "by": "anna"})
+        assert (status, now["status"], now["history"][-1]["by"]) == (200, "contacted", "anna")
+        status, refused = await post(client, f"{path}/actions?wait=1", {"action": "contact", "by": "anna"})
+        assert (status, refused["reason"], refused["status"]) == (409, "is_contacted", "contacted")
+        resolve = {"action": "resolve", "by": "anna", "root_cause": "no_complaint", "action_id": "mine"}
+        assert await post(client, f"{path}/actions", resolve) == (202, {"action_id": "mine"})
+
+        async def resolved() -> bool:
+            return bool((await get(client, path))[1]["status"] == "resolved")
+
+        await eventually(resolved)
+        status, again = await post(client, f"{path}/actions?wait=1", resolve)  # the same action counts once
+        assert (status, again["revision"]) == (200, (await get(client, path))[1]["revision"])
+
+        async with client.get("/metrics") as answer:
+            said = await answer.text()
+        assert 'npsflow_board_cases{kind="recovery",status="resolved"} 1.0' in said
+        assert 'npsflow_board_first_contacts{when="in_time"} 1.0' in said
+        assert "npsflow_board_overdue_cases 0.0" in said
+        assert 'npsflow_board_requests_total{page="/cases/{id}/actions",status="409"} 1.0' in said
+        assert "C-1" not in said
+
+
+async def test_who_may_not_and_what_cannot(broker: Broker) -> None:
+    async with Installation(broker, "board-no.") as installation, served(installation) as served_by:
+        client, book = served_by
+        case = {
+            "case_id": "c-1", "kind": "recovery", "revision": 1, "status": "opened", "key": "C-1", "response_id": "r",
+            "opened_at": "2026-03-02T09:00:00.000Z", "due_at": "2026-03-03T09:00:00.000Z", "source": "s",
+            "finish_by": "2026-03-09T09:00:00.000Z", "metric": "nps", "score": 1, "category": "detractor",
+            "submitted_at": "2026-03-02T09:00:00.000Z", "survey_id": "q",
+        }  # fmt: skip
+        async with kafka.producer(installation.where) as producer:
+            await producer.send_and_wait(installation.where.topic(CASES), json.dumps(case).encode(), b"c-1", 0)
+
+        async def there() -> bool:
+            return book.cases.find("c-1") is not None
+
+        await eventually(there)
+        for headers in ({"Authorization": ""}, {"Authorization": "Bearer other"}, {"Authorization": TOKENS[0]}):
+            for path in ("/cases", "/cases/c-1", "/cases/none", "/cases/c-1/actions"):
+                assert (await get(client, path, headers=headers))[0] == 401
+            assert (await post(client, "/cases/c-1/actions", {}, headers=headers))[0] == 401
+        assert (await get(client, "/cases", headers={"Authorization": f"Bearer {TOKENS[1]}"}))[0] == 200
+
+        good = {"action": "contact", "by": "anna"}
+        actions = "/cases/c-1/actions"
+        for path, body, status in (
+            ("/cases/c-9/actions", good, 404),
+            ("/elsewhere", good, 404),
+            ("/cases", good, 405),
+            (actions, b"", 400),
+            (actions, b"[]", 400),
+            (actions, {"by": "anna"}, 400),
+            (actions, {"action": "contact"}, 400),
+            (actions, good | {"action": "dance"}, 400),
+            (actions, good | {"action": "forget"}, 400),
+            (actions, good | {"action": "fixed", "root_cause": "late"}, 400),
+            (actions, good | {"at": "yesterday"}, 400),
+            (actions, good | {"case_id": "c-2"}, 400),
+            (actions, good | {"colour": "red"}, 400),
+            (actions + "?wait=maybe", good, 400),
+            (actions, BytesIO(bytes(MAX_BODY + 1)), 413),
+        ):
+            found, answer = await post(client, path, body)
+            assert (path, body, found) == (path, body, status)
+            assert set(answer) == {"error"}
+        for path in ("/cases?limit=0", "/cases?limit=x", "/cases?open=2", "/cases?kind=none", "/cases?colour=red"):
+            assert (await get(client, path))[0] == 400
+        assert (await get(client, "/elsewhere"))[0] == 404
+        assert await installation.read(ACTIONS) == []
+
+    begin = asyncio.Event()
+    async with Installation(broker, "board-no.") as installation, served(installation, 0.2, begin) as (client, book):
+        assert (await get(client, "/cases"))[0] == 503
+        assert (await get(client, "/health/ready"))[0] == 503
+        assert await get(client, "/health/live") == (200, {"status": "live"})
+        begin.set()
+
+        async def ready() -> bool:
+            return (await get(client, "/health/ready"))[0] == 200
+
+        await eventually(ready)
+        status, answer = await post(client, actions + "?wait=1", good)  # and no worker
+        assert (status, answer["status"]) == (202, "nothing came of it yet")
+        (sent,) = await installation.read(ACTIONS)
+        assert (sent.key, json.loads(sent.value or b"")["action_id"]) == (b"C-1", answer["action_id"])
+
+
+async def test_the_command(broker: Broker) -> None:
+    async with Installation(broker, "board-command.") as installation:
+        port = free_port()
+        command = [sys.executable, "-m", "npsflow.agents.cli", "board", "--port", str(port)]
+        environment = os.environ | installation.environment
+        bare = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
+        assert (bare.returncode, "NPSFLOW_SECRET_BOARD is not set" in bare.stderr) == (2, True)
+        environment |= {"NPSFLOW_SECRET_BOARD": " ".join(TOKENS)}
+        process = await asyncio.create_subprocess_exec(
+            *command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        try:
+            assert process.stdout is not None
+            assert re.match(rb"The board is there: http://127.0.0.1:\d+/cases\n", await process.stdout.readline())
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=HEADERS) as client:
+
+                async def answers() -> bool:
+                    async with client.get("/cases") as answer:
+                        return answer.status == 200 and await answer.json() == {"cases": [], "total": 0}
+
+                await eventually(answers)
+            process.send_signal(signal.SIGTERM)
+            said, logged = await process.communicate()
+            assert (process.returncode, said, logged) == (0, b"", b"")
+        finally:
+            if process.returncode is None:
+                process.kill()

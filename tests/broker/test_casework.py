@@ -1,0 +1,95 @@
+"""Working on cases from the command line, on a real Kafka."""
+
+import getpass
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from npsflow.agents.broker import free_port
+
+from .installation import SECONDS, Installation, response, until
+
+
+@contextmanager
+def working(installation: Installation) -> Iterator[None]:
+    with installation.started("worker", "--web-port", str(free_port())) as process:
+        yield
+        process.terminate()
+        assert process.wait(SECONDS) == 0
+
+
+def unhappy(number: int, score: int = 2, **fields: Any) -> bytes:
+    return response(number, score=score, customer={"id": f"C-{number}"}, **fields)
+
+
+def cases(installation: Installation, *options: str) -> list[dict[str, Any]]:
+    return installation.lines("cases", "--json", *options)
+
+
+def test_a_case_from_alert_to_closed_loop(installation: Installation) -> None:
+    assert installation.run("cases").stdout == "no such cases\n"
+    said: dict[str, Any] = {"channel": "chat", "department": "Support", "comment": "nobody\ncalled"}
+    with working(installation):
+        installation.run("produce", installation.file(unhappy(1, **said), unhappy(2, 5), response(3)))
+        until(lambda: len(cases(installation)) == 2)
+        first, second = cases(installation, "--open")
+        assert (first["customer_id"], first["status"], first["channel"]) == ("C-1", "opened", "chat")
+
+        (row,) = [line for line in installation.run("cases").stdout.splitlines() if "C-1" in line]
+        assert row.split()[:5] == [first["case_id"], "critical", "opened", "service-recovery", "in"]
+        assert row.endswith("nobody called")
+
+        done = installation.run("act", "contact", first["alert_ids"][0], "--comment", "called")
+        assert (done.exit_code, done.stdout) == (
+            0,
+            f"contacted: {first['case_id']} is contacted, owner service-recovery\n",
+        ), done.output
+        again = installation.run("act", "contact", first["case_id"])
+        assert again.exit_code == 1
+        assert "refused, is_contacted" in again.stderr
+
+        resolved = ("--root-cause", "late", "--comment", "refunded", "--by", "anna", "--action-id", "one")
+        for _ in range(2):  # the same action counts once
+            assert installation.run("act", "resolve", first["case_id"], *resolved).exit_code == 0
+        assert installation.run("act", "resolve", second["case_id"], "--root-cause", "no_complaint").exit_code == 0
+        assert "fixed: customers to be told: 1," in installation.run("act", "fixed", "late").stdout
+        assert "fixed: customers to be told: 0," in installation.run("act", "fixed", "never heard of").stdout
+        assert "loop_closed: " in installation.run("act", "close_loop", first["case_id"]).stdout
+
+        shown = json.loads(installation.run("cases", "show", first["case_id"], "--json").stdout)
+        assert [(entry["what"], entry["by"]) for entry in shown["history"]] == [
+            ("opened", "npsflow"), ("contacted", getpass.getuser()), ("action_refused", getpass.getuser()),
+            ("resolved", "anna"), ("assigned", getpass.getuser()), ("loop_closed", getpass.getuser()),
+        ]  # fmt: skip
+        text = installation.run("cases", "show", first["case_id"]).stdout
+        assert "customer_id       C-1" in text
+        assert "resolved        anna              late  “refunded”" in text
+        assert [case["customer_id"] for case in cases(installation, "--open")] == ["C-2"]
+        assert cases(installation, "--overdue") == cases(installation, "--owner", "nobody") == []
+        assert len(cases(installation, "--department", "SUPPORT", "--kind", "recovery")) == 1
+        assert "contacted in time  100%, 2 of 2 (target 90%, reached)" in installation.run("cases", "--report").stdout
+        (report,) = installation.lines("cases", "--report", "--json")
+        assert (report["overall"]["open"], report["department"]["Support"]["cases"]) == (1, 1)
+
+
+def test_what_cannot_be_done_is_said(installation: Installation) -> None:
+    missing = installation.run("act", "contact", "c-none")
+    assert (missing.exit_code, missing.stderr) == (1, "Error: there is no case c-none: see `npsflow cases`\n")
+    assert installation.run("cases", "show", "c-none").exit_code == 1
+    case = {
+        "case_id": "c-1", "kind": "recovery", "revision": 1, "status": "opened", "key": "C-1", "response_id": "r",
+        "opened_at": "2026-03-02T09:00:00.000Z", "due_at": "2026-03-03T09:00:00.000Z", "source": "s", "survey_id": "q",
+        "finish_by": "2026-03-09T09:00:00.000Z", "metric": "nps", "score": 1, "category": "detractor",
+        "submitted_at": datetime.now(UTC).isoformat(),
+    }  # fmt: skip
+    installation.produce("recovery-cases", b"c-1", json.dumps(case).encode(), [])
+    wrong = installation.run("act", "contact", "c-1", "--at", "yesterday")
+    assert wrong.exit_code == 2
+    assert "no time with an offset" in wrong.stderr
+    alone = installation.run("act", "contact", "c-1", "--timeout", "0.5")
+    assert alone.exit_code == 1
+    assert "is a worker running?" in alone.stderr
+    (sent,) = installation.records("recovery-actions")
+    assert (sent.key, sent.partition, json.loads(sent.value or b"")["case_id"]) == (b"C-1", 0, "c-1")

@@ -1,0 +1,170 @@
+"""`npsflow forget` on a real Kafka: afterwards, and after compaction and retention, nothing says who it was."""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from click.testing import CliRunner, Result
+
+from npsflow.agents import kafka
+from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.cli import main
+from npsflow.agents.demo.sample import Line
+from npsflow.schemas import topics
+from npsflow.streams.topics import wanted
+from tests.conftest import SHORT_SESSIONS
+
+from .harness import FIXED, Installation, eventually, response
+
+SETTINGS = (
+    FIXED
+    + """
+horizon_days = 1
+[windows]
+lengths = ["1h", "24h"]
+[alerts]
+private_fields = true
+[topics]
+partitions = 1
+pane_partitions = 1
+"""
+)
+HASTE = SHORT_SESSIONS | {
+    "log.retention.check.interval.ms": "200",
+    "log.cleaner.backoff.ms": "200",
+    "log.segment.delete.delay.ms": "100",
+}
+KEPT_SHORTLY = {"retention.ms": "5000", "segment.ms": "1000"}
+COMPACTED_SOON = {"segment.ms": "1000", "min.cleanable.dirty.ratio": "0.0001", "delete.retention.ms": "200"}
+PERSONAL = re.compile(rb"C-4711(?!0)|Ann Example|ann@example|boiler|called her")
+
+
+@pytest.fixture
+def hasty(tmp_path: Path) -> Iterator[Broker]:
+    """A broker that deletes and compacts as soon as it may."""
+    broker = Broker(tmp_path / "kafka", free_port(), HASTE)
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+def said(number: int, customer: dict[str, Any], ago: timedelta = timedelta(), **fields: Any) -> Line:
+    submitted = (datetime.now(UTC) - ago).isoformat()
+    return response(number, submitted_at=submitted, customer=customer, **fields)
+
+
+async def raw(installation: Installation) -> dict[str, list[str]]:
+    """By topic, what of the customer's data is still read from it, uncommitted records too."""
+    found: dict[str, list[str]] = {}
+    client = kafka.client_settings(installation.where)
+    async with AIOKafkaConsumer(**client, isolation_level="read_uncommitted") as consumer:
+        of = [TopicPartition(topic.name, 0) for topic in wanted(installation.settings, installation.where)]
+        async for record in kafka.to_the_end(consumer, of):
+            for text in (record.key, record.value, *(value for _, value in record.headers)):
+                for hit in PERSONAL.findall(text or b""):
+                    found.setdefault(record.topic.removeprefix(installation.where.prefix), []).append(hit.decode())
+    return found
+
+
+async def run(installation: Installation, folder: Path, *args: str) -> Result:
+    config = folder / "npsflow.toml"
+    config.write_text(SETTINGS)
+    environment = installation.environment | {"NPSFLOW_CONFIG": str(config)}
+    return await asyncio.to_thread(CliRunner().invoke, main, args, env=environment)
+
+
+async def known_cases(installation: Installation) -> list[bytes]:
+    latest = {record.key: record.value for record in await installation.read(topics.CASES)}
+    return [value for value in latest.values() if value is not None]
+
+
+async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
+    ann = {"id": "C-4711", "name": "Ann Example", "email": "ann@example.com", "contact_allowed": True}
+    before = timedelta(days=2)
+    async with Installation(hasty, "forget.", SETTINGS) as installation, installation.worker():
+        where = installation.where
+        installation.produce(
+            [
+                said(1, ann, before, score=1, comment="My boiler leaks"),
+                said(2, ann, before, score=10, metric="csat", scale={"min": 0, "max": 10}),  # a dead letter
+                said(3, {"id": "C-47110"}, before, score=2),
+                said(5, {"id": "C-5"}, before, score=5, metric="csat"),
+            ]
+        )
+        async with kafka.producer(where) as producer:
+            asked = json.dumps({"invitation_id": "i", "source": "s", "survey_id": "q", "customer": ann}).encode()
+            await producer.send_and_wait(where.topic(topics.INVITATIONS), asked, b"C-4711", 0)
+
+        async def two_cases() -> bool:
+            return len(await known_cases(installation)) == 2
+
+        await eventually(two_cases)
+        installation.produce([said(4, ann, before, score=9)])  # with a case open, nothing is asked
+        case = next(json.loads(value) for value in await known_cases(installation) if b"boiler" in value)
+        done = await run(installation, tmp_path, "act", "contact", case["case_id"], "--comment", "called her")
+        assert done.exit_code == 0, done.output
+        await eventually(installation.finished)
+        windows = await installation.windows()
+        assert windows
+        held = await raw(installation)
+        assert held.keys() == {
+            "survey-responses", "survey-responses-dlq", "service-recovery", "customer-follow-up", "recovery-actions",
+            "recovery-cases", "survey-invitations", "npsflow-classify-remembered", "npsflow-recover-state",
+        }  # fmt: skip
+
+        forgotten = await run(installation, tmp_path, "forget", "C-4711", "--yes")
+        assert forgotten.exit_code == 0, forgotten.output
+        assert "cases among it: 1;" in forgotten.stdout
+        rows = {row.split()[0]: row.split()[1:4] for row in forgotten.stdout.splitlines() if row}
+        days = dict.fromkeys(held, (90 + 7, 90 + 8)) | {"survey-responses-dlq": (187, 188)}
+        expected = {"survey-responses": "3", "survey-responses-dlq": "1", "survey-invitations": "1"}
+        for topic, records in (expected | {"customer-follow-up": "1", "recovery-actions": "2"}).items():
+            assert rows[topic][0] == records
+            until = datetime.fromisoformat(" ".join(rows[topic][1:])).replace(tzinfo=UTC)
+            assert days[topic][0] - 1 <= (until - datetime.now(UTC)).days < days[topic][1]
+        assert rows["npsflow-classify-remembered"][0] == "2"
+        assert PERSONAL.search(b"".join(await known_cases(installation))) is None
+        assert len(await known_cases(installation)) == 1
+        assert await installation.windows() == windows  # counts stay
+
+        again = await run(installation, tmp_path, "forget", "C-4711", "--yes")
+        assert "cases among it: 0;" in again.stdout
+        assert len([r for r in await installation.read(topics.ACTIONS) if b"forget" in (r.value or b"")]) == 1
+
+        for made in wanted(installation.settings, where):
+            if made.config.get("retention.ms") != "-1":
+                haste = COMPACTED_SOON if made.config["cleanup.policy"] == "compact" else KEPT_SHORTLY
+                await installation.configure_topic(made.name.removeprefix(where.prefix), {**made.config, **haste})
+        numbers = count(100)
+
+        async def gone(left: dict[str, list[str]]) -> bool:
+            """Others go on to answer, so that segments end and time passes."""
+            number = next(numbers)
+            installation.produce([said(number, {"id": f"C-{number}"}, score=2)])
+            left.clear()
+            left.update(await raw(installation))
+            return not left
+
+        left: dict[str, list[str]] = {}
+        await eventually(partial(gone, left), 120)
+        assert b"C-47110" in b"".join(await known_cases(installation))
+
+
+async def test_it_asks_and_says_when_nobody_answers(broker: Broker, tmp_path: Path) -> None:
+    async with Installation(broker, "forget-alone.", SETTINGS) as installation:
+        async with kafka.producer(installation.where) as producer:
+            topic = installation.where.topic(topics.SERVICE_RECOVERY)
+            await producer.send_and_wait(topic, b"{}", b"C-4711", 0)
+        assert (await run(installation, tmp_path, "forget", "C-4711")).exit_code == 1  # nobody said yes
+        alone = await run(installation, tmp_path, "forget", "C-4711", "--yes", "--timeout", "1")
+        assert alone.exit_code == 1
+        assert "is a worker running?" in alone.stderr
+        assert await installation.read(topics.ACTIONS) == []
