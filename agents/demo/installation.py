@@ -19,8 +19,9 @@ from npsflow.agents.demo import show, webhooks
 from npsflow.agents.demo.interrupts import Interrupts
 from npsflow.agents.demo.workers import DemoFailed, Intake, Process, Worker
 from npsflow.agents.jars import fetch_kafka
+from npsflow.agents.stages import STAGES
 from npsflow.schemas.errors import NpsflowError
-from npsflow.schemas.topics import PANES, RESPONSES
+from npsflow.schemas.topics import BY_NAME
 from npsflow.streams import settings, topics
 from npsflow.streams.security import VARIABLES, Security
 from npsflow.streams.settings import Settings, Where
@@ -54,9 +55,13 @@ class Installation:
 
     def inputs(self, stage: str) -> list[TopicPartition]:
         """What the stage reads."""
-        counts = self.settings.topics
-        name, partitions = (RESPONSES, counts.partitions) if stage == "classify" else (PANES, counts.pane_partitions)
-        return [TopicPartition(self.where.topic(name), partition) for partition in range(partitions)]
+        make, _ = STAGES[stage]
+        counts = {"input": self.settings.topics.partitions, "panes": self.settings.topics.pane_partitions}
+        return [
+            TopicPartition(self.where.topic(name), partition)
+            for name in make(self.settings, self.where).inputs
+            for partition in range(counts[BY_NAME[name].partitions])
+        ]
 
     def await_ready(self) -> None:
         """Return when all partitions are restored and being read, and intake writes. Raises DemoFailed."""
@@ -77,7 +82,7 @@ def installation(interrupts: Interrupts) -> Iterator[Installation]:
         config = folder / "npsflow.toml"
         config.write_text(_SETTINGS)
         names = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": str(config)}
-        stages = {"one": "classify,rollup", "two": "classify"}  # they share the partitions of classify
+        stages = {"one": "classify,rollup", "two": "classify,recover"}  # they share the partitions of classify
         if where.security == Security():
             names |= dict.fromkeys(VARIABLES, "")  # what is set may be for another cluster than the demo's own
         workers = [Worker(name, of, os.environ | names, folder) for name, of in stages.items()]

@@ -38,7 +38,7 @@ async def lag(here: Installation) -> int:
 
 
 async def processed(here: Installation, progress: Waiting) -> None:
-    """Return when both stages have committed the effects of everything that was sent. Raises DemoFailed."""
+    """Return when all stages have committed the effects of everything that was sent. Raises DemoFailed."""
     deadline = time.monotonic() + _SECONDS
     async with kafka.admin(here.where) as admin, AIOKafkaConsumer(**kafka.client_settings(here.where)) as consumer:
         while True:

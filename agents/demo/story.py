@@ -4,15 +4,19 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from npsflow.agents import kafka
+from npsflow.agents.acting import action_of, send
 from npsflow.agents.demo import feeding, show
 from npsflow.agents.demo.installation import Installation
 from npsflow.agents.demo.lines import Fields
 from npsflow.agents.demo.workers import DemoFailed
 from npsflow.schemas import codec, events, topics
+from npsflow.schemas.cases import Happening, event_type
+from npsflow.streams.partitioner import partition_of
 
 _SECONDS = 30.0
 _ANNA: Fields = {
@@ -33,13 +37,27 @@ _BRAM = _ANNA | {
     "channel": "phone",
     "customer": {"id": "C-90002"},
 }
+_HELP: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"action": "contact", "comment": "called"}, "Somebody of Support calls within the hour."),
+    (
+        {"action": "resolve", "root_cause": "no call back", "comment": "number was wrong"},
+        "The cause is found: the number to call back was wrong.",
+    ),
+    ({"action": "close_loop", "comment": "told"}, "The customer hears what was done."),
+)
+"""What a team does, and how it is told."""
+_COMES_OF: dict[str, Happening] = {"contact": "contacted", "resolve": "resolved", "close_loop": "loop_closed"}
 _COMMENT = "I explained it three times, and nobody called back."
 
 
 async def tell(here: Installation) -> None:
     """Send two responses and what is corrected in them; print what comes of each, and after how long."""
-    async with feeding.platforms(here) as platforms, kafka.reader(here.where) as consumer:
-        stage = _Stage(here, platforms, consumer)
+    async with (
+        feeding.platforms(here) as platforms,
+        kafka.reader(here.where) as consumer,
+        kafka.producer(here.where) as producer,
+    ):
+        stage = _Stage(here, platforms, consumer, producer)
         await stage.listen()
 
         anna = _ANNA | {"submitted_at": _now()}
@@ -47,10 +65,23 @@ async def tell(here: Installation) -> None:
         await stage.send(anna)
         alert = await stage.event(events.ALERT_RAISED, anna)
         _say_alert(stage, alert)
+        case = await stage.event(event_type("opened"), anna)
+        show.say(f"  → case opened after {stage.ms} ms, of {case['owner']}: “{case['message']}”")
         show.say(f"The comment comes later: “{_COMMENT}”")
         await stage.send(anna | {"comment": _COMMENT, "updated_at": _now()})
         alert = await stage.event(events.ALERT_ENRICHED, anna)
         show.say(f"  → alert enriched after {stage.ms} ms: revision {alert['revision']}, new: {_changed(alert)}")
+
+        for action, said in _HELP:
+            show.say(said)
+            await stage.act(case, action)
+            case = await stage.event(event_type(_COMES_OF[action["action"]]), anna)
+            show.say(f"  → case {case['status'].replace('_', ' ')} after {stage.ms} ms")
+        again = _ANNA | {"response_id": "story-3", "score": 9, "submitted_at": _now()}
+        show.say("Customer C-90001 is asked again later, and gives a 9.")
+        await stage.send(again)
+        won = await stage.event(event_type("won_back"), anna)
+        show.say(f"  → won back after {stage.ms} ms: {won['score']} then, 9 now")
 
         bram = _BRAM | {"submitted_at": _now()}
         show.say("Customer C-90002 gives a 3 after a call with Support (JSON of the call centre's own).")
@@ -79,11 +110,17 @@ def _now() -> str:
 
 
 class _Stage:
-    """Sends responses and hears of events. `ms`: from the last response sent to the last event heard."""
+    """Sends responses and actions, and hears of events. `ms`: from what was sent last to the event heard last."""
 
-    def __init__(self, here: Installation, platforms: feeding.Platforms, consumer: AIOKafkaConsumer) -> None:
+    def __init__(
+        self,
+        here: Installation,
+        platforms: feeding.Platforms,
+        consumer: AIOKafkaConsumer,
+        producer: AIOKafkaProducer,
+    ) -> None:
         self.ms = 0
-        self._here, self._platforms, self._consumer = here, platforms, consumer
+        self._here, self._platforms, self._consumer, self._producer = here, platforms, consumer, producer
         self._sent = 0.0
         self._heard: list[tuple[str, float, dict[str, Any]]] = []
 
@@ -97,6 +134,13 @@ class _Stage:
     async def send(self, response: Fields) -> None:
         self._sent = time.monotonic()
         await self._platforms.respond(response)
+
+    async def act(self, case: Mapping[str, Any], action: Mapping[str, Any]) -> None:
+        """What a team says on `recovery-actions`, as `npsflow act` does."""
+        self._sent = time.monotonic()
+        said = action_of({"action_id": uuid4().hex, "by": "support", "case_id": case["case_id"], **action})
+        partition = partition_of(case["key"].encode(), self._here.settings.topics.partitions)
+        await send(self._producer, self._here.where, case["key"], partition, said)
 
     async def event(self, kind: str, response: Fields) -> dict[str, Any]:
         """The event of this kind that the last response caused. Raises DemoFailed when it does not come."""
