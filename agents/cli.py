@@ -14,6 +14,7 @@ COMMANDS = {
     "topics": ("npsflow.agents.commands.topics:topics", "Create or list the topics."),
     "worker": ("npsflow.agents.commands.worker:worker", "Classify responses, count and alert, until Ctrl-C."),
     "intake": ("npsflow.agents.commands.intake:intake", "Take webhooks of survey platforms, until Ctrl-C."),
+    "notify": ("npsflow.agents.commands.notify:notify", "Tell teams what happens to cases, until Ctrl-C."),
     "produce": ("npsflow.agents.commands.produce:produce", "Send responses from a file or standard input."),
     "alerts": ("npsflow.agents.commands.alerts:alerts", "Show alerts about unhappy customers."),
     "windows": ("npsflow.agents.commands.windows:windows", "Show scores by segment and window."),
