@@ -19,6 +19,7 @@ from npsflow.agents.notify.log import Log
 from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifying import Notifying
 from npsflow.agents.notify.sending import opened
+from npsflow.agents.notify.watching import watched
 from npsflow.agents.serving import add_pages, served, until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import codec, topics
@@ -74,7 +75,8 @@ def _notifier(settings: Settings, name: str) -> Notifier:
 
 async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int) -> None:
     stopping, metrics = until_told(), Metrics(CollectorRegistry())
-    sending = opened(name, kinds.named(notifier.kind), notifier, os.environ)
+    kind = kinds.named(notifier.kind)
+    sending = opened(name, kind, notifier, os.environ)
     await kafka.partitions(where, topics.NOTIFY_LOG)  # says so where it is not there
     app = web.Application()
     add_pages(app, metrics.registry)
@@ -87,9 +89,11 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
     ):
         click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
         events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)
-        attempts = Attempts(notifier, sender, events, digests.get)
+        attempts = Attempts(notifier, sender, events, digests.get, kind.per_second)
         log = Log(producer, where)
-        await Notifying(name, notifier, attempts, consumer, events, digests, log, where, metrics).run(stopping)
+        notifying = Notifying(name, notifier, attempts, consumer, events, digests, log, where, metrics)
+        async with watched(sender, notifying.queue, events, producer, where):
+            await notifying.run(stopping)
 
 
 @notify.command("log")

@@ -34,11 +34,11 @@ class Tried(NamedTuple):
 
 
 class Attempts:
-    """Of one notifier."""
+    """Of one notifier; `per_second` messages to an address, unless its settings say otherwise."""
 
-    def __init__(self, notifier: Notifier, sender: Sender, events: Events, digests: Digests) -> None:
+    def __init__(self, notifier: Notifier, sender: Sender, events: Events, digests: Digests, per_second: float) -> None:
         self._notifier, self._sender, self._events, self._digests = notifier, sender, events, digests
-        self._limit = RateLimit(notifier.per_second)
+        self._limit = RateLimit(notifier.per_second or per_second)
 
     async def attempt(self, item: Item, thread: str, clock: Callable[[], float], jitter: float) -> Tried:
         """Send once. Raises KafkaError or TimeoutError where the event cannot be read just now."""

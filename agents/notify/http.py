@@ -11,7 +11,7 @@ from npsflow.agents.notify.sending import SECONDS, Again, Never, Result, Unknown
 
 TIMEOUT = aiohttp.ClientTimeout(total=SECONDS, connect=SECONDS / 2)
 LONGEST = 86_400.0
-_PASSING = {408, 409, 425, 429}
+_CONTENT = {400, 413, 422}  # said of what was sent; all else may be mended without changing it
 _CLOSED = 60.0  # seconds, where it does not say how long it lets nobody in
 
 
@@ -22,9 +22,7 @@ def failed(status: int, headers: Mapping[str, str]) -> Result:
         return Again(f"it refuses our secret ({status})", seconds or _CLOSED, everybody=True)
     if status in (429, 503):
         return Again(f"it answers {status}", seconds, everybody=seconds > 0)
-    if status in _PASSING or status >= 500:
-        return Again(f"it answers {status}", seconds)
-    return Never(f"it answers {status}")
+    return Never(f"it answers {status}") if status in _CONTENT else Again(f"it answers {status}", seconds)
 
 
 def unanswered(error: BaseException) -> Result:

@@ -60,8 +60,8 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
         self._events, self._digests, self._log, self._metrics = events, digests, log_, metrics
         self._clock, self._jitter = clock, jitter
         self._source, self._log_topic = where.topic(topics.SERVICE_RECOVERY), where.topic(topics.NOTIFY_LOG)
-        self._queue = Queue()
-        self._planning = Planning(name, notifier, self._queue)
+        self.queue = Queue()
+        self._planning = Planning(name, notifier, self.queue)
         self._unread: set[int] = set()  # partitions whose log is still read
         self._positions: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -71,7 +71,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
         self._steady = asyncio.Lock()  # held while events become messages: partitions do not go in between
         self._open_at = 0.0
         self._gone = False
-        metrics.waiting.labels(name).set_function(self._queue.pending)
+        metrics.waiting.labels(name).set_function(self.queue.pending)
         metrics.oldest.labels(name).set_function(self._oldest)
         metrics.disabled.labels(name).set(0)
 
@@ -112,7 +112,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             self._unread.clear()
         await self._end([task for task, item in self._tasks.items() if item.partition in gone])
         for partition in gone:
-            self._queue.drop(partition)
+            self.queue.drop(partition)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Of the log nothing is ever committed: it is read from its beginning, and events only after it."""
@@ -120,7 +120,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             if tp.topic == self._source:
                 self._consumer.pause(tp)
             else:
-                self._queue.own(tp.partition)
+                self.queue.own(tp.partition)
                 self._unread.add(tp.partition)
 
     async def _end(self, tasks: Iterable[asyncio.Task[None]]) -> None:
@@ -139,7 +139,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
                 except ValueError:
                     log.error("not a delivery", extra={"partition": record.partition, "offset": record.offset})
                     continue
-                self._queue.put(record.partition, record.offset, delivery)
+                self.queue.put(record.partition, record.offset, delivery)
 
     async def _begin(self) -> None:
         """Events are read of each partition whose log is known to its end."""
@@ -157,7 +157,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def _seek(self, tp: TopicPartition) -> None:
         """Behind the newest event that is known or committed; on the very first start, some hours back."""
-        known, committed = self._queue.last(tp.partition), await self._consumer.committed(tp)
+        known, committed = self.queue.last(tp.partition), await self._consumer.committed(tp)
         if known is None and committed is None:
             since = int((self._clock() - self._notifier.first_hours * 3600) * 1000)
             found = (await self._consumer.offsets_for_times({tp: since}))[tp]
@@ -171,7 +171,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
     def _hold(self) -> None:
         """What is too much is left in the topic until there is room."""
         tps = [tp for tp in self._consumer.assignment() if tp in self._positions]
-        if self._queue.pending() > _MOST:
+        if self.queue.pending() > _MOST:
             self._consumer.pause(*tps)
         elif tps and self._consumer.paused():
             self._consumer.resume(*tps)
@@ -197,7 +197,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _write(self, partition: int, deliveries: Sequence[Delivery]) -> None:
         offset = await self._log.write(partition, deliveries)
         for number, delivery in enumerate(deliveries):
-            self._queue.put(partition, offset + number, delivery, ahead=True)
+            self.queue.put(partition, offset + number, delivery, ahead=True)
             if delivery.state == "given_up":
                 self._metrics.given_up.labels(self._name).inc()
                 log.error("a message is given up", extra=_about(delivery))
@@ -217,16 +217,16 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
     # The digest: whoever has the first partition sends it.
 
     def _start_digest(self) -> None:
-        if self._digest is None and self._queue.owns(0) and 0 not in self._unread:
+        if self._digest is None and self.queue.owns(0) and 0 not in self._unread:
             until = self._digests.slot(self._clock())
-            if until > self._queue.digested:
-                self._digest = asyncio.create_task(self._plan_digest(self._queue.digested, until))
+            if until > self.queue.digested:
+                self._digest = asyncio.create_task(self._plan_digest(self.queue.digested, until))
 
     async def _plan_digest(self, since: int, until: int) -> None:
         try:
             planned = await self._digests.plan(since, until, int(self._clock() * 1000))
             async with self._steady:
-                if self._queue.owns(0):
+                if self.queue.owns(0):
                     await self._write(0, planned)
         except (KafkaError, NpsflowError, TimeoutError) as error:
             self._not_kept(error)
@@ -243,7 +243,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _start(self) -> None:
         while not self._gone and self._clock() >= self._open_at and len(self._tasks) < _AT_ONCE:
-            item = self._queue.take(int(self._clock() * 1000))
+            item = self.queue.take(int(self._clock() * 1000))
             if item is None:
                 return
             task = asyncio.create_task(self._try(item))
@@ -251,7 +251,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             task.add_done_callback(self._done)
 
     def _done(self, task: asyncio.Task[None]) -> None:
-        self._queue.release(self._tasks.pop(task))
+        self.queue.release(self._tasks.pop(task))
         if task.cancelled():
             return
         if (error := task.exception()) is not None:
@@ -263,7 +263,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
         if self._gone or self._clock() < self._open_at:
             return
         try:
-            tried = await self._attempts.attempt(item, self._queue.thread(item), self._clock, self._jitter())
+            tried = await self._attempts.attempt(item, self.queue.thread(item), self._clock, self._jitter())
         except (KafkaError, TimeoutError) as error:
             self._open_at = max(self._open_at, self._clock() + _RESTING)
             log.warning("an event cannot be read again just now", extra={"error": type(error).__name__})
@@ -296,7 +296,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
         log.warning("Kafka did not take what became of messages", extra={"error": type(error).__name__})
 
     def _oldest(self) -> float:
-        oldest = self._queue.oldest()
+        oldest = self.queue.oldest()
         return 0.0 if oldest is None else max(0.0, self._clock() - oldest / 1000)
 
 

@@ -10,7 +10,7 @@ Gone        it wants nothing any more
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Struct
@@ -60,6 +60,24 @@ class Sender(Protocol):
     async def send(self, message: Message) -> Result: ...
 
 
+class Done(NamedTuple):
+    """What somebody did there: `reference` is what was sent, `action_id` the same whenever it is told again."""
+
+    reference: str
+    action_id: str
+    by: str
+    at: str
+    root_cause: str
+    comment: str
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A sender that also tells what was done about what it sent: which of these resolves its case."""
+
+    async def done(self, references: Sequence[str]) -> list[Done]: ...
+
+
 SECONDS = 20.0
 """How long an answer is waited for."""
 
@@ -71,7 +89,8 @@ class Kind:
     """What is particular to a kind. Each lives in one module of `kinds`, as its `KIND`.
 
     `options` are its own settings; `open(options, secrets)` gives what sends. `secret` says what the secret is, ""
-    where there is none, and whether it may be missing; `address` what is one, "" where nobody is addressed.
+    where there is none, and whether it may be missing; `address` what is one, "" where nobody is addressed;
+    `per_second` how many messages an address takes, unless the settings say so.
     """
 
     options: type[Struct]
@@ -79,6 +98,7 @@ class Kind:
     secret: str = ""
     secret_optional: bool = False
     address: str = ""
+    per_second: float = 10.0
 
 
 def opened(

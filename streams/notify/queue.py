@@ -1,7 +1,6 @@
 """What a notifier has still to send, told by the records of `notify-log`: of each case one at a time, in order."""
 
 from bisect import insort
-from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import Any, NamedTuple
 
@@ -9,6 +8,13 @@ from npsflow.schemas.notify import DIGEST, Delivery
 
 Line = tuple[int, str]
 """A partition and a case: what stands in one line is sent in the order of the events."""
+
+
+class Thread(NamedTuple):
+    """The first message about a case: what the other side calls it, and where its event stands."""
+
+    reference: str
+    offset: int
 
 
 class Item(NamedTuple):
@@ -34,7 +40,7 @@ class Queue:
         self._heap: list[tuple[int, Line]] = []  # may hold what has changed since; `take` looks again
         self._taken: set[Line] = set()
         self._last: dict[int, int] = {}
-        self._threads: dict[Line, str] = {}
+        self._threads: dict[Line, Thread] = {}
         self.digested = 0
         """Until when the newest digest goes; 0 if there was none, or its partition is not owned."""
 
@@ -81,7 +87,8 @@ class Queue:
         if delivery.state == "waiting":
             self._add(partition, delivery)
         elif delivery.state == "delivered":
-            self._threads.setdefault((partition, delivery.case_id), delivery.reference)
+            thread = Thread(delivery.reference, delivery.offset)
+            self._threads.setdefault((partition, delivery.case_id), thread)
         elif delivery.state == "merged":
             into = partition, delivery.reference
             self._merged[into] = max(delivery.offset, self._merged.get(into, 0))
@@ -130,10 +137,12 @@ class Queue:
 
     def thread(self, item: Item) -> str:
         """What the other side calls the first message about this case, "" if there was none."""
-        return self._threads.get(item.line, "")
+        found = self._threads.get(item.line)
+        return "" if found is None else found.reference
 
-    def threads(self) -> Iterator[tuple[Line, str]]:
-        return iter(list(self._threads.items()))
+    def threads(self) -> list[tuple[Line, Thread]]:
+        """Of all cases."""
+        return [(line, thread) for line, thread in self._threads.items() if thread.offset >= 0]
 
     def pending(self) -> int:
         """How many messages."""

@@ -46,7 +46,7 @@ class Notifier(Struct, frozen=True, forbid_unknown_fields=True):
     zone: str = "UTC"
     settle_seconds: float = 0.0
     digest: str = ""
-    per_second: float = 10.0
+    per_second: float | None = None
     private: list[Private] = []
     first_hours: float = 24.0
     options: dict[str, Any] = {}
@@ -88,7 +88,7 @@ def _wrong(notifier: Notifier) -> str:
             return f"texts.{what}: in braces may stand {', '.join(DIGEST_PLACES if what == 'digest' else PLACES)}"
     numbers = [
         ("settle_seconds", notifier.settle_seconds, 0, MOST_SETTLE),
-        ("per_second", notifier.per_second, 0.01, 1000),
+        ("per_second", notifier.per_second or 1.0, 0.01, 1000),
         ("first_hours", notifier.first_hours, 0, 24 * 90),
     ]
     for what, number, least, most in numbers:

@@ -22,6 +22,7 @@ from npsflow.agents.notify.log import Log
 from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifying import Notifying
 from npsflow.agents.notify.sending import Sender, opened
+from npsflow.agents.notify.watching import watched
 from npsflow.schemas import topics
 from npsflow.schemas.notify import Delivery, decode_delivery
 from npsflow.streams.settings import parse
@@ -99,18 +100,19 @@ class Desk:
             metrics, stopping = Metrics(CollectorRegistry()), asyncio.Event()
             events = Events(again, self.where.topic(topics.SERVICE_RECOVERY))
             digests = Digests(NAME, self.notifier, self.where)
-            attempts = Attempts(self.notifier, sender or own, events, digests.get)
+            attempts = Attempts(self.notifier, sender or own, events, digests.get, 1000.0)
             log = Log(producer or own_producer, self.where)
             notifying = Notifying(
                 NAME, self.notifier, attempts, consumer, events, digests, log, self.where, metrics,
                 self.clock, lambda: 0.5,
             )  # fmt: skip
-            work = asyncio.create_task(notifying.run(stopping))
-            try:
-                yield Running(metrics, consumer)
-            finally:
-                stopping.set()
-                await work
+            async with watched(sender or own, notifying.queue, events, own_producer, self.where, every=0.1):
+                work = asyncio.create_task(notifying.run(stopping))
+                try:
+                    yield Running(metrics, consumer)
+                finally:
+                    stopping.set()
+                    await work
 
     async def tell(self, outputs: Iterable[Output], partition: int = 0) -> None:
         """As stages write them."""

@@ -69,7 +69,7 @@ class Webhook:
 
 def _body(message: Message) -> bytes:
     whole = {"type": message.type, "timestamp": message.at}
-    data = dict(message.data) or {"text": message.text()}
+    data = {"title": message.title} | dict(message.data)
     return codec.dumps(whole | {"data": fitted(data, MOST - _ROOM)})
 
 
