@@ -77,7 +77,15 @@ class Endpoint(HttpEnd):
     """A receiver of webhooks, which verifies with the library of those who wrote the specification."""
 
     SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    status = 204
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.status = 204
+        self.statuses: dict[str, int] = {}
+        """By id, where that is another one."""
+        self.asked: list[str] = []
+        """The id of every request, whatever became of it."""
+        self.on_take: Callable[[str], object] = lambda _: None
 
     async def take(self, request: web.Request) -> web.Response:
         body, how = await request.read(), self.how()
@@ -87,10 +95,17 @@ class Endpoint(HttpEnd):
             return web.Response(status=401)
         if len(body) >= 20_480 or set(event) != {"type", "timestamp", "data"}:
             self.complaints.append("too large, or not of this shape")
-        if how in (None, "silent"):
-            text = body.decode()
-            self.received.append(Got(request.headers["webhook-id"], text, event, to=request.path))
-        return await self.answer(request, how, web.Response(status=self.status))
+        name = request.headers["webhook-id"]
+        self.asked.append(name)
+        self.on_take(name)
+        status = self.statuses.get(name, self.status)
+        if how in (None, "silent") and status < 300:
+            self.received.append(Got(name, body.decode(), event, to=request.path))
+        return await self.answer(request, how, web.Response(status=status))
+
+    def ids(self) -> list[str]:
+        """Of what it took."""
+        return [got.id for got in self.received]
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:

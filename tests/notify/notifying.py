@@ -34,13 +34,17 @@ NAME = "desk"
 
 
 class Clock:
-    """Goes with the real one, which stamps events, and ahead of it as far as it is told."""
+    """Goes with the real one, which stamps events, and ahead of it as far as it is told; or stands still there."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
+        self.still = 0.0
+
+    def stop(self) -> None:
+        self.still = time.time()
 
     def __call__(self) -> float:
-        return time.time() + self.ahead
+        return (self.still or time.time()) + self.ahead
 
 
 class Running:
