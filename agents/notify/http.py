@@ -32,6 +32,8 @@ def unanswered(error: BaseException) -> Result:
         if isinstance(cause, NotAllowed):
             return Again(str(cause))  # a setting or a name that can be mended
         cause = cause.__cause__
+    if isinstance(error, aiohttp.InvalidURL):
+        return Again("its address is none")
     if isinstance(error, aiohttp.ClientConnectorError):
         return Again("nobody answers there")
     return Unknown(f"it gives no answer: {type(error).__name__}")

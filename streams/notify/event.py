@@ -135,7 +135,19 @@ def _nothing(_: Any) -> None:
 
 
 _SHORT = 256
-_NEVER_CUT = ("title", "case_id", "kind", "status", "severity", "owner", "due_at", "revision", "metric", "score", "customer_id")
+_NEVER_CUT = (
+    "title",
+    "case_id",
+    "kind",
+    "status",
+    "severity",
+    "owner",
+    "due_at",
+    "revision",
+    "metric",
+    "score",
+    "customer_id",
+)
 _SHORTER: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("history", _texts("comment", 500)),
     ("answers", _texts("text", 500)),

@@ -93,5 +93,5 @@ def _wrong(notifier: Notifier) -> str:
     ]
     for what, number, least, most in numbers:
         if not least <= number <= most:
-            return f"{what} = {number} is not between {least} and {most}"
+            return f"{what} = {number:g} is not between {least:g} and {most:g}"
     return ""

@@ -15,8 +15,7 @@ from .notifying import Desk
 @pytest.fixture
 async def endpoint() -> AsyncIterator[Endpoint]:
     made = Endpoint()
-    async with made.running() as url:
-        made.url = url
+    async with made.running():
         yield made
 
 

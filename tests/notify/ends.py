@@ -1,10 +1,9 @@
 """Where messages end: stand-ins that keep to what their vendors document, and refuse what those would refuse."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -42,17 +41,6 @@ class End:
         return self.behaviour.pop(0) if self.behaviour else None
 
 
-class Standing(Protocol):
-    """An end that is there: `settings` of a notifier that goes to it, the secret, and what it does and has got."""
-
-    settings: str
-    secret: str
-    end: End
-
-
-Serve = Callable[[web.Request], Any]
-
-
 class HttpEnd(End):
     """Answers over HTTP."""
 
@@ -80,6 +68,7 @@ class Endpoint(HttpEnd):
 
     def __init__(self) -> None:
         super().__init__()
+        self.url = ""
         self.status = 204
         self.statuses: dict[str, int] = {}
         """By id, where that is another one."""
@@ -112,4 +101,5 @@ class Endpoint(HttpEnd):
         app = web.Application(client_max_size=1 << 22)
         app.router.add_post("/{name:.*}", self.take)
         async with TestServer(app) as server:
-            yield str(server.make_url("/all"))
+            self.url = str(server.make_url("/all"))
+            yield self.url

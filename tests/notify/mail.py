@@ -1,6 +1,7 @@
 """A mail server on loopback, by aiosmtpd: STARTTLS before anything else, then a login."""
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from email import message_from_bytes
@@ -24,8 +25,6 @@ class Mail(End):
         authority = trustme.CA()
         self.ca = folder / "mail-ca.pem"
         authority.cert_pem.write_to_path(str(self.ca))
-        import ssl
-
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert("localhost").configure_cert(self._tls)
 
@@ -61,6 +60,7 @@ class Mail(End):
         thread, name = str(mail["In-Reply-To"] or ""), str(mail["Message-ID"])
         self.received.append(Got(name, shown, mail, str(mail["To"]), thread, name))
         if how == "silent":
+            assert isinstance(server.transport, asyncio.Transport)
             server.transport.abort()
         return "250 OK"
 
@@ -93,7 +93,9 @@ def _body(mail: EmailMessage, kind: str) -> str:
 class _Shown(HTMLParser):
     """The text of a page, and a complaint about any element that we do not use."""
 
-    _OURS = frozenset("html body p strong table tbody tr th td blockquote br h3 ul li".split())
+    _OURS = frozenset(
+        ["html", "body", "p", "strong", "table", "tbody", "tr", "th", "td", "blockquote", "br", "h3", "ul", "li"]
+    )
 
     def __init__(self) -> None:
         super().__init__()

@@ -23,7 +23,7 @@ from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifying import Notifying
 from npsflow.agents.notify.sending import Sender, opened
 from npsflow.agents.notify.watching import watched
-from npsflow.schemas import topics
+from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import Delivery, decode_delivery
 from npsflow.streams.settings import parse
 from npsflow.streams.stage import Record
@@ -155,6 +155,4 @@ def ids(outputs: Iterable[Output]) -> list[str]:
 
 def with_fields(output: Output, **fields: Any) -> Output:
     """The same event with other content."""
-    from npsflow.schemas import codec
-
     return output._replace(value=codec.dumps(codec.loads(output.value or b"{}") | fields))

@@ -23,7 +23,7 @@ class SlackApi(HttpEnd):
         self.channels: dict[str, set[str]] = {"C0ALL": set(), "C0ANNA": set()}
 
     async def take(self, request: web.Request) -> web.Response:
-        sent = await (request.json() if request.content_type == "application/json" else request.post())
+        sent: Any = await (request.json() if request.content_type == "application/json" else request.post())
         how = self.how()
         if request.headers.get("Authorization") != f"Bearer {TOKEN}" or how == "locked":
             return web.json_response({"ok": False, "error": "invalid_auth"})

@@ -51,19 +51,18 @@ async def an_email(folder: Path) -> AsyncIterator[Case]:
         yield Case("email", f'to = {{ "*" = "team@example.com" }}\noptions = {{ {options} }}', mail.PASSWORD, end)
 
 
-class Printed(End):
-    """What stood on the screen, a message for each call of `look`."""
+class Screen(End):
+    """What stands on it."""
 
-    def __init__(self, look: Callable[[], str]) -> None:
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         super().__init__()
-        self._look = look
+        self._capsys, self._said = capsys, ""
 
-    @property  # type: ignore[override]
-    def received(self) -> list[Got]:
-        return [Got("", self._look())]
-
-    @received.setter
-    def received(self, _: list[Got]) -> None: ...
+    def __getattribute__(self, name: str) -> object:
+        if name == "received":
+            self._said += self._capsys.readouterr().out
+            return [Got("", self._said)]
+        return super().__getattribute__(name)
 
 
 ENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Case]]] = {
@@ -97,3 +96,19 @@ async def test_nobody_is_there(name: str, tmp_path: Path) -> None:
     async with ENDS[name](tmp_path) as case:
         pass
     await Conformance(case).nobody_is_there()
+
+
+@pytest.mark.parametrize("check", CHECKS[1:5], ids=lambda check: check.__name__)
+async def test_the_console_conforms(check: Callable[[Conformance], object], capsys: pytest.CaptureFixture[str]) -> None:
+    """As far as it can: it has no ids, and always takes what it gets."""
+    await check(Conformance(Case("console", "", "no secret", Screen(capsys), threads=False)))  # type: ignore[misc]
+
+
+async def test_a_kind_is_added_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CONTRIBUTING.md says."""
+    (tmp_path / "newcomer.py").write_text((Path(kinds.__file__).parent / "webhook.py").read_text())
+    monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(tmp_path)])
+    assert "newcomer" in kinds.names()
+    async with a_webhook(tmp_path) as case:
+        case.kind = "newcomer"
+        await Conformance(case).delivers()

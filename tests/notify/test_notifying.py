@@ -1,27 +1,34 @@
 """Notifying on a real Kafka: every event is told once, in the order of its case, whatever happens in between."""
 
-import asyncio
-import json
 import logging
 from collections import Counter
-from collections.abc import Callable
 from functools import partial
 
 import pytest
 
+from npsflow.agents import kafka
 from npsflow.schemas import topics
 from npsflow.streams.notify.retrying import TRIES, pause
 from tests.broker.harness import eventually
+from tests.unit.folding import Output
 from tests.unit.recovering import World
 
 from .conformance import PRIVATE
 from .conftest import webhook
 from .ends import RETRY_AFTER, Endpoint
-from .notifying import NAME, Desk, ids, reached, with_fields
+from .notifying import NAME, Desk, Running, ids, reached, with_fields
 
 
-async def holds(condition: Callable[[], bool]) -> bool:
-    return condition()
+async def has(found: list[str], count: int) -> bool:
+    return len(found) == count
+
+
+async def counted(running: Running, outcome: str, times: int) -> bool:
+    return running.count(outcome) == times
+
+
+async def shows(running: Running, name: str, value: float) -> bool:
+    return running.value(name) == value
 
 
 async def test_every_event_is_told_once(desk: Desk, endpoint: Endpoint) -> None:
@@ -56,20 +63,24 @@ async def test_the_schedule_lasts_over_restarts(desk: Desk, endpoint: Endpoint) 
     desk.clock.stop()
     for attempts in (1, 2, 3):
         async with desk.notifying(secret=endpoint.SECRET) as running:
-            await eventually(partial(holds, lambda: len(endpoint.asked) == attempts))  # noqa: B023
+            await eventually(partial(has, endpoint.asked, attempts))
             await eventually(partial(_tried, desk, attempts))
             (one,) = (await desk.standing()).values()
             assert (one.state, one.error) == ("waiting", "it answers 500")
             assert one.not_before == pytest.approx((desk.clock() + pause(attempts, 0.5)) * 1000, abs=2)
         desk.clock.ahead += pause(attempts, 0.5) - 1
         async with desk.notifying(secret=endpoint.SECRET) as running:
-            await eventually(partial(holds, lambda: running.value("waiting") == 1))  # noqa: B023
+            await eventually(partial(shows, running, "waiting", 1))
             assert len(endpoint.asked) == attempts
             endpoint.status = 204 if attempts == 3 else 500
             desk.clock.ahead += 1.001
-            await eventually(partial(holds, lambda: len(endpoint.asked) == attempts + 1))  # noqa: B023
+            await eventually(partial(has, endpoint.asked, attempts + 1))
     assert await desk.states() == {"delivered": 1}
     assert len(set(endpoint.asked)) == 1
+
+
+async def _took(endpoint: Endpoint, name: str) -> bool:
+    return name in endpoint.ids()
 
 
 async def _tried(desk: Desk, attempts: int) -> bool:
@@ -85,7 +96,7 @@ async def test_a_case_is_told_in_order_and_others_do_not_wait(desk: Desk, endpoi
     endpoint.statuses[first] = 503
     await desk.tell(world.events)
     async with desk.notifying(secret=endpoint.SECRET):
-        await eventually(partial(holds, lambda: other in endpoint.ids()))
+        await eventually(partial(_took, endpoint, other))
         await eventually(partial(reached, desk, delivered=1, waiting=2))
         assert second not in endpoint.asked
         del endpoint.statuses[first]
@@ -100,7 +111,7 @@ async def test_all_wait_as_long_as_it_says(desk: Desk, endpoint: Endpoint) -> No
     world.respond(2)
     await desk.tell(world.events)
     async with desk.notifying(secret=endpoint.SECRET) as running:
-        await eventually(partial(holds, lambda: running.count("later") == 1))
+        await eventually(partial(counted, running, "later", 1))
         world.respond(2, customer="C-2")
         await desk.tell(world.events[-1:])
         await eventually(partial(reached, desk, waiting=2))
@@ -117,12 +128,12 @@ async def test_what_wants_nothing_any_more_gets_nothing(
     world.respond(2)
     await desk.tell(world.events)
     async with desk.notifying(secret=endpoint.SECRET) as running:
-        await eventually(partial(holds, lambda: running.value("disabled") == 1))
+        await eventually(partial(shows, running, "disabled", 1))
         world.respond(2, customer="C-2")
         await desk.tell(world.events[-1:])
         await eventually(partial(reached, desk, waiting=2))
         desk.clock.ahead += 100_000
-        await eventually(partial(holds, lambda: running.value("waiting") == 2))
+        await eventually(partial(shows, running, "waiting", 2))
     assert len(endpoint.asked) == 1
     assert [r.levelno for r in caplog.records if "wants nothing" in r.message] == [logging.ERROR]
     endpoint.status = 204
@@ -140,8 +151,7 @@ async def test_after_the_last_try_it_is_given_up_and_can_be_replayed(desk: Desk,
     await desk.tell(world.events)
     async with desk.notifying(secret=endpoint.SECRET) as running:
         for attempts in range(1, TRIES + 1):
-            await eventually(partial(holds, lambda: endpoint.asked.count(first) == attempts))  # noqa: B023
-            await eventually(partial(holds, lambda: running.count("later") == attempts))  # noqa: B023
+            await eventually(partial(counted, running, "later", attempts))
             desk.clock.ahead += 90_000
         await eventually(partial(reached, desk, given_up=1, delivered=1))
         assert running.value("given_up_total") == 1
@@ -219,10 +229,10 @@ async def test_two_share_the_work_and_one_takes_over(desk: Desk, endpoint: Endpo
     assert Counter(endpoint.asked) == Counter(ids(world.events))
 
 
-async def _has_half(running: object) -> bool:
+async def _has_half(running: Running) -> bool:
     """Two partitions, the same of both topics."""
     found: dict[str, set[int]] = {}
-    for tp in running.consumer.assignment():  # type: ignore[attr-defined]
+    for tp in running.consumer.assignment():
         found.setdefault(tp.topic, set()).add(tp.partition)
     return (
         len(found) == 2 and all(len(of) == 2 for of in found.values()) and len(set(map(frozenset, found.values()))) == 1
@@ -243,8 +253,6 @@ async def test_it_begins_some_hours_back(desk: Desk, endpoint: Endpoint) -> None
 
 
 async def _committed(desk: Desk) -> bool:
-    from npsflow.agents import kafka
-
     async with kafka.admin(desk.where) as admin:
         found = await kafka.committed_offsets(admin, desk.where.group(f"notify-{NAME}"))
     return len(found) == 4
@@ -269,7 +277,7 @@ async def test_owners_departments_and_severities(desk: Desk, endpoint: Endpoint)
     assert [(got.id, got.to) for got in endpoint.received] == [(ids(events)[0], "/all/anna"), ("c-x.1", "/all")]
 
 
-def _others(world: World) -> list[object]:
+def _others(world: World) -> list[Output]:
     """Of another department, not so bad, of another kind."""
     event = world.events[0]
     return [
@@ -281,7 +289,7 @@ def _others(world: World) -> list[object]:
     ]
 
 
-def _renamed(event: object, name: str) -> object:
-    headers = [(n, name.encode() if n == "ce_id" else v) for n, v in event.headers]  # type: ignore[attr-defined]
-    changed = with_fields(event, case_id=name.partition(".")[0])  # type: ignore[arg-type]
+def _renamed(event: Output, name: str) -> Output:
+    headers = [(n, name.encode() if n == "ce_id" else v) for n, v in event.headers]
+    changed = with_fields(event, case_id=name.partition(".")[0])
     return changed._replace(headers=headers)

@@ -24,7 +24,7 @@ class ZendeskApi(HttpEnd):
         self.tickets: dict[int, dict[str, Any]] = {}
         self.comments: dict[int, list[dict[str, Any]]] = {}
         self.solved_at: dict[int, str] = {}
-        self._keys: dict[str, tuple[Any, web.Response]] = {}
+        self._keys: dict[str, tuple[Any, str | None]] = {}
 
     def open(self, number: int, status: str = "open") -> None:
         self.tickets[number] = {"id": number, "status": status, "subject": "A parcel"}
@@ -33,6 +33,10 @@ class ZendeskApi(HttpEnd):
     def solve(self, number: int, at: str) -> None:
         self.tickets[number]["status"] = "solved"
         self.solved_at[number] = at
+
+    def forget_keys(self) -> None:
+        """As some time after the creation of a ticket."""
+        self._keys.clear()
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:

@@ -24,7 +24,8 @@ _CLOSED = 60.0
 _PASSING = {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 _NO_ENTRANCE = {
     "invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope",
-    "no_permission", "not_allowed_token_type", "org_login_required", "ekm_access_denied", "access_denied", "accesslimited",
+    "no_permission", "not_allowed_token_type", "org_login_required", "ekm_access_denied", "access_denied",
+    "accesslimited",
 }  # fmt: skip
 _NO_CHANNEL = {"channel_not_found", "not_in_channel", "is_archived", "restricted_action", "cannot_reply_to_message"}
 

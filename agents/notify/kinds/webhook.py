@@ -47,7 +47,7 @@ class Webhook:
             "content-type": "application/json",
             "webhook-id": message.id,
             "webhook-timestamp": stamp,
-            "webhook-signature": " ".join(_sign(secret, message.id, stamp, body) for secret in self._secrets),
+            "webhook-signature": " ".join(sign(secret, message.id, stamp, body) for secret in self._secrets),
         }
         url = URL(message.to)
         try:
@@ -73,7 +73,8 @@ def _body(message: Message) -> bytes:
     return codec.dumps(whole | {"data": fitted(data, MOST - _ROOM)})
 
 
-def _sign(secret: str, id_: str, stamp: str, body: bytes) -> str:
+def sign(secret: str, id_: str, stamp: str, body: bytes) -> str:
+    """One signature, as it stands in the header."""
     signed = f"{id_}.{stamp}.".encode() + body
     return "v1," + b64encode(hmac.digest(key_of(secret), signed, sha256)).decode()
 
@@ -86,5 +87,9 @@ async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Webho
 
 
 KIND = Kind(
-    Options, _open, "whsec_ and base64 of 24 to 64 bytes; two, with a space between, to change it", address="its URL"
+    Options,
+    _open,
+    "whsec_ and base64 of 24 to 64 bytes; two, with a space between, to change it",
+    address="its URL",
+    per_second=100.0,
 )
