@@ -63,6 +63,7 @@ partitions = 4
 pane_partitions = 2
 replication = 1
 [intake]
+[notify]
 """
 OTHERS = """
 horizon_days = 90
@@ -133,6 +134,22 @@ drivers = {queue = "waiting"}
 verification = "bearer"
 paths = {response_id = "id", submitted_at = "at", updated_at = "changed", deleted = "gone", form = "form"}
 scores = [{question = "face", metric = "csat", scale = {min = 1, max = 5}, words = {sad = 1}}]
+[notify.desk]
+kind = "slack"
+to = {"*" = "C1"}
+events = ["opened", "enriched"]
+at_least = "high"
+departments = ["IT"]
+cases = ["ask"]
+language = "nl"
+texts = {opened = "{score}", digest = "{new}"}
+zone = "Europe/Amsterdam"
+settle_seconds = 30.0
+digest = "08:30"
+per_second = 2.0
+private = ["comment"]
+first_hours = 1.0
+options = {api = "https://slack-gov.com/api/"}
 """
 
 
