@@ -77,23 +77,23 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
     stopping, metrics = until_told(), Metrics(CollectorRegistry())
     kind = kinds.named(notifier.kind)
     sending = opened(name, kind, notifier, os.environ)
-    await kafka.partitions(where, topics.NOTIFY_LOG)  # says so where it is not there
     app = web.Application()
     add_pages(app, metrics.registry)
-    async with (
-        sending as sender,
-        kafka.reader(where, where.group(f"notify-{name}"), where.session_ms) as consumer,
-        kafka.reader(where) as again,
-        kafka.producer(where) as producer,
-        served(app, host, port),
-    ):
-        click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
-        events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)
-        attempts = Attempts(notifier, sender, events, digests.get, kind.per_second)
-        log = Log(producer, where)
-        notifying = Notifying(name, notifier, attempts, consumer, events, digests, log, where, metrics)
-        async with watched(sender, notifying.queue, events, producer, where):
-            await notifying.run(stopping)
+    async with sending as sender:
+        await kafka.partitions(where, topics.NOTIFY_LOG)  # says so where it is not there
+        async with (
+            kafka.reader(where, where.group(f"notify-{name}"), where.session_ms) as consumer,
+            kafka.reader(where) as again,
+            kafka.producer(where) as producer,
+            served(app, host, port),
+        ):
+            click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
+            events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)
+            attempts = Attempts(notifier, sender, events, digests.get, kind.per_second)
+            log = Log(producer, where)
+            notifying = Notifying(name, notifier, attempts, consumer, events, digests, log, where, metrics)
+            async with watched(sender, notifying.queue, events, producer, where):
+                await notifying.run(stopping)
 
 
 @notify.command("log")

@@ -10,6 +10,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
+from npsflow.schemas.errors import SettingsError
+
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 
@@ -44,6 +46,13 @@ def expect_allowed(url: URL, *, internal: bool) -> None:
     except ValueError:
         return
     expect_public(url.host)
+
+
+def expect_tls(url: str) -> None:
+    """Of an address in the settings to which a secret goes: only this machine may be without. Raises SettingsError."""
+    found = URL(url)
+    if found.scheme != "https" and found.host not in ("127.0.0.1", "localhost", "::1"):
+        raise SettingsError("notify: options hold an address that is not https: the secret would go in the clear")
 
 
 def expect_public(address: str) -> None:

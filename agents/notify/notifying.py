@@ -71,6 +71,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
         self._steady = asyncio.Lock()  # held while events become messages: partitions do not go in between
         self._open_at = 0.0
         self._gone = False
+        self._ending = False  # what is under way ends, and nothing begins
         metrics.waiting.labels(name).set_function(self.queue.pending)
         metrics.oldest.labels(name).set_function(self._oldest)
         metrics.disabled.labels(name).set(0)
@@ -82,8 +83,9 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             while not stopping.is_set():
                 await self._turn()
         finally:
-            await self._end(self._tasks)
+            self._ending = True
             await self._no_digest()
+            await self._end(self._tasks)
             await self._commit(force=True)
 
     async def _turn(self) -> None:
@@ -110,9 +112,11 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             self._positions.clear()
             self._committed.clear()
             self._unread.clear()
+        was, self._ending = self._ending, True
         await self._end([task for task, item in self._tasks.items() if item.partition in gone])
         for partition in gone:
             self.queue.drop(partition)
+        self._ending = was
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Of the log nothing is ever committed: it is read from its beginning, and events only after it."""
@@ -242,7 +246,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
     # Sending it.
 
     def _start(self) -> None:
-        while not self._gone and self._clock() >= self._open_at and len(self._tasks) < _AT_ONCE:
+        while not (self._gone or self._ending) and self._clock() >= self._open_at and len(self._tasks) < _AT_ONCE:
             item = self.queue.take(int(self._clock() * 1000))
             if item is None:
                 return

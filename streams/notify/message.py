@@ -68,7 +68,7 @@ def message_of(event: Event, notifier: Notifier, thread: str = "", told: Event |
         id=told.id,
         type=told.type,
         at=told.at,
-        title=_one_line(_title(told, event.case, notifier)),
+        title=_one_line(_title(told, event.case, notifier)) or told.type,
         facts=tuple((labels[name], _one_line(value)) for name, value in _facts(event, case, notifier) if value),
         quote=quote if len(quote) <= MOST_QUOTE else quote[:MOST_QUOTE] + "…",
         data=case,

@@ -1,5 +1,6 @@
 """Where messages end: stand-ins that keep to what their vendors document, and refuse what those would refuse."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -74,6 +75,8 @@ class Endpoint(HttpEnd):
         """By id, where that is another one."""
         self.asked: list[str] = []
         """The id of every request, whatever became of it."""
+        self.seconds = 0.0
+        """How long it takes to answer."""
         self.on_take: Callable[[str], object] = lambda _: None
 
     async def take(self, request: web.Request) -> web.Response:
@@ -87,6 +90,7 @@ class Endpoint(HttpEnd):
         name = request.headers["webhook-id"]
         self.asked.append(name)
         self.on_take(name)
+        await asyncio.sleep(self.seconds)
         status = self.statuses.get(name, self.status)
         if how in (None, "silent") and status < 300:
             self.received.append(Got(name, body.decode(), event, to=request.path))

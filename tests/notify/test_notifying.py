@@ -210,18 +210,20 @@ async def test_what_cannot_be_read_keeps_nobody_waiting(desk: Desk, endpoint: En
     assert endpoint.ids() == ids([good])
 
 
-async def test_two_share_the_work_and_one_takes_over(desk: Desk, endpoint: Endpoint) -> None:
+async def test_three_share_the_work_and_one_takes_over(desk: Desk, endpoint: Endpoint) -> None:
     world = World()
     for number in range(40):
         world.respond(2, customer=f"C-{number}")
     async with desk.notifying(secret=endpoint.SECRET) as first:
-        async with desk.notifying(secret=endpoint.SECRET) as second:
-            for running in (first, second):
-                await eventually(partial(_has_half, running))
+        async with (
+            desk.notifying(secret=endpoint.SECRET) as second,
+            desk.notifying(secret=endpoint.SECRET) as third,
+        ):
+            await eventually(partial(_shared, first, second, third))
             for partition in range(4):
                 await desk.tell(world.events[partition:20:4], partition)
             await eventually(partial(reached, desk, delivered=20))
-            for running in (first, second):
+            for running in (first, second, third):
                 assert running.count("delivered") > 0
         for partition in range(4):
             await desk.tell(world.events[20 + partition :: 4], partition)
@@ -229,14 +231,53 @@ async def test_two_share_the_work_and_one_takes_over(desk: Desk, endpoint: Endpo
     assert Counter(endpoint.asked) == Counter(ids(world.events))
 
 
-async def _has_half(running: Running) -> bool:
-    """Two partitions, the same of both topics."""
-    found: dict[str, set[int]] = {}
-    for tp in running.consumer.assignment():
-        found.setdefault(tp.topic, set()).add(tp.partition)
-    return (
-        len(found) == 2 and all(len(of) == 2 for of in found.values()) and len(set(map(frozenset, found.values()))) == 1
-    )
+async def _shared(*notifiers: Running) -> bool:
+    """Each has some partitions, the same of both topics."""
+    for running in notifiers:
+        found: dict[str, set[int]] = {}
+        for tp in running.consumer.assignment():
+            found.setdefault(tp.topic, set()).add(tp.partition)
+        if len(found) != 2 or len(set(map(frozenset, found.values()))) != 1 or len(running.consumer.assignment()) > 4:
+            return False
+    return True
+
+
+async def test_what_gets_no_answer_is_sent_again_under_its_id(desk: Desk, endpoint: Endpoint) -> None:
+    endpoint.behaviour = ["silent", "silent"]
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        for times, wait in ((1, 5.5), (2, 301.0)):
+            await eventually(partial(counted, running, "unanswered", times))
+            desk.clock.ahead += wait
+        await eventually(partial(reached, desk, delivered=1))
+    assert endpoint.ids() == ids(world.events) * 3
+
+
+async def test_coming_and_going_repeats_nothing(desk: Desk, endpoint: Endpoint) -> None:
+    """Partitions change hands, and processes end, while messages are under way: each is sent once all the same."""
+    endpoint.seconds = 0.05
+    world = World()
+    for number in range(600):
+        world.respond(2, customer=f"C-{number}")
+    for partition in range(4):
+        await desk.tell(world.events[partition::4], partition)
+    async with desk.notifying(secret=endpoint.SECRET) as first:
+        await eventually(partial(_reached, endpoint, 60))
+        async with desk.notifying(secret=endpoint.SECRET) as second:
+            await eventually(partial(_shared, first, second))
+            await eventually(partial(_reached, endpoint, 200))
+    for reached_ in (300, 400):
+        async with desk.notifying(secret=endpoint.SECRET):
+            await eventually(partial(_reached, endpoint, reached_))
+    async with desk.notifying(secret=endpoint.SECRET):
+        await eventually(partial(reached, desk, delivered=600))
+    assert Counter(endpoint.asked) == Counter(ids(world.events))
+
+
+async def _reached(endpoint: Endpoint, count: int) -> bool:
+    return len(endpoint.asked) >= count
 
 
 async def test_it_begins_some_hours_back(desk: Desk, endpoint: Endpoint) -> None:

@@ -24,6 +24,8 @@ from tests.unit.recovering import World
 from .ends import Endpoint
 from .notifying import NAME, Desk, ids, reached
 
+SECRETS = {"NPSFLOW_SECRET_NOTIFY_ZENDESK": "a-token", "NPSFLOW_BROKERS": "127.0.0.1:1"}
+
 
 @asynccontextmanager
 async def process(desk: Desk, name: str = NAME, secret: str = Endpoint.SECRET) -> AsyncIterator[Any]:
@@ -143,6 +145,11 @@ async def test_the_console_needs_no_settings(broker: Broker, tmp_path: Path) -> 
         ("webhook", '[notify.webhook]\nto = { "*" = "https://example.com" }', "set NPSFLOW_SECRET_NOTIFY_WEBHOOK"),
         ("webhook", "[notify.webhook]\noptions = { intern = true }", "notify.webhook.options: Object contains unknown"),
         ("zendesk", "[notify.zendesk]", "notify.zendesk.options: Object missing required field `url`"),
+        (
+            "zendesk",
+            '[notify.zendesk]\noptions = { url = "http://a.example.com", user = "u" }',
+            "the secret would go in the clear",
+        ),
         ("x", "[notify.x]\nsettle_seconds = 121", "notify.x: settle_seconds = 121 is not between 0 and 120"),
         ("x", "[notify.x]\nzone = 'Mars'", "notify.x: zone: 'Mars' is not a time zone"),
         ("x", "[notify.x]\ndigest = '25:00'", "notify.x: digest: '25:00' is no time of day"),
@@ -158,6 +165,6 @@ async def test_the_console_needs_no_settings(broker: Broker, tmp_path: Path) -> 
 def test_what_is_wrong_with_settings_is_said(tmp_path: Path, name: str, settings: str, said: str) -> None:
     config = tmp_path / "npsflow.toml"
     config.write_text(settings)
-    result = CliRunner().invoke(main, ["notify", name], env={"NPSFLOW_CONFIG": str(config)})
+    result = CliRunner().invoke(main, ["notify", name], env={"NPSFLOW_CONFIG": str(config)} | SECRETS)
     assert result.exit_code == 2, result.output
     assert said in result.stderr

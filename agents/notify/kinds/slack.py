@@ -4,6 +4,7 @@ Sources: docs.slack.dev, chat.postMessage, reference/block-kit/blocks, apis/web-
 has no idempotency key: the event's id is in the message's metadata, where whoever looks can tell a repeated one.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,6 +14,7 @@ from msgspec import Struct
 from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from npsflow.agents.notify.guard import expect_tls
 from npsflow.agents.notify.http import failed, retry_after, unanswered
 from npsflow.agents.notify.sending import SECONDS, Again, Delivered, Kind, Never, Result, Unknown
 from npsflow.streams.notify.message import Message
@@ -21,6 +23,7 @@ _MOST_HEADER, _MOST_SECTION, _MOST_FIELDS, _MOST_FIELD, _MOST_BLOCKS = 150, 3000
 _MOST_TEXT = 4000  # of the fallback, which Slack advises to keep below
 _QUOTE = 2500
 _CLOSED = 60.0
+_MARKUP = re.compile(r"(?<![^\W_])[*_~`]")  # within a word they are what they are
 _PASSING = {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
 _NO_ENTRANCE = {
     "invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope",
@@ -107,10 +110,10 @@ def _mrkdwn(text: str, most: int) -> dict[str, Any]:
 
 
 def _escaped(text: str) -> str:
-    """The three characters that Slack wants escaped; those of its markup are kept from their meaning."""
+    """The three characters that Slack wants escaped; markup cannot begin before what is no letter, and has no width."""
     for found, instead in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         text = text.replace(found, instead)
-    return "".join(f"{c}\u200b" if c in "*_~`" else c for c in text)
+    return _MARKUP.sub("\\g<0>\u200b", text)
 
 
 def _cut(text: str, most: int) -> str:
@@ -124,6 +127,7 @@ def _cut(text: str, most: int) -> str:
 
 @asynccontextmanager
 async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Slack]:
+    expect_tls(options.api)
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=SECONDS), cookie_jar=aiohttp.DummyCookieJar()
     ) as session:

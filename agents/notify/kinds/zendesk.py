@@ -14,6 +14,7 @@ import aiohttp
 from msgspec import Struct
 from yarl import URL
 
+from npsflow.agents.notify.guard import expect_tls
 from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
 from npsflow.agents.notify.sending import Delivered, Done, Kind, Never, Result
 from npsflow.schemas import codec
@@ -157,6 +158,7 @@ def _note(message: Message) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Zendesk]:
+    expect_tls(options.url)
     login = b64encode(f"{options.user}/token:{secrets[0]}".encode()).decode()
     headers = {"Authorization": f"Basic {login}"}
     async with aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session:
