@@ -15,6 +15,7 @@ COMMANDS = {
     "worker": ("npsflow.agents.commands.worker:worker", "Classify responses, count and alert, until Ctrl-C."),
     "intake": ("npsflow.agents.commands.intake:intake", "Take webhooks of survey platforms, until Ctrl-C."),
     "fetch": ("npsflow.agents.commands.fetch:fetch", "Fetch answers that webhooks do not hold, until Ctrl-C."),
+    "notify": ("npsflow.agents.commands.notify:notify", "Tell teams what happens to cases, until Ctrl-C."),
     "produce": ("npsflow.agents.commands.produce:produce", "Send responses from a file or standard input."),
     "import": ("npsflow.agents.commands.import_:import_", "Send the export of a survey platform: its history."),
     "alerts": ("npsflow.agents.commands.alerts:alerts", "Show alerts about unhappy customers."),

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     ClusterAuthorizationFailedError,
     GroupAuthorizationFailedError,
@@ -117,6 +118,7 @@ async def reader(where: Where, group: str | None = None, session_ms: int = 10_00
         **client_settings(where), group_id=group, enable_auto_commit=False, isolation_level="read_committed",
         auto_offset_reset="earliest", max_partition_fetch_bytes=4 << 20, fetch_max_wait_ms=_FETCH_WAIT,
         session_timeout_ms=session_ms, heartbeat_interval_ms=max(100, session_ms // 4),
+        partition_assignment_strategy=(RangePartitionAssignor,),  # equal partitions of two topics go together
     )  # fmt: skip
     async with _started(consumer.start, consumer.stop, where):
         yield consumer

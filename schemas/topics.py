@@ -13,6 +13,7 @@ ACTIONS = "recovery-actions"
 CASES = "recovery-cases"
 INVITATIONS = "survey-invitations"
 FETCHES = "survey-fetches"
+NOTIFY_LOG = "notify-log"
 
 MAX_INPUT = 1024 * 1024  # bytes of a response
 MAX_RECORD = 2 * 1024 * 1024  # bytes, on every topic
@@ -32,7 +33,7 @@ class Topic:
     key: str
     value: str
     partitions: Literal["input", "panes"]
-    cleanup: Literal["delete", "compact"]
+    cleanup: Literal["delete", "compact", "compact,delete"]
     retention_days: int | None
     internal: bool = False
 
@@ -46,10 +47,11 @@ class Topic:
         }
         if self.name == DEAD_LETTERS:
             config["max.message.bytes"] = str(MAX_RECORD + _WHY)
+        if self.cleanup != "delete":
+            config |= {"segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.2"}
         if self.cleanup == "compact":
             # What was deleted or replaced has to leave the brokers' files in time: people have a right to that.
-            lag = {"max.compaction.lag.ms": str(_DAY)}
-            return config | lag | {"segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.2"}
+            return config | {"max.compaction.lag.ms": str(_DAY)}
         kept = -1 if days is None else max(days, horizon_days) * _DAY
         return config | {"retention.ms": str(kept)}
 
@@ -65,5 +67,6 @@ ALL = (
     Topic(CASES, "case id, in the partition of its customer", "case as it stands", "input", "compact", None),
     Topic(INVITATIONS, "customer id, else source/invitation_id", "invitation", "input", "delete", 90),
     Topic(FETCHES, "intake/event id", "a response to be fetched", "input", "compact", None, True),
+    Topic(NOTIFY_LOG, "notifier/event id", "a message, sent or to be sent", "input", "compact,delete", 90, True),
 )
 BY_NAME = {topic.name: topic for topic in ALL}

@@ -16,6 +16,8 @@ from npsflow.schemas.response import Customer, Metric, Response
 from npsflow.streams import forms
 from npsflow.streams.forms import Form
 from npsflow.streams.judge import Meaning
+from npsflow.streams.notify import settings as notifying
+from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.panes import WindowSpec, window_spec
 from npsflow.streams.policy import Rule
 from npsflow.streams.recovery import settings as recovering
@@ -106,6 +108,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     recovery: Recovery = Recovery()
     topics: Topics = Topics()
     intake: dict[str, Form] = {}
+    notify: dict[str, Notifier] = {}
 
     def all_scales(self) -> Scales:
         return Scales((_scale(s) for s in self.scales), ces_seven_is_hard=self.ces_seven_is_hard)
@@ -229,6 +232,7 @@ def _check(s: Settings) -> None:
     _check_scales(s)
     _check_intake(s)
     recovering.check(s.recovery)
+    notifying.check(s.notify)
     for rule in s.follow_ups.promoters:
         for name in rule.when:
             if name not in Response.__struct_fields__ and name not in Customer.__struct_fields__:

@@ -35,14 +35,15 @@ def standard_webhooks(delivery: Delivery, secrets: Sequence[str], now: float) ->
     signed = raw(f"{id_}.{timestamp}.") + delivery.body
 
     def expected(secret: str) -> str:
-        return "v1," + b64encode(hmac.digest(_key(secret), signed, sha256)).decode()
+        return "v1," + b64encode(hmac.digest(key_of(secret), signed, sha256)).decode()
 
     if not id_ or not any(matches(one, secrets, expected) for one in given.split()):
         raise Forged("webhook-signature is missing or wrong")
     fresh(timestamp, now)
 
 
-def _key(secret: str) -> bytes:
+def key_of(secret: str) -> bytes:
+    """The bytes of a secret of Standard Webhooks, which is base64 behind `whsec_`; any other is its own bytes."""
     try:
         return b64decode(secret.removeprefix("whsec_"), validate=True)
     except Error:

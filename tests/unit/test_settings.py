@@ -63,6 +63,7 @@ partitions = 4
 pane_partitions = 2
 replication = 1
 [intake]
+[notify]
 """
 OTHERS = """
 horizon_days = 90
@@ -145,6 +146,22 @@ deleted = "gone"
 form = "form"
 invitation_id = "asked.id"
 sent_at = "asked.at"
+[notify.desk]
+kind = "slack"
+to = {"*" = "C1"}
+events = ["opened", "enriched"]
+at_least = "high"
+departments = ["IT"]
+cases = ["ask"]
+language = "nl"
+texts = {opened = "{score}", digest = "{new}"}
+zone = "Europe/Amsterdam"
+settle_seconds = 30.0
+digest = "08:30"
+per_second = 2.0
+private = ["comment"]
+first_hours = 1.0
+options = {api = "https://slack-gov.com/api/"}
 """
 
 

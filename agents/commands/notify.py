@@ -1,0 +1,145 @@
+"""`npsflow notify NAME`: tells a team what happens to cases; `log` and `replay` are about what was sent."""
+
+import os
+from contextlib import aclosing
+from typing import Any, get_args
+
+import click
+from aiohttp import web
+from msgspec.structs import replace
+from prometheus_client import CollectorRegistry
+
+from npsflow.agents import kafka
+from npsflow.agents.commands.text import one_line
+from npsflow.agents.notify import kinds
+from npsflow.agents.notify.attempt import Attempts
+from npsflow.agents.notify.digests import Digests
+from npsflow.agents.notify.events import Events
+from npsflow.agents.notify.log import Log
+from npsflow.agents.notify.metrics import Metrics
+from npsflow.agents.notify.notifying import Notifying
+from npsflow.agents.notify.sending import opened
+from npsflow.agents.notify.watching import watched
+from npsflow.agents.serving import add_pages, served, until_told
+from npsflow.agents.worker import prepare
+from npsflow.schemas import codec, topics
+from npsflow.schemas.errors import SettingsError
+from npsflow.schemas.notify import Delivery, State, decode_delivery
+from npsflow.streams import logs
+from npsflow.streams.notify.settings import Notifier
+from npsflow.streams.settings import Settings, Where, load, where
+from npsflow.streams.times import rfc3339
+
+
+class Notifiers(click.Group):
+    """Every notifier of the settings is a command; so is every kind that needs none."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or _command(cmd_name)
+
+
+@click.group(cls=Notifiers, subcommand_metavar="NAME | COMMAND [ARGS]...")
+def notify() -> None:
+    """Tell a team what happens to cases, as [notify.NAME] in the settings says, until Ctrl-C.
+
+    NAME alone is enough for `console`. The secret of NAME is NPSFLOW_SECRET_NOTIFY_NAME. As many processes of one
+    notifier as there are partitions share its work.
+    """
+
+
+def _command(name: str) -> click.Command:
+    @click.command(name, help=f"Send what [notify.{name}] says, until Ctrl-C.")
+    @click.option("--host", default="127.0.0.1", show_default=True, help="Where to serve /health/live and /metrics.")
+    @click.option("--port", type=click.IntRange(1, 65535), default=6082, show_default=True, help="Port for them.")
+    def run(host: str, port: int) -> None:
+        notifier = _notifier(load(), name)
+        logs.set_up("INFO")
+        prepare()
+        kafka.run(_run(where(), name, notifier, host, port))
+
+    return run
+
+
+def _notifier(settings: Settings, name: str) -> Notifier:
+    """With its kind filled in. Raises SettingsError."""
+    notifier = settings.notify.get(name)
+    if notifier is None and name != "console":
+        known = ", ".join(sorted({*settings.notify, "console"}))
+        raise SettingsError(f"there is no [notify.{name}] in npsflow.toml; there are {known}")
+    found = notifier or Notifier()
+    found = replace(found, kind=found.kind or name)
+    if found.kind not in kinds.names():
+        raise SettingsError(f"notify.{name}: {found.kind!r} is no kind; there are {', '.join(kinds.names())}")
+    return found
+
+
+async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int) -> None:
+    stopping, metrics = until_told(), Metrics(CollectorRegistry())
+    kind = kinds.named(notifier.kind)
+    sending = opened(name, kind, notifier, os.environ)
+    app = web.Application()
+    add_pages(app, metrics.registry)
+    async with sending as sender:
+        await kafka.partitions(where, topics.NOTIFY_LOG)  # says so where it is not there
+        async with (
+            kafka.reader(where, where.group(f"notify-{name}"), where.session_ms) as consumer,
+            kafka.reader(where) as again,
+            kafka.producer(where) as producer,
+            served(app, host, port),
+        ):
+            click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
+            events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)
+            attempts = Attempts(notifier, sender, events, digests.get, kind.per_second)
+            log = Log(producer, where)
+            notifying = Notifying(name, notifier, attempts, consumer, events, digests, log, where, metrics)
+            async with watched(sender, notifying.queue, events, producer, where):
+                await notifying.run(stopping)
+
+
+@notify.command("log")
+@click.argument("name", required=False)
+@click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def show(name: str | None, state: str | None, as_json: bool) -> None:
+    """Show what became of each message, of NAME or of all notifiers; never its content."""
+    for _, one in kafka.run(_standing(where(), name, state)):
+        click.echo(codec.encode(one).decode() if as_json else _line(one))
+
+
+@notify.command()
+@click.argument("name")
+@click.option("--id", "event_id", help="Only the message about this event.")
+def replay(name: str, event_id: str | None) -> None:
+    """Send messages again that were given up, after what stood in the way has been mended."""
+    click.echo(f"{kafka.run(_replay(where(), name, event_id))} messages will be sent again")
+
+
+async def _replay(where: Where, name: str, event_id: str | None) -> int:
+    found = await _standing(where, name, "given_up")
+    chosen = [(partition, one) for partition, one in found if event_id in (None, one.event_id)]
+    async with kafka.producer(where) as producer:
+        log = Log(producer, where)
+        for partition, one in chosen:
+            await log.write(partition, [replace(one, state="waiting", attempts=0, not_before=0, error="")])
+    return len(chosen)
+
+
+async def _standing(where: Where, name: str | None, state: str | None) -> list[tuple[int, Delivery]]:
+    """The last word on each message, with its partition, in the order in which they were said."""
+    found: dict[tuple[int, Any], Delivery] = {}
+    async with aclosing(kafka.committed_records(where, topics.NOTIFY_LOG)) as records:
+        async for record in records:
+            found.pop((record.partition, record.key), None)
+            if record.value:
+                found[record.partition, record.key] = decode_delivery(record.value)
+    return [
+        (partition, one)
+        for (partition, _), one in found.items()
+        if name in (None, one.notifier) and state in (None, one.state)
+    ]
+
+
+def _line(one: Delivery) -> str:
+    tries = f"{one.attempts} {'try' if one.attempts == 1 else 'tries'}"
+    parts = [rfc3339(one.at), f"{one.notifier:<10}", f"{one.state:<9}", f"{one.event_id:<40}", f"{tries:<8}"]
+    return "  ".join([*parts, one_line(one.error or one.reference)]).rstrip()

@@ -1,0 +1,75 @@
+"""Putting a digest together: cases as they stand on `recovery-cases`, praise from `customer-follow-up`."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from msgspec.structs import replace as changed
+
+from npsflow.agents import kafka
+from npsflow.schemas import codec, topics
+from npsflow.schemas.notify import DIGEST, Delivery
+from npsflow.streams.notify.digest import Digest, last_slot
+from npsflow.streams.notify.event import type_of
+from npsflow.streams.notify.message import Message
+from npsflow.streams.notify.settings import Notifier, digest_time
+from npsflow.streams.settings import Where
+from npsflow.streams.stage import Record
+
+_FOLLOW_UP = "npsflow.follow_up."
+
+
+class Digests:
+    """Of one notifier. What was put together once is kept for as long as it is being sent."""
+
+    def __init__(self, name: str, notifier: Notifier, where: Where) -> None:
+        self._name, self._notifier, self._where = name, notifier, where
+        self._at = digest_time(notifier)
+        self._kept: tuple[int, int, dict[str, Message]] = 0, 0, {}
+
+    def slot(self, now: float) -> int:
+        """When one was due last, in ms; 0 where there is none. `now` in seconds."""
+        return 0 if self._at is None else last_slot(int(now * 1000), self._at, self._notifier.zone)
+
+    async def plan(self, since: int, until: int, now: int) -> list[Delivery]:
+        """One for each address, or else a note that there was nothing to tell; the very first begins with the next."""
+        messages = await self._messages(since, until) if since else {}
+        found = [self._delivery(f"{DIGEST}.{until}.{part}", part, since, until, now) for part in messages]
+        nothing = self._delivery(f"{DIGEST}.{until}", "", since, until, now)
+        return found or [changed(nothing, state="delivered", reference="nothing to tell")]
+
+    async def get(self, delivery: Delivery) -> Message | None:
+        """Raises KafkaError."""
+        message = (await self._messages(delivery.since, delivery.event_at)).get(delivery.part)
+        return None if message is None else replace(message, id=delivery.event_id, case_id="")
+
+    def _delivery(self, name: str, part: str, since: int, until: int, now: int) -> Delivery:
+        return Delivery(self._name, name, "waiting", name, -1, until, now, since=since, part=part)
+
+    async def _messages(self, since: int, until: int) -> dict[str, Message]:
+        if self._kept[:2] != (since, until):
+            digest = Digest(self._notifier, since, until)
+            async for record in self._records(topics.CASES):
+                case = codec.loads(record.value) if record.value else None
+                digest.case((record.key or b"").decode(errors="replace"), case)
+            async for record in self._records(topics.FOLLOW_UP, since):
+                if record.timestamp < until and record.value and type_of(record.headers).startswith(_FOLLOW_UP):
+                    digest.follow_up(type_of(record.headers).split(".")[2], codec.loads(record.value))
+            self._kept = since, until, digest.messages()
+        return self._kept[2]
+
+    async def _records(self, topic: str, since: int | None = None) -> AsyncIterator[Record]:
+        """All that are committed now, in each partition's order; those before a time, in ms, are left out."""
+        of = await kafka.partitions(self._where, topic)
+        async with kafka.reader(self._where) as consumer:
+            ranges = await kafka.offset_ranges(consumer, of)
+            begins = {tp: begin for tp, (begin, _) in ranges.items()}
+            if since is not None:
+                found = await consumer.offsets_for_times(dict.fromkeys(of, since))
+                begins = {tp: ranges[tp][1] if at is None else at.offset for tp, at in found.items()}
+            for tp, begin in begins.items():
+                consumer.seek(tp, begin)
+                while await consumer.position(tp) < ranges[tp][1]:
+                    consumer.resume(tp)
+                    for record in (await consumer.getmany(tp, timeout_ms=1000)).get(tp, ()):
+                        yield record
+                consumer.pause(tp)

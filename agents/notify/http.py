@@ -1,0 +1,51 @@
+"""What HTTP's answers mean for a message, whoever gives them."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+import aiohttp
+
+from npsflow.agents.notify.guard import NotAllowed
+from npsflow.agents.notify.sending import SECONDS, Again, Never, Result, Unknown
+
+TIMEOUT = aiohttp.ClientTimeout(total=SECONDS, connect=SECONDS / 2)
+LONGEST = 86_400.0
+_CONTENT = {400, 413, 422}  # said of what was sent; all else may be mended without changing it
+_CLOSED = 60.0  # seconds, where it does not say how long it lets nobody in
+
+
+def failed(status: int, headers: Mapping[str, str]) -> Result:
+    """An answer that is no success: whether it passes, and how long to wait."""
+    seconds = retry_after(headers.get("Retry-After", ""))
+    if status in (401, 403):
+        return Again(f"it refuses our secret ({status})", seconds or _CLOSED, everybody=True)
+    if status in (429, 503):
+        return Again(f"it answers {status}", seconds, everybody=seconds > 0)
+    return Never(f"it answers {status}") if status in _CONTENT else Again(f"it answers {status}", seconds)
+
+
+def unanswered(error: BaseException) -> Result:
+    """No answer at all, or none that can be trusted to be one."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, NotAllowed):
+            return Again(str(cause))  # a setting or a name that can be mended
+        cause = cause.__cause__
+    if isinstance(error, aiohttp.InvalidURL):
+        return Again("its address is none")
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return Again("nobody answers there")
+    return Unknown(f"it gives no answer: {type(error).__name__}")
+
+
+def retry_after(given: str) -> float:
+    """Seconds, from a number of them or a date (RFC 9110, 10.2.3); 0 where it says neither."""
+    if given.isascii() and given.isdigit() and len(given) < 12:
+        return min(float(given), LONGEST)
+    try:
+        date = parsedate_to_datetime(given)
+    except ValueError:
+        return 0.0
+    left = date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)
+    return min(max(0.0, left.total_seconds()), LONGEST)

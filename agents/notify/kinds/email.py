@@ -1,0 +1,137 @@
+"""E-mail by SMTP: STARTTLS, plain text and HTML, one thread for each case.
+
+Sources: RFC 5321 (replies), RFC 3207 (STARTTLS), RFC 5322 3.6.4 (Message-ID, References).
+"""
+
+import asyncio
+import re
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.policy import SMTP
+from email.utils import format_datetime
+from html import escape
+
+import aiosmtplib
+from msgspec import Struct
+
+from npsflow.agents.notify.sending import SECONDS, Again, Delivered, Kind, Never, Result, Unknown
+from npsflow.schemas.errors import SettingsError
+from npsflow.streams.notify.message import Message
+
+_UNFIT = re.compile(r"[^A-Za-z0-9._-]")
+_NO_LOGIN = (454, 530, 534, 535, 538)
+_CLOSED = 60.0  # seconds, when it does not let us in
+_MOST_SUBJECT = 150
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """Of the server that takes mail for us. `starttls` false sends everything, the login too, in the clear.
+
+    `sender`: who it is from. `user`: who logs in; the password is the secret. `ca`: PEM file of the authority that
+    signed the server, where the system does not know it.
+    """
+
+    host: str
+    sender: str
+    port: int = 587
+    starttls: bool = True
+    user: str = ""
+    ca: str = ""
+
+
+class Email:
+    """A connection for each message: they are few, and servers close idle ones."""
+
+    def __init__(self, options: Options, password: str) -> None:
+        self._options, self._password = options, password
+        self._tls = ssl.create_default_context(cafile=options.ca or None)
+        self._domain = Address(addr_spec=options.sender).domain
+
+    async def send(self, message: Message) -> Result:
+        mail = self._mail(message)
+        options = self._options
+        client = aiosmtplib.SMTP(
+            hostname=options.host, port=options.port, start_tls=options.starttls, tls_context=self._tls,
+            timeout=SECONDS / 2,
+        )  # fmt: skip
+        handed_over = False
+        try:
+            async with asyncio.timeout(SECONDS):
+                await client.connect()
+                if options.user:
+                    await client.login(options.user, self._password)
+                handed_over = True
+                await client.send_message(mail)
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            worst = max(one.code for one in error.recipients)
+            return _refused(worst)
+        except aiosmtplib.SMTPResponseException as error:
+            return _refused(error.code)
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            why = type(error).__name__
+            return Unknown(f"it gives no answer: {why}") if handed_over else Again(f"it cannot be reached: {why}")
+        finally:
+            client.close()
+        return Delivered(str(mail["Message-ID"]))
+
+    def _mail(self, message: Message) -> EmailMessage:
+        mail = EmailMessage(policy=SMTP)
+        mail["From"] = self._options.sender
+        mail["To"] = message.to
+        if message.cc:
+            mail["Cc"] = ", ".join(message.cc)
+        mail["Subject"] = message.title[:_MOST_SUBJECT]
+        mail["Date"] = format_datetime(datetime.now(UTC))
+        mail["Message-ID"] = f"<{_UNFIT.sub('-', message.id)}@{self._domain}>"
+        if message.thread:
+            mail["In-Reply-To"] = message.thread
+            mail["References"] = message.thread
+        mail["Auto-Submitted"] = "auto-generated"  # RFC 3834: no answer by a machine
+        if message.severity == "critical":
+            mail["Importance"] = "high"
+        mail.set_content(message.text())
+        mail.add_alternative(_html(message), subtype="html")
+        return mail
+
+
+def _refused(code: int) -> Result:
+    """What a reply means: 4xx passes, 5xx does not, and without a login nothing does."""
+    if code in _NO_LOGIN:
+        return Again(f"it refuses our login ({code})", _CLOSED, everybody=True)
+    if code == 421:
+        return Again("it is not available (421)", _CLOSED, everybody=True)
+    return Never(f"it answers {code}") if code >= 500 else Again(f"it answers {code}")
+
+
+def _html(message: Message) -> str:
+    rows = "".join(
+        f"<tr><th align='left' valign='top'>{escape(label)}</th><td>{escape(value)}</td></tr>"
+        for label, value in message.facts
+    )
+    parts = [f"<p><strong>{escape(message.title)}</strong></p>"]
+    if rows:
+        parts.append(f"<table cellpadding='3'>{rows}</table>")
+    if message.quote:
+        parts.append(f"<blockquote>{'<br>'.join(map(escape, message.quote.splitlines()))}</blockquote>")
+    for section in message.sections:
+        lines = "".join(f"<li>{escape(line)}</li>" for line in section.lines)
+        parts.append(f"<h3>{escape(section.heading)}</h3><ul>{lines}</ul>")
+    return f"<!doctype html><html><body>{''.join(parts)}</body></html>"
+
+
+@asynccontextmanager
+async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Email]:
+    if options.user and not secrets:
+        raise SettingsError("notify: options.user has no password in NPSFLOW_SECRET_NOTIFY_*")
+    try:
+        made = Email(options, secrets[0] if secrets else "")
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"notify: options.ca or options.sender cannot be used: {type(error).__name__}") from None
+    yield made
+
+
+KIND = Kind(Options, _open, secret="the password of `options.user`", secret_optional=True, address="an e-mail address")

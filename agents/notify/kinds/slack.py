@@ -1,0 +1,140 @@
+"""Slack: chat.postMessage with Block Kit, one thread for each case and channel.
+
+Sources: docs.slack.dev, chat.postMessage, reference/block-kit/blocks, apis/web-api/rate-limits, message metadata. Slack
+has no idempotency key: the event's id is in the message's metadata, where whoever looks can tell a repeated one.
+"""
+
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+from msgspec import Struct
+from slack_sdk.errors import SlackApiError, SlackRequestError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from npsflow.agents.notify.guard import expect_tls
+from npsflow.agents.notify.http import failed, retry_after, unanswered
+from npsflow.agents.notify.sending import SECONDS, Again, Delivered, Kind, Never, Result, Unknown
+from npsflow.streams.notify.message import Message
+
+_MOST_HEADER, _MOST_SECTION, _MOST_FIELDS, _MOST_FIELD, _MOST_BLOCKS = 150, 3000, 10, 2000, 50
+_MOST_TEXT = 4000  # of the fallback, which Slack advises to keep below
+_QUOTE = 2500
+_CLOSED = 60.0
+_MARKUP = re.compile(r"(?<![^\W_])[*_~`]")  # within a word they are what they are
+_PASSING = {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
+_NO_ENTRANCE = {
+    "invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope",
+    "no_permission", "not_allowed_token_type", "org_login_required", "ekm_access_denied", "access_denied",
+    "accesslimited",
+}  # fmt: skip
+_NO_CHANNEL = {"channel_not_found", "not_in_channel", "is_archived", "restricted_action", "cannot_reply_to_message"}
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """`api`: another address than Slack's own, as its GovSlack has."""
+
+    api: str = "https://slack.com/api/"
+
+
+class Slack:
+    def __init__(self, client: AsyncWebClient) -> None:
+        self._client = client
+
+    async def send(self, message: Message) -> Result:
+        channel, _, thread = message.thread.partition(" ")
+        try:
+            answer = await self._client.chat_postMessage(
+                channel=message.to,
+                text=_cut(_escaped(message.title), _MOST_TEXT),
+                blocks=list(_blocks(message))[:_MOST_BLOCKS],
+                thread_ts=thread if thread and channel == message.to else None,
+                reply_broadcast=True if thread and channel == message.to and message.severity == "critical" else None,
+                unfurl_links=False,
+                metadata={"event_type": "npsflow", "event_payload": {"id": message.id}},
+            )
+        except SlackApiError as error:
+            return _refused(error)
+        except (SlackRequestError, AttributeError):  # the latter where it answers with a plain text
+            return Unknown("its answer cannot be read")
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return unanswered(error)
+        # The channel may have been named where Slack answers with its id: a thread is found by what we called it.
+        return Delivered(f"{message.to} {answer.get('ts', '')}")
+
+
+def _refused(error: SlackApiError) -> Result:
+    """Slack says what is wrong in `error`, mostly with status 200."""
+    response: Any = error.response
+    if not hasattr(response, "status_code"):  # the client could not read it, and hands over what it had
+        return Unknown("its answer cannot be read")
+    status, headers = int(response.status_code), dict(response.headers)
+    code = str(response.data.get("error", "")) if isinstance(response.data, dict) else ""
+    if status == 429 or code in ("ratelimited", "rate_limited", "message_limit_exceeded"):
+        wait = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
+        return Again("it says that this is too much", retry_after(str(wait)) or _CLOSED, everybody=True)
+    if status != 200:
+        return failed(status, headers)
+    if code in _NO_ENTRANCE:
+        return Again(f"it refuses our token: {code}", _CLOSED, everybody=True)
+    if code in _NO_CHANNEL:
+        return Again(f"it cannot write there: {code}")
+    return Again(f"it answers {code}") if code in _PASSING else Never(f"it answers {_word(code)}")
+
+
+def _word(code: str) -> str:
+    """Slack's errors are words; anything else might quote us."""
+    return code if code.replace("_", "").isalnum() and len(code) <= 60 else "an error"
+
+
+def _blocks(message: Message) -> Iterator[dict[str, Any]]:
+    yield {"type": "header", "text": {"type": "plain_text", "text": _cut(message.title, _MOST_HEADER)}}
+    fields = [_mrkdwn(f"*{_escaped(label)}*\n{_escaped(value)}", _MOST_FIELD) for label, value in message.facts]
+    for start in range(0, len(fields), _MOST_FIELDS):
+        yield {"type": "section", "fields": fields[start : start + _MOST_FIELDS]}
+    if message.quote:
+        quoted = "\n".join("> " + line for line in _escaped(_cut(message.quote, _QUOTE)).splitlines())
+        yield {"type": "section", "text": _mrkdwn(quoted, _MOST_SECTION)}
+    for section in message.sections:
+        lines = "\n".join(f"• {_escaped(line)}" for line in section.lines)
+        yield {"type": "section", "text": _mrkdwn(f"*{_escaped(section.heading)}*\n{lines}", _MOST_SECTION)}
+    if message.case_id:
+        yield {"type": "context", "elements": [_mrkdwn(_escaped(message.case_id), _MOST_FIELD)]}
+
+
+def _mrkdwn(text: str, most: int) -> dict[str, Any]:
+    """`verbatim`: what looks like a link or a mention is none."""
+    return {"type": "mrkdwn", "text": _cut(text, most), "verbatim": True}
+
+
+def _escaped(text: str) -> str:
+    """The three characters that Slack wants escaped; markup cannot begin before what is no letter, and has no width."""
+    for found, instead in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(found, instead)
+    return _MARKUP.sub("\\g<0>\u200b", text)
+
+
+def _cut(text: str, most: int) -> str:
+    """Not within an escape."""
+    if len(text) <= most:
+        return text
+    text = text[: most - 1]
+    at = text.rfind("&")
+    return (text[:at] if at > most - 7 and ";" not in text[at:] else text) + "…"
+
+
+@asynccontextmanager
+async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Slack]:
+    expect_tls(options.api)
+    async with aiohttp.ClientSession(
+        timeout=aiohttp.ClientTimeout(total=SECONDS), cookie_jar=aiohttp.DummyCookieJar()
+    ) as session:
+        client = AsyncWebClient(
+            token=secrets[0], base_url=options.api, timeout=int(SECONDS), session=session, retry_handlers=[]
+        )
+        yield Slack(client)
+
+
+KIND = Kind(Options, _open, "the bot token of a Slack app that may chat:write", address="a channel", per_second=1.0)

@@ -1,0 +1,95 @@
+"""Any HTTPS address: a POST that is signed as Standard Webhooks 1.0.0 ask for.
+
+Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md.
+"""
+
+import hmac
+import time
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from hashlib import sha256
+
+import aiohttp
+from msgspec import Struct
+from yarl import URL
+
+from npsflow.agents.intake.signing import key_of
+from npsflow.agents.notify.guard import Guarded, NotAllowed, expect_allowed
+from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
+from npsflow.agents.notify.sending import Again, Delivered, Gone, Kind, Result
+from npsflow.schemas import codec
+from npsflow.streams.notify.event import fitted
+from npsflow.streams.notify.message import Message
+
+MOST = 20_000
+"""Bytes of a body; the specification advises less than 20 kB."""
+_ROOM = 500  # of it for type, timestamp and braces
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    """`internal`: the address may be one of our own network, and without TLS."""
+
+    internal: bool = False
+
+
+class Webhook:
+    """`secrets`: every one signs, so that a receiver can change from one to the next. `clock` in seconds."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, options: Options, secrets: Sequence[str], clock: Callable[[], float]
+    ) -> None:
+        self._session, self._options, self._secrets, self._clock = session, options, secrets, clock
+
+    async def send(self, message: Message) -> Result:
+        body, stamp = _body(message), str(int(self._clock()))
+        headers = {
+            "content-type": "application/json",
+            "webhook-id": message.id,
+            "webhook-timestamp": stamp,
+            "webhook-signature": " ".join(sign(secret, message.id, stamp, body) for secret in self._secrets),
+        }
+        url = URL(message.to)
+        try:
+            expect_allowed(url, internal=self._options.internal)
+            async with self._session.post(
+                url, data=body, headers=headers, allow_redirects=False, timeout=TIMEOUT
+            ) as answer:
+                status, said = answer.status, answer.headers
+        except (aiohttp.ClientError, TimeoutError, NotAllowed) as error:
+            return unanswered(error)
+        if 200 <= status < 300:
+            return Delivered(message.id)
+        if status == 410:
+            return Gone("it answers 410: it wants nothing any more")
+        # Whatever else it is may be mended there: only time tells that it was never meant to be taken.
+        found = failed(status, said)
+        return found if isinstance(found, Again) else Again(found[0])
+
+
+def _body(message: Message) -> bytes:
+    whole = {"type": message.type, "timestamp": message.at}
+    data = {"title": message.title} | dict(message.data)
+    return codec.dumps(whole | {"data": fitted(data, MOST - _ROOM)})
+
+
+def sign(secret: str, id_: str, stamp: str, body: bytes) -> str:
+    """One signature, as it stands in the header."""
+    signed = f"{id_}.{stamp}.".encode() + body
+    return "v1," + b64encode(hmac.digest(key_of(secret), signed, sha256)).decode()
+
+
+@asynccontextmanager
+async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Webhook]:
+    connector = aiohttp.TCPConnector(resolver=None if options.internal else Guarded())
+    async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield Webhook(session, options, secrets, time.time)
+
+
+KIND = Kind(
+    Options,
+    _open,
+    "whsec_ and base64 of 24 to 64 bytes; two, with a space between, to change it",
+    address="its URL",
+    per_second=100.0,
+)

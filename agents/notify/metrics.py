@@ -1,0 +1,40 @@
+"""What notifying counts: its process has metrics of its own."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400)
+
+
+class Metrics:
+    """`registry` is handed in. A notifier is named as in the settings."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self.deliveries = Counter(
+            "npsflow_notify_deliveries", "Tries to send a message, by what became of them", ("notifier", "outcome"),
+            registry=registry,
+        )  # fmt: skip
+        self.given_up = Counter(
+            "npsflow_notify_given_up", "Messages that are not sent any more", ("notifier",), registry=registry
+        )
+        self.waiting = Gauge(
+            "npsflow_notify_waiting", "Messages that are not delivered yet", ("notifier",), registry=registry
+        )
+        self.oldest = Gauge(
+            "npsflow_notify_oldest_seconds", "Since when the event of the oldest of them stands", ("notifier",),
+            registry=registry,
+        )  # fmt: skip
+        self.disabled = Gauge(
+            "npsflow_notify_disabled", "1 when the other side wants nothing any more", ("notifier",), registry=registry
+        )
+        self.seconds = Histogram(
+            "npsflow_notify_seconds",
+            "From an event to its delivery",
+            ("notifier",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.produce_failures = Counter(
+            "npsflow_notify_produce_failures", "Times that Kafka did not take what became of a message",
+            registry=registry,
+        )  # fmt: skip

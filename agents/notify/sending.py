@@ -1,0 +1,125 @@
+"""What a kind of notifier is, and what can become of a message.
+
+Delivered   the other side has it
+Again       it could not take it now
+Unknown     it gave no answer: it may have it, so it gets it again under the same id
+Never       it does not want this one, and will not
+Gone        it wants nothing any more
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import msgspec
+from msgspec import Struct
+
+from npsflow.schemas.errors import SettingsError
+from npsflow.streams.notify.message import Message
+from npsflow.streams.notify.settings import EVERYBODY, Notifier
+
+
+class Delivered(NamedTuple):
+    """`reference`: what the other side calls it."""
+
+    reference: str = ""
+
+
+class Again(NamedTuple):
+    """`seconds`: how long at least to wait, where that is known. `everybody`: all messages wait as long."""
+
+    why: str
+    seconds: float = 0.0
+    everybody: bool = False
+
+
+class Unknown(NamedTuple):
+    why: str
+
+
+class Never(NamedTuple):
+    why: str
+
+
+class Gone(NamedTuple):
+    why: str
+
+
+Result = Delivered | Again | Unknown | Never | Gone
+"""`why` is put in the log: nothing of the message is in it, and no secret."""
+
+OUTCOMES: Mapping[type[Result], str] = {
+    Delivered: "delivered", Again: "later", Unknown: "unanswered", Never: "refused", Gone: "gone",
+}  # fmt: skip
+
+
+class Sender(Protocol):
+    """Sends one message, once, within `SECONDS` or so, and says what became of it."""
+
+    async def send(self, message: Message) -> Result: ...
+
+
+class Done(NamedTuple):
+    """What somebody did there: `reference` is what was sent, `action_id` the same whenever it is told again."""
+
+    reference: str
+    action_id: str
+    by: str
+    at: str
+    root_cause: str
+    comment: str
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A sender that also tells what was done about what it sent: which of these resolves its case."""
+
+    async def done(self, references: Sequence[str]) -> list[Done]: ...
+
+
+SECONDS = 20.0
+"""How long an answer is waited for."""
+
+Open = Callable[[Any, Sequence[str]], AbstractAsyncContextManager[Sender]]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What is particular to a kind. Each lives in one module of `kinds`, as its `KIND`.
+
+    `options` are its own settings; `open(options, secrets)` gives what sends. `secret` says what the secret is, ""
+    where there is none, and whether it may be missing; `address` what is one, "" where nobody is addressed;
+    `per_second` how many messages an address takes, unless the settings say so.
+    """
+
+    options: type[Struct]
+    open: Open
+    secret: str = ""
+    secret_optional: bool = False
+    address: str = ""
+    per_second: float = 10.0
+
+
+def opened(
+    name: str, kind: Kind, notifier: Notifier, environment: Mapping[str, str]
+) -> AbstractAsyncContextManager[Sender]:
+    """What sends for this notifier. Raises SettingsError."""
+    try:
+        options = msgspec.convert(notifier.options, kind.options)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"notify.{name}.options: {error}") from None
+    if kind.address and not notifier.to.get(EVERYBODY):
+        raise SettingsError(
+            f'notify.{name}: set to = {{ "{EVERYBODY}" = {kind.address} }}, for all that is for nobody else'
+        )
+    variable = secret_name(name)
+    secrets = environment.get(variable, "").split() if kind.secret else []
+    if kind.secret and not secrets and not kind.secret_optional:
+        raise SettingsError(f"notify.{name} has no secret: set {variable} to {kind.secret}")
+    return kind.open(options, secrets)
+
+
+def secret_name(name: str) -> str:
+    """The environment variable that holds a notifier's secret."""
+    return "NPSFLOW_SECRET_NOTIFY_" + name.upper().replace("-", "_")

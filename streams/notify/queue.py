@@ -1,0 +1,166 @@
+"""What a notifier has still to send, told by the records of `notify-log`: of each case one at a time, in order."""
+
+from bisect import insort
+from heapq import heappop, heappush
+from typing import Any, NamedTuple
+
+from npsflow.schemas.notify import DIGEST, Delivery
+
+Line = tuple[int, str]
+"""A partition and a case: what stands in one line is sent in the order of the events."""
+
+
+class Thread(NamedTuple):
+    """The first message about a case: what the other side calls it, and where its event stands."""
+
+    reference: str
+    offset: int
+
+
+class Item(NamedTuple):
+    """A message to be sent now. `content`: where the event stands that it is made of, its own or one merged into it."""
+
+    partition: int
+    delivery: Delivery
+    content: int
+
+    @property
+    def line(self) -> Line:
+        return self.partition, self.delivery.case_id
+
+
+class Queue:
+    """Of one notifier, and the partitions it owns. Times in ms."""
+
+    def __init__(self) -> None:
+        self._lines: dict[Line, list[tuple[int, str]]] = {}  # offset and event id, in order
+        self._waiting: dict[tuple[int, str], Delivery] = {}  # by partition and event id
+        self._merged: dict[tuple[int, str], int] = {}  # into which event, the offset of the newest that was
+        self._ahead: dict[int, dict[str, int]] = {}  # of our own records that were not read yet, where they stand
+        self._heap: list[tuple[int, Line]] = []  # may hold what has changed since; `take` looks again
+        self._taken: set[Line] = set()
+        self._last: dict[int, int] = {}
+        self._threads: dict[Line, Thread] = {}
+        self.digested = 0
+        """Until when the newest digest goes; 0 if there was none, or its partition is not owned."""
+
+    # Which partitions.
+
+    def own(self, partition: int) -> None:
+        """It will be read from its beginning."""
+        self.drop(partition)
+        self._ahead[partition] = {}
+
+    def drop(self, partition: int) -> None:
+        self._ahead.pop(partition, None)
+        self._last.pop(partition, None)
+        tables: tuple[dict[tuple[int, str], Any], ...] = (self._waiting, self._merged, self._lines, self._threads)
+        for table in tables:
+            for key in [key for key in table if key[0] == partition]:
+                del table[key]
+        if partition == 0:
+            self.digested = 0
+
+    def owns(self, partition: int) -> bool:
+        return partition in self._ahead
+
+    def last(self, partition: int) -> int | None:
+        """The offset of the newest event of which anything is known; events before it need no second look."""
+        return self._last.get(partition)
+
+    # What is known.
+
+    def put(self, partition: int, offset: int, delivery: Delivery, *, ahead: bool = False) -> None:
+        """A record: one that was read, or one of our own that is `ahead` of what was read."""
+        own = self._ahead.get(partition)
+        if own is None or offset < own.get(delivery.event_id, -1):
+            return
+        if ahead:
+            own[delivery.event_id] = offset
+        else:
+            own.pop(delivery.event_id, None)
+        if delivery.event_id.startswith(DIGEST):
+            self.digested = max(self.digested, delivery.event_at)
+        else:
+            self._last[partition] = max(delivery.offset, self._last.get(partition, 0))
+        self._remove(partition, delivery)
+        if delivery.state == "waiting":
+            self._add(partition, delivery)
+        elif delivery.state == "delivered":
+            thread = Thread(delivery.reference, delivery.offset)
+            self._threads.setdefault((partition, delivery.case_id), thread)
+        elif delivery.state == "merged":
+            into = partition, delivery.reference
+            self._merged[into] = max(delivery.offset, self._merged.get(into, 0))
+            self._wake((partition, delivery.case_id))
+
+    def _add(self, partition: int, delivery: Delivery) -> None:
+        line = partition, delivery.case_id
+        self._waiting[partition, delivery.event_id] = delivery
+        insort(self._lines.setdefault(line, []), (delivery.offset, delivery.event_id))
+        self._wake(line)
+
+    def _remove(self, partition: int, delivery: Delivery) -> None:
+        if self._waiting.pop((partition, delivery.event_id), None) is not None:
+            line = partition, delivery.case_id
+            self._lines[line].remove((delivery.offset, delivery.event_id))
+            if not self._lines[line]:
+                del self._lines[line]
+            self._wake(line)
+        if delivery.state != "waiting":
+            self._merged.pop((partition, delivery.event_id), None)
+
+    # What is due.
+
+    def take(self, now: int) -> Item | None:
+        """The line that is due for longest; nothing more of it is given until it is released."""
+        while self._heap and self._heap[0][0] <= now:
+            _, line = heappop(self._heap)
+            head = self._head(line)
+            if head is not None and line not in self._taken and self._due(line[0], head) <= now:
+                self._taken.add(line)
+                return Item(line[0], head, self._merged.get((line[0], head.event_id), head.offset))
+        return None
+
+    def release(self, item: Item) -> None:
+        """What still stands in its line is given when its time comes."""
+        self._taken.discard(item.line)
+        self._wake(item.line)
+
+    def settling(self, partition: int, case_id: str, now: int) -> Delivery | None:
+        """The message of this case that waits for a comment and for nothing else, if there is one."""
+        line = partition, case_id
+        head = self._head(line)
+        if head is None or head.attempts or line in self._taken or len(self._lines[line]) > 1:
+            return None
+        return head if self._due(partition, head) > now else None
+
+    def thread(self, item: Item) -> str:
+        """What the other side calls the first message about this case, "" if there was none."""
+        found = self._threads.get(item.line)
+        return "" if found is None else found.reference
+
+    def threads(self) -> list[tuple[Line, Thread]]:
+        """Of all cases."""
+        return [(line, thread) for line, thread in self._threads.items() if thread.offset >= 0]
+
+    def pending(self) -> int:
+        """How many messages."""
+        return len(self._waiting)
+
+    def oldest(self) -> int | None:
+        """When the oldest event came of those not sent; None if there is none."""
+        return min((delivery.event_at for delivery in self._waiting.values()), default=None)
+
+    def _head(self, line: Line) -> Delivery | None:
+        found = self._lines.get(line)
+        return self._waiting[line[0], found[0][1]] if found else None
+
+    def _due(self, partition: int, delivery: Delivery) -> int:
+        """What the comment has come to need not wait for it any more."""
+        return 0 if (partition, delivery.event_id) in self._merged and not delivery.attempts else delivery.not_before
+
+    def _wake(self, line: Line) -> None:
+        head = self._head(line)
+        if head is not None:
+            heappush(self._heap, (self._due(line[0], head), line))

@@ -1,0 +1,114 @@
+"""Every kind conforms; adding one is a file."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from npsflow.agents.notify import kinds
+
+from . import mail, slack, zendesk
+from .conformance import Case, Conformance
+from .ends import End, Endpoint, Got
+
+
+@asynccontextmanager
+async def a_webhook(folder: Path) -> AsyncIterator[Case]:
+    end = Endpoint()
+    async with end.running() as url:
+        yield Case(
+            "webhook",
+            f'to = {{ "*" = "{url}" }}\noptions = {{ internal = true }}',
+            end.SECRET,
+            end,
+            threads=False,
+            for_people=False,
+        )
+
+
+@asynccontextmanager
+async def a_slack(folder: Path) -> AsyncIterator[Case]:
+    end = slack.SlackApi()
+    async with end.running() as url:
+        yield Case("slack", f'to = {{ "*" = "C0ALL" }}\noptions = {{ api = "{url}" }}', slack.TOKEN, end)
+
+
+@asynccontextmanager
+async def a_zendesk(folder: Path) -> AsyncIterator[Case]:
+    end = zendesk.ZendeskApi()
+    async with end.running() as url:
+        yield Case("zendesk", f'options = {{ url = "{url}", user = "{zendesk.USER}" }}', zendesk.TOKEN, end)
+
+
+@asynccontextmanager
+async def an_email(folder: Path) -> AsyncIterator[Case]:
+    end = mail.Mail(folder)
+    async with end.running() as port:
+        options = (
+            f'host = "localhost", port = {port}, sender = "npsflow@example.com", user = "{mail.USER}", ca = "{end.ca}"'
+        )
+        yield Case("email", f'to = {{ "*" = "team@example.com" }}\noptions = {{ {options} }}', mail.PASSWORD, end)
+
+
+class Screen(End):
+    """What stands on it."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        super().__init__()
+        self._capsys, self._said = capsys, ""
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "received":
+            self._said += self._capsys.readouterr().out
+            return [Got("", self._said)]
+        return super().__getattribute__(name)
+
+
+ENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Case]]] = {
+    "email": an_email, "slack": a_slack, "webhook": a_webhook, "zendesk": a_zendesk,
+}  # fmt: skip
+
+CHECKS = (
+    Conformance.delivers,
+    Conformance.lets_through_only_what_it_may,
+    Conformance.shows_words_as_they_are,
+    Conformance.takes_what_is_huge,
+    Conformance.takes_a_digest,
+    Conformance.says_what_becomes_of_it,
+    Conformance.is_refused_with_another_secret,
+)
+
+
+def test_every_kind_has_an_end() -> None:
+    assert kinds.names() == sorted([*ENDS, "console"])
+
+
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("name", sorted(ENDS))
+async def test_kind_conforms(name: str, check: Callable[[Conformance], object], tmp_path: Path) -> None:
+    async with ENDS[name](tmp_path) as case:
+        await check(Conformance(case))  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("name", sorted(ENDS))
+async def test_nobody_is_there(name: str, tmp_path: Path) -> None:
+    async with ENDS[name](tmp_path) as case:
+        pass
+    await Conformance(case).nobody_is_there()
+
+
+@pytest.mark.parametrize("check", CHECKS[1:5], ids=lambda check: check.__name__)
+async def test_the_console_conforms(check: Callable[[Conformance], object], capsys: pytest.CaptureFixture[str]) -> None:
+    """As far as it can: it has no ids, and always takes what it gets."""
+    await check(Conformance(Case("console", "", "no secret", Screen(capsys), threads=False)))  # type: ignore[misc]
+
+
+async def test_a_kind_is_added_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As CONTRIBUTING.md says."""
+    (tmp_path / "newcomer.py").write_text((Path(kinds.__file__).parent / "webhook.py").read_text())
+    monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(tmp_path)])
+    assert "newcomer" in kinds.names()
+    async with a_webhook(tmp_path) as case:
+        case.kind = "newcomer"
+        await Conformance(case).delivers()

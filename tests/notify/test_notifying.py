@@ -1,0 +1,336 @@
+"""Notifying on a real Kafka: every event is told once, in the order of its case, whatever happens in between."""
+
+import logging
+from collections import Counter
+from functools import partial
+
+import pytest
+
+from npsflow.agents import kafka
+from npsflow.schemas import topics
+from npsflow.streams.notify.retrying import TRIES, pause
+from tests.broker.harness import eventually
+from tests.unit.folding import Output
+from tests.unit.recovering import World
+
+from .conformance import PRIVATE
+from .conftest import webhook
+from .ends import RETRY_AFTER, Endpoint
+from .notifying import NAME, Desk, Running, ids, reached, with_fields
+
+
+async def has(found: list[str], count: int) -> bool:
+    return len(found) == count
+
+
+async def counted(running: Running, outcome: str, times: int) -> bool:
+    return running.count(outcome) == times
+
+
+async def shows(running: Running, name: str, value: float) -> bool:
+    return running.value(name) == value
+
+
+async def test_every_event_is_told_once(desk: Desk, endpoint: Endpoint) -> None:
+    world = World()
+    world.respond(2)
+    world.respond(1, customer="C-2", comment="Nobody called")
+    world.respond(9, customer="C-3")  # an ask, which is not told by default
+    events = [e for e in world.events if ids([e])[0].startswith("c-")]
+    await desk.tell(with_fields(event, **PRIVATE) for event in world.events)
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        await eventually(partial(reached, desk, delivered=2))
+        assert running.value("seconds_count") == 2
+        assert running.value("waiting") == running.value("oldest_seconds") == 0
+    assert sorted(endpoint.ids()) == sorted(ids(events))
+    assert {got.data["type"] for got in endpoint.received} == {"npsflow.case.opened.v1"}
+    said = str([record.value for record in await desk.records(topics.NOTIFY_LOG)])
+    for private in (*PRIVATE.values(), "Nobody", "C-1", "C-2"):
+        assert private not in said
+
+    world.respond(0, customer="C-4")
+    await desk.tell(world.events[-1:])
+    async with desk.notifying(secret=endpoint.SECRET):
+        await eventually(partial(reached, desk, delivered=3))
+    assert endpoint.ids()[2:] == ids(world.events[-1:])
+
+
+async def test_the_schedule_lasts_over_restarts(desk: Desk, endpoint: Endpoint) -> None:
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    endpoint.status = 500
+    desk.clock.stop()
+    for attempts in (1, 2, 3):
+        async with desk.notifying(secret=endpoint.SECRET) as running:
+            await eventually(partial(has, endpoint.asked, attempts))
+            await eventually(partial(_tried, desk, attempts))
+            (one,) = (await desk.standing()).values()
+            assert (one.state, one.error) == ("waiting", "it answers 500")
+            assert one.not_before == pytest.approx((desk.clock() + pause(attempts, 0.5)) * 1000, abs=2)
+        desk.clock.ahead += pause(attempts, 0.5) - 1
+        async with desk.notifying(secret=endpoint.SECRET) as running:
+            await eventually(partial(shows, running, "waiting", 1))
+            assert len(endpoint.asked) == attempts
+            endpoint.status = 204 if attempts == 3 else 500
+            desk.clock.ahead += 1.001
+            await eventually(partial(has, endpoint.asked, attempts + 1))
+    assert await desk.states() == {"delivered": 1}
+    assert len(set(endpoint.asked)) == 1
+
+
+async def _took(endpoint: Endpoint, name: str) -> bool:
+    return name in endpoint.ids()
+
+
+async def _tried(desk: Desk, attempts: int) -> bool:
+    return [one.attempts for one in (await desk.standing()).values()] == [attempts]
+
+
+async def test_a_case_is_told_in_order_and_others_do_not_wait(desk: Desk, endpoint: Endpoint) -> None:
+    world = World()
+    world.respond(2)
+    world.respond(2, name="r1", comment="Nobody called")
+    world.respond(1, customer="C-2")
+    first, second, other = ids(world.events)
+    endpoint.statuses[first] = 503
+    await desk.tell(world.events)
+    async with desk.notifying(secret=endpoint.SECRET):
+        await eventually(partial(_took, endpoint, other))
+        await eventually(partial(reached, desk, delivered=1, waiting=2))
+        assert second not in endpoint.asked
+        del endpoint.statuses[first]
+        desk.clock.ahead += 5.5
+        await eventually(partial(reached, desk, delivered=3))
+    assert endpoint.ids() == [other, first, second]
+
+
+async def test_all_wait_as_long_as_it_says(desk: Desk, endpoint: Endpoint) -> None:
+    endpoint.behaviour = ["later"]
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        await eventually(partial(counted, running, "later", 1))
+        world.respond(2, customer="C-2")
+        await desk.tell(world.events[-1:])
+        await eventually(partial(reached, desk, waiting=2))
+        assert len(endpoint.asked) == 1
+        desk.clock.ahead += RETRY_AFTER + 0.5
+        await eventually(partial(reached, desk, delivered=2))
+
+
+async def test_what_wants_nothing_any_more_gets_nothing(
+    desk: Desk, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint.status = 410
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        await eventually(partial(shows, running, "disabled", 1))
+        world.respond(2, customer="C-2")
+        await desk.tell(world.events[-1:])
+        await eventually(partial(reached, desk, waiting=2))
+        desk.clock.ahead += 100_000
+        await eventually(partial(shows, running, "waiting", 2))
+    assert len(endpoint.asked) == 1
+    assert [r.levelno for r in caplog.records if "wants nothing" in r.message] == [logging.ERROR]
+    endpoint.status = 204
+    async with desk.notifying(secret=endpoint.SECRET):
+        await eventually(partial(reached, desk, delivered=2))
+
+
+async def test_after_the_last_try_it_is_given_up_and_can_be_replayed(desk: Desk, endpoint: Endpoint) -> None:
+    endpoint.status = 500
+    world = World()
+    world.respond(2)
+    world.respond(2, name="r1", comment="Nobody called")
+    first, second = ids(world.events)
+    endpoint.statuses[second] = 204
+    await desk.tell(world.events)
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        for attempts in range(1, TRIES + 1):
+            await eventually(partial(counted, running, "later", attempts))
+            desk.clock.ahead += 90_000
+        await eventually(partial(reached, desk, given_up=1, delivered=1))
+        assert running.value("given_up_total") == 1
+        assert (await desk.standing())[first].error == f"given up after {TRIES} tries: it answers 500"
+        said = (await desk.run("notify", "log", "--state", "given_up")).output
+        assert first in said and "it answers 500" in said and second not in said
+
+        endpoint.status = 204
+        assert (await desk.run("notify", "replay", "other")).output == "0 messages will be sent again\n"
+        assert (await desk.run("notify", "replay", NAME, "--id", "another")).output.startswith("0 ")
+        assert (await desk.run("notify", "replay", NAME, "--id", first)).output.startswith("1 ")
+        await eventually(partial(reached, desk, delivered=2))
+    assert endpoint.ids() == [second, first]
+
+
+async def test_a_comment_that_comes_soon_is_told_with_the_case(desk: Desk, endpoint: Endpoint) -> None:
+    desk.configure('settle_seconds = 60\nprivate = ["comment"]\n' + webhook(endpoint))
+    world = World()
+    world.respond(4, name="a")
+    world.respond(4, name="a", comment="Nobody called")
+    world.respond(4, name="b", customer="C-2")
+    world.respond(0, name="c", customer="C-3")
+    opened, comment, silent, critical = ids(world.events)
+    await desk.tell(world.events[:1])
+    async with desk.notifying(secret=endpoint.SECRET):
+        await eventually(partial(reached, desk, waiting=1))
+    await desk.tell(world.events[1:])
+    async with desk.notifying(secret=endpoint.SECRET):  # what waits stands in the log
+        await eventually(partial(reached, desk, delivered=2, merged=1, waiting=1))
+        assert sorted(endpoint.ids()) == sorted([opened, critical])
+        (told,) = [got for got in endpoint.received if got.id == opened]
+        assert (told.data["type"], told.data["data"]["comment"]) == ("npsflow.case.opened.v1", "Nobody called")
+        assert (await desk.standing())[comment].reference == opened
+        desk.clock.ahead += 60
+        await eventually(partial(reached, desk, delivered=3, merged=1))
+    assert endpoint.ids()[-1] == silent
+
+
+async def test_what_cannot_be_read_keeps_nobody_waiting(desk: Desk, endpoint: Endpoint) -> None:
+    world = World()
+    world.respond(2)
+    world.respond(2, customer="C-2")
+    event, good = world.events
+    broken = [
+        event._replace(value=b"{"), event._replace(value=None), event._replace(value=b"[]"),
+        event._replace(value=b"\xff"), with_fields(event, severity="unheard of"),
+        event._replace(headers=[(n, v) for n, v in event.headers if n != "ce_id"]),
+        with_fields(event, history=7, reasons=7, informed=7)._replace(
+            headers=[(n, b"odd.1" if n == "ce_id" else v) for n, v in event.headers]
+        ),
+    ]  # fmt: skip
+    await desk.tell([*broken, good])
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        await eventually(partial(reached, desk, given_up=7, delivered=1))
+        assert running.value("given_up_total") == 7
+    assert endpoint.ids() == ids([good])
+
+
+async def test_three_share_the_work_and_one_takes_over(desk: Desk, endpoint: Endpoint) -> None:
+    world = World()
+    for number in range(40):
+        world.respond(2, customer=f"C-{number}")
+    async with desk.notifying(secret=endpoint.SECRET) as first:
+        async with (
+            desk.notifying(secret=endpoint.SECRET) as second,
+            desk.notifying(secret=endpoint.SECRET) as third,
+        ):
+            await eventually(partial(_shared, first, second, third))
+            for partition in range(4):
+                await desk.tell(world.events[partition:20:4], partition)
+            await eventually(partial(reached, desk, delivered=20))
+            for running in (first, second, third):
+                assert running.count("delivered") > 0
+        for partition in range(4):
+            await desk.tell(world.events[20 + partition :: 4], partition)
+        await eventually(partial(reached, desk, delivered=40))
+    assert Counter(endpoint.asked) == Counter(ids(world.events))
+
+
+async def _shared(*notifiers: Running) -> bool:
+    """Each has some partitions, the same of both topics."""
+    for running in notifiers:
+        found: dict[str, set[int]] = {}
+        for tp in running.consumer.assignment():
+            found.setdefault(tp.topic, set()).add(tp.partition)
+        if len(found) != 2 or len(set(map(frozenset, found.values()))) != 1 or len(running.consumer.assignment()) > 4:
+            return False
+    return True
+
+
+async def test_what_gets_no_answer_is_sent_again_under_its_id(desk: Desk, endpoint: Endpoint) -> None:
+    endpoint.behaviour = ["silent", "silent"]
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        for times, wait in ((1, 5.5), (2, 301.0)):
+            await eventually(partial(counted, running, "unanswered", times))
+            desk.clock.ahead += wait
+        await eventually(partial(reached, desk, delivered=1))
+    assert endpoint.ids() == ids(world.events) * 3
+
+
+async def test_coming_and_going_repeats_nothing(desk: Desk, endpoint: Endpoint) -> None:
+    """Partitions change hands, and processes end, while messages are under way: each is sent once all the same."""
+    endpoint.seconds = 0.05
+    world = World()
+    for number in range(600):
+        world.respond(2, customer=f"C-{number}")
+    for partition in range(4):
+        await desk.tell(world.events[partition::4], partition)
+    async with desk.notifying(secret=endpoint.SECRET) as first:
+        await eventually(partial(_reached, endpoint, 60))
+        async with desk.notifying(secret=endpoint.SECRET) as second:
+            await eventually(partial(_shared, first, second))
+            await eventually(partial(_reached, endpoint, 200))
+    for reached_ in (300, 400):
+        async with desk.notifying(secret=endpoint.SECRET):
+            await eventually(partial(_reached, endpoint, reached_))
+    async with desk.notifying(secret=endpoint.SECRET):
+        await eventually(partial(reached, desk, delivered=600))
+    assert Counter(endpoint.asked) == Counter(ids(world.events))
+
+
+async def _reached(endpoint: Endpoint, count: int) -> bool:
+    return len(endpoint.asked) >= count
+
+
+async def test_it_begins_some_hours_back(desk: Desk, endpoint: Endpoint) -> None:
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    desk.clock.ahead = 25 * 3600.0
+    async with desk.notifying(secret=endpoint.SECRET):
+        await eventually(partial(_committed, desk))
+        world.respond(2, customer="C-2")
+        await desk.tell(world.events[-1:])
+        await eventually(partial(reached, desk, delivered=1))
+    assert endpoint.ids() == ids(world.events[-1:])
+
+
+async def _committed(desk: Desk) -> bool:
+    async with kafka.admin(desk.where) as admin:
+        found = await kafka.committed_offsets(admin, desk.where.group(f"notify-{NAME}"))
+    return len(found) == 4
+
+
+async def test_owners_departments_and_severities(desk: Desk, endpoint: Endpoint) -> None:
+    desk.configure(
+        'departments = ["Support"]\nat_least = "high"\nevents = ["opened", "escalated"]\n'
+        + webhook(endpoint).replace("to = {", f'to = {{ anna = "{endpoint.url}/anna", ')
+    )
+    world = World()
+    world.respond(1, department="Support")
+    case = {"owner": "anna"}
+    events = [
+        with_fields(world.events[0], **case),
+        *_others(world),
+        with_fields(_renamed(world.events[0], "c-x.1"), owner="bob"),
+    ]
+    await desk.tell(events)
+    async with desk.notifying(secret=endpoint.SECRET):
+        await eventually(partial(reached, desk, delivered=2))
+    assert [(got.id, got.to) for got in endpoint.received] == [(ids(events)[0], "/all/anna"), ("c-x.1", "/all")]
+
+
+def _others(world: World) -> list[Output]:
+    """Of another department, not so bad, of another kind."""
+    event = world.events[0]
+    return [
+        with_fields(_renamed(event, "c-1.1"), department="Sales"),
+        with_fields(_renamed(event, "c-2.1"), severity="medium"),
+        _renamed(event, "c-3.1")._replace(
+            headers=[(n, b"npsflow.case.noted.v1" if n == "ce_type" else v) for n, v in event.headers]
+        ),
+    ]
+
+
+def _renamed(event: Output, name: str) -> Output:
+    headers = [(n, name.encode() if n == "ce_id" else v) for n, v in event.headers]
+    changed = with_fields(event, case_id=name.partition(".")[0])
+    return changed._replace(headers=headers)

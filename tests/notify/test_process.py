@@ -1,0 +1,170 @@
+"""`npsflow notify` as a process of its own, killed where it hurts."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from click.testing import CliRunner
+
+from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.cli import main
+from npsflow.schemas import topics
+from tests.broker.harness import SECONDS, eventually
+from tests.unit.recovering import World
+
+from .ends import Endpoint
+from .notifying import NAME, Desk, ids, reached
+
+SECRETS = {"NPSFLOW_SECRET_NOTIFY_ZENDESK": "a-token", "NPSFLOW_BROKERS": "127.0.0.1:1"}
+
+
+@asynccontextmanager
+async def process(desk: Desk, name: str = NAME, secret: str = Endpoint.SECRET) -> AsyncIterator[Any]:
+    """Killed in the end, if it still runs."""
+    port = free_port()
+    environment = os.environ | desk.commands.environment | {"NPSFLOW_SECRET_NOTIFY_DESK": secret}
+    environment["NPSFLOW_SESSION_MS"] = "1000"
+    command = [sys.executable, "-m", "npsflow.agents.cli", "notify", name, "--port", str(port)]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
+        running.port = port  # type: ignore[attr-defined]
+        try:
+            yield running
+        finally:
+            running.kill()
+
+
+@pytest.mark.parametrize("when", ["sent", "answered"])
+async def test_killed_between_sending_and_recording(desk: Desk, endpoint: Endpoint, when: str) -> None:
+    """kill -9 as the message arrives, before the answer, and as soon as that is on its way."""
+    world = World()
+    world.respond(2)
+    world.respond(2, name="r1", comment="Nobody called")
+    await desk.tell(world.events)
+    first, second = ids(world.events)
+    async with process(desk) as running:
+
+        def kill(name: str) -> None:
+            if when == "sent":
+                running.kill()
+            else:
+                asyncio.get_running_loop().call_soon(running.kill)
+
+        endpoint.on_take = kill
+        await eventually(partial(_ended, running))
+    assert endpoint.ids() == [first]
+    standing = await desk.standing()
+    assert standing[first].state == "waiting"
+    endpoint.on_take = lambda _: None
+    async with process(desk):
+        await eventually(partial(reached, desk, delivered=2))
+    assert endpoint.ids() == [first, first, second]
+
+
+async def test_killed_again_and_again_nothing_is_lost(desk: Desk, endpoint: Endpoint) -> None:
+    """What is repeated is what was under way, under the same id; all else is told once."""
+    world = World()
+    for number in range(300):
+        world.respond(number % 7, customer=f"C-{number}")
+    told, kills = ids(world.events), 0
+    await desk.tell(world.events[:100])
+    for after in (20, 90, 150, 220):
+        async with process(desk) as running:
+
+            def kill(_: str, running: Any = running, after: int = after) -> None:
+                if len(endpoint.asked) >= after:
+                    running.kill()
+
+            endpoint.on_take = kill
+            if kills:
+                await desk.tell(world.events[50 + 50 * kills : 100 + 50 * kills])
+            await eventually(partial(_ended, running))
+            kills += 1
+    endpoint.on_take = lambda _: None
+    await desk.tell(world.events[250:])
+    async with process(desk):
+        await eventually(partial(reached, desk, delivered=300))
+    assert set(endpoint.ids()) == set(told)
+    assert len(endpoint.ids()) <= 300 + kills * 16
+
+
+async def _ended(running: subprocess.Popen[bytes]) -> bool:
+    return running.poll() is not None
+
+
+async def test_the_process(desk: Desk, endpoint: Endpoint) -> None:
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    async with process(desk) as running:
+        await eventually(partial(reached, desk, delivered=1))
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{running.port}") as session:
+            async with session.get("/health/live") as answer:
+                assert await answer.json() == {"status": "live"}
+            async with session.get("/metrics") as answer:
+                said = await answer.text()
+        running.send_signal(signal.SIGTERM)
+        printed, _ = await asyncio.to_thread(running.communicate, timeout=SECONDS)
+    assert running.returncode == 0, printed
+    assert 'npsflow_notify_deliveries_total{notifier="desk",outcome="delivered"} 1.0' in said
+    assert 'npsflow_notify_waiting{notifier="desk"} 0.0' in said
+    assert endpoint.SECRET not in printed.decode()
+
+
+async def test_the_console_needs_no_settings(broker: Broker, tmp_path: Path) -> None:
+    async with Desk(broker, "notify-console.", tmp_path, 'kind = "console"') as desk:
+        desk.commands.config.write_text("")
+        world = World()
+        world.respond(1, department="Support\x1b[31m", channel="phone")
+        await desk.tell(world.events)
+        async with process(desk, "console") as running:
+            await eventually(partial(reached, desk, delivered=1))
+            running.send_signal(signal.SIGTERM)
+            printed, _ = await asyncio.to_thread(running.communicate, timeout=SECONDS)
+        said = printed.decode()
+        assert "New case, critical: NPS 1, Support" in said
+        assert "    Customer: C-1" in said
+        assert "\x1b" not in said
+        assert await desk.records(topics.DEAD_LETTERS) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("desk", "", "there is no [notify.desk] in npsflow.toml; there are console"),
+        ("desk", "[notify.desk]", "notify.desk: 'desk' is no kind; there are console, email, slack, webhook, zendesk"),
+        ("webhook", "[notify.webhook]", 'notify.webhook: set to = { "*" = its URL }'),
+        ("webhook", '[notify.webhook]\nto = { "*" = "https://example.com" }', "set NPSFLOW_SECRET_NOTIFY_WEBHOOK"),
+        ("webhook", "[notify.webhook]\noptions = { intern = true }", "notify.webhook.options: Object contains unknown"),
+        ("zendesk", "[notify.zendesk]", "notify.zendesk.options: Object missing required field `url`"),
+        (
+            "zendesk",
+            '[notify.zendesk]\noptions = { url = "http://a.example.com", user = "u" }',
+            "the secret would go in the clear",
+        ),
+        ("x", "[notify.x]\nsettle_seconds = 121", "notify.x: settle_seconds = 121 is not between 0 and 120"),
+        ("x", "[notify.x]\nzone = 'Mars'", "notify.x: zone: 'Mars' is not a time zone"),
+        ("x", "[notify.x]\ndigest = '25:00'", "notify.x: digest: '25:00' is no time of day"),
+        ("x", "[notify.x]\nlanguage = 'tlh'", "notify.x: language: there are en, nl"),
+        ("x", "[notify.x]\ntexts = { opend = '' }", "notify.x: texts: 'opend' is no event"),
+        ("x", "[notify.x]\ntexts = { opened = '{who}' }", "notify.x: texts.opened: in braces may stand case, metric"),
+        ("x", "[notify.x]\nper_second = 1001", "notify.x: per_second = 1001 is not between"),
+        ("x", "[notify.replay]", "notify.replay: a name is made of a-z, 0-9 and -, and log and replay are taken"),
+        ("x", "[notify.x]\nevents = ['opend']", "Invalid enum value 'opend'"),
+        ("x", "[notify.x]\nkid = 'slack'", "Object contains unknown field `kid`"),
+    ],
+)
+def test_what_is_wrong_with_settings_is_said(tmp_path: Path, name: str, settings: str, said: str) -> None:
+    config = tmp_path / "npsflow.toml"
+    config.write_text(settings)
+    result = CliRunner().invoke(main, ["notify", name], env={"NPSFLOW_CONFIG": str(config)} | SECRETS)
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr
