@@ -170,3 +170,25 @@ def test_what_is_not_owned_is_not_known() -> None:
     queue.put(0, 0, delivery(1))
     queue.drop(0)
     assert (queue.take(99), queue.pending(), queue.last(0)) == (None, 0, None)
+
+
+def test_what_is_read_late_is_no_news() -> None:
+    """Our own records are known as soon as they are written, and are read afterwards."""
+    queue = Queue()
+    queue.own(0)
+    queue.put(0, 0, delivery(0))
+    queue.put(0, 1, delivery(0, at=50, attempts=1), ahead=True)
+    queue.put(0, 2, delivery(0, "delivered"), ahead=True)
+    queue.put(0, 1, delivery(0, at=50, attempts=1))
+    assert queue.pending() == 0
+    queue.put(0, 2, delivery(0, "delivered"))
+    queue.put(0, 3, delivery(0))  # somebody wants it sent again
+    assert queue.pending() == 1
+
+
+def test_what_was_tried_is_not_changed_any_more() -> None:
+    """It may have been taken as it was: what comes now is told by itself."""
+    queue = Queue()
+    queue.own(0)
+    queue.put(0, 0, delivery(0, at=50, attempts=1))
+    assert queue.settling(0, "case-0", 10) is None
