@@ -115,18 +115,18 @@ async def _topics(settings: Settings, where: Where) -> list[Finding]:
     topics = wanted(settings, where)
     async with kafka.admin(where) as client:
         counts = await kafka.partition_counts(client)
+        found = []
         if absent := [t.name for t in topics if t.name not in counts]:  # those that no worker needs
             text = f"topics: there is no {', '.join(absent)}, or this client may not DESCRIBE it"
-            return [_fail(text, "run `npsflow topics create`, or allow it")]
+            found.append(_warn(text, "run `npsflow topics create`, or allow it"))
+        topics = [t for t in topics if t.name in counts]
         try:
             configs = await topic_configs(client, [t.name for t in topics])
         except TopicAuthorizationFailedError as error:
             text = f"permission: this client may not DESCRIBE_CONFIGS topic {error.args[0]}, and so not check it"
-            return [_warn(text, kafka.ALLOW)]
-    if hidden := [t.name for t in topics if t.name not in counts]:
-        return [_warn(f"permission: this client may not DESCRIBE topic {hidden[0]}, and so not check it", kafka.ALLOW)]
+            return [*found, _warn(text, kafka.ALLOW)]
     horizon = settings.horizon_days * DAY
-    found = [f for t in topics for f in _topic(t, counts[t.name], configs[t.name], horizon)]
+    found += [f for t in topics for f in _topic(t, counts[t.name], configs[t.name], horizon)]
     return found or [_ok(f"topics: all {len(topics)} are as they should be")]
 
 

@@ -73,12 +73,14 @@ class Queue:
     def put(self, partition: int, offset: int, delivery: Delivery, *, ahead: bool = False) -> None:
         """A record: one that was read, or one of our own that is `ahead` of what was read."""
         own = self._ahead.get(partition)
-        if own is None or offset < own.get(delivery.event_id, -1):
+        if own is None:
             return
         if ahead:
             own[delivery.event_id] = offset
-        else:
-            own.pop(delivery.event_id, None)
+        elif offset <= (known := own.get(delivery.event_id, -1)):
+            if offset == known:
+                del own[delivery.event_id]
+            return
         if delivery.event_id.startswith(DIGEST):
             self.digested = max(self.digested, delivery.event_at)
         else:
@@ -115,11 +117,15 @@ class Queue:
     def take(self, now: int) -> Item | None:
         """The line that is due for longest; nothing more of it is given until it is released."""
         while self._heap and self._heap[0][0] <= now:
-            _, line = heappop(self._heap)
+            at, line = heappop(self._heap)
             head = self._head(line)
-            if head is not None and line not in self._taken and self._due(line[0], head) <= now:
-                self._taken.add(line)
-                return Item(line[0], head, self._merged.get((line[0], head.event_id), head.offset))
+            if head is None or line in self._taken:
+                continue
+            if self._due(line[0], head) > at:
+                self._wake(line)  # it was put off
+                continue
+            self._taken.add(line)
+            return Item(line[0], head, self._merged.get((line[0], head.event_id), head.offset))
         return None
 
     def release(self, item: Item) -> None:

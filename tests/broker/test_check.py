@@ -54,6 +54,16 @@ def test_check_finds_a_topic_kept_wrongly(
     until(lambda: any(text.startswith(found) for text in installation.checked()[level]))
 
 
+def test_check_names_a_topic_that_no_worker_needs_and_is_not_there(installation: Installation) -> None:
+    name = installation.where.topic("survey-invitations")
+    admin = AdminClient({"bootstrap.servers": installation.where.brokers})
+    for done in admin.delete_topics([name]).values():
+        done.result(SECONDS)
+
+    found = f"topics: there is no {name}, or this client may not DESCRIBE it: run `npsflow topics create`, or allow it"
+    until(lambda: found in installation.checked()["warn"])
+
+
 def test_check_finds_other_partition_counts(installation: Installation) -> None:
     installation.config.write_text("[topics]\npartitions = 3\n")
 

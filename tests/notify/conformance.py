@@ -82,7 +82,8 @@ class Conformance:
             assert sent.id.replace(".", "-") in name.replace(".", "-")
         if self.case.threads:
             assert self.end.received[0].reference == one.reference
-            assert self.end.received[1].thread in one.reference
+            thread = self.end.received[1].thread
+            assert thread and thread in one.reference
             assert two.reference
 
     async def lets_through_only_what_it_may(self) -> None:
@@ -117,7 +118,12 @@ class Conformance:
         grown["answers"] = [{"question_id": str(n), "text": HUGE} for n in range(5)]
         grown["history"] = [{"what": "noted", "by": "anna", "comment": HUGE[:5000]}] * 50
         async with self.case.sending() as sender:
-            await self._delivered(sender, self.message(first._replace(case=grown), 'private = ["comment"]'))
+            await self._delivered(
+                sender,
+                self.message(
+                    first._replace(case=grown), f"private = ['comment']\ntexts = {{ opened = '{'x' * 9000}' }}"
+                ),
+            )
         (got,) = self.end.received
         assert self.end.complaints == []
         assert len(got.shown) < 40_000

@@ -111,9 +111,12 @@ async def test_it_is_sent_once_a_day(desk: Desk, endpoint: Endpoint) -> None:
     to = f'to = {{ "*" = "{endpoint.url}", anna = "{endpoint.url}/anna" }}'
     options = "options = { internal = true }"
     desk.configure(f'kind = "webhook"\ndigest = "{slot}"\nevents = []\n{to}\n{options}')
+    before, *after = today(desk)
+    await desk.tell([before])
     async with desk.notifying(secret=endpoint.SECRET):
         await eventually(partial(reached, desk, delivered=1))  # a note that this is where it begins
-        await desk.tell(today(desk))
+        assert endpoint.asked == []
+        await desk.tell([before, *after])
     desk.clock.ahead = DAY / 1000
     async with desk.notifying(secret=endpoint.SECRET):
         await eventually(partial(reached, desk, delivered=3))
@@ -136,7 +139,7 @@ def today(desk: Desk) -> list[Output]:
     world.respond(2)
     value = json.loads(next(o.value or b"" for o in world.recover.committed if o.topic == topics.CASES))
     now = int(desk.clock() * 1000)
-    value |= {"opened_at": rfc3339(now), "due_at": rfc3339(now)}
+    value |= {"opened_at": rfc3339(now), "due_at": rfc3339(now - 2 * HOUR)}
     kind = "npsflow.follow_up.requested.v1"
     headers = CloudEvents("npsflow/", [kind]).headers(kind, "f-1", 1, rfc3339(now))
     pleased = {"follow_up_id": "f-1", "action": "referral", "agent_id": "anna", "comment": "Great", "metric": "nps"}

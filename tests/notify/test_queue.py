@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npsflow.schemas.notify import Delivery, State
@@ -12,7 +12,7 @@ PARTITIONS = (0, 1)
 
 
 def delivery(number: int, state: State = "waiting", at: int = 0, attempts: int = 0, reference: str = "") -> Delivery:
-    """Events 0, 3, 6 are of one case, and so on."""
+    """Events 0, 3 and 6 are of one case, and so on."""
     return Delivery("desk", f"e{number}", state, f"case-{number % 3}", number, number, 0, attempts, at, reference)
 
 
@@ -49,7 +49,7 @@ class Model:
         return found
 
 
-numbers = st.integers(0, 8)
+numbers = st.integers(0, 5)
 partitions = st.sampled_from(PARTITIONS)
 steps = st.lists(
     st.one_of(
@@ -57,20 +57,23 @@ steps = st.lists(
         st.tuples(st.just("settle"), partitions, numbers, st.sampled_from(["delivered", "given_up"])),
         st.tuples(st.just("merge"), partitions, numbers),
         st.tuples(st.just("ahead"), partitions, numbers, st.integers(0, 9)),
-        st.tuples(st.just("read"), partitions, st.integers(1, 3)),
+        st.tuples(st.just("read"), partitions, st.integers(1, 9)),
         st.tuples(st.just("take"), st.integers(0, 9)),
         st.tuples(st.just("release")),
         st.tuples(st.just("lose"), partitions),
     ),
+    min_size=10,
     max_size=60,
 )
 
 
+@settings(max_examples=1_000, deadline=None)
 @given(steps)
 def test_it_is_what_the_records_say(steps: list[tuple[object, ...]]) -> None:
     queue, model = Queue(), Model()
     topic: dict[int, list[Delivery]] = {partition: [] for partition in PARTITIONS}
     position = dict.fromkeys(PARTITIONS, 0)
+    foreign = dict.fromkeys(PARTITIONS, 0)  # behind the last record that is not ours
     taken: list[Item] = []
     for partition in PARTITIONS:
         queue.own(partition)
@@ -86,13 +89,18 @@ def test_it_is_what_the_records_say(steps: list[tuple[object, ...]]) -> None:
         match step:
             case ("write", int(p), int(number), int(at), int(attempts)):
                 topic[p].append(delivery(number, at=at, attempts=attempts))
-            case ("settle", int(p), int(number), "delivered" | "given_up" as state):
-                topic[p].append(delivery(number, state, reference=f"r{number}"))
+                foreign[p] = len(topic[p])
+            case ("settle", int(p), int(number), "delivered" | "given_up" as end):
+                topic[p].append(delivery(number, end, reference=f"r{number}"))
+                foreign[p] = len(topic[p])
             case ("merge", int(p), int(number)):
                 topic[p].append(delivery(number + 3, "merged", reference=f"e{number}"))
+                foreign[p] = len(topic[p])
             case ("ahead", int(p), int(number), int(at)):
-                read(p, len(topic[p]))  # who writes has read all that others wrote
-                topic[p].append(delivery(number, at=at, attempts=1))
+                read(p, foreign[p] - position[p])  # who writes has read what others wrote
+                state: State = ("waiting", "waiting", "delivered", "merged")[at % 4]
+                made = delivery(number, state, at, 1, f"e{number}")
+                topic[p].append(delivery(number + 3, "merged", reference=f"e{number}") if state == "merged" else made)
                 queue.put(p, len(topic[p]) - 1, topic[p][-1], ahead=True)
                 model.log[p][len(topic[p]) - 1] = topic[p][-1]
             case ("read", int(p), int(count)):
@@ -116,7 +124,7 @@ def test_it_is_what_the_records_say(steps: list[tuple[object, ...]]) -> None:
                     model.taken.discard(item.line)
             case ("lose", int(p)):
                 queue.own(p)
-                model.log[p], position[p] = {}, 0
+                model.log[p], position[p], foreign[p] = {}, 0, len(topic[p])
         waiting = model.waiting()
         assert queue.pending() == len(waiting)
         assert queue.oldest() == min((one.event_at for _, one in waiting), default=None)
@@ -162,3 +170,25 @@ def test_what_is_not_owned_is_not_known() -> None:
     queue.put(0, 0, delivery(1))
     queue.drop(0)
     assert (queue.take(99), queue.pending(), queue.last(0)) == (None, 0, None)
+
+
+def test_what_is_read_late_is_no_news() -> None:
+    """Our own records are known as soon as they are written, and are read afterwards."""
+    queue = Queue()
+    queue.own(0)
+    queue.put(0, 0, delivery(0))
+    queue.put(0, 1, delivery(0, at=50, attempts=1), ahead=True)
+    queue.put(0, 2, delivery(0, "delivered"), ahead=True)
+    queue.put(0, 1, delivery(0, at=50, attempts=1))
+    assert queue.pending() == 0
+    queue.put(0, 2, delivery(0, "delivered"))
+    queue.put(0, 3, delivery(0))  # somebody wants it sent again
+    assert queue.pending() == 1
+
+
+def test_what_was_tried_is_not_changed_any_more() -> None:
+    """It may have been taken as it was: what comes now is told by itself."""
+    queue = Queue()
+    queue.own(0)
+    queue.put(0, 0, delivery(0, at=50, attempts=1))
+    assert queue.settling(0, "case-0", 10) is None

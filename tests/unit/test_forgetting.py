@@ -6,8 +6,8 @@ from typing import Any
 from npsflow.schemas import topics
 from npsflow.streams.recovery.settings import Recovery
 
-from .folding import Output
-from .recovering import World
+from .folding import Output, Record
+from .recovering import PREFIX, World
 
 SAID: dict[str, Any] = {
     "comment": "My boiler leaks",
@@ -45,6 +45,7 @@ def test_a_customer_is_forgotten_with_all_cases() -> None:
     written = forget(world, "C-1")
     assert sorted((output.topic, output.value) for output in written) == [(topics.CASES, None)] * 2
     assert personal(*(part for output in written for part in (output.key, output.value))) == []
+    assert "'C-1'" not in repr(vars(world.recover.fold))
     assert sorted(world.recover.state)[1] == b"customer:C-11"
     assert [case["key"] for case in world.cases] == ["C-11"]
     world.restart()
@@ -59,6 +60,9 @@ def test_who_is_not_known_leaves_no_trace() -> None:
     before = dict(world.recover.state)
     assert forget(world, "C-1") == []
     assert world.recover.state == before
+    action = b'{"action_id":"again","action":"forget","by":"privacy"}'
+    world.recover.take(Record(b"C-1", action, 0, world.now, topic=PREFIX + topics.ACTIONS))
+    assert world.recover.fold.checkpoint(world.now).state == []  # not even that the key is deleted
 
 
 def test_a_forgotten_case_does_nothing_by_itself_and_counts_no_more() -> None:

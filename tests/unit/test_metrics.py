@@ -11,6 +11,7 @@ from npsflow.streams.settings import Settings
 from tests.strategies import END
 
 from .folding import Record, panes, run
+from .recovering import World
 
 
 @pytest.fixture
@@ -83,3 +84,22 @@ def test_two_workers_in_one_process_do_not_share_figures(metrics: Metrics) -> No
     other = Metrics(CollectorRegistry())
     other.count({"counted": 3})
     assert (total(metrics, "npsflow_records_total"), total(other, "npsflow_records_total")) == (0, 3)
+
+
+def test_what_recover_counts_arrives_too(metrics: Metrics) -> None:
+    world = World()
+    for customer in ("C-1", "C-2"):
+        world.respond(2, customer)
+    world.act("contact", "C-2")
+    world.wait(25)
+    world.act("contact")  # the one of C-1, which was warned of last
+    world.wait(24 * 7)
+    metrics.count(world.recover.fold.counters)
+    metrics.show("recover", 0, world.recover.fold.gauges())
+    assert value(metrics, "npsflow_first_contacts_total", when="in_time") == 1
+    assert value(metrics, "npsflow_first_contacts_total", when="late") == 1
+    assert value(metrics, "npsflow_overdue_cases", partition="0") == 2
+    assert value(metrics, "npsflow_cases", partition="0", status="contacted") == 2
+    assert value(metrics, "npsflow_case_events_total", type="opened") == 2
+    metrics.forget("recover", 0)
+    assert value(metrics, "npsflow_overdue_cases", partition="0") is None
