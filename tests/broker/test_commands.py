@@ -48,11 +48,7 @@ def test_topics_with_other_partitions_are_refused(installation: Installation) ->
 def test_missing_topics_are_said(broker: Broker, tmp_path: Path) -> None:
     empty = Installation(broker, "no-topics.", tmp_path)
 
-<<<<<<< HEAD
-    assert empty.run("topics", "list").stdout.count("missing") == 11
-=======
     assert empty.run("topics", "list").stdout.count("missing") == len(wanted(Settings(), empty.where))
->>>>>>> casework
     assert "run `npsflow topics create`" in empty.run("alerts").stderr
     assert "run `npsflow topics create`" in empty.run("worker").stderr
     assert "run `npsflow topics create`" in empty.run("check").stdout
