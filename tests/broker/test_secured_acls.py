@@ -138,6 +138,23 @@ async def on_cases(processes: Processes) -> None:
     assert "cases among it: 1;" in await processes.run("forget", first["key"], "--yes")
 
 
+async def told(processes: Processes) -> None:
+    """Who tells of cases, until something is told."""
+    command = [sys.executable, "-m", "npsflow.agents.cli", "notify", "console", "--port", str(free_port())]
+    environment = os.environ | processes.door("notify")
+    notify = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.PIPE)
+    try:
+        assert notify.stdout is not None
+        async with asyncio.timeout(SECONDS):
+            while b"Case: " not in await notify.stdout.readline():
+                assert notify.returncode is None
+        notify.terminate()
+        assert await notify.wait() == 0
+    finally:
+        if notify.returncode is None:
+            notify.kill()
+
+
 async def paused(installation: Installation, worker: Process) -> bool:
     """Whether a partition has stopped, and that is committed."""
     offsets = await installation.offsets("classify")
@@ -178,6 +195,7 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
         with installation.process(tmp_path) as worker:
             await eventually(purged, 2 * SECONDS)
             await on_cases(processes)
+            await told(processes)
             worker.send(signal.SIGTERM)
             assert await worker.ended() == 0
         assert not worker.logged("failed")
@@ -207,8 +225,11 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
     invite = Acl("TOPIC", "LITERAL", f"{PREFIX}survey-invitations", "WRITE")
     worker_may = table(PREFIX)["worker"]
     recovering = {acl for acl in worker_may if re.search("npsflow-recover|recovery-", acl.name)}
+    # The console sends no digest and knows of no tickets.
+    elsewhere = re.compile("recovery-cases|customer-follow-up|recovery-actions")
     idle = {
         "check": worker_may, "rebuild": {accept, *recovering}, "intake": {invite}, "dlq replay": {invite},
+        "notify": {acl for acl in table(PREFIX)["notify"] if elsewhere.search(acl.name)},
     }  # fmt: skip
     for process in PROCESSES:
         assert used(watched)[user(process)] >= table(PREFIX)[process] - idle.get(process, set()), process
