@@ -135,7 +135,7 @@ async def on_cases(processes: Processes) -> None:
     finally:
         if board.returncode is None:
             board.kill()
-    assert "cases among it: 1;" in await processes.run("forget", first["key"], "--yes")
+    assert "forgotten: all that recover knew" in await processes.run("forget", first["key"], "--yes")
 
 
 async def told(processes: Processes) -> None:
