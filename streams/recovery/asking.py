@@ -45,7 +45,7 @@ class FollowUps:
                     case_id = self._open(draft, key, fact)
                     customer = replace(customer, asked=draft.at)
         now = Seen(own.revision, None, case_id, reason)
-        draft.customers[key] = replace(customer, seen=customer.seen | {own.follow_up_id: now})
+        draft.customers[key] = replace(customer, seen=customer.with_seen(own.follow_up_id, now))
 
     def retracted(self, draft: Draft, key: str, fact: FollowUpRetracted) -> None:
         """Nothing is to be asked any more. An ask that nobody has acted on counts as never asked."""
@@ -59,7 +59,7 @@ class FollowUps:
             draft.keep(case, file.context, "closed")
             customer = replace(customer, asked=0)
         now = Seen(fact.revision, None, "", "retracted")
-        draft.customers[key] = replace(customer, seen=customer.seen | {fact.follow_up_id: now}, touched=draft.at)
+        draft.customers[key] = replace(customer, seen=customer.with_seen(fact.follow_up_id, now), touched=draft.at)
 
     def _reason(self, draft: Draft, customer: Customer, context: Context) -> str:
         """Why this customer is not asked now, or ""."""

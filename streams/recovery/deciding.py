@@ -50,7 +50,7 @@ class Alerts:
             case_id, reason = self._admit(draft, key, customer, new, own.not_actionable)
             last = case_id or last
         now = Seen(own.revision, severity, case_id, reason)
-        draft.customers[key] = replace(customer, seen=customer.seen | {own.alert_id: now}, last_case=last)
+        draft.customers[key] = replace(customer, seen=customer.with_seen(own.alert_id, now), last_case=last)
 
     def retracted(self, draft: Draft, key: str, fact: AlertRetracted) -> None:
         """The response is no longer an unhappy one, or not this customer's."""
@@ -72,7 +72,7 @@ class Alerts:
                 draft.keep(case, context, "closed")
         now = Seen(fact.revision, None, "", "retracted")
         draft.customers[key] = replace(
-            customer, answers=answers, seen=customer.seen | {fact.alert_id: now}, touched=draft.at
+            customer, answers=answers, seen=customer.with_seen(fact.alert_id, now), touched=draft.at
         )
 
     def _admit(

@@ -10,6 +10,7 @@ from npsflow.schemas.cases import Case
 from npsflow.schemas.events import Context, Severity
 
 T = TypeVar("T")
+_MOST_SEEN = 100  # alerts and follow-ups of a customer
 _KEPT = 2  # answers of a customer to one metric: the last, and the one before that
 
 
@@ -48,6 +49,11 @@ class Customer(Struct, frozen=True, array_like=True):
     def with_answer(self, metric: str, answer: Answered) -> dict[str, list[Answered]]:
         others = [a for a in self.answers.get(metric, ()) if a.response != answer.response]
         return self.answers | {metric: sorted([*others, answer], key=lambda a: a.at)[-_KEPT:]}
+
+    def with_seen(self, name: str, seen: Seen) -> dict[str, Seen]:
+        """The newest at the end; who answers all the time is not remembered without bound."""
+        others = [(other, was) for other, was in self.seen.items() if other != name]
+        return dict([*others[-_MOST_SEEN:], (name, seen)])
 
 
 class File(NamedTuple):

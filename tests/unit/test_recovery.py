@@ -133,6 +133,17 @@ def test_what_is_added_to_an_old_case_does_not_make_it_the_open_one() -> None:
     assert world.respond(5) == ["joined"]
 
 
+def test_who_answers_all_the_time_is_not_remembered_without_bound() -> None:
+    world = World()
+    for number in range(250):
+        world.now += 1000
+        world.respond(number % 7)
+    ((packed, *others),) = [[v for k, v in world.recover.state.items() if k.startswith(b"customer:")]]
+    assert not others
+    assert len(packed) < 10_000
+    assert world.act("contact") == ["contacted"]
+
+
 # Acting
 
 
