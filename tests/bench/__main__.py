@@ -18,7 +18,7 @@ from npsflow.agents.jars import BrokerError
 from npsflow.schemas.errors import NpsflowError
 from tests.bench.common import SCALE, NotMeasured, cluster, say
 
-FIGURES = ("limit", "classify", "rollup", "faust", "peers", "latency", "memory", "restore", "commit", "intake")
+FIGURES = ("limit", "classify", "rollup", "faust", "peers", "latency", "memory", "restore", "commit", "cases", "intake")
 _PACKAGES = ("aiokafka", "msgspec", "orjson", "uvloop")
 
 

@@ -1,0 +1,85 @@
+"""`cases`: what 50,000 open cases take: bytes each, seconds to restore them, and a tick with nothing due."""
+
+import time
+
+from npsflow.schemas import topics
+from npsflow.schemas.codec import dumps
+from npsflow.schemas.events import ALERT_RAISED
+from npsflow.schemas.headers import CloudEvents
+from npsflow.streams.recovery.policy import Policy
+from npsflow.streams.recovery.settings import Recovery, clock_of
+from npsflow.streams.recovery.stage import Recover, Recovering
+from npsflow.streams.settings import Where
+from npsflow.streams.times import HOUR, rfc3339
+from tests.bench.common import measured, report, say, scaled, tell
+from tests.bench.memory import _STATM, Received, _resident
+
+_COUNT = scaled(50_000)
+_TICKS = 1_000
+_EVENTS = CloudEvents("npsflow/", [ALERT_RAISED])
+
+
+def run(_: Where) -> None:
+    if not _STATM.exists():
+        say("cases: not measured, this system has no /proc/self/statm")
+        return
+    say(f"cases: {_COUNT:,} cases are opened, and restored")
+    found = measured("cases")
+    report("case_memory", found["grown"] / _COUNT, "bytes/case", None, by="growth of RSS", packed=found["packed"])
+    report("case_open", found["open"] / _COUNT * 1e6, "us/alert", None)
+    report("case_restore", found["restore"], "s", None, of="a fold from its state, without Kafka")
+    report("case_tick", found["tick"] * 1e6, "us", None, of="a look at the time with nothing due")
+
+
+def main() -> None:
+    now = int(time.time() * 1000)
+    before, began = _resident(), time.process_time()
+    fold, state = _fold(), dict[bytes, bytes]()
+    for number in range(_COUNT):
+        fold.apply(fold.read(_alert(number, now)))
+        if number % 250 == 249:
+            _commit(fold, state, now)
+    _commit(fold, state, now)
+    opened, grown = time.process_time() - began, _resident() - before
+    packed = sum(map(len, state.values())) / _COUNT
+    began = time.perf_counter()
+    again = _fold()
+    for key, value in state.items():
+        again.restore(key, value)
+    again.restored(now, {})
+    restored = time.perf_counter() - began
+    began = time.perf_counter()
+    for _ in range(_TICKS):
+        assert not again.idle(now)
+    ticked = (time.perf_counter() - began) / _TICKS
+    assert len(again.memory.cases) == _COUNT
+    tell(grown=grown, packed=packed, open=opened, restore=restored, tick=ticked)
+
+
+def _fold() -> Recovering:
+    settings = Recovery()
+    return Recover(Policy(settings, clock_of(settings)), "npsflow/", "").open(0, 4, lambda *_: None)
+
+
+def _commit(fold: Recovering, state: dict[bytes, bytes], now: int) -> None:
+    for key, value in fold.checkpoint(now).state:
+        if value is not None:
+            state[key] = value
+
+
+def _alert(number: int, now: int) -> Received:
+    name = f"a-{number:032x}"
+    value = {
+        "alert_id": name, "revision": 1, "severity": "high", "reasons": ["detractor"], "actionable": True,
+        "raised_at": rfc3339(now), "due_at": rfc3339(now + 24 * HOUR), "response_id": f"r{number}", "source": "shop",
+        "survey_id": "after-delivery", "metric": "nps", "score": 3, "category": "detractor",
+        "submitted_at": rfc3339(now), "comment": "The parcel came two days late, and nobody told me.",
+        "language": "en", "channel": "email", "journey_stage": "delivery", "department": "logistics",
+        "customer_id": f"C-{number}", "tier": "plus", "reference": {"type": "order", "id": f"O-{number}"},
+    }  # fmt: skip
+    headers = _EVENTS.headers(ALERT_RAISED, name, 1, rfc3339(now))
+    return Received(number, now, b"C-%d" % number, dumps(value), topics.SERVICE_RECOVERY, 0, headers)
+
+
+if __name__ == "__main__":
+    main()
