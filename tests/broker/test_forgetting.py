@@ -86,6 +86,7 @@ async def known_cases(installation: Installation) -> list[bytes]:
     return [value for value in latest.values() if value is not None]
 
 
+@pytest.mark.faults  # it takes long
 async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
     ann = {"id": "C-4711", "name": "Ann Example", "email": "ann@example.com", "contact_allowed": True}
     before = timedelta(days=2)

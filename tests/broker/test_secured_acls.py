@@ -164,6 +164,7 @@ async def paused(installation: Installation, worker: Process) -> bool:
     )
 
 
+@pytest.mark.faults  # it takes long
 async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tmp_path: Path) -> None:
     processes = Processes(watched, tmp_path)
     assert (await processes.run("topics create")).count("created: ") == len(wanted(Settings(), Where()))
