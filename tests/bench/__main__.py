@@ -18,7 +18,20 @@ from npsflow.agents.jars import BrokerError
 from npsflow.schemas.errors import NpsflowError
 from tests.bench.common import SCALE, NotMeasured, cluster, say
 
-FIGURES = ("limit", "classify", "rollup", "faust", "peers", "latency", "memory", "restore", "commit", "cases", "intake")
+FIGURES = (
+    "limit",
+    "classify",
+    "rollup",
+    "faust",
+    "peers",
+    "latency",
+    "memory",
+    "restore",
+    "commit",
+    "cases",
+    "told",
+    "intake",
+)
 _PACKAGES = ("aiokafka", "msgspec", "orjson", "uvloop")
 
 
