@@ -1,5 +1,6 @@
 """The real server of intake, in this process, on a real Kafka."""
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -19,6 +20,7 @@ from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.senders import Senders
 from npsflow.agents.intake.server import Server
 from npsflow.agents.intake.turning import Entrance
+from npsflow.schemas.topics import RESPONSES
 from npsflow.streams import topics
 from npsflow.streams.settings import Settings, Where
 from npsflow.streams.stage import Record
@@ -38,6 +40,9 @@ ENTRANCES = {
 async def install(where: Where) -> None:
     async with kafka.admin(where) as admin:
         await topics.create(admin, topics.wanted(Settings(), where))
+        async with asyncio.timeout(kafka.PATIENCE):
+            while where.topic(RESPONSES) not in await kafka.partition_counts(admin):  # it is heard of a little later
+                await asyncio.sleep(0.05)
 
 
 @dataclass
