@@ -33,7 +33,7 @@ from .secured_intake import take_in_and_fetch
 
 EXPORTS = Path(__file__).parents[1] / "history" / "fixtures" / "delighted"
 PREFIX = "acls."
-SETTINGS = FIXED + "[dead_letters]\npause = true\n"
+SETTINGS = FIXED + '[dead_letters]\npause = true\n[notify.desk]\nkind = "console"\ncases = ["ask"]\n'
 RULE = re.compile(
     r"Principal = User:(\S+) is Allowed operation = (\w+) .* based on rule MatchingAcl\(acl=StandardAcl\["
     r"resourceType=(\w+), resourceName=(\S+), patternType=(\w+), .* operation=(\w+),"
@@ -140,7 +140,7 @@ async def on_cases(processes: Processes) -> None:
 
 async def told(processes: Processes) -> None:
     """Who tells of cases, until something is told."""
-    command = [sys.executable, "-m", "npsflow.agents.cli", "notify", "console", "--port", str(free_port())]
+    command = [sys.executable, "-m", "npsflow.agents.cli", "notify", "desk", "--port", str(free_port())]
     environment = os.environ | processes.door("notify")
     notify = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.PIPE)
     try:
