@@ -82,7 +82,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     except tuple(_FORBIDDEN) as error:
         raise forbidden(error) from error
     except (KafkaError, TimeoutError) as error:
-        raise KafkaFailed(f"Kafka: {error or 'no answer in time'}") from error
+        raise KafkaFailed(f"Kafka: {str(error) or 'no answer in time'}") from error
 
 
 def forbidden(error: KafkaError) -> Refused:

@@ -40,9 +40,9 @@ def prepare() -> None:
     gc.freeze()
     gc.set_threshold(100_000, 20, 20)
     if sys.platform != "win32":
-        import uvloop
+        from npsflow.agents.loops import use_uvloop
 
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        use_uvloop()
 
 
 def run(settings: Settings, where: Where, stages: Iterable[str], web: tuple[str, int], name: str | None) -> NoReturn:

@@ -69,7 +69,7 @@ async def _report() -> bool:
         except kafka.KafkaFailed as error:
             found = [Finding("fail", str(error))]
         except (KafkaError, TimeoutError) as error:
-            found = [_fail(f"Kafka says {error or 'nothing in time'}", "look into its log, and try again")]
+            found = [_fail(f"Kafka says {str(error) or 'nothing in time'}", "look into its log, and try again")]
         for level, text in found:
             click.echo(f"{level:<4}  {text}")
         if any(level == "fail" for level, _ in found):

@@ -1,6 +1,5 @@
 """What all figures share: a cluster, installations on it, processes that are measured, lines of JSON."""
 
-import asyncio
 import json
 import os
 import resource
@@ -272,6 +271,6 @@ def starved_seconds() -> float:
 
 def use_uvloop() -> None:
     if sys.platform != "win32":
-        import uvloop
+        from npsflow.agents import loops
 
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+        loops.use_uvloop()
