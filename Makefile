@@ -14,8 +14,8 @@ help: ## Show this list
 demo: .venv/project ## Run the whole system on sample data; ends by itself with ARGS=--once
 	@.venv/bin/npsflow demo $(ARGS)
 
-test: .venv/project ## Run all tests, those against a real Kafka included
-	@.venv/bin/pytest $(ARGS)
+test: .venv/project ## Run all tests, those against a real Kafka included, in two processes with a Kafka each
+	@.venv/bin/pytest --numprocesses=2 --dist=worksteal $(ARGS)
 
 fuzz: .venv/project ## Send a hundred thousand odd requests to intake; make test sends five thousand
 	@NPSFLOW_TEST_FUZZ=$${NPSFLOW_TEST_FUZZ:-100000} .venv/bin/pytest tests/intake/test_fuzzing.py $(ARGS)

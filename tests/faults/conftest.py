@@ -1,6 +1,6 @@
 """Fixtures of the fault suite, and the line that each of its tests leaves behind."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from tests.conftest import SHORT_SESSIONS
 from .scenario import REPORTS
 
 HERE = Path(__file__).parent
+LINE = "what a fault did"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -22,11 +23,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("faults")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Hand the lines to the process that prints the summary."""
+    report = yield
+    report.user_properties += [(LINE, line) for line in REPORTS]
+    REPORTS.clear()
+    return report
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if REPORTS:
+    reports = [report for group in terminalreporter.stats.values() for report in group]
+    properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
+    if lines := [line for name, line in properties if name == LINE]:
         terminalreporter.section("faults")
-        for line in REPORTS:
-            terminalreporter.write_line(line)
+        for line in lines:
+            terminalreporter.write_line(str(line))
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from tests.broker.harness import END, FIXED, Cluster, Installation, Process, eve
 from .faulty import FAULT, POISON
 
 REPORTS: list[str] = []
-"""One line for each test that has ended."""
+"""One line for each scenario that has ended, until the summary takes it."""
 
 PATIENCE = 180
 """Seconds until everything is committed after the load has ended, on a machine that is not overloaded far less."""

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from confluent_kafka import ConsumerGroupState
 from confluent_kafka.admin import AdminClient
 
+from npsflow.agents.stages import STAGES
 from tests.broker.harness import SECONDS, Installation, Process
 
 READY, DROPPED = "task ready", "task dropped, restoring it"
@@ -44,9 +45,9 @@ async def members(installation: Installation, stage: str) -> list[tuple[str | No
 
 
 def has_members(installation: Installation, count: int) -> Callable[[], Awaitable[bool]]:
-    """Whether both groups are at rest with so many members."""
+    """Whether the groups of all stages are at rest with so many members."""
 
     async def has() -> bool:
-        return [len(await members(installation, stage)) for stage in ("classify", "rollup")] == [count, count]
+        return {len(await members(installation, stage)) for stage in STAGES} == {count}
 
     return has
