@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from npsflow.schemas import codec
 from npsflow.schemas.cases import NO_COMPLAINT, Case, Due, Entry, Happening, Status, TeamAction
 from npsflow.schemas.events import Severity
 from npsflow.streams.recovery.policy import Deadlines, worse
@@ -14,6 +15,7 @@ US = "npsflow"
 """By whose hand things happen that nobody did."""
 
 _MOST_ENTRIES = 200
+_MOST_BYTES = 768 << 10  # of all entries, as JSON: with what the customer said they are one record
 _ORDER: dict[Status, int] = {
     "opened": 0, "reopened": 0, "acknowledged": 1, "contacted": 2, "resolved": 3, "loop_closed": 4, "closed": 5,
 }  # fmt: skip
@@ -42,8 +44,30 @@ def overdue(case: Case) -> bool:
 
 def with_entry(case: Case, at: int, what: Happening, by: str, changes: dict[str, Any] | None = None, **of: Any) -> Case:
     """One step on: `changes` of the case, `of` the entry."""
-    history = (*case.history, Entry(rfc3339(at), what, by, **of))[-_MOST_ENTRIES:]
+    history = _bounded((*case.history, Entry(rfc3339(at), what, by, **of)))
     return replace(case, revision=case.revision + 1, history=history, **(changes or {}))
+
+
+def _bounded(history: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """The newest entries; where they are too large for a record, the oldest comments go first, then whole entries.
+
+    An action is known by its entry to have been done: without its comment it still counts once.
+    """
+    history = history[-_MOST_ENTRIES:]
+    over = len(codec.encode(history)) - _MOST_BYTES
+    if over <= 0:
+        return history
+    kept = []
+    for entry in history:
+        if over > 0 and entry.comment:
+            bare = replace(entry, comment=None)
+            over -= len(codec.encode(entry)) - len(codec.encode(bare))
+            kept.append(bare)
+        else:
+            kept.append(entry)
+    while over > 0:
+        over -= len(codec.encode(kept.pop(0)))
+    return tuple(kept)
 
 
 def refusal(case: Case, action: TeamAction) -> str | None:
