@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from npsflow.schemas import topics
 from npsflow.streams.recovery.settings import Recovery
 
@@ -63,6 +65,17 @@ def test_who_is_not_known_leaves_no_trace() -> None:
     action = b'{"action_id":"again","action":"forget","by":"privacy"}'
     world.recover.take(Record(b"C-1", action, 0, world.now, topic=PREFIX + topics.ACTIONS))
     assert world.recover.fold.checkpoint(world.now).state == []  # not even that the key is deleted
+
+
+@pytest.mark.parametrize("score", [2, 9])
+def test_what_is_deleted_at_the_platform_afterwards_brings_nobody_back(score: int) -> None:
+    world = World()
+    world.respond(2, "C-2")
+    world.respond(score, name="gone")
+    forget(world, "C-1")
+    before = dict(world.recover.state)
+    assert world.delete("gone") == []
+    assert world.recover.state == before
 
 
 def test_a_forgotten_case_does_nothing_by_itself_and_counts_no_more() -> None:
