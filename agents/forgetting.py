@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -14,6 +14,7 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.topics import Topic
 from npsflow.streams import remembered
+from npsflow.streams.classification import Classify
 from npsflow.streams.partitioner import partition_of
 from npsflow.streams.recovery.memory import unpack_file
 from npsflow.streams.recovery.stage import Recover
@@ -44,14 +45,15 @@ class Forgetting:
     async def by_recover(self, producer: AIOKafkaProducer, action: TeamAction, seconds: float) -> int:
         """Return when recover has read all there is and keeps nothing of the customer; how many cases it has removed.
 
-        What is not known any more is not asked for: the request itself holds the id. Raises KafkaFailed when recover
-        does not answer in time.
+        What classify has not read yet would become a case afterwards: that is waited for, too. What is not known any
+        more is not asked for: the request itself holds the id. Raises KafkaFailed when they do not answer in time.
         """
-        cases = 0
+        cases, waits_for = 0, Classify.name
         try:
             async with asyncio.timeout(seconds):
                 while True:
-                    await self._read_by_recover()
+                    for waits_for, inputs in (Classify.name, Classify.inputs), (Recover.name, Recover.inputs):
+                        await self._read_by(waits_for, inputs)
                     known, count = await self._known()
                     if not known and not count:
                         return cases
@@ -60,8 +62,8 @@ class Forgetting:
                     await send(producer, self._where, self._customer, partition, action)
         except TimeoutError:
             raise kafka.KafkaFailed(
-                f"recover has not read all that there is within {seconds:g} s: is a worker running? Nothing is lost by "
-                "trying again"
+                f"{waits_for} has not read all that there is within {seconds:g} s: is a worker running? `npsflow "
+                "check` says more; nothing is lost by trying again"
             ) from None
 
     async def kept(self, topic: Topic, progress: kafka.Progress) -> Kept:
@@ -92,22 +94,23 @@ class Forgetting:
         standing: dict[bytes, bool] = {}
         async for record in self._all("npsflow-recover-state", lambda read, total: None):
             name, value = record.key or b"", record.value
-            standing[name] = value is not None and (name == customer or (key in value and self._is_own(value)))
+            standing[name] = value is not None and (name == customer or self._is_own(name, value, key))
         known = standing.pop(customer, False)
         return known, sum(standing.values())
 
-    async def _read_by_recover(self) -> None:
-        """Return when recover has read all that stands in its inputs now."""
-        of = [tp for topic in Recover.inputs for tp in await self._of(topic)]
+    async def _read_by(self, stage: str, inputs: Iterable[str]) -> None:
+        """Return when a stage has read all that stands in its inputs now."""
+        of = [tp for topic in inputs for tp in await self._of(topic)]
         ranges = await kafka.offset_ranges(self._consumer, of)
         while True:
-            read = await kafka.committed_offsets(self._admin, self._where.group(Recover.name))
+            read = await kafka.committed_offsets(self._admin, self._where.group(stage))
             if all(begin == end or _offset(read, tp) >= end for tp, (begin, end) in ranges.items()):
                 return
             await asyncio.sleep(_AGAIN)
 
-    def _is_own(self, case: bytes) -> bool:
-        return bool(unpack_file(case).case.key == self._customer)
+    def _is_own(self, name: bytes, value: bytes, key: bytes) -> bool:
+        """Whether it is a case of the customer, which holds the `key`."""
+        return name.startswith(b"case:") and key in value and bool(unpack_file(value).case.key == self._customer)
 
     async def _all(self, topic: str, progress: kafka.Progress) -> AsyncIterator[Record]:
         async for record in kafka.to_the_end(self._consumer, await self._of(topic), progress):
@@ -120,8 +123,8 @@ class Forgetting:
 
 
 def _plain(text: bytes) -> bytes:
-    r"""JSON without its \uXXXX, where there are any."""
-    if b"\\u" not in text:
+    r"""JSON without what may be escaped and need not be, as \u0041 or \/."""
+    if b"\\" not in text:
         return text
     try:
         return codec.dumps(codec.loads(text))

@@ -42,6 +42,8 @@ def forget(customer: str, by: str | None, yes: bool, timeout: float) -> None:
         raise click.UsageError(str(error)) from None
     if not customer:
         raise click.UsageError("the id of a customer is not empty")
+    if any(0xD800 <= ord(character) <= 0xDFFF for character in customer):
+        raise click.UsageError("the id of a customer is UTF-8")
     if not yes:
         click.confirm("Remove what is known of this customer, cases too? There is no way back", abort=True)
     kafka.run(_forget(load(), where(), customer, action, timeout))
@@ -100,7 +102,7 @@ def _shown(rows: Iterable[Row]) -> str:
 
 
 def _day(ms: int) -> str:
-    return "for ever" if ms >= _UNBOUND else rfc3339(ms)[:16].replace("T", " ")
+    return "for ever" if ms >= _UNBOUND else rfc3339(ms)[:16].replace("T", " ") + " UTC"
 
 
 def _compacted(*configs: Mapping[str, str]) -> Iterable[str]:
