@@ -15,7 +15,6 @@ US = "npsflow"
 """By whose hand things happen that nobody did."""
 
 _MOST_ENTRIES = 200
-_MOST_BYTES = 768 << 10  # of all entries, as JSON: with what the customer said they are one record
 _ORDER: dict[Status, int] = {
     "opened": 0, "reopened": 0, "acknowledged": 1, "contacted": 2, "resolved": 3, "loop_closed": 4, "closed": 5,
 }  # fmt: skip
@@ -27,6 +26,7 @@ _LEADS_TO: dict[str, tuple[Happening, Status]] = {
 }
 _CONTACT = ("warned", "breached", "escalated")
 _FOR_ASKS = ("done", "declined")
+_MOST_BYTES = 768 << 10  # of all entries, as JSON: with what the customer said they are one record
 
 
 def ended(case: Case) -> bool:
@@ -46,28 +46,6 @@ def with_entry(case: Case, at: int, what: Happening, by: str, changes: dict[str,
     """One step on: `changes` of the case, `of` the entry."""
     history = _bounded((*case.history, Entry(rfc3339(at), what, by, **of)))
     return replace(case, revision=case.revision + 1, history=history, **(changes or {}))
-
-
-def _bounded(history: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """The newest entries; where they are too large for a record, the oldest comments go first, then whole entries.
-
-    An action is known by its entry to have been done: without its comment it still counts once.
-    """
-    history = history[-_MOST_ENTRIES:]
-    over = len(codec.encode(history)) - _MOST_BYTES
-    if over <= 0:
-        return history
-    kept = []
-    for entry in history:
-        if over > 0 and entry.comment:
-            bare = replace(entry, comment=None)
-            over -= len(codec.encode(entry)) - len(codec.encode(bare))
-            kept.append(bare)
-        else:
-            kept.append(entry)
-    while over > 0:
-        over -= len(codec.encode(kept.pop(0)))
-    return tuple(kept)
 
 
 def refusal(case: Case, action: TeamAction) -> str | None:
@@ -183,3 +161,25 @@ def by_itself(case: Case, now: int, keep: int) -> Case:
             return with_entry(case, now, "closed", US, ending(now, keep), reason="expired")
         case "forgotten":
             raise ValueError("nothing happens to a case that is forgotten")
+
+
+def _bounded(history: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """The newest entries; where they are too large for a record, the oldest comments go first, then whole entries.
+
+    An action is known by its entry to have been done: without its comment it still counts once.
+    """
+    history = history[-_MOST_ENTRIES:]
+    over = len(codec.encode(history)) - _MOST_BYTES
+    if over <= 0:
+        return history
+    kept = []
+    for entry in history:
+        if over > 0 and entry.comment:
+            bare = replace(entry, comment=None)
+            over -= len(codec.encode(entry)) - len(codec.encode(bare))
+            kept.append(bare)
+        else:
+            kept.append(entry)
+    while over > 0:
+        over -= len(codec.encode(kept.pop(0)))
+    return tuple(kept)
