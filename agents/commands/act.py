@@ -113,13 +113,7 @@ async def _fixed(where: Where, action: TeamAction, cause: str, timeout: float) -
     partitions = await kafka.partitions(where, topics.ACTIONS)
     with reading("cases") as progress:
         async with casebook(where, progress) as book:
-            causes = {one.case_id: one.file().case.root_cause for one in book.cases if one.status == "resolved"}
-            concerned = {case_id for case_id, given in causes.items() if given == cause}
-            if not concerned:
-                given = ", ".join(sorted({one_line(given) for given in causes.values() if given})) or "none"
-                raise click.ClickException(
-                    f"no customer waits to hear of {one_line(cause)}; root causes of resolved cases: {given}"
-                )
+            concerned = {one.case_id for one in book.cases if one.status == "resolved" and _resolved_with(one, cause)}
             async with kafka.producer(where) as producer:
                 for tp in partitions:
                     await send(producer, where, None, tp.partition, action)
@@ -131,6 +125,10 @@ async def _fixed(where: Where, action: TeamAction, cause: str, timeout: float) -
                 raise _unanswered(timeout) from None
     told = sum(book.answer(one.case_id, action.action_id) is not None for one in book.cases)
     click.echo(f"fixed: customers to be told: {told}, see `npsflow cases --open`")
+
+
+def _resolved_with(one: Standing, cause: str) -> bool:
+    return one.file().case.root_cause == cause
 
 
 def _waits(book: Casebook, case_id: str, action: TeamAction) -> bool:

@@ -55,11 +55,7 @@ def test_a_case_from_alert_to_closed_loop(installation: Installation) -> None:
             assert installation.run("act", "resolve", first["case_id"], *resolved).exit_code == 0
         assert installation.run("act", "resolve", second["case_id"], "--root-cause", "no_complaint").exit_code == 0
         assert "fixed: customers to be told: 1," in installation.run("act", "fixed", "late").stdout
-        mistyped = installation.run("act", "fixed", "lat")
-        assert (mistyped.exit_code, "of lat; root causes of resolved cases: late, no_complaint" in mistyped.stderr) == (
-            1,
-            True,
-        )
+        assert "fixed: customers to be told: 0," in installation.run("act", "fixed", "never heard of").stdout
         assert "loop_closed: " in installation.run("act", "close_loop", first["case_id"]).stdout
 
         shown = json.loads(installation.run("cases", "show", first["case_id"], "--json").stdout)
