@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -35,11 +35,12 @@ class Kept(NamedTuple):
 
 
 class Forgetting:
-    """Works on one customer; `customer` is the id, as in `customer.id` of responses."""
+    """Works on one customer; `names`: all ids, as in `customer.id` of responses, and e-mail addresses."""
 
-    def __init__(self, where: Where, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, customer: str) -> None:
-        self._where, self._admin, self._consumer = where, admin, consumer
-        self._customer, self._key = customer, customer.encode()
+    def __init__(
+        self, where: Where, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, names: Sequence[str]
+    ) -> None:
+        self._where, self._admin, self._consumer, self._names = where, admin, consumer, names
         self._partitions: dict[str, list[TopicPartition]] = {}
 
     async def by_recover(self, producer: AIOKafkaProducer, action: TeamAction, seconds: float) -> int:
@@ -55,11 +56,12 @@ class Forgetting:
                     for waits_for, inputs in (Classify.name, Classify.inputs), (Recover.name, Recover.inputs):
                         await self._read_by(waits_for, inputs)
                     known, count = await self._known()
-                    if not known and not count:
+                    if not known:
                         return cases
                     cases = max(cases, count)
-                    partition = partition_of(self._key, len(await self._of(topics.ACTIONS)))
-                    await send(producer, self._where, self._customer, partition, action)
+                    for name in known:
+                        partition = partition_of(name.encode(), len(await self._of(topics.ACTIONS)))
+                        await send(producer, self._where, name, partition, action)
         except TimeoutError:
             raise kafka.KafkaFailed(
                 f"{waits_for} has not read all that there is within {seconds:g} s: is a worker running? `npsflow "
@@ -68,9 +70,10 @@ class Forgetting:
 
     async def kept(self, topic: Topic, progress: kafka.Progress) -> Kept:
         """What a topic holds that names the customer."""
-        # The id as a word of its own, as it is and as JSON writes it.
-        written = sorted({self._key, codec.encode(self._customer)[1:-1]})
-        pattern = re.compile(rb"(?<![A-Za-z0-9])(?:" + b"|".join(map(re.escape, written)) + rb")(?![A-Za-z0-9])")
+        # A name as a word of its own, as it is and as JSON writes it; addresses in capitals, too.
+        written = {(form, "@" in name) for name in self._names for form in (name.encode(), codec.encode(name)[1:-1])}
+        words = [(b"(?i:%b)" if is_address else b"%b") % re.escape(form) for form, is_address in sorted(written)]
+        pattern = re.compile(rb"(?<![A-Za-z0-9])(?:" + b"|".join(words) + rb")(?![A-Za-z0-9])")
         records = newest = 0
         async for record in self._all(topic.name, progress):
             texts = [record.key, record.value, *(value for _, value in record.headers)]
@@ -80,23 +83,29 @@ class Forgetting:
 
     async def remembered(self, progress: kafka.Progress) -> Kept:
         """What classify keeps to correct the customer's answers: `newest` is when one was submitted."""
-        answers: dict[bytes, int] = {}
+        answers, keys = dict[bytes, int](), {name.encode() for name in self._names}
         async for record in self._all("npsflow-classify-remembered", progress):
             for id_, packed in remembered.entries(record.value or b""):
                 one = remembered.unpack(packed)
-                if one.key == self._key:
+                if one.key in keys:
                     answers[id_] = one.submitted
         return Kept(len(answers), max(answers.values(), default=0))
 
-    async def _known(self) -> tuple[bool, int]:
-        """Whether recover keeps anything under the customer's key, and the number of cases."""
-        customer, key = b"customer:" + self._key, b'"key":' + codec.encode(self._customer)
-        standing: dict[bytes, bool] = {}
+    async def _known(self) -> tuple[set[str], int]:
+        """Under which names recover keeps anything, and the number of cases."""
+        customers = {b"customer:" + name.encode(): name for name in self._names}
+        keys = [b'"key":' + codec.encode(name) for name in self._names]
+        standing: dict[bytes, str] = {}
         async for record in self._all("npsflow-recover-state", lambda read, total: None):
-            name, value = record.key or b"", record.value
-            standing[name] = value is not None and (name == customer or self._is_own(name, value, key))
-        known = standing.pop(customer, False)
-        return known, sum(standing.values())
+            key, value = record.key or b"", record.value or b""
+            standing.pop(key, None)
+            if value and key in customers:
+                standing[key] = customers[key]
+            elif key.startswith(b"case:") and any(part in value for part in keys):
+                owner = unpack_file(value).case.key
+                if owner in self._names:
+                    standing[key] = owner
+        return set(standing.values()), len(standing.keys() - customers.keys())
 
     async def _read_by(self, stage: str, inputs: Iterable[str]) -> None:
         """Return when a stage has read all that stands in its inputs now."""
@@ -107,10 +116,6 @@ class Forgetting:
             if all(begin == end or _offset(read, tp) >= end for tp, (begin, end) in ranges.items()):
                 return
             await asyncio.sleep(_AGAIN)
-
-    def _is_own(self, name: bytes, value: bytes, key: bytes) -> bool:
-        """Whether it is a case of the customer, which holds the `key`."""
-        return name.startswith(b"case:") and key in value and bool(unpack_file(value).case.key == self._customer)
 
     async def _all(self, topic: str, progress: kafka.Progress) -> AsyncIterator[Record]:
         async for record in kafka.to_the_end(self._consumer, await self._of(topic), progress):

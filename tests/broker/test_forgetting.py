@@ -18,6 +18,7 @@ from npsflow.agents import kafka
 from npsflow.agents.broker import Broker, free_port
 from npsflow.agents.cli import main
 from npsflow.agents.demo.sample import Line
+from npsflow.agents.intake.turning import pseudonym
 from npsflow.schemas import topics
 from npsflow.streams.topics import wanted
 from tests.conftest import SHORT_SESSIONS
@@ -191,6 +192,36 @@ async def test_odd_names(broker: Broker, tmp_path: Path, name: str) -> None:
         assert (rows["survey-invitations"], rows["survey-responses"], rows["recovery-actions"]) == ("1", "1", "1")
         (left,) = await known_cases(installation)
         assert json.loads(left)["customer_id"] == name + "y"
+
+
+async def test_who_is_known_by_an_address(broker: Broker, tmp_path: Path) -> None:
+    """Intake has made an id of it; what it refused holds the address itself."""
+    key = {"NPSFLOW_SECRET_CUSTOMERS": "of pseudonyms"}
+    ann = {"id": pseudonym(" ann@example.com", "of pseudonyms")}
+    async with Installation(broker, "forget-address.", SETTINGS) as installation, installation.worker():
+        installation.produce(
+            [said(1, ann, score=1), said(2, {"id": "C-4711"}, score=1), said(3, {"id": "C-5"}, score=1)]
+        )
+        async with kafka.producer(installation.where) as producer:
+            topic = installation.where.topic(topics.DEAD_LETTERS)
+            await producer.send_and_wait(topic, b'{"to":"Ann@Example.com"} {"to":"joann@example.com"}')
+            await producer.send_and_wait(topic, b'{"to":"joann@example.com"}')
+
+        async def three_cases() -> bool:
+            return len(await known_cases(installation)) == 3
+
+        await eventually(three_cases)
+        keyless = await run(installation, tmp_path, "forget", "ann@example.com", "--yes")
+        assert "cases among it: 0;" in keyless.stdout
+        assert "NPSFLOW_SECRET_CUSTOMERS is not set" in keyless.stderr
+        installation.environment |= key
+        done = await run(installation, tmp_path, "forget", "ANN@example.com", "C-4711", "--yes")
+        assert "cases among it: 2;" in done.stdout, done.output
+        rows = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[2:]}
+        assert (rows["survey-responses"], rows["survey-responses-dlq"], rows["recovery-actions"]) == ("2", "1", "2")
+        assert rows["npsflow-classify-remembered"] == "2"
+        (left,) = await known_cases(installation)
+        assert json.loads(left)["customer_id"] == "C-5"
 
 
 async def test_what_is_no_text_is_said(tmp_path: Path, broker: Broker) -> None:
