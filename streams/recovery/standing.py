@@ -107,8 +107,7 @@ class Cases:
         case_id = key.decode()
         before = self._by_id.pop(case_id, None)
         for alert_id in before.alert_ids if before is not None else ():
-            if self._by_alert.get(alert_id) == case_id:  # else it moved to a case of another customer, read before
-                del self._by_alert[alert_id]
+            self._by_alert.pop(alert_id, None)
         if value is not None:
             now = self._by_id[case_id] = standing(partition, value)
             self._by_alert.update(dict.fromkeys(now.alert_ids, case_id))

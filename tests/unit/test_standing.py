@@ -49,15 +49,6 @@ def test_a_case_is_found_by_its_own_id_and_by_those_of_its_alerts() -> None:
     assert (cases.find("a-3"), cases.find("c-2"), len(cases)) == (None, None, 1)
 
 
-def test_an_alert_that_moved_to_another_customer_is_found_there_whichever_partition_is_read_first() -> None:
-    cases = told(file(1, alert_ids=("a-1",)))
-    cases.take(1, b"c-2", pack_file(file(2, alert_ids=("a-1",))))
-    cases.take(0, b"c-1", pack_file(file(1, alert_ids=())))
-    found = cases.find("a-1")
-    assert found is not None
-    assert (found.case_id, found.partition) == ("c-2", 1)
-
-
 def test_what_is_due_first_stands_first_and_what_is_over_last() -> None:
     cases = told(
         file(1, status="loop_closed", contacted_at=1),
