@@ -71,6 +71,28 @@ def refusal(case: Case, action: TeamAction) -> str | None:
     return None
 
 
+def _bounded(history: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """The newest entries; where they are too large for a record, the oldest comments go first, then whole entries.
+
+    An action is known by its entry to have been done: without its comment it still counts once.
+    """
+    history = history[-_MOST_ENTRIES:]
+    over = len(codec.encode(history)) - _MOST_BYTES
+    if over <= 0:
+        return history
+    kept = []
+    for entry in history:
+        if over > 0 and entry.comment:
+            bare = replace(entry, comment=None)
+            over -= len(codec.encode(entry)) - len(codec.encode(bare))
+            kept.append(bare)
+        else:
+            kept.append(entry)
+    while over > 0:
+        over -= len(codec.encode(kept.pop(0)))
+    return tuple(kept)
+
+
 def act(case: Case, action: TeamAction, at: int, keep: int, deadlines: Callable[[], Deadlines]) -> Case:
     """An action that was not refused; `at` in ms, `keep` ms after its end it is forgotten."""
     verb, changes, what = action.action, dict[str, Any](), _WHAT.get(action.action)
@@ -161,25 +183,3 @@ def by_itself(case: Case, now: int, keep: int) -> Case:
             return with_entry(case, now, "closed", US, ending(now, keep), reason="expired")
         case "forgotten":
             raise ValueError("nothing happens to a case that is forgotten")
-
-
-def _bounded(history: tuple[Entry, ...]) -> tuple[Entry, ...]:
-    """The newest entries; where they are too large for a record, the oldest comments go first, then whole entries.
-
-    An action is known by its entry to have been done: without its comment it still counts once.
-    """
-    history = history[-_MOST_ENTRIES:]
-    over = len(codec.encode(history)) - _MOST_BYTES
-    if over <= 0:
-        return history
-    kept = []
-    for entry in history:
-        if over > 0 and entry.comment:
-            bare = replace(entry, comment=None)
-            over -= len(codec.encode(entry)) - len(codec.encode(bare))
-            kept.append(bare)
-        else:
-            kept.append(entry)
-    while over > 0:
-        over -= len(codec.encode(kept.pop(0)))
-    return tuple(kept)
