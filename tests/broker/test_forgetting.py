@@ -176,7 +176,7 @@ async def test_what_classify_has_still_to_read_is_waited_for(broker: Broker, tmp
 async def test_odd_names(broker: Broker, tmp_path: Path, name: str) -> None:
     """As other writers of JSON have them: with their slashes escaped, or all that is not ASCII."""
     escaped = json.dumps(name).replace("/", "\\/")
-    async with Installation(broker, "forget-odd.", SETTINGS) as installation, installation.worker():
+    async with Installation(broker, f"forget-odd-{len(name)}.", SETTINGS) as installation, installation.worker():
         asked = f'{{"invitation_id":"i","source":"s","survey_id":"q","customer":{{"id":{escaped}}}}}'
         async with kafka.producer(installation.where) as producer:
             await producer.send_and_wait(installation.where.topic(topics.INVITATIONS), asked.encode())
