@@ -27,6 +27,10 @@ def action_of(said: dict[str, Any]) -> TeamAction:
         )
     except ValidationError as error:
         raise NoAction(str(error)) from None
+    try:
+        codec.encode(action)
+    except UnicodeEncodeError:
+        raise NoAction("what is said is not UTF-8") from None
     if action.at is not None:
         try:
             codec.convert(action.at, Time)

@@ -9,11 +9,13 @@ from typing import NoReturn
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from npsflow.agents import kafka
-from npsflow.schemas import topics
+from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import Entry
 from npsflow.streams.recovery import standing
 from npsflow.streams.recovery.standing import Cases
 from npsflow.streams.settings import Where
+
+_AT_ONCE = 500  # cases
 
 
 class Casebook:
@@ -30,15 +32,17 @@ class Casebook:
         latest: dict[bytes, tuple[int, bytes | None]] = {}
         async for record in kafka.to_the_end(self._consumer, of, progress):
             latest[record.key or b""] = record.partition, record.value
-        for key, (partition, value) in latest.items():
-            self.cases.take(partition, key, value)
+        for number, (key, (partition, value)) in enumerate(latest.items()):
+            self._take(partition, key, value)
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)  # with many cases others want to know meanwhile whether this process lives
         self.ready = True
 
     async def step(self) -> None:
         """Take what is new; wait a second for it."""
         fetched = await self._consumer.getmany(timeout_ms=1000)
         for record in chain.from_iterable(fetched.values()):
-            self.cases.take(record.partition, record.key, record.value)
+            self._take(record.partition, record.key, record.value)
         if fetched:
             async with self._changed:
                 self._changed.notify_all()
@@ -48,6 +52,16 @@ class Casebook:
         await self.load(of)
         while True:
             await self.step()
+
+    def _take(self, partition: int, key: bytes, value: bytes | None) -> None:
+        try:
+            self.cases.take(partition, key, value)
+        except codec.Undecodable:
+            name = key.decode(errors="replace")
+            raise kafka.KafkaFailed(
+                f"{topics.CASES}, partition {partition}: {name} is no case that this version of npsflow can read: use "
+                "the version of the workers"
+            ) from None
 
     async def answered(self, case_id: str, action_id: str) -> Entry:
         """Wait until the case has heard of an action, while somebody follows; what came of it."""

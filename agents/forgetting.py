@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -14,6 +14,7 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.topics import Topic
 from npsflow.streams import remembered
+from npsflow.streams.classification import Classify
 from npsflow.streams.partitioner import partition_of
 from npsflow.streams.recovery.memory import unpack_file
 from npsflow.streams.recovery.stage import Recover
@@ -34,41 +35,45 @@ class Kept(NamedTuple):
 
 
 class Forgetting:
-    """Works on one customer; `customer` is the id, as in `customer.id` of responses."""
+    """Works on one customer; `names`: all ids, as in `customer.id` of responses, and e-mail addresses."""
 
-    def __init__(self, where: Where, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, customer: str) -> None:
-        self._where, self._admin, self._consumer = where, admin, consumer
-        self._customer, self._key = customer, customer.encode()
+    def __init__(
+        self, where: Where, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, names: Sequence[str]
+    ) -> None:
+        self._where, self._admin, self._consumer, self._names = where, admin, consumer, names
         self._partitions: dict[str, list[TopicPartition]] = {}
 
     async def by_recover(self, producer: AIOKafkaProducer, action: TeamAction, seconds: float) -> int:
         """Return when recover has read all there is and keeps nothing of the customer; how many cases it has removed.
 
-        What is not known any more is not asked for: the request itself holds the id. Raises KafkaFailed when recover
-        does not answer in time.
+        What classify has not read yet would become a case afterwards: that is waited for, too. What is not known any
+        more is not asked for: the request itself holds the id. Raises KafkaFailed when they do not answer in time.
         """
-        cases = 0
+        cases, waits_for = 0, Classify.name
         try:
             async with asyncio.timeout(seconds):
                 while True:
-                    await self._read_by_recover()
+                    for waits_for, inputs in (Classify.name, Classify.inputs), (Recover.name, Recover.inputs):
+                        await self._read_by(waits_for, inputs)
                     known, count = await self._known()
-                    if not known and not count:
+                    if not known:
                         return cases
                     cases = max(cases, count)
-                    partition = partition_of(self._key, len(await self._of(topics.ACTIONS)))
-                    await send(producer, self._where, self._customer, partition, action)
+                    for name in known:
+                        partition = partition_of(name.encode(), len(await self._of(topics.ACTIONS)))
+                        await send(producer, self._where, name, partition, action)
         except TimeoutError:
             raise kafka.KafkaFailed(
-                f"recover has not read all that there is within {seconds:g} s: is a worker running? Nothing is lost by "
-                "trying again"
+                f"{waits_for} has not read all that there is within {seconds:g} s: is a worker running? `npsflow "
+                "check` says more; nothing is lost by trying again"
             ) from None
 
     async def kept(self, topic: Topic, progress: kafka.Progress) -> Kept:
         """What a topic holds that names the customer."""
-        # The id as a word of its own, as it is and as JSON writes it.
-        written = sorted({self._key, codec.encode(self._customer)[1:-1]})
-        pattern = re.compile(rb"(?<![A-Za-z0-9])(?:" + b"|".join(map(re.escape, written)) + rb")(?![A-Za-z0-9])")
+        # A name as a word of its own, as it is and as JSON writes it; addresses in capitals, too.
+        written = {(form, "@" in name) for name in self._names for form in (name.encode(), codec.encode(name)[1:-1])}
+        words = [(b"(?i:%b)" if is_address else b"%b") % re.escape(form) for form, is_address in sorted(written)]
+        pattern = re.compile(rb"(?<![A-Za-z0-9])(?:" + b"|".join(words) + rb")(?![A-Za-z0-9])")
         records = newest = 0
         async for record in self._all(topic.name, progress):
             texts = [record.key, record.value, *(value for _, value in record.headers)]
@@ -78,36 +83,39 @@ class Forgetting:
 
     async def remembered(self, progress: kafka.Progress) -> Kept:
         """What classify keeps to correct the customer's answers: `newest` is when one was submitted."""
-        answers: dict[bytes, int] = {}
+        answers, keys = dict[bytes, int](), {name.encode() for name in self._names}
         async for record in self._all("npsflow-classify-remembered", progress):
             for id_, packed in remembered.entries(record.value or b""):
                 one = remembered.unpack(packed)
-                if one.key == self._key:
+                if one.key in keys:
                     answers[id_] = one.submitted
         return Kept(len(answers), max(answers.values(), default=0))
 
-    async def _known(self) -> tuple[bool, int]:
-        """Whether recover keeps anything under the customer's key, and the number of cases."""
-        customer, key = b"customer:" + self._key, b'"key":' + codec.encode(self._customer)
-        standing: dict[bytes, bool] = {}
+    async def _known(self) -> tuple[set[str], int]:
+        """Under which names recover keeps anything, and the number of cases."""
+        customers = {b"customer:" + name.encode(): name for name in self._names}
+        keys = [b'"key":' + codec.encode(name) for name in self._names]
+        standing: dict[bytes, str] = {}
         async for record in self._all("npsflow-recover-state", lambda read, total: None):
-            name, value = record.key or b"", record.value
-            standing[name] = value is not None and (name == customer or (key in value and self._is_own(value)))
-        known = standing.pop(customer, False)
-        return known, sum(standing.values())
+            key, value = record.key or b"", record.value or b""
+            standing.pop(key, None)
+            if value and key in customers:
+                standing[key] = customers[key]
+            elif key.startswith(b"case:") and any(part in value for part in keys):
+                owner = unpack_file(value).case.key
+                if owner in self._names:
+                    standing[key] = owner
+        return set(standing.values()), len(standing.keys() - customers.keys())
 
-    async def _read_by_recover(self) -> None:
-        """Return when recover has read all that stands in its inputs now."""
-        of = [tp for topic in Recover.inputs for tp in await self._of(topic)]
+    async def _read_by(self, stage: str, inputs: Iterable[str]) -> None:
+        """Return when a stage has read all that stands in its inputs now."""
+        of = [tp for topic in inputs for tp in await self._of(topic)]
         ranges = await kafka.offset_ranges(self._consumer, of)
         while True:
-            read = await kafka.committed_offsets(self._admin, self._where.group(Recover.name))
+            read = await kafka.committed_offsets(self._admin, self._where.group(stage))
             if all(begin == end or _offset(read, tp) >= end for tp, (begin, end) in ranges.items()):
                 return
             await asyncio.sleep(_AGAIN)
-
-    def _is_own(self, case: bytes) -> bool:
-        return bool(unpack_file(case).case.key == self._customer)
 
     async def _all(self, topic: str, progress: kafka.Progress) -> AsyncIterator[Record]:
         async for record in kafka.to_the_end(self._consumer, await self._of(topic), progress):
@@ -120,8 +128,8 @@ class Forgetting:
 
 
 def _plain(text: bytes) -> bytes:
-    r"""JSON without its \uXXXX, where there are any."""
-    if b"\\u" not in text:
+    r"""JSON without what may be escaped and need not be, as \u0041 or \/."""
+    if b"\\" not in text:
         return text
     try:
         return codec.dumps(codec.loads(text))

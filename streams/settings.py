@@ -293,8 +293,10 @@ def _check_scales(s: Settings) -> None:
 
 def _check_intake(s: Settings) -> None:
     for name, form in s.intake.items():
-        if not _ENTRANCE.fullmatch(name) or name == "customers":
-            raise SettingsError(f"intake.{name}: a name is made of a-z, 0-9 and -, and `customers` is taken")
+        if not _ENTRANCE.fullmatch(name):
+            raise SettingsError(f"intake.{name}: a name is made of a-z, 0-9 and -")
+        if name in ("customers", "board") or name.startswith("notify-"):
+            raise SettingsError(f"intake.{name}: NPSFLOW_SECRET_* of this name is that of something else")
         if wrong := forms.check(form):
             raise SettingsError(f"intake.{name}: {wrong}")
 

@@ -19,6 +19,12 @@ class Metrics:
         self.requests = Counter(
             "npsflow_board_requests", "Requests, by page and answer", ("page", "status"), registry=registry
         )
+        self.connections_refused = Counter(
+            "npsflow_board_connections_refused", "Connections beyond the limit, in all or of one", registry=registry
+        )
+        self.connections_cut = Counter(
+            "npsflow_board_connections_cut", "Connections that took too long over a step", registry=registry
+        )
         registry.register(_Standing(cases, clock))
 
 

@@ -1,43 +1,49 @@
-"""The web server of the board: cases, and actions on them, for those who have the token."""
+"""The web server of the board: cases, how well they go, and actions on them, for those who have the token."""
 
 import asyncio
 import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, NoReturn, get_args
 
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from npsflow.agents.acting import NoAction, action_of, send
+from npsflow.agents.board import asked
 from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.casebook import Casebook
+from npsflow.agents.intake.connections import Connection
 from npsflow.agents.intake.signing import matches
 from npsflow.schemas import codec
-from npsflow.schemas.cases import Kind, TeamAction
-from npsflow.streams.recovery.standing import Standing, Wanted
+from npsflow.schemas.cases import TeamAction
+from npsflow.streams.recovery.report import as_json, report
+from npsflow.streams.recovery.standing import Standing
 from npsflow.streams.settings import Where
 from npsflow.streams.web import routes
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 64 << 10
+MAX_BODY = 256 << 10
+"""Bytes: a comment of the most characters, even where each is escaped."""
+
 _READ_SECONDS = 10.0
 _KAFKA_SECONDS = 4.0
-_MOST_LISTED = 1000
 _RETRY_AFTER = {"Retry-After": "5"}
-_TRUTHS = {"1": True, "true": True, "0": False, "false": False}
 _IDS = ("case_id", "alert_id", "follow_up_id")
 _NOT_HERE = ("fixed", "forget")  # they are about more than one case
 _JSON = "application/json"
+_NOT_KEPT = {"Cache-Control": "no-store"}  # by nobody on the way: it is about customers
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Server:
-    """`secrets` are the tokens that hold now, two while one replaces the other; `patience` in seconds, for ?wait=1."""
+    """`secrets` are the tokens that hold now, two while one replaces the other; `patience` in seconds, for ?wait=1.
+
+    `app` is to be served by `connections.listening`.
+    """
 
     def __init__(
         self,
@@ -52,29 +58,44 @@ class Server:
         self._book, self._producer, self._where, self._secrets = book, producer, where, secrets
         self._metrics, self._patience, self._clock = metrics, patience, clock
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guard])
-        self.app.router.add_routes(routes(metrics.registry, lambda: book.ready, "reading"))
+        watched = routes(metrics.registry, lambda: book.ready, "reading")
+        self._open = {route.path for route in watched}
+        self.app.router.add_routes(watched)
         self.app.router.add_get("/cases", self._list)
+        self.app.router.add_get("/cases/report", self._report)
         self.app.router.add_get("/cases/{id}", self._show)
         self.app.router.add_post("/cases/{id}/actions", self._act)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Every answer is JSON, no mistake of ours shows, and all that is about customers needs the token."""
+        """Every answer is JSON, no mistake of ours shows, and all that is about customers needs the token.
+
+        Tells the connection how far its request is.
+        """
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.begun()
         resource = request.match_info.route.resource
         page = resource.canonical if resource is not None else "unknown"
         try:
-            answer = self._turned_away(request) or await handler(request)
+            answer = self._turned_away(request, page) or await handler(request)
         except web.HTTPException as error:
             answer = _said(error.status, error.text or error.reason)
             answer.headers.update({name: error.headers[name] for name in ("Allow",) if name in error.headers})
+        except (web.RequestPayloadError, ConnectionError):
+            answer = _said(400, "the body cannot be read")
         except Exception as error:
             log.error("a request failed: please report this", extra={"page": page, "error": type(error).__name__})
             answer = _said(500, "our mistake")
+        finally:
+            connection.ended()
+        if page not in self._open:
+            answer.headers.update(_NOT_KEPT)
         self._metrics.requests.labels(page, str(answer.status)).inc()
         return answer
 
-    def _turned_away(self, request: web.Request) -> web.Response | None:
-        if not request.path.startswith("/cases"):
+    def _turned_away(self, request: web.Request, page: str) -> web.Response | None:
+        if page in self._open:
             return None
         given = request.headers.get("Authorization", "")
         if not matches(given, self._secrets, lambda secret: f"Bearer {secret}"):
@@ -84,13 +105,27 @@ class Server:
         return None if self._book.ready else _said(503, "cases are still being read", _RETRY_AFTER)
 
     async def _list(self, request: web.Request) -> web.Response:
-        wanted, limit = _wanted(request.query)
-        found = self._book.cases.listed(wanted, int(self._clock() * 1000))
-        cases = b",".join(one.packed for one in found[:limit])
-        return web.Response(body=b'{"cases":[%b],"total":%d}' % (cases, len(found)), content_type=_JSON)
+        query = dict(request.query)
+        limit, after = asked.limit(query.pop("limit", "100")), asked.after(query.pop("after", ""))
+        found = self._book.cases.listed(asked.wanted(query), self._now())
+        rest = found if after is None else [one for one in found if one.place > after]
+        cases, more = b",".join(one.packed for one in rest[:limit]), b""
+        if len(rest) > limit:
+            more = b',"next":%b' % codec.dumps(asked.behind(rest[limit - 1]))
+        return web.Response(body=b'{"cases":[%b]%b,"total":%d}' % (cases, more, len(found)), content_type=_JSON)
+
+    async def _report(self, request: web.Request) -> web.Response:
+        now = self._now()
+        found = self._book.cases.listed(asked.wanted(dict(request.query)), now)
+        # Of many cases it takes seconds, in which others want their answers.
+        made = await asyncio.to_thread(lambda: as_json(report((one.file() for one in found), now)))
+        return web.Response(body=made, content_type=_JSON)
 
     async def _show(self, request: web.Request) -> web.Response:
         return web.Response(body=self._found(request).packed, content_type=_JSON)
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
 
     def _found(self, request: web.Request) -> Standing:
         one = self._book.cases.find(request.match_info["id"])
@@ -99,7 +134,7 @@ class Server:
         return one
 
     async def _act(self, request: web.Request) -> web.Response:
-        one, waits = self._found(request), _truth(request.query.get("wait", "0"), "wait")
+        one, waits = self._found(request), asked.truth(request.query.get("wait", "0"), "wait")
         action = await _action(request, one.case_id)
         accepted = {"action_id": action.action_id}
         try:
@@ -131,41 +166,17 @@ async def _action(request: web.Request, case_id: str) -> TeamAction:
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="the body took too long") from None
     except codec.NotJson:
-        _malformed("the body is not JSON")
+        asked.malformed("the body is not JSON")
     if not isinstance(said, dict):
-        _malformed("the JSON is not an object")
+        asked.malformed("the JSON is not an object")
     if named := [name for name in _IDS if name in said]:
-        _malformed(f"`{named[0]}`: the case is named by the path")
+        asked.malformed(f"`{named[0]}`: the case is named by the path")
     if said.get("action") in _NOT_HERE:
-        _malformed("this action is not about one case")
+        asked.malformed("this action is not about one case")
     try:
         return action_of({"action_id": uuid.uuid4().hex} | said | {"case_id": case_id})
     except NoAction as error:
-        _malformed(str(error))
-
-
-def _wanted(query: Mapping[str, str]) -> tuple[Wanted, int]:
-    """What is asked for, and how many at most."""
-    given: dict[str, Any] = dict(query)
-    limit = given.pop("limit", "100")
-    if not (limit.isascii() and limit.isdigit() and 1 <= int(limit[:5]) <= _MOST_LISTED):
-        _malformed(f"limit is a number from 1 to {_MOST_LISTED}")
-    if unknown := given.keys() - {"open", "overdue", "owner", "department", "kind"}:
-        _malformed(f"there is no `{sorted(unknown)[0]}` to ask for" if len(unknown) == 1 else "unknown questions")
-    if given.get("kind", "recovery") not in get_args(Kind):
-        _malformed(f"kind is one of {', '.join(get_args(Kind))}")
-    given |= {name: _truth(given[name], name) for name in ("open", "overdue") if name in given}
-    return Wanted(**given), int(limit)
-
-
-def _truth(text: str, name: str) -> bool:
-    if text not in _TRUTHS:
-        _malformed(f"{name} is 1 or 0")
-    return _TRUTHS[text]
-
-
-def _malformed(why: str) -> NoReturn:
-    raise web.HTTPBadRequest(text=why)
+        asked.malformed(str(error))
 
 
 def _said(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:

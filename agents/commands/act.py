@@ -6,6 +6,7 @@ import uuid
 from typing import get_args
 
 import click
+from msgspec.structs import replace
 
 from npsflow.agents import kafka
 from npsflow.agents.acting import NoAction, action_of, send
@@ -54,7 +55,12 @@ def act(
     """
     said = {"action": action, "comment": comment, "root_cause": root_cause, "assignee": assignee, "at": at}
     said |= {"by": by or login(), "action_id": action_id or uuid.uuid4().hex}
-    kafka.run(_fixed(where(), said, case, timeout) if action == "fixed" else _act(where(), said, case, timeout))
+    try:
+        # The case is not known yet: what is wrong with all the rest is said before anything is read.
+        made = action_of(said | {"root_cause" if action == "fixed" else "case_id": case})
+    except NoAction as error:
+        raise click.UsageError(str(error)) from None
+    kafka.run((_fixed if action == "fixed" else _act)(where(), made, case, timeout))
 
 
 def login() -> str:
@@ -65,24 +71,17 @@ def login() -> str:
         raise click.UsageError("this user has no name: say who you are with --by") from None
 
 
-async def _act(where: Where, said: dict[str, str | None], name: str, timeout: float) -> None:
+async def _act(where: Where, action: TeamAction, name: str, timeout: float) -> None:
     with reading("cases") as progress:
         async with casebook(where, progress) as book:
             one = book.cases.find(name)
             if one is None:
                 raise click.ClickException(f"there is no case {one_line(name)}: see `npsflow cases`")
-            action = _checked(said | {"case_id": one.case_id})
+            action = replace(action, case_id=one.case_id)
             async with kafka.producer(where) as producer:
                 await send(producer, where, one.key, one.partition, action)
             entry = await _answer(book, one, action.action_id, timeout)
             _say(one, entry, book)
-
-
-def _checked(said: dict[str, str | None]) -> TeamAction:
-    try:
-        return action_of(said)
-    except NoAction as error:
-        raise click.UsageError(str(error)) from None
 
 
 async def _answer(book: Casebook, one: Standing, action_id: str, timeout: float) -> Entry:
@@ -109,9 +108,8 @@ def _say(one: Standing, entry: Entry, book: Casebook) -> None:
     click.echo(f"{entry.what}: {now.case_id} is {now.status}, owner {one_line(now.owner)}")
 
 
-async def _fixed(where: Where, said: dict[str, str | None], cause: str, timeout: float) -> None:
+async def _fixed(where: Where, action: TeamAction, cause: str, timeout: float) -> None:
     """Sent to every partition; waits for the cases that are known to be concerned."""
-    action = _checked(said | {"root_cause": cause})
     partitions = await kafka.partitions(where, topics.ACTIONS)
     with reading("cases") as progress:
         async with casebook(where, progress) as book:

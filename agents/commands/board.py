@@ -2,16 +2,19 @@
 
 import asyncio
 import os
-import signal
+from contextlib import AsyncExitStack
 
 import click
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
 from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.board.server import Server
 from npsflow.agents.casebook import Casebook
+from npsflow.agents.intake.connections import Door, listening
+from npsflow.agents.intake.limits import Limits
+from npsflow.agents.intake.senders import Senders
+from npsflow.agents.serving import until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
@@ -39,19 +42,19 @@ def board(host: str, port: int) -> None:
 
 
 async def _serve(where: Where, secrets: list[str], host: str, port: int) -> None:
-    stopping, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopping.set)
+    stopping, loop = until_told(), asyncio.get_running_loop()
     of = await kafka.partitions(where, topics.CASES)
-    async with kafka.reader(where) as consumer, kafka.producer(where) as producer:
+    async with kafka.reader(where) as consumer, kafka.producer(where) as producer, AsyncExitStack() as stack:
         book = Casebook(consumer)
-        server = Server(book, producer, where, secrets, Metrics(CollectorRegistry(), book.cases))
-        runner = web.AppRunner(server.app, access_log=None)
-        await runner.setup()
+        metrics = Metrics(CollectorRegistry(), book.cases)
+        app = Server(book, producer, where, secrets, metrics).app
+        try:
+            await stack.enter_async_context(listening(app, host, port, Door(Limits(), Senders(), metrics)))
+        except OSError as error:
+            raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+        click.echo(f"The board is there: http://{host}:{port}/cases")
         work = [loop.create_task(book.follow(of)), loop.create_task(stopping.wait())]
         try:
-            await _listen(runner, host, port)
-            click.echo(f"The board is there: http://{host}:{port}/cases")
             done, _ = await asyncio.wait(work, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()  # whoever follows cases ends only by an error
@@ -59,11 +62,3 @@ async def _serve(where: Where, secrets: list[str], host: str, port: int) -> None
             for task in work:
                 task.cancel()
             await asyncio.wait(work)
-            await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
-    try:
-        await web.TCPSite(runner, host, port).start()
-    except OSError as error:
-        raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None

@@ -14,6 +14,7 @@ from npsflow.agents.commands.text import one_line, span, table
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Entry, Kind
 from npsflow.streams.recovery.memory import File
+from npsflow.streams.recovery.report import as_json as as_report
 from npsflow.streams.recovery.report import report
 from npsflow.streams.recovery.standing import Cases, Standing, Wanted
 from npsflow.streams.settings import Where, where
@@ -47,7 +48,7 @@ def cases(
     found = kafka.run(_standing(where())).listed(Wanted(is_open, overdue, owner, department, kind), now)
     if is_report:
         made = report((one.file() for one in found), now)
-        click.echo(figures.as_json(made) if as_json else "\n".join(figures.as_text(made)))
+        click.echo(as_report(made) if as_json else "\n".join(figures.as_text(made)))
     elif as_json:
         for one in found:
             click.echo(one.packed)

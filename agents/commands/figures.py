@@ -3,25 +3,9 @@
 from collections.abc import Iterator
 
 from npsflow.agents.commands.text import one_line, span, table
-from npsflow.schemas import codec
 from npsflow.streams.recovery.report import Figures, Report, Share
 
 _HEAD = ("", "", "cases", "open", "overdue", "in time", "won back")
-
-
-def as_json(report: Report) -> bytes:
-    """One object; shares as numbers between 0 and 1 beside what they are made of."""
-    fields = {"overall": _fields(report.overall), "contacted_in_time_target": report.target}
-    fields |= {name: {value: _fields(of) for value, of in found.items()} for name, found in report.by.items()}
-    fields["median_seconds_in_status"] = {status: ms // 1000 for status, ms in report.median_ms.items()}
-    return codec.dumps(fields)
-
-
-def _fields(figures: Figures) -> dict[str, object]:
-    counts: dict[str, object] = {"cases": figures.cases, "open": figures.open, "overdue": figures.overdue}
-    for name, share in (("contacted_in_time", figures.contacted_in_time), ("won_back", figures.won_back)):
-        counts[name] = {"part": share.part, "whole": share.whole, "share": share.value}
-    return counts
 
 
 def as_text(report: Report) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """`npsflow forget`: a customer's data is removed at once where it can be, and how long the rest is kept is said."""
 
+import os
 import time
 import uuid
 from collections.abc import Iterable, Mapping
@@ -14,6 +15,7 @@ from npsflow.agents.commands.progress import reading
 from npsflow.agents.commands.text import table
 from npsflow.agents.commands.topics import topic_configs
 from npsflow.agents.forgetting import READ, Forgetting, Kept
+from npsflow.agents.intake.turning import CUSTOMERS, pseudonym
 from npsflow.schemas import topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.streams.settings import Settings, Where, load, where
@@ -25,14 +27,17 @@ _UNBOUND = 1 << 62  # where no setting says how long something may wait for comp
 
 
 @click.command()
-@click.argument("customer")
+@click.argument("customers", metavar="CUSTOMER...", nargs=-1, required=True)
 @click.option("--by", help="Who asks for it; your login name if not given.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--timeout", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds to wait for the workers."
 )
-def forget(customer: str, by: str | None, yes: bool, timeout: float) -> None:
-    """Remove what is known of CUSTOMER, an id as in `customer.id` of responses: what was answered, and all cases.
+def forget(customers: tuple[str, ...], by: str | None, yes: bool, timeout: float) -> None:
+    """Remove what is known of one customer: what was answered, and all cases.
+
+    CUSTOMER is an id as in `customer.id` of responses, or an e-mail address, of which intake makes an id where there is
+    none (by NPSFLOW_SECRET_CUSTOMERS, which has to be set): name all by which this customer is known.
 
     Counts stay. What stands on topics that keep everything for a time stays until that is over: until when, is said.
     """
@@ -40,11 +45,17 @@ def forget(customer: str, by: str | None, yes: bool, timeout: float) -> None:
         action = action_of({"action_id": uuid.uuid4().hex, "action": "forget", "by": by or login()})
     except NoAction as error:
         raise click.UsageError(str(error)) from None
-    if not customer:
+    if not all(customers):
         raise click.UsageError("the id of a customer is not empty")
+    if any(0xD800 <= ord(character) <= 0xDFFF for customer in customers for character in customer):
+        raise click.UsageError("the id of a customer is UTF-8")
+    addresses, key = [name for name in customers if "@" in name], os.environ.get(CUSTOMERS, "")
+    if addresses and not key:
+        click.echo(f"{CUSTOMERS} is not set: an id that intake has made of an address is not looked for", err=True)
     if not yes:
         click.confirm("Remove what is known of this customer, cases too? There is no way back", abort=True)
-    kafka.run(_forget(load(), where(), customer, action, timeout))
+    names = [*customers, *(pseudonym(address, key) for address in addresses if key)]
+    kafka.run(_forget(load(), where(), names, action, timeout))
 
 
 class Row(NamedTuple):
@@ -56,11 +67,11 @@ class Row(NamedTuple):
     why: str
 
 
-async def _forget(settings: Settings, where: Where, customer: str, action: TeamAction, timeout: float) -> None:
-    names = [where.topic(name) for name in (*(topic.name for topic in READ), topics.CASES, _STATE)]
+async def _forget(settings: Settings, where: Where, names: list[str], action: TeamAction, timeout: float) -> None:
+    kept = [where.topic(name) for name in (*(topic.name for topic in READ), topics.CASES, _STATE)]
     async with kafka.admin(where) as admin, kafka.reader(where) as consumer:
-        configs = await topic_configs(admin, names)
-        work = Forgetting(where, admin, consumer, customer)
+        configs = await topic_configs(admin, kept)
+        work = Forgetting(where, admin, consumer, names)
         async with kafka.producer(where) as producer:
             cases = await work.by_recover(producer, action, timeout)
         click.echo(f"forgotten: all that recover knew of the customer, cases among it: {cases}; counts stay")
@@ -73,6 +84,8 @@ async def _forget(settings: Settings, where: Where, customer: str, action: TeamA
     click.echo(_shown(rows))
     for line in _compacted(configs[where.topic(topics.CASES)], configs[where.topic(_STATE)]):
         click.echo(line)
+    if not any("@" in name for name in names):
+        click.echo("Refused webhooks in survey-responses-dlq may hold an e-mail address and no id: name that, too.")
 
 
 def _row(topic: str, kept: Kept, config: Mapping[str, str]) -> Row:
@@ -100,7 +113,7 @@ def _shown(rows: Iterable[Row]) -> str:
 
 
 def _day(ms: int) -> str:
-    return "for ever" if ms >= _UNBOUND else rfc3339(ms)[:16].replace("T", " ")
+    return "for ever" if ms >= _UNBOUND else rfc3339(ms)[:16].replace("T", " ") + " UTC"
 
 
 def _compacted(*configs: Mapping[str, str]) -> Iterable[str]:
@@ -113,4 +126,3 @@ def _compacted(*configs: Mapping[str, str]) -> Iterable[str]:
     else:
         yield f"What was removed leaves the brokers' files by {_day(now + lag)}, as Kafka compacts them;"
         yield f"the id alone, as a deleted key, {deleted / DAY:g} day(s) after that, when they are compacted next."
-    yield "Refused webhooks in survey-responses-dlq may name a customer by e-mail address only: those are not counted."

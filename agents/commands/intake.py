@@ -59,7 +59,7 @@ def intake(ctx: click.Context, host: str, port: int, rate: float, connections: i
         kafka.run(_serve(where(), found, host, port, Door(limits, senders, Metrics(CollectorRegistry()))))
 
 
-async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int, door: Door) -> None:
+async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int, door: Door[Metrics]) -> None:
     stopping = until_told()
     async with keeping(where, door.metrics) as keeper:
         try:

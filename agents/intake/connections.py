@@ -9,13 +9,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from aiohttp import web
+from prometheus_client import Counter as Count
 
 from npsflow.agents.intake.answers import said
 from npsflow.agents.intake.limits import MAX_HEADERS, MAX_LINE, Limits
-from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.senders import Senders
 
 _LINGER_SECONDS = 2.0  # of reading on behind an answer, so that the sender reads it before the connection ends
@@ -26,10 +26,21 @@ _SWEEPS = 10  # in the shortest of the time-outs
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Door:
+class Counts(Protocol):
+    """What a process that listens counts. `requests` has two labels: what was asked for, and what became of it."""
+
+    requests: Count
+    connections_refused: Count
+    connections_cut: Count
+
+
+M = TypeVar("M", bound=Counts)
+
+
+class Door(Generic[M]):
     """Who is inside. A trusted proxy, behind which everybody comes from one address, may have any share of it."""
 
-    def __init__(self, limits: Limits, senders: Senders, metrics: Metrics) -> None:
+    def __init__(self, limits: Limits, senders: Senders, metrics: M) -> None:
         self.limits, self.metrics, self.senders = limits, metrics, senders
         self._inside: set[Connection] = set()
         self._of_one: Counter[str] = Counter()
@@ -63,7 +74,7 @@ class Door:
 class Connection(web.RequestHandler):
     """One of aiohttp's, which has until `deadline` for its next step."""
 
-    def __init__(self, door: Door, server: web.Server) -> None:
+    def __init__(self, door: Door[Any], server: web.Server) -> None:
         self._clock = asyncio.get_running_loop()
         super().__init__(
             server,
@@ -127,7 +138,7 @@ class Connection(web.RequestHandler):
 
 
 @asynccontextmanager
-async def listening(app: web.Application, host: str, port: int, door: Door) -> AsyncIterator[int]:
+async def listening(app: web.Application, host: str, port: int, door: Door[Any]) -> AsyncIterator[int]:
     """Serve while the block runs; gives the port. At its end, whatever is under way is answered first."""
     runner = web.AppRunner(app, shutdown_timeout=_STOP_SECONDS)
     await runner.setup()

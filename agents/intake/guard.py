@@ -10,6 +10,7 @@ from prometheus_client import Counter
 from npsflow.agents.intake.answers import again, said
 from npsflow.agents.intake.connections import Connection, Door
 from npsflow.agents.intake.limits import MAX_BODY, RateLimit
+from npsflow.agents.intake.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Guard:
     """`names`: the entrances there are."""
 
-    def __init__(self, names: Container[str], door: Door) -> None:
+    def __init__(self, names: Container[str], door: Door[Metrics]) -> None:
         self._names, self._limits, self._metrics, self._senders = names, door.limits, door.metrics, door.senders
         self._rate, self._at_once = RateLimit(door.limits.rate), 0
         self._counters: dict[tuple[str, str], Counter] = {}

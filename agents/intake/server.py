@@ -12,6 +12,7 @@ from npsflow.agents.intake.delivery import Delivery, TurnedDown
 from npsflow.agents.intake.guard import OUTCOME, Guard
 from npsflow.agents.intake.keeping import Keeper
 from npsflow.agents.intake.limits import MAX_BODY
+from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.turning import Entrance
 from npsflow.agents.serving import add_pages
 from npsflow.schemas import topics
@@ -24,7 +25,11 @@ class Server:
     """`entrances` by name. `app` is to be served by `listening`, through the same `door`."""
 
     def __init__(
-        self, entrances: Mapping[str, Entrance], keeper: Keeper, door: Door, clock: Callable[[], float] = time.time
+        self,
+        entrances: Mapping[str, Entrance],
+        keeper: Keeper,
+        door: Door[Metrics],
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._entrances, self._keeper, self._clock = entrances, keeper, clock
         self._body_seconds = door.limits.body_seconds

@@ -15,7 +15,8 @@ from npsflow.streams import forms
 from npsflow.streams.forms import Form, Offered, Submission
 
 _SECRET = "NPSFLOW_SECRET_"
-_CUSTOMERS = _SECRET + "CUSTOMERS"
+CUSTOMERS = _SECRET + "CUSTOMERS"
+"""The environment variable with the key of pseudonyms."""
 
 
 class Record(NamedTuple):
@@ -69,11 +70,13 @@ class Entrance:
             yield Record(topics.RESPONSES, key.encode(), codec.dumps(made))
 
     def _pseudonym(self, email: str) -> str | None:
-        """The same for the same address, and nobody without the key can tell of whom it is."""
-        if not self.customers_key:
-            return None
-        key = blake2b(self.customers_key.encode(), digest_size=32).digest()
-        return "e-" + blake2b(email.strip().lower().encode(), digest_size=16, key=key).hexdigest()
+        return pseudonym(email, self.customers_key) if self.customers_key else None
+
+
+def pseudonym(email: str, customers_key: str) -> str:
+    """The same for the same address, and nobody without the key can tell of whom it is."""
+    key = blake2b(customers_key.encode(), digest_size=32).digest()
+    return "e-" + blake2b(email.strip().lower().encode(), digest_size=16, key=key).hexdigest()
 
 
 def entrances(configured: Mapping[str, Form], environment: Mapping[str, str]) -> dict[str, Entrance]:
@@ -100,7 +103,7 @@ def unsigned(configured: Mapping[str, Form], environment: Mapping[str, str]) -> 
 
 def mapped(name: str, form: Form, environment: Mapping[str, str]) -> Entrance:
     """A mapping alone."""
-    return Entrance(name, form, (), environment.get(_CUSTOMERS, ""))
+    return Entrance(name, form, (), environment.get(CUSTOMERS, ""))
 
 
 def secret_name(name: str) -> str:

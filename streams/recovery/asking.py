@@ -51,7 +51,7 @@ class FollowUps:
         """Nothing is to be asked any more. An ask that nobody has acted on counts as never asked."""
         customer = draft.customer(key)
         seen = customer.seen.get(fact.follow_up_id)
-        if seen is not None and seen.revision >= fact.revision:
+        if not customer.seen or (seen is not None and seen.revision >= fact.revision):  # none: that was forgotten
             return
         if seen is not None and (file := draft.file(seen.case_id)) is not None and not life.ended(file.case):
             ending = life.ending(draft.at, self._keep)

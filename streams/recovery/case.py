@@ -5,6 +5,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from npsflow.schemas import codec
 from npsflow.schemas.cases import NO_COMPLAINT, Case, Due, Entry, Happening, Status, TeamAction
 from npsflow.schemas.events import Severity
 from npsflow.streams.recovery.policy import Deadlines, worse
@@ -25,6 +26,7 @@ _LEADS_TO: dict[str, tuple[Happening, Status]] = {
 }
 _CONTACT = ("warned", "breached", "escalated")
 _FOR_ASKS = ("done", "declined")
+_MOST_BYTES = 768 << 10  # of all entries, as JSON: with what the customer said they are one record
 
 
 def ended(case: Case) -> bool:
@@ -42,7 +44,7 @@ def overdue(case: Case) -> bool:
 
 def with_entry(case: Case, at: int, what: Happening, by: str, changes: dict[str, Any] | None = None, **of: Any) -> Case:
     """One step on: `changes` of the case, `of` the entry."""
-    history = (*case.history, Entry(rfc3339(at), what, by, **of))[-_MOST_ENTRIES:]
+    history = _bounded((*case.history, Entry(rfc3339(at), what, by, **of)))
     return replace(case, revision=case.revision + 1, history=history, **(changes or {}))
 
 
@@ -67,6 +69,28 @@ def refusal(case: Case, action: TeamAction) -> str | None:
     if verb in _LEADS_TO and _ORDER[_LEADS_TO[verb][1]] <= _ORDER[case.status]:
         return f"is_{case.status}"
     return None
+
+
+def _bounded(history: tuple[Entry, ...]) -> tuple[Entry, ...]:
+    """The newest entries; where they are too large for a record, the oldest comments go first, then whole entries.
+
+    An action is known by its entry to have been done: without its comment it still counts once.
+    """
+    history = history[-_MOST_ENTRIES:]
+    over = len(codec.encode(history)) - _MOST_BYTES
+    if over <= 0:
+        return history
+    kept = []
+    for entry in history:
+        if over > 0 and entry.comment:
+            bare = replace(entry, comment=None)
+            over -= len(codec.encode(entry)) - len(codec.encode(bare))
+            kept.append(bare)
+        else:
+            kept.append(entry)
+    while over > 0:
+        over -= len(codec.encode(kept.pop(0)))
+    return tuple(kept)
 
 
 def act(case: Case, action: TeamAction, at: int, keep: int, deadlines: Callable[[], Deadlines]) -> Case:

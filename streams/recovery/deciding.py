@@ -56,7 +56,7 @@ class Alerts:
         """The response is no longer an unhappy one, or not this customer's."""
         customer = draft.customer(key)
         seen = customer.seen.get(fact.alert_id)
-        if seen is not None and seen.revision >= fact.revision:
+        if not customer.seen or (seen is not None and seen.revision >= fact.revision):  # none: that was forgotten
             return
         response = f"{fact.source}/{fact.response_id}"
         answers = {m: [a for a in of if a.response != response] for m, of in customer.answers.items()}

@@ -1,6 +1,6 @@
 """A customer is forgotten: what is known under that Kafka key, and every case of theirs. No event says whose they were.
 
-A bundle of a department's alerts goes on without theirs. It holds what its first alert said, and comments of a team
+A bundle of a department's alerts goes on without theirs. It holds what one of its alerts said, and comments of a team
 that may be about anybody in it: both are taken out.
 """
 
@@ -31,7 +31,7 @@ def forget(draft: Draft, memory: Memory, key: str) -> None:
         if other is None:
             draft.files[case_id] = None
             continue
-        file = _begun_by(file, other) if file.case.key == key else file
+        file = _begun_by(file, other) if key in (file.case.key, _said_by(file.context)) else file
         history = tuple(replace(entry, comment=None) for entry in file.case.history)
         changes = {"alert_ids": left, "history": history}
         case = life.with_entry(replace(file.case, **changes), draft.at, "noted", life.US, reason="forgotten")
@@ -45,6 +45,11 @@ def _other_member(memory: Memory, case_id: str, key: str) -> str | None:
         if other != key and known is not None and any(seen.case_id == case_id for seen in known.seen.values()):
             return other
     return None
+
+
+def _said_by(context: Context) -> str:
+    """The Kafka key of who gave the answer."""
+    return context.customer_id or f"{context.source}/{context.response_id}"
 
 
 def _begun_by(file: File, other: str) -> File:

@@ -15,8 +15,10 @@ from typing import get_args
 
 from msgspec import Struct
 
+from npsflow.schemas import codec
 from npsflow.schemas.cases import Case, Status
 from npsflow.schemas.events import Context
+from npsflow.streams.recovery.case import ended
 from npsflow.streams.recovery.memory import File
 from npsflow.streams.recovery.standing import contacted_late, deadline
 from npsflow.streams.times import from_rfc3339
@@ -78,6 +80,21 @@ def report(files: Iterable[File], now: int) -> Report:
     )
 
 
+def as_json(report: Report) -> bytes:
+    """One object; shares as numbers between 0 and 1 beside what they are made of."""
+    fields = {"overall": _fields(report.overall), "contacted_in_time_target": report.target}
+    fields |= {name: {value: _fields(of) for value, of in found.items()} for name, found in report.by.items()}
+    fields["median_seconds_in_status"] = {status: ms // 1000 for status, ms in report.median_ms.items()}
+    return codec.dumps(fields)
+
+
+def _fields(figures: Figures) -> dict[str, object]:
+    counts: dict[str, object] = {"cases": figures.cases, "open": figures.open, "overdue": figures.overdue}
+    for name, share in (("contacted_in_time", figures.contacted_in_time), ("won_back", figures.won_back)):
+        counts[name] = {"part": share.part, "whole": share.whole, "share": share.value}
+    return counts
+
+
 def figures(cases: list[Case], now: int) -> Figures:
     """Of cases none of which is an ask."""
     deadlines = [deadline(case) for case in cases]
@@ -96,8 +113,7 @@ def _late(case: Case, now: int) -> bool | None:
     """Whether the first contact was not in time; None where nobody can say yet, or ever."""
     if case.contacted_at is not None:
         return contacted_late(case)
-    due = deadline(case)
-    return True if due is not None and due <= now else None
+    return True if not ended(case) and from_rfc3339(case.due_at) <= now else None
 
 
 def _medians(cases: Iterable[Case]) -> dict[Status, int]:

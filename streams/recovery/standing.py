@@ -10,6 +10,9 @@ from npsflow.streams.recovery.case import ended
 from npsflow.streams.recovery.memory import File, unpack_file
 from npsflow.streams.times import from_rfc3339
 
+Place = tuple[bool, int, str]
+"""Where a case stands in a list: the smaller comes first."""
+
 
 class Standing(NamedTuple):
     """A case: what lists are made by, and all of it, packed. `deadline` in ms, None where nothing is left to be done.
@@ -36,6 +39,11 @@ class Standing(NamedTuple):
     def overdue(self, now: int) -> bool:
         return self.deadline is not None and self.deadline <= now
 
+    @property
+    def place(self) -> Place:
+        """What is due first stands first, what has ended last."""
+        return self.deadline is None, self.deadline or 0, self.case_id
+
 
 def standing(partition: int, packed: bytes) -> Standing:
     """Raises Undecodable for what recover did not write."""
@@ -47,10 +55,14 @@ def standing(partition: int, packed: bytes) -> Standing:
 
 
 def deadline(case: Case) -> int | None:
-    """Until when what comes next has to be done: the first contact (or the ask), then the whole. In ms."""
+    """Until when what comes next has to be done: the first contact (or the ask), and the whole. In ms.
+
+    In opening hours the first contact may be due after the whole: then it is late when that is.
+    """
     if ended(case):
         return None
-    return from_rfc3339(case.due_at if case.contacted_at is None else case.finish_by)
+    whole = from_rfc3339(case.finish_by)
+    return min(from_rfc3339(case.due_at), whole) if case.contacted_at is None else whole
 
 
 def contacted_late(case: Case) -> bool | None:
@@ -105,9 +117,8 @@ class Cases:
         return self._by_id.get(name) or self._by_id.get(self._by_alert.get(name, ""))
 
     def listed(self, wanted: Wanted, now: int) -> list[Standing]:
-        """What is due first stands first, what has ended last; `now` in ms."""
-        found = [one for one in self if wanted.fits(one, now)]
-        return sorted(found, key=lambda one: (one.deadline is None, one.deadline or 0, one.case_id))
+        """In the order of their places; `now` in ms."""
+        return sorted((one for one in self if wanted.fits(one, now)), key=lambda one: one.place)
 
     def __iter__(self) -> Iterator[Standing]:
         return iter(self._by_id.values())

@@ -1,6 +1,7 @@
 """The board on a real Kafka: cases and actions over HTTP, for those who have the token."""
 
 import asyncio
+import gzip
 import json
 import os
 import re
@@ -10,44 +11,66 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from io import BytesIO
 from typing import Any
 
 import aiohttp
-from aiohttp.test_utils import TestClient, TestServer
+import pytest
+from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
 from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.board.server import MAX_BODY, Server
-from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.broker import HOST, Broker, free_port
 from npsflow.agents.casebook import Casebook
+from npsflow.agents.cli import main
+from npsflow.agents.intake.connections import Door, listening
+from npsflow.agents.intake.limits import MAX_LINE, Limits
+from npsflow.agents.intake.senders import Senders
+from npsflow.schemas.response import MAX_COMMENT
 from npsflow.schemas.topics import ACTIONS, CASES
+from tests.intake.raw import connected, head
 
 from .harness import Installation, eventually, response
 
 TOKENS = ("new-token", "old-token")
+CASE = {
+    "case_id": "c-1", "kind": "recovery", "revision": 1, "status": "opened", "key": "C-1", "response_id": "r",
+    "opened_at": "2026-03-02T09:00:00.000Z", "due_at": "2026-03-03T09:00:00.000Z", "source": "s",
+    "finish_by": "2026-03-09T09:00:00.000Z", "metric": "nps", "score": 1, "category": "detractor",
+    "submitted_at": "2026-03-02T09:00:00.000Z", "survey_id": "q",
+}  # fmt: skip
+LIMITS = Limits(whole_seconds=60.0)  # longer than the patience of these tests
 HEADERS = {"Authorization": f"Bearer {TOKENS[0]}"}
-Client = TestClient[Any, Any]
+Client = aiohttp.ClientSession
 
 
 @asynccontextmanager
 async def served(
-    installation: Installation, patience: float = 30.0, begin: asyncio.Event | None = None
+    installation: Installation,
+    patience: float = 30.0,
+    begin: asyncio.Event | None = None,
+    limits: Limits = LIMITS,
 ) -> AsyncIterator[tuple[Client, Casebook]]:
     """The board as the command runs it, in this process. It reads from when `begin` is set, if that is given."""
     where = installation.where
     of = await kafka.partitions(where, CASES)
     async with kafka.reader(where) as consumer, kafka.producer(where) as producer:
         book = Casebook(consumer)
-        server = Server(book, producer, where, TOKENS, Metrics(CollectorRegistry(), book.cases), patience)
+        metrics = Metrics(CollectorRegistry(), book.cases)
+        app = Server(book, producer, where, TOKENS, metrics, patience).app
 
         async def follow() -> None:
             if begin is not None:
                 await begin.wait()
             await book.follow(of)
 
-        async with TestClient(TestServer(server.app), headers=HEADERS) as client:
+        async with (
+            listening(app, HOST, 0, Door(limits, Senders(), metrics)) as port,
+            aiohttp.ClientSession(f"http://{HOST}:{port}", headers=HEADERS) as client,
+        ):
             following = asyncio.create_task(follow())
             try:
                 yield client, book
@@ -82,12 +105,16 @@ async def test_cases_and_actions(broker: Broker) -> None:
             return "total" in (found := (await get(client, "/cases"))[1]) and bool(found["total"] == 2)
 
         await eventually(there)
-        _, found = await get(client, "/cases?open=1&department=support")
-        (case,) = found["cases"]
+        _, found = await get(client, "/cases")
+        _, some = await get(client, "/cases?open=1&department=support")
+        (case,) = some["cases"]
         assert (case["customer_id"], case["status"]) == ("C-1", "opened")
         assert (await get(client, "/cases?overdue=1&owner=nobody&kind=ask"))[1] == {"cases": [], "total": 0}
-        _, limited = await get(client, "/cases?limit=1")
-        assert (len(limited["cases"]), limited["total"]) == (1, 2)
+        _, first = await get(client, "/cases?limit=1")
+        _, second = await get(client, "/cases", params={"limit": "1", "after": first.pop("next")})
+        assert (len(first["cases"]), first["total"], second["total"]) == (1, 2, 2)
+        assert first["cases"] + second["cases"] == found["cases"]
+        assert set(second) == {"cases", "total"}  # there is no more
         path = f"/cases/{case['case_id']}"
         assert await get(client, f"/cases/{case['alert_ids'][0]}") == (200, case)
 
@@ -105,6 +132,14 @@ async def test_cases_and_actions(broker: Broker) -> None:
         status, again = await post(client, f"{path}/actions?wait=1", resolve)  # the same action counts once
         assert (status, again["revision"]) == (200, (await get(client, path))[1]["revision"])
 
+        for query, options in ("", ()), ("?department=SUPPORT&open=0", ("--department", "support")):
+            cli = await asyncio.to_thread(
+                CliRunner().invoke, main, ["cases", "--report", "--json", *options], env=installation.environment
+            )
+            status, reported = await get(client, f"/cases/report{query}")
+            assert (status, reported) == (200, json.loads(cli.stdout))
+            assert reported["overall"]["contacted_in_time"]["part"] == 1
+
         async with client.get("/metrics") as answer:
             said = await answer.text()
         assert 'npsflow_board_cases{kind="recovery",status="resolved"} 1.0' in said
@@ -117,21 +152,15 @@ async def test_cases_and_actions(broker: Broker) -> None:
 async def test_who_may_not_and_what_cannot(broker: Broker) -> None:
     async with Installation(broker, "board-no.") as installation, served(installation) as served_by:
         client, book = served_by
-        case = {
-            "case_id": "c-1", "kind": "recovery", "revision": 1, "status": "opened", "key": "C-1", "response_id": "r",
-            "opened_at": "2026-03-02T09:00:00.000Z", "due_at": "2026-03-03T09:00:00.000Z", "source": "s",
-            "finish_by": "2026-03-09T09:00:00.000Z", "metric": "nps", "score": 1, "category": "detractor",
-            "submitted_at": "2026-03-02T09:00:00.000Z", "survey_id": "q",
-        }  # fmt: skip
         async with kafka.producer(installation.where) as producer:
-            await producer.send_and_wait(installation.where.topic(CASES), json.dumps(case).encode(), b"c-1", 0)
+            await producer.send_and_wait(installation.where.topic(CASES), json.dumps(CASE).encode(), b"c-1", 0)
 
         async def there() -> bool:
             return book.cases.find("c-1") is not None
 
         await eventually(there)
         for headers in ({"Authorization": ""}, {"Authorization": "Bearer other"}, {"Authorization": TOKENS[0]}):
-            for path in ("/cases", "/cases/c-1", "/cases/none", "/cases/c-1/actions"):
+            for path in ("/cases", "/cases/c-1", "/cases/none", "/cases/c-1/actions", "/cases/report", "/"):
                 assert (await get(client, path, headers=headers))[0] == 401
             assert (await post(client, "/cases/c-1/actions", {}, headers=headers))[0] == 401
         assert (await get(client, "/cases", headers={"Authorization": f"Bearer {TOKENS[1]}"}))[0] == 200
@@ -154,12 +183,18 @@ async def test_who_may_not_and_what_cannot(broker: Broker) -> None:
             (actions, good | {"colour": "red"}, 400),
             (actions + "?wait=maybe", good, 400),
             (actions, BytesIO(bytes(MAX_BODY + 1)), 413),
+            (actions, gzip.compress(json.dumps(good).encode()), 400),
         ):
             found, answer = await post(client, path, body)
             assert (path, body, found) == (path, body, status)
             assert set(answer) == {"error"}
-        for path in ("/cases?limit=0", "/cases?limit=x", "/cases?open=2", "/cases?kind=none", "/cases?colour=red"):
-            assert (await get(client, path))[0] == 400
+        for query in (
+            "limit=0", "limit=x", "limit=1001", "limit=000019999", "open=2", "kind=none", "colour=red", "a=1&b=2",
+            "after=1", "after=x.c", "after=²",
+        ):  # fmt: skip
+            assert (query, (await get(client, f"/cases?{query}"))[0]) == (query, 400)
+        for query in ("limit=1", "after=1.c", "colour=red"):
+            assert (query, (await get(client, f"/cases/report?{query}"))[0]) == (query, 400)
         assert (await get(client, "/elsewhere"))[0] == 404
         assert await installation.read(ACTIONS) == []
 
@@ -178,6 +213,77 @@ async def test_who_may_not_and_what_cannot(broker: Broker) -> None:
         assert (status, answer["status"]) == (202, "nothing came of it yet")
         (sent,) = await installation.read(ACTIONS)
         assert (sent.key, json.loads(sent.value or b"")["action_id"]) == (b"C-1", answer["action_id"])
+
+
+async def test_a_comment_may_be_as_long_as_any(broker: Broker) -> None:
+    async with Installation(broker, "board-long.") as installation, installation.worker(), served(installation) as it:
+        client, book = it
+        installation.produce([unhappy(1)])
+
+        async def there() -> bool:
+            return len(book.cases) == 1
+
+        await eventually(there)
+        note = {"action": "note", "by": "anna", "comment": "\N{WHITE SMILING FACE}" * MAX_COMMENT}
+        (one,) = book.cases
+        status, now = await post(client, f"/cases/{one.case_id}/actions?wait=1", note)
+        assert (status, now["history"][-1]["comment"]) == (200, note["comment"])
+
+
+async def test_nobody_holds_it_up(broker: Broker) -> None:
+    brief = Limits(head_seconds=0.3, idle_seconds=0.3, whole_seconds=1.0, connections=3, connections_of_one=2)
+    async with Installation(broker, "board-raw.") as installation, served(installation, limits=brief) as (client, book):
+
+        async def ready() -> bool:
+            return book.ready
+
+        async def counted(line: str) -> bool:
+            async with client.get("/metrics", headers={"Connection": "close"}) as answer:
+                return line in (await answer.text()).splitlines()
+
+        await eventually(ready)
+        assert client._base_url is not None
+        port = client._base_url.port or 0
+        async with connected(port) as raw:
+            raw.send(head("GET", "/cases")[:-2])
+            await raw.drip(b"X-More: of it\r\n")
+        await eventually(partial(counted, "npsflow_board_connections_cut_total 1.0"))
+        async with connected(port) as raw:
+            raw.send(head("GET", "/" + "x" * MAX_LINE))
+            assert (await raw.answer())[0] == 400
+        async with connected(port), connected(port), connected(port) as third:
+            await third.ended()
+        await eventually(partial(counted, "npsflow_board_connections_refused_total 1.0"))
+
+
+async def test_who_hangs_up_is_no_mistake_of_ours(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
+    async with Installation(broker, "board-gone.") as installation, served(installation) as (client, book):
+        async with kafka.producer(installation.where) as producer:
+            await producer.send_and_wait(installation.where.topic(CASES), json.dumps(CASE).encode(), b"c-1", 0)
+
+        async def there() -> bool:
+            return book.cases.find("c-1") is not None
+
+        await eventually(there)
+        assert client._base_url is not None
+        async with connected(client._base_url.port or 0) as raw:
+            raw.send(head("POST", "/cases/c-1/actions", **HEADERS, Content_Length=100) + b"{")
+
+        async def counted() -> bool:
+            async with client.get("/metrics") as answer:
+                return 'page="/cases/{id}/actions"' in await answer.text()
+
+        await eventually(counted)
+        assert "please report this" not in caplog.text
+
+
+async def test_a_case_of_another_version_is_not_passed_over(broker: Broker) -> None:
+    async with Installation(broker, "board-version.") as installation:
+        async with kafka.producer(installation.where) as producer:
+            strange = json.dumps(CASE | {"status": "pondered"}).encode()
+            await producer.send_and_wait(installation.where.topic(CASES), strange, b"c-1", 0)
+        found = await asyncio.to_thread(CliRunner().invoke, main, ["cases"], env=installation.environment)
+        assert (found.exit_code, "c-1 is no case that this version" in found.stderr) == (1, True)
 
 
 async def test_the_command(broker: Broker) -> None:

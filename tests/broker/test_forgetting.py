@@ -18,6 +18,7 @@ from npsflow.agents import kafka
 from npsflow.agents.broker import Broker, free_port
 from npsflow.agents.cli import main
 from npsflow.agents.demo.sample import Line
+from npsflow.agents.intake.turning import pseudonym
 from npsflow.schemas import topics
 from npsflow.streams.topics import wanted
 from tests.conftest import SHORT_SESSIONS
@@ -157,6 +158,77 @@ async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
         left: dict[str, list[str]] = {}
         await eventually(partial(gone, left), 120)
         assert b"C-47110" in b"".join(await known_cases(installation))
+
+
+async def test_what_classify_has_still_to_read_is_waited_for(broker: Broker, tmp_path: Path) -> None:
+    async with Installation(broker, "forget-behind.", SETTINGS) as installation:
+        installation.produce([said(1, {"id": "C-4711"}, score=1)])
+        async with installation.worker("recover"):
+            behind = await run(installation, tmp_path, "forget", "C-4711", "--yes", "--timeout", "2")
+            assert (behind.exit_code, "classify has not read" in behind.stderr) == (1, True)
+            async with installation.worker("classify"):
+                done = await run(installation, tmp_path, "forget", "C-4711", "--yes")
+                assert "cases among it: 1;" in done.stdout, done.output
+        assert await known_cases(installation) == []
+
+
+@pytest.mark.parametrize("name", ["C/7" + "x" * 252, 'Zoë "7"\\\N{PILE OF POO}'])
+async def test_odd_names(broker: Broker, tmp_path: Path, name: str) -> None:
+    """As other writers of JSON have them: with their slashes escaped, or all that is not ASCII."""
+    escaped = json.dumps(name).replace("/", "\\/")
+    async with Installation(broker, f"forget-odd-{len(name)}.", SETTINGS) as installation, installation.worker():
+        asked = f'{{"invitation_id":"i","source":"s","survey_id":"q","customer":{{"id":{escaped}}}}}'
+        async with kafka.producer(installation.where) as producer:
+            await producer.send_and_wait(installation.where.topic(topics.INVITATIONS), asked.encode())
+        installation.produce([said(1, {"id": name}, score=1), said(2, {"id": name + "y"}, score=1)])
+
+        async def two_cases() -> bool:
+            return len(await known_cases(installation)) == 2
+
+        await eventually(two_cases)
+        done = await run(installation, tmp_path, "forget", name, "--yes")
+        assert "cases among it: 1;" in done.stdout, done.output
+        rows = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[2:]}
+        assert (rows["survey-invitations"], rows["survey-responses"], rows["recovery-actions"]) == ("1", "1", "1")
+        (left,) = await known_cases(installation)
+        assert json.loads(left)["customer_id"] == name + "y"
+
+
+async def test_who_is_known_by_an_address(broker: Broker, tmp_path: Path) -> None:
+    """Intake has made an id of it; what it refused holds the address itself."""
+    key = {"NPSFLOW_SECRET_CUSTOMERS": "of pseudonyms"}
+    ann = {"id": pseudonym(" ann@example.com", "of pseudonyms")}
+    async with Installation(broker, "forget-address.", SETTINGS) as installation, installation.worker():
+        installation.produce(
+            [said(1, ann, score=1), said(2, {"id": "C-4711"}, score=1), said(3, {"id": "C-5"}, score=1)]
+        )
+        async with kafka.producer(installation.where) as producer:
+            topic = installation.where.topic(topics.DEAD_LETTERS)
+            await producer.send_and_wait(topic, b'{"to":"Ann@Example.com"} {"to":"joann@example.com"}')
+            await producer.send_and_wait(topic, b'{"to":"joann@example.com"}')
+
+        async def three_cases() -> bool:
+            return len(await known_cases(installation)) == 3
+
+        await eventually(three_cases)
+        keyless = await run(installation, tmp_path, "forget", "ann@example.com", "--yes")
+        assert "cases among it: 0;" in keyless.stdout
+        assert "NPSFLOW_SECRET_CUSTOMERS is not set" in keyless.stderr
+        installation.environment |= key
+        done = await run(installation, tmp_path, "forget", "ANN@example.com", "C-4711", "--yes")
+        assert "cases among it: 2;" in done.stdout, done.output
+        rows = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[2:]}
+        assert (rows["survey-responses"], rows["survey-responses-dlq"], rows["recovery-actions"]) == ("2", "1", "2")
+        assert rows["npsflow-classify-remembered"] == "2"
+        (left,) = await known_cases(installation)
+        assert json.loads(left)["customer_id"] == "C-5"
+
+
+async def test_what_is_no_text_is_said(tmp_path: Path, broker: Broker) -> None:
+    installation = Installation(broker, "forget-none.")
+    for command in ("forget", "\udcff"), ("act", "note", "c", "--comment", "\udcff"):
+        broken = await run(installation, tmp_path, *command, "--yes" if "forget" in command else "--by=anna")
+        assert (command, broken.exit_code, "UTF-8" in broken.stderr) == (command, 2, True)
 
 
 async def test_it_asks_and_says_when_nobody_answers(broker: Broker, tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from npsflow.schemas import topics
 from npsflow.streams.recovery.settings import Recovery
 
@@ -65,6 +67,17 @@ def test_who_is_not_known_leaves_no_trace() -> None:
     assert world.recover.fold.checkpoint(world.now).state == []  # not even that the key is deleted
 
 
+@pytest.mark.parametrize("score", [2, 9])
+def test_what_is_deleted_at_the_platform_afterwards_brings_nobody_back(score: int) -> None:
+    world = World()
+    world.respond(2, "C-2")
+    world.respond(score, name="gone")
+    forget(world, "C-1")
+    before = dict(world.recover.state)
+    assert world.delete("gone") == []
+    assert world.recover.state == before
+
+
 def test_a_forgotten_case_does_nothing_by_itself_and_counts_no_more() -> None:
     world = World()
     world.respond(2)
@@ -100,6 +113,26 @@ def test_a_bundle_goes_on_without_the_one_who_is_forgotten() -> None:
     assert world.act("acknowledge", "C-2") == ["acknowledged"]
     forget(world, "C-2")
     assert bundle["case_id"] not in {case["case_id"] for case in world.cases}
+
+
+def test_a_bundle_forgets_what_another_than_the_first_has_said() -> None:
+    world = World(Recovery(burst_alerts=2))
+    for customer in ("C-8", "C-9", "C-2", "C-1", "C-3"):
+        world.respond(5, customer, name=customer, department="IT")
+    world.delete("C-2")  # who began it
+    world.respond(5, name="C-1", department="IT", **SAID)
+    assert (world.case["customer_id"], world.case["comment"], world.case["key"]) == ("C-1", SAID["comment"], "C-2")
+    written = forget(world, "C-1")
+    assert personal(*(part for output in written for part in (output.key, output.value))) == []
+    assert personal(*kept(world)) == []
+    assert world.case["kind"] == "bundle"
+
+
+def test_who_answered_without_a_name_is_known_by_the_answer() -> None:
+    world = World()
+    world.respond(2, None, name="C-1", **SAID)
+    forget(world, "s/C-1")
+    assert (world.cases, personal(*kept(world))) == ([], [])
 
 
 def test_first_contacts_in_time_and_late_are_counted() -> None:

@@ -9,7 +9,7 @@ from npsflow.agents.commands import figures
 from npsflow.schemas.cases import Case, Entry, Happening
 from npsflow.schemas.events import Context
 from npsflow.streams.recovery.memory import File, pack_file
-from npsflow.streams.recovery.report import Figures, Share, report
+from npsflow.streams.recovery.report import Figures, Share, as_json, report
 from npsflow.streams.recovery.standing import Cases, Wanted
 from npsflow.streams.times import HOUR, rfc3339
 
@@ -67,6 +67,15 @@ def test_what_is_due_first_stands_first_and_what_is_over_last() -> None:
     assert listed(200, overdue=True) == ["c-4", "c-3", "c-2"]
     assert listed(0, owner="ben") == listed(0, department="SUPPORT") == ["c-3"]
     assert listed(0, kind="ask") == ["c-4"]
+
+
+def test_opening_hours_may_leave_more_time_for_the_first_contact_than_for_all() -> None:
+    case = file(1, due_at=240)  # and the whole within 168 hours
+    assert [one.case_id for one in told(case).listed(Wanted(overdue=True), NOW + 168 * HOUR)] == ["c-1"]
+    assert told(case).listed(Wanted(overdue=True), NOW + 168 * HOUR - 1) == []
+    # A contact would still be in time.
+    assert report([case], NOW + 239 * HOUR).overall == Figures(1, 1, 1, Share(0, 1), Share(0, 0))
+    assert report([case], NOW + 240 * HOUR).overall == Figures(1, 1, 1, Share(0, 1), Share(0, 1))
 
 
 def test_a_report_on_hand_made_cases() -> None:
@@ -157,7 +166,7 @@ def test_the_report_as_text_and_as_json() -> None:
         "owner       lead          2     2        1      50%       50%\n"
         "department  Sup port      1     1        1       0%        0%",
     ]
-    read = json.loads(figures.as_json(made))
+    read = json.loads(as_json(made))
     assert read["overall"]["contacted_in_time"] == {"part": 1, "whole": 2, "share": 0.5}
     assert read["median_seconds_in_status"] == {"opened": 9000, "contacted": 207_000}
     assert list(read["owner"]) == ["lead"]
