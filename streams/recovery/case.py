@@ -1,6 +1,6 @@
 """The life of one case: what each action and each deadline makes of it. Pure; every step adds a line to its history."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from msgspec.structs import replace
@@ -14,6 +14,7 @@ US = "npsflow"
 """By whose hand things happen that nobody did."""
 
 _MOST_ENTRIES = 200
+_MOST_ALERTS = 500  # each event names them all: a bundle of thousands would be more than a record holds
 _ORDER: dict[Status, int] = {
     "opened": 0, "reopened": 0, "acknowledged": 1, "contacted": 2, "resolved": 3, "loop_closed": 4, "closed": 5,
 }  # fmt: skip
@@ -44,6 +45,21 @@ def with_entry(case: Case, at: int, what: Happening, by: str, changes: dict[str,
     """One step on: `changes` of the case, `of` the entry."""
     history = (*case.history, Entry(rfc3339(at), what, by, **of))[-_MOST_ENTRIES:]
     return replace(case, revision=case.revision + 1, history=history, **(changes or {}))
+
+
+def with_alert(case: Case, alert_id: str) -> dict[str, Any]:
+    """What changes when an alert belongs to it too."""
+    ids = tuple(dict.fromkeys((*case.alert_ids, alert_id)))
+    if len(ids) <= _MOST_ALERTS:
+        return {"alert_ids": ids}
+    return {"alert_ids": (ids[0], *ids[2:]), "more_alerts": case.more_alerts + 1}
+
+
+def without_alerts(case: Case, alert_ids: Collection[str]) -> dict[str, Any]:
+    """What changes when these of its alerts are none any more."""
+    left = tuple(alert_id for alert_id in case.alert_ids if alert_id not in alert_ids)
+    not_named = len(alert_ids) - (len(case.alert_ids) - len(left))
+    return {"alert_ids": left, "more_alerts": max(0, case.more_alerts - not_named)}
 
 
 def refusal(case: Case, action: TeamAction) -> str | None:
@@ -133,12 +149,14 @@ def sharpened(case: Case, severity: Severity, reasons: tuple[str, ...], deadline
     left = {(due.what, due.to): due.at for due in case.plan}
     plan = [due for due in deadlines.plan if (due.what, due.to) in left]
     earliest = [Due(min(due.at, left[due.what, due.to]), due.what, due.to) for due in plan]
-    return {
+    changes: dict[str, Any] = {
         "severity": severity,
         "reasons": tuple(dict.fromkeys((*case.reasons, *reasons))),
-        "due_at": min(case.due_at, rfc3339(deadlines.due)),
         "plan": tuple(sorted(earliest, key=lambda due: due.at)),
     }
+    if case.contacted_at is None:  # else whether that was in time has been told
+        changes["due_at"] = min(case.due_at, rfc3339(deadlines.due))
+    return changes
 
 
 def by_itself(case: Case, now: int, keep: int) -> Case:

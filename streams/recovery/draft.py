@@ -10,6 +10,7 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import Case, Happening, event_type
 from npsflow.schemas.events import Context
 from npsflow.schemas.headers import CloudEvents, Headers
+from npsflow.streams.recovery.case import ended
 from npsflow.streams.recovery.memory import Customer, File, Table, pack_file, unpack_file
 from npsflow.streams.times import rfc3339
 
@@ -48,6 +49,11 @@ class Draft:
         """None where there is no such case, or it was forgotten."""
         return self.files[case_id] if case_id in self.files else self._memory.cases.get(case_id)
 
+    def open_case(self, customer: Customer) -> File | None:
+        """What has to be done for this customer, if there is anything."""
+        file = self.file(customer.last_case)
+        return None if file is None or ended(file.case) else file
+
     def burst(self, department: str) -> tuple[list[int], str]:
         return self.bursts.get(department) or self._memory.bursts.get(department) or ([], "")
 
@@ -59,10 +65,12 @@ class Draft:
         file = self.files[case.case_id] = File(case, context)
         return file
 
-    def keep(self, case: Case, context: Context, what: Happening) -> None:
+    def keep(self, case: Case, context: Context, what: Happening) -> File:
         """The case has taken a step: it is written as it stands, and an event says so."""
-        self._send(what, case.key, case.case_id, case.revision, pack_file(self.write(case, context)))
+        file = self.write(case, context)
+        self._send(what, case.key, case.case_id, case.revision, pack_file(file))
         self.urgent = self.urgent or case.kind != "ask"
+        return file
 
     def say(self, what: Happening, key: str, subject: str, name: int | str, *parts: Struct) -> None:
         """An event that is not the whole case; `name` makes its id unique for the subject."""

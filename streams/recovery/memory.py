@@ -1,6 +1,7 @@
 """What a task of recover keeps: its customers and its cases, packed, by key."""
 
 from collections.abc import Callable, Iterator
+from hashlib import blake2b
 from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
@@ -8,6 +9,7 @@ from msgspec import Struct
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Case
 from npsflow.schemas.events import Context, Severity
+from npsflow.streams.times import to_ms
 
 T = TypeVar("T")
 _MOST_SEEN = 100  # alerts and follow-ups of a customer
@@ -15,21 +17,31 @@ _KEPT = 2  # answers of a customer to one metric: the last, and the one before t
 
 
 class Answered(Struct, frozen=True, array_like=True):
-    """One answer; `response` is source/response_id, `at` when it was submitted, in ms."""
+    """One answer; `response` is source/response_id, `at` when it was submitted, in ms; `unhappy`: an alert said so."""
 
     response: str
     score: int
     category: str
     at: int
+    unhappy: bool = False
+
+    @classmethod
+    def of(cls, context: Context, *, unhappy: bool) -> "Answered":
+        response = f"{context.source}/{context.response_id}"
+        return cls(response, context.score, context.category, to_ms(context.submitted_at), unhappy)
 
 
 class Seen(Struct, frozen=True, array_like=True):
-    """An alert or follow-up: the last revision heard of it, and its case, or why there is none."""
+    """An alert or follow-up: the last revision heard of it, and its case, or why there is none.
+
+    `at`: when that revision was appended, in ms.
+    """
 
     revision: int
     severity: Severity | None
     case_id: str
     reason: str = ""
+    at: int = 0
 
 
 class Customer(Struct, frozen=True, array_like=True):
@@ -50,10 +62,29 @@ class Customer(Struct, frozen=True, array_like=True):
         others = [a for a in self.answers.get(metric, ()) if a.response != answer.response]
         return self.answers | {metric: sorted([*others, answer], key=lambda a: a.at)[-_KEPT:]}
 
+    def alerts_in(self, case_id: str) -> set[str]:
+        """Ids of the alerts (or the follow-up) of this customer that a case is about."""
+        return {name for name, seen in self.seen.items() if seen.case_id == case_id}
+
+    def without_answer(self, response: str, *, unhappy: bool) -> dict[str, list[Answered]]:
+        """An alert takes back what an alert has said; a follow-up of the same response may have come before that."""
+        return {
+            metric: [a for a in of if a.response != response or a.unhappy != unhappy]
+            for metric, of in self.answers.items()
+        }
+
     def with_seen(self, name: str, seen: Seen) -> dict[str, Seen]:
         """The newest at the end; who answers all the time is not remembered without bound."""
         others = [(other, was) for other, was in self.seen.items() if other != name]
         return dict([*others[-_MOST_SEEN:], (name, seen)])
+
+
+def case_id_of(prefix: str, name: str, key: str) -> str:
+    """The id of the case that an alert or follow-up begins.
+
+    A response that moves to another customer begins another case there, which is another partition's business as a rule.
+    """
+    return prefix + blake2b(f"{name}\n{key}".encode(), digest_size=16).hexdigest()
 
 
 class File(NamedTuple):
@@ -77,12 +108,13 @@ def unpack_file(packed: bytes) -> File:
 
 
 class Table(Generic[T]):
-    """Values by key, kept as bytes: nothing for the garbage collector to walk. `dirty` since the last checkpoint."""
+    """Values by key, kept as bytes: nothing for the garbage collector to walk. `dirty` since the last checkpoint,
+    in the order in which they became so."""
 
     def __init__(self, pack: Callable[[T], bytes], unpack: Callable[[bytes], T]) -> None:
         self._pack, self._unpack = pack, unpack
         self._packed: dict[str, bytes] = {}
-        self.dirty: set[str] = set()
+        self.dirty: dict[str, None] = {}
 
     def get(self, key: str) -> T | None:
         packed = self._packed.get(key)
@@ -94,7 +126,7 @@ class Table(Generic[T]):
             self._packed.pop(key, None)
         else:
             self._packed[key] = self._pack(value)
-        self.dirty.add(key)
+        self.dirty[key] = None
 
     def holding(self, part: bytes) -> list[str]:
         """Keys of the values that hold these bytes, packed."""

@@ -119,7 +119,7 @@ class Recovering:
                 self._unlist(before.case)
             memory.cases.put(case_id, file)
             if file is not None:
-                self._list(file.case)
+                self._list(file.case, before)
                 self._count_contact(file.case, before)
         memory.bursts.update(change.bursts)
         self._bursts |= change.bursts.keys()
@@ -201,12 +201,12 @@ class Recovering:
         draft.outputs.append((topics.DEAD_LETTERS, self._partition, record.key, record.value, headers))
         draft.counts["recover:dead"] += 1
 
-    def _list(self, case: Case) -> None:
-        """In every index that it belongs to."""
+    def _list(self, case: Case, before: File | None = None) -> None:
+        """In every index that it belongs to; `before` it stood in the order of time already, perhaps."""
         self._open[case.status] += 1
         if life.overdue(case):
             self._overdue.add(case.case_id)
-        if case.plan:
+        if case.plan and (before is None or before.case.plan[:1] != case.plan[:1]):
             heappush(self._due, (case.plan[0].at, case.case_id))
         if case.status == "resolved" and case.root_cause:
             self.memory.causes.setdefault(case.root_cause, set()).add(case.case_id)
@@ -216,7 +216,10 @@ class Recovering:
         self._open[case.status] -= 1
         self._overdue.discard(case.case_id)
         if case.status == "resolved" and case.root_cause:
-            self.memory.causes[case.root_cause].discard(case.case_id)
+            cases = self.memory.causes[case.root_cause]
+            cases.discard(case.case_id)
+            if not cases:
+                del self.memory.causes[case.root_cause]
 
     def _count_contact(self, case: Case, before: File | None) -> None:
         """Whether the first contact came in time, when there was one just now."""
@@ -230,11 +233,11 @@ class Recovering:
         for day in sorted(d for d in self._touched if d < before):
             for key in self._touched.pop(day):
                 customer = self.memory.customers.get(key)
-                if customer is None or customer.touched // DAY != day:
+                if customer is None or customer.touched // DAY >= before:
                     continue
                 last = self.memory.cases.get(customer.last_case)
                 if last is not None and not life.ended(last.case):
-                    self._touched.setdefault(now // DAY, set()).add(key)
+                    self._touched.setdefault(before, set()).add(key)  # to be looked at tomorrow
                     continue
                 self.memory.customers.put(key, None)
                 forgotten = True

@@ -87,6 +87,7 @@ def test_severity_rises_for_reasons_that_are_told() -> None:
     ]
     world = World(Recovery(severity=rules))
     world.respond(9)
+    world.act("done")
     world.respond(6, comment="I will CANCEL")
     assert (world.case["severity"], world.case["previous_score"]) == ("high", 9)
     assert world.case["reasons"] == ["detractor", "was_promoter", "leaving"]

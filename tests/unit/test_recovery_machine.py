@@ -168,13 +168,19 @@ class Cases(RuleBasedStateMachine):
         if last is not None and cooling and answer.severity <= last.severity:
             return ["suppressed"]
         case = next((case for case in self.cases if case.first == name), None)
-        again = case is not None
         if case is None:
-            case = Case(name, name, [], answer.severity)
+            case = Case(name, name, [name], answer.severity)
             self.cases.append(case)
-        case.alerts, case.lead = [*dict.fromkeys([*case.alerts, name])], name
+            happened = [case.begin("opened", answer.since)]
+            happy = [at for at, other, score in self.known[answer.customer] if score > 6 and other != name]
+            case.won = any(at > answer.since for at in happy)
+            happened += ["won_back"] if case.won else []
+        else:
+            case.severity = max(answer.severity, case.severity) if case.alerts else answer.severity
+            case.alerts, case.lead = [*dict.fromkeys([name, *case.alerts])], name
+            happened = [case.begin("reopened", answer.since)]
         answer.case = self.last[answer.customer] = case
-        return [case.begin("reopened" if again else "opened", answer.since)]
+        return happened
 
     def enriched(self, name: str, case: Case) -> list[str]:
         answer = self.answers[name]
@@ -193,9 +199,9 @@ class Cases(RuleBasedStateMachine):
         if case is None or name not in case.alerts:
             return []
         case.alerts = [other for other in case.alerts if other != name]
-        if case.alerts:
+        if case.alerts or case.over:
             return ["noted"]
-        return [] if case.over else [case.end("closed", self.world.now)]
+        return [case.end("closed", self.world.now)]
 
     def won_back(self, answer: Answer) -> list[str]:
         happened = []
@@ -222,7 +228,7 @@ class Cases(RuleBasedStateMachine):
     def happened(self, expected: list[str], found: list[str]) -> None:
         """The events that are not about asks are these, and each case stands as it should."""
         events = self.world.events[len(self.world.events) - len(found) :]
-        ours = [what for what, event in zip(found, events, strict=True) if header(event, "ce_subject")[:2] != "f-"]
+        ours = [what for what, event in zip(found, events, strict=True) if header(event, "ce_subject")[:2] not in ("f-", "q-")]
         assert sorted(ours) == sorted(expected)
         standing = {case["case_id"]: case for case in self.world.cases if case["kind"] == "recovery"}
         for case in self.cases:
