@@ -9,7 +9,7 @@ from npsflow.streams.recovery.draft import Draft
 from npsflow.streams.recovery.facts import FollowUpFact
 from npsflow.streams.recovery.memory import Answered, Customer, File, Seen, case_id_of
 from npsflow.streams.recovery.policy import Policy
-from npsflow.streams.times import DAY, rfc3339, to_ms
+from npsflow.streams.times import DAY, from_rfc3339, rfc3339, to_ms
 
 _MAY_CHANGE = ("", "retracted", "no_contact", "opted_out")
 """Why nothing was asked; the next version of the response may say otherwise."""
@@ -29,10 +29,11 @@ class FollowUps:
         seen = customer.seen.get(own.follow_up_id)
         if seen is not None and seen.revision >= own.revision:
             return
-        alert = customer.seen.get(_alert_of(own.follow_up_id))
-        if alert is None or alert.reason == "retracted" or alert.at <= draft.at:  # else it was an answer before that
+        if not newer(customer.seen.get(_alert_of(own.follow_up_id)), draft):  # else it has been another answer since
             customer = replace(customer, answers=customer.with_answer(context.metric, answer))
             self._win_back(draft, customer, context, answer)
+            if seen is None:
+                self._fell(draft, customer, context.metric, answer)
         customer = replace(customer, touched=draft.at)
         case_id, reason = ("", "") if seen is None else (seen.case_id, seen.reason)
         if own.action is not None:
@@ -76,7 +77,7 @@ class FollowUps:
             # A response that is not unhappy any more: the alert that it was is retracted, in another topic.
             alert_id = _alert_of(own.follow_up_id)
             about_to_close = customer.alerts_in(customer.last_case) == {alert_id}
-            if not about_to_close or customer.seen[alert_id].at > draft.at:
+            if not about_to_close or newer(customer.seen[alert_id], draft):
                 return "case_open"
         return "asked_recently" if customer.asked and customer.asked + self._period > draft.at else ""
 
@@ -122,6 +123,26 @@ class FollowUps:
             if unhappy.response != answer.response and unhappy.at < answer.at:
                 win_back(draft, file, answer)
 
+    def _fell(self, draft: Draft, customer: Customer, metric: str, answer: Answered) -> None:
+        """An answer from before the unhappy one, and read after it: the case says from where the customer fell."""
+        file = draft.open_case(customer)
+        later = [other for other in customer.answers[metric] if other.at > answer.at]
+        if file is None or file.case.kind != "recovery" or file.case.severity is None or not later:
+            return
+        (case, context), next_one = file, later[0]
+        if not next_one.unhappy:
+            return
+        severity, reasons = self._policy.severity(file.case.severity, context, answer.category)
+        start = from_rfc3339(case.finish_by) - int(self._policy.settings.finish_days * DAY)
+        changes = life.sharpened(case, severity, reasons, self._policy.deadlines(start, severity, context))
+        if next_one.response == Answered.of(context, unhappy=True).response:
+            changes["reasons"] = tuple(dict.fromkeys((*case.reasons, *reasons)))
+            changes["previous_score"] = answer.score
+        if changes:
+            draft.keep(
+                life.with_entry(case, draft.at, "noted", life.US, changes, reason="answered_before"), context, "noted"
+            )
+
 
 def win_back(draft: Draft, file: File, answer: Answered) -> None:
     """The customer has given a better answer since: the case says so, once."""
@@ -137,11 +158,16 @@ def withdraw(draft: Draft, customer: Customer, keep: int, alert_id: str = "") ->
     """
     seen = dict(customer.seen)
     for name, was in customer.seen.items():
-        newer = _alert_of(name) == alert_id and was.at > draft.at
-        if was.case_id.startswith("q-") and not newer and _close(draft, was.case_id, "case_open", keep):
+        stays = _alert_of(name) == alert_id and newer(was, draft)
+        if was.case_id.startswith("q-") and not stays and _close(draft, was.case_id, "case_open", keep):
             seen[name] = Seen(was.revision, None, "", "case_open", was.at)
             customer = replace(customer, asked=0)
     return replace(customer, seen=seen)
+
+
+def newer(other: Seen | None, draft: Draft) -> bool:
+    """Whether the same response is the other thing by now, an alert or a follow-up, and this one will be retracted."""
+    return other is not None and other.reason != "retracted" and other.at > draft.at
 
 
 def _close(draft: Draft, case_id: str, reason: str, keep: int) -> bool:

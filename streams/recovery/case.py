@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from npsflow.schemas.cases import NO_COMPLAINT, Case, Due, Entry, Happening, Status, TeamAction
 from npsflow.schemas.events import Severity
+from npsflow.streams.policy import STALE_AFTER
 from npsflow.streams.recovery.policy import Deadlines, worse
 from npsflow.streams.times import rfc3339
 
@@ -163,6 +164,9 @@ def by_itself(case: Case, now: int, keep: int) -> Case:
     """The first of its plan, which is due."""
     due, plan = case.plan[0], case.plan[1:]
     match due.what:
+        case "warned" if now - due.at > STALE_AFTER and all(entry.by == US for entry in case.history):
+            # Recover has just begun on a topic that goes far back, or was away: nobody is told of last month's alerts.
+            return with_entry(case, now, "closed", US, ending(now, keep), reason="stale")
         case "warned":
             return with_entry(case, now, "warned", US, {"plan": plan}, reason="first_contact")
         case "breached":

@@ -8,7 +8,7 @@ from npsflow.schemas.cases import Case, Entry, Suppressed
 from npsflow.schemas.events import AlertRetracted, Context, Severity
 from npsflow.streams import policy as facts_policy
 from npsflow.streams.recovery import case as life
-from npsflow.streams.recovery.asking import win_back, withdraw
+from npsflow.streams.recovery.asking import newer, win_back, withdraw
 from npsflow.streams.recovery.draft import Draft
 from npsflow.streams.recovery.facts import AlertFact
 from npsflow.streams.recovery.memory import Answered, Customer, Seen, case_id_of
@@ -39,7 +39,9 @@ class Alerts:
         severity, more = self._policy.severity(own.severity, context, before.category if before else None)
         start, previous = to_ms(own.due_at - facts_policy.ALERT_DUE), before.score if before else None
         new = _New(own.alert_id, own.revision, severity, (*own.reasons, *more), context, start, previous)
-        customer = replace(customer, answers=customer.with_answer(context.metric, answer), touched=draft.at)
+        if not newer(customer.seen.get("f-" + own.alert_id.removeprefix("a-")), draft):
+            customer = replace(customer, answers=customer.with_answer(context.metric, answer))
+        customer = replace(customer, touched=draft.at)
         why_not = self._not_actionable(draft, fact, seen)
         last = customer.last_case
         if seen is not None and seen.case_id:
@@ -139,7 +141,7 @@ class Alerts:
             plan=deadlines.plan,
         )
         file = draft.keep(case, new.context, "opened")
-        better = (a for a in customer.answers[new.context.metric] if not a.unhappy and a.at > new.start)
+        better = (a for a in customer.answers.get(new.context.metric, ()) if not a.unhappy and a.at > new.start)
         if (answer := next(better, None)) is not None:
             win_back(draft, file, answer)  # its follow-up was read before this alert
         return case_id

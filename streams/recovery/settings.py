@@ -99,6 +99,8 @@ def clock_of(settings: Recovery) -> Clock:
         public = holidays.country_holidays(business.country) if business.country else {}
     except (ValueError, NotImplementedError) as error:
         raise SettingsError(f"recovery.business: {error}") from None
+    if opens.tzinfo or closes.tzinfo:
+        raise SettingsError("recovery.business: opens and closes are times of recovery.zone, without an offset")
     if not opens < closes or not business.days:
         raise SettingsError("recovery.business: it opens on one day at least, and before it closes")
     if settings.clock == "wall":

@@ -24,7 +24,7 @@ from npsflow.streams.recovery.memory import File
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.standing import contacted_late
 from npsflow.streams.stage import Checkpoint, Emit, Record
-from npsflow.streams.times import DAY, rfc3339
+from npsflow.streams.times import DAY, MINUTE, rfc3339
 
 _CASE, _CUSTOMER, _BURST = b"case:", b"customer:", b"burst:"
 
@@ -57,6 +57,7 @@ class Recovering:
         self.memory = Memory()
         self._sender, self._prefix, self._partition, self._emit = sender, prefix, partition, emit
         self._keep, self._remember = (int(d * DAY) for d in (policy.settings.keep_days, policy.settings.remember_days))
+        self._burst = policy.settings.burst_minutes * MINUTE
         self._alerts, self._follow_ups, self._actions = Alerts(policy), FollowUps(policy), Actions(policy)
         self._due: list[tuple[int, str]] = []
         self._touched: dict[int, set[str]] = {}
@@ -140,7 +141,8 @@ class Recovering:
                 case = life.by_itself(file.case, now, self._keep)
                 draft.keep(case, file.context, case.history[-1].what)
             self.apply(draft)
-        return self._forget_customers(now) or happened
+        forgotten = self._forget_customers(now)
+        return self._forget_bursts(now) or forgotten or happened
 
     def checkpoint(self, now: int) -> Checkpoint:
         self.urgent = False
@@ -152,7 +154,8 @@ class Recovering:
         for key in memory.customers.dirty:
             checkpoint.state.append((_CUSTOMER + key.encode(), memory.customers.packed(key)))
         for department in self._bursts:
-            checkpoint.state.append((_BURST + department.encode(), codec.pack(memory.bursts[department])))
+            burst = memory.bursts.get(department)
+            checkpoint.state.append((_BURST + department.encode(), None if burst is None else codec.pack(burst)))
         memory.cases.dirty.clear()
         memory.customers.dirty.clear()
         self._bursts.clear()
@@ -226,6 +229,15 @@ class Recovering:
         late = contacted_late(case)
         if late is not None and (before is None or before.case.contacted_at is None):
             self.counters["first_contact:late" if late else "first_contact:in_time"] += 1
+
+    def _forget_bursts(self, now: int) -> bool:
+        """Departments of which no alert came for as long as a burst is."""
+        bursts = self.memory.bursts
+        over = [department for department, (times, _) in bursts.items() if times[-1] <= now - self._burst]
+        for department in over:
+            del bursts[department]
+        self._bursts.update(over)
+        return bool(over)
 
     def _forget_customers(self, now: int) -> bool:
         """Those not heard of for long, who have no open case."""

@@ -1,7 +1,7 @@
 """Whatever happens in whatever order: cases are those of a simple model, over restarts too.
 
 The model knows customers who answer NPS questions and change their minds, the default settings, and nothing of how
-recover does it. Asks are left out: what becomes of them is in test_recovery.py.
+recover does it. Of asks it knows that there is one at most, and none beside a case.
 """
 
 from dataclasses import dataclass, field
@@ -101,11 +101,13 @@ class Cases(RuleBasedStateMachine):
     @precondition(lambda self: self.last)
     @rule(data=st.data(), verb=st.sampled_from([*VERBS, "reopen"]))
     def act(self, data: st.DataObject, verb: str) -> None:
-        customer = data.draw(st.sampled_from(sorted(self.last)))
-        case, now = self.last[customer], self.world.now
+        case, now = data.draw(st.sampled_from(self.cases)), self.world.now
+        customer = self.answers[case.first].customer
         if verb == "reopen":
-            allowed = case.over or case.status == "resolved"
+            other = self.last[customer]
+            allowed = (case.over or case.status == "resolved") and (other is case or other.over)
             expected = case.begin("reopened", now) if allowed else "action_refused"
+            self.last[customer] = case if allowed else other
         elif case.over or RANK[VERBS[verb]] <= RANK[case.status]:
             expected = "action_refused"
         elif verb == "close_loop":
@@ -238,6 +240,10 @@ class Cases(RuleBasedStateMachine):
             assert (stands["status"], stands["severity"]) == (case.status, WORDS[case.severity])
             assert len(stands.get("alert_ids", ())) == len(case.alerts)
             assert ("won_back_at" in stands) == case.won
+        for customer in CUSTOMERS:
+            at_work = [case for case in self.world.cases if case["key"] == customer and not case.get("ended_at")]
+            assert len({case["kind"] for case in at_work}) <= 1, "who has a case is asked nothing"
+            assert len(at_work) <= 1, "each customer has one, and one ask"
 
 
 TestCases = Cases.TestCase
