@@ -7,7 +7,7 @@ from npsflow.schemas.events import Context, FollowUp, FollowUpRetracted
 from npsflow.streams.recovery import case as life
 from npsflow.streams.recovery.draft import Draft
 from npsflow.streams.recovery.facts import FollowUpFact
-from npsflow.streams.recovery.memory import Answered, Customer, File, Seen, case_id_of
+from npsflow.streams.recovery.memory import Answered, Customer, File, Seen
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.times import DAY, from_rfc3339, rfc3339, to_ms
 
@@ -83,7 +83,7 @@ class FollowUps:
 
     def _open(self, draft: Draft, key: str, fact: FollowUpFact) -> str:
         own, context = fact
-        case_id = case_id_of("q-", own.follow_up_id, key)
+        case_id = draft.case_id("q-", own.follow_up_id, own.revision, key)
         due, there = to_ms(own.due_at), draft.file(case_id)
         case = Case(
             case_id=case_id,

@@ -11,7 +11,7 @@ from npsflow.streams.recovery import case as life
 from npsflow.streams.recovery.asking import newer, win_back, withdraw
 from npsflow.streams.recovery.draft import Draft
 from npsflow.streams.recovery.facts import AlertFact
-from npsflow.streams.recovery.memory import Answered, Customer, Seen, case_id_of
+from npsflow.streams.recovery.memory import Answered, Customer, Seen
 from npsflow.streams.recovery.policy import Policy, worse
 from npsflow.streams.times import DAY, HOUR, MINUTE, from_rfc3339, rfc3339, to_ms
 
@@ -65,9 +65,7 @@ class Alerts:
             return
         answers = customer.without_answer(f"{fact.source}/{fact.response_id}", unhappy=True)
         now = Seen(fact.revision, None, "", "retracted", draft.at)
-        customer = replace(
-            customer, answers=answers, seen=customer.with_seen(fact.alert_id, now), touched=draft.at
-        )
+        customer = replace(customer, answers=answers, seen=customer.with_seen(fact.alert_id, now), touched=draft.at)
         if seen is not None and (file := draft.file(seen.case_id)) is not None:
             case, context = file
             changes = life.without_alerts(case, [fact.alert_id])
@@ -90,9 +88,7 @@ class Alerts:
             return "stale"
         return own.not_actionable or ("opted_out" if context.contact_allowed is False else None)
 
-    def _admit(
-        self, draft: Draft, key: str, customer: Customer, new: "_New", why_not: str | None
-    ) -> tuple[str, str]:
+    def _admit(self, draft: Draft, key: str, customer: Customer, new: "_New", why_not: str | None) -> tuple[str, str]:
         """The case that the alert begins or joins, or "" and why there is none."""
         if why_not is not None:
             return self._suppress(draft, key, new, why_not)
@@ -107,7 +103,7 @@ class Alerts:
             if file is not None and not life.ended(file.case):
                 return self._join(draft, file.case, file.context, new, "burst"), ""
             return self._open(draft, key, customer, new, bundle), ""
-        return self._open(draft, key, customer, new, case_id_of("c-", new.alert_id, key)), ""
+        return self._open(draft, key, customer, new, draft.case_id("c-", new.alert_id, new.revision, key)), ""
 
     def _suppress(self, draft: Draft, key: str, new: "_New", reason: str) -> tuple[str, str]:
         own = Suppressed(reason, new.alert_id, severity=new.severity)
@@ -160,7 +156,9 @@ class Alerts:
             "previous_score": new.previous,
         }
         reason = "burst" if case.kind == "bundle" else "reinstated"
-        draft.keep(life.with_entry(case, draft.at, "reopened", life.US, changes, reason=reason), new.context, "reopened")
+        draft.keep(
+            life.with_entry(case, draft.at, "reopened", life.US, changes, reason=reason), new.context, "reopened"
+        )
 
     def _join(self, draft: Draft, case: Case, context: Context, new: "_New", reason: str) -> str:
         deadlines = self._policy.deadlines(new.start, new.severity, new.context)
@@ -206,7 +204,9 @@ class Alerts:
         times, bundle = draft.burst(department)
         times = [at for at in times if at > draft.at - self._burst][-self._most :]
         many = len(times) >= self._most
-        bundle = (bundle or case_id_of("b-", new.alert_id, key)) if many else ""
+        if draft.file(bundle) is None:
+            bundle = draft.case_id("b-", new.alert_id, new.revision, key)
+        bundle = bundle if many else ""
         draft.bursts[department] = [*times, draft.at], bundle
         return "" if new.severity == "critical" else bundle
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from msgspec import Struct
 
@@ -54,6 +55,15 @@ class Draft:
         file = self.file(customer.last_case)
         return None if file is None or ended(file.case) else file
 
+    def case_id(self, prefix: str, name: str, revision: int, key: str) -> str:
+        """Of the case that an alert or follow-up begins, or begins again while that case is kept.
+
+        No id is ever used twice: a response that moves to another customer begins another case there, which is another
+        partition's business as a rule, and after a case was forgotten another begins.
+        """
+        first = _digest(prefix, name, key)
+        return first if revision == 1 or self.file(first) is not None else _digest(prefix, f"{name}.{revision}", key)
+
     def burst(self, department: str) -> tuple[list[int], str]:
         return self.bursts.get(department) or self._memory.bursts.get(department) or ([], "")
 
@@ -81,3 +91,7 @@ class Draft:
         headers = self._sender.headers(event_type(what), subject, revision, rfc3339(self.at))
         self.outputs.append((topics.SERVICE_RECOVERY, self._partition, key.encode(), value, headers))
         self.counts[f"case:{what}"] += 1
+
+
+def _digest(prefix: str, name: str, key: str) -> str:
+    return prefix + blake2b(f"{name} {key}".encode(), digest_size=16).hexdigest()

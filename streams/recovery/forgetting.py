@@ -32,7 +32,9 @@ def forget(draft: Draft, memory: Memory, key: str) -> None:
             continue
         file = _begun_by(file, other) if file.case.key == key else file
         history = tuple(replace(entry, comment=None) for entry in file.case.history)
-        case = life.with_entry(replace(file.case, **left, history=history), draft.at, "noted", life.US, reason="forgotten")
+        case = life.with_entry(
+            replace(file.case, **left, history=history), draft.at, "noted", life.US, reason="forgotten"
+        )
         draft.keep(case, file.context, "noted")
 
 

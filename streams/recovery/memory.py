@@ -1,7 +1,6 @@
 """What a task of recover keeps: its customers and its cases, packed, by key."""
 
 from collections.abc import Callable, Iterator
-from hashlib import blake2b
 from typing import Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
@@ -77,14 +76,6 @@ class Customer(Struct, frozen=True, array_like=True):
         """The newest at the end; who answers all the time is not remembered without bound."""
         others = [(other, was) for other, was in self.seen.items() if other != name]
         return dict([*others[-_MOST_SEEN:], (name, seen)])
-
-
-def case_id_of(prefix: str, name: str, key: str) -> str:
-    """The id of the case that an alert or follow-up begins.
-
-    A response that moves to another customer begins another case there, which is another partition's business as a rule.
-    """
-    return prefix + blake2b(f"{name}\n{key}".encode(), digest_size=16).hexdigest()
 
 
 class File(NamedTuple):

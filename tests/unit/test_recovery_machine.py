@@ -230,7 +230,11 @@ class Cases(RuleBasedStateMachine):
     def happened(self, expected: list[str], found: list[str]) -> None:
         """The events that are not about asks are these, and each case stands as it should."""
         events = self.world.events[len(self.world.events) - len(found) :]
-        ours = [what for what, event in zip(found, events, strict=True) if header(event, "ce_subject")[:2] not in ("f-", "q-")]
+        ours = [
+            what
+            for what, event in zip(found, events, strict=True)
+            if header(event, "ce_subject")[:2] not in ("f-", "q-")
+        ]
         assert sorted(ours) == sorted(expected)
         standing = {case["case_id"]: case for case in self.world.cases if case["kind"] == "recovery"}
         for case in self.cases:

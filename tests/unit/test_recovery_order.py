@@ -33,7 +33,10 @@ def told(steps: Iterable[tuple[str, int | None]]) -> World:
 
 def interleaved(facts: list[Record], choices: Iterable[bool]) -> list[Record]:
     """Each topic in its order; a choice says from which the next one comes."""
-    of = {topic: [fact for fact in facts if fact.topic == PREFIX + topic] for topic in (topics.SERVICE_RECOVERY, topics.FOLLOW_UP)}
+    of = {
+        topic: [fact for fact in facts if fact.topic == PREFIX + topic]
+        for topic in (topics.SERVICE_RECOVERY, topics.FOLLOW_UP)
+    }
     found = []
     for choice in choices:
         first, other = of.values() if choice else reversed(of.values())
@@ -106,7 +109,9 @@ def both(steps: list[tuple[str, int | None]], choices: list[bool]) -> tuple[Worl
 
 
 def said_of(world: World, *names: str) -> list[tuple[Any, ...]]:
-    found = [(case["case_id"], *(case.get(name) for name in names)) for case in world.cases if case["kind"] == "recovery"]
+    found = [
+        (case["case_id"], *(case.get(name) for name in names)) for case in world.cases if case["kind"] == "recovery"
+    ]
     return sorted(found, key=str)
 
 
