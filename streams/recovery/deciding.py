@@ -15,7 +15,6 @@ from npsflow.streams.recovery.memory import Answered, Customer, Seen
 from npsflow.streams.recovery.policy import Policy, worse
 from npsflow.streams.times import DAY, HOUR, MINUTE, from_rfc3339, rfc3339, to_ms
 
-
 _MAY_CHANGE = ("no_contact", "opted_out")
 """Why nobody could act on an alert; the next version of the response may say otherwise."""
 
