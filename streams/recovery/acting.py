@@ -33,7 +33,7 @@ class Actions:
         case, context = file
         if any(entry.action_id == action.action_id for entry in case.history):
             return
-        if (reason := life.refusal(case, action) or self._other(draft, case, action)) is not None:
+        if (reason := life.refusal(case, action) or self._overtaken(draft, case, action)) is not None:
             case = life.with_entry(
                 case, draft.at, "action_refused", action.by,
                 reason=reason, comment=action.comment, action_id=action.action_id,
@@ -54,12 +54,16 @@ class Actions:
             customer = replace(draft.customer(case.key), last_case=case.case_id, touched=draft.at)
             draft.customers[case.key] = withdraw(draft, customer, self._keep)
 
-    def _other(self, draft: Draft, case: Case, action: TeamAction) -> str | None:
-        """A customer has one open case."""
-        if action.action != "reopen" or case.kind != "recovery":
-            return None
-        other = draft.open_case(draft.customer(case.key))
-        return "other_case_open" if other is not None and other.case.case_id != case.case_id else None
+    def _overtaken(self, draft: Draft, case: Case, action: TeamAction) -> str | None:
+        """Why it fits this case no more, for what its customer has said since, or None."""
+        customer = draft.customer(case.key)
+        if action.action == "reopen" and case.kind == "recovery":
+            other = draft.open_case(customer)
+            return "other_case_open" if other is not None and other.case.case_id != case.case_id else None
+        if action.action in ("resolve", "close_loop"):
+            said = (customer.seen[alert_id].at for alert_id in customer.alerts_in(case.case_id))
+            return "unhappy_since" if any(at > draft.at for at in said) else None  # it stands in another topic
+        return None
 
     def _case(self, draft: Draft, key: str, action: TeamAction) -> File | None:
         if action.case_id is not None:

@@ -48,9 +48,10 @@ class FollowUps:
                     said = Suppressed(reason, follow_up_id=own.follow_up_id)
                     draft.say("suppressed", key, own.follow_up_id, f"suppressed.{own.revision}", said, context)
                 else:
-                    case_id = self._open(draft, key, fact)
+                    case_id = self._open(draft, key, fact, seen)
                     customer = replace(customer, asked=draft.at)
-        now = Seen(own.revision, None, case_id, reason, draft.at)
+        began = case_id or (seen.began if seen is not None else "")
+        now = Seen(own.revision, None, case_id, reason, draft.at, began)
         draft.customers[key] = replace(customer, seen=customer.with_seen(own.follow_up_id, now))
 
     def retracted(self, draft: Draft, key: str, fact: FollowUpRetracted) -> None:
@@ -62,7 +63,7 @@ class FollowUps:
         if seen is not None and _close(draft, seen.case_id, "retracted", self._keep):
             customer = replace(customer, asked=0)
         answers = customer.without_answer(f"{fact.source}/{fact.response_id}", unhappy=False)
-        now = Seen(fact.revision, None, "", "retracted", draft.at)
+        now = Seen(fact.revision, None, "", "retracted", draft.at, seen.began if seen else "")
         draft.customers[key] = replace(
             customer, answers=answers, seen=customer.with_seen(fact.follow_up_id, now), touched=draft.at
         )
@@ -81,9 +82,9 @@ class FollowUps:
                 return "case_open"
         return "asked_recently" if customer.asked and customer.asked + self._period > draft.at else ""
 
-    def _open(self, draft: Draft, key: str, fact: FollowUpFact) -> str:
+    def _open(self, draft: Draft, key: str, fact: FollowUpFact, seen: Seen | None) -> str:
         own, context = fact
-        case_id = draft.case_id("q-", own.follow_up_id, own.revision, key)
+        case_id = draft.case_id("q-", own.follow_up_id, own.revision, key, seen)
         due, there = to_ms(own.due_at), draft.file(case_id)
         case = Case(
             case_id=case_id,
@@ -160,7 +161,7 @@ def withdraw(draft: Draft, customer: Customer, keep: int, alert_id: str = "") ->
     for name, was in customer.seen.items():
         stays = _alert_of(name) == alert_id and newer(was, draft)
         if was.case_id.startswith("q-") and not stays and _close(draft, was.case_id, "case_open", keep):
-            seen[name] = Seen(was.revision, None, "", "case_open", was.at)
+            seen[name] = Seen(was.revision, None, "", "case_open", was.at, was.case_id)
             customer = replace(customer, asked=0)
     return replace(customer, seen=seen)
 

@@ -9,7 +9,7 @@ from npsflow.schemas.events import AlertRetracted, Context, Severity
 from npsflow.streams import policy as facts_policy
 from npsflow.streams.recovery import case as life
 from npsflow.streams.recovery.asking import newer, win_back, withdraw
-from npsflow.streams.recovery.draft import Draft
+from npsflow.streams.recovery.draft import Draft, digest
 from npsflow.streams.recovery.facts import AlertFact
 from npsflow.streams.recovery.memory import Answered, Customer, Seen
 from npsflow.streams.recovery.policy import Policy, worse
@@ -37,7 +37,8 @@ class Alerts:
         before = customer.before(context.metric, answer)
         severity, more = self._policy.severity(own.severity, context, before.category if before else None)
         start, previous = to_ms(own.due_at - facts_policy.ALERT_DUE), before.score if before else None
-        new = _New(own.alert_id, own.revision, severity, (*own.reasons, *more), context, start, previous)
+        case_id = draft.case_id("c-", own.alert_id, own.revision, key, seen)
+        new = _New(case_id, own.alert_id, own.revision, severity, (*own.reasons, *more), context, start, previous)
         if not newer(customer.seen.get("f-" + own.alert_id.removeprefix("a-")), draft):
             customer = replace(customer, answers=customer.with_answer(context.metric, answer))
         customer = replace(customer, touched=draft.at)
@@ -50,7 +51,8 @@ class Alerts:
         else:
             case_id, reason = self._admit(draft, key, customer, new, why_not)
             last = case_id or last
-        now = Seen(own.revision, severity, case_id, reason, draft.at)
+        began = case_id if case_id == new.case_id else seen.began if seen is not None else ""
+        now = Seen(own.revision, severity, case_id, reason, draft.at, began)
         customer = replace(customer, seen=customer.with_seen(own.alert_id, now), last_case=last)
         if draft.open_case(customer) is not None:
             customer = withdraw(draft, customer, self._keep, own.alert_id)
@@ -63,7 +65,7 @@ class Alerts:
         if seen is not None and seen.revision >= fact.revision:
             return
         answers = customer.without_answer(f"{fact.source}/{fact.response_id}", unhappy=True)
-        now = Seen(fact.revision, None, "", "retracted", draft.at)
+        now = Seen(fact.revision, None, "", "retracted", draft.at, seen.began if seen else "")
         customer = replace(customer, answers=answers, seen=customer.with_seen(fact.alert_id, now), touched=draft.at)
         if seen is not None and (file := draft.file(seen.case_id)) is not None:
             case, context = file
@@ -75,7 +77,7 @@ class Alerts:
                 changes |= life.ending(draft.at, self._keep)
                 case = life.with_entry(case, draft.at, "closed", life.US, changes, reason="retracted")
                 draft.keep(case, context, "closed")
-            if case.kind == "bundle" and not customer.alerts_in(case.case_id):
+            if customer.last_case == case.case_id and case.kind == "bundle" and not customer.alerts_in(case.case_id):
                 customer = replace(customer, last_case="")  # it goes on, about others
         draft.customers[key] = customer
 
@@ -102,7 +104,13 @@ class Alerts:
             if file is not None and not life.ended(file.case):
                 return self._join(draft, file.case, file.context, new, "burst"), ""
             return self._open(draft, key, customer, new, bundle), ""
-        return self._open(draft, key, customer, new, draft.case_id("c-", new.alert_id, new.revision, key)), ""
+        return self._open(
+            draft,
+            key,
+            customer,
+            new,
+            draft.case_id("c-", new.alert_id, new.revision, key, customer.seen.get(new.alert_id)),
+        ), ""
 
     def _suppress(self, draft: Draft, key: str, new: "_New", reason: str) -> tuple[str, str]:
         own = Suppressed(reason, new.alert_id, severity=new.severity)
@@ -204,7 +212,7 @@ class Alerts:
         times = [at for at in times if at > draft.at - self._burst][-self._most :]
         many = len(times) >= self._most
         if draft.file(bundle) is None:
-            bundle = draft.case_id("b-", new.alert_id, new.revision, key)
+            bundle = digest("b-", f"{new.alert_id}.{new.revision}", key)
         bundle = bundle if many else ""
         draft.bursts[department] = [*times, draft.at], bundle
         return "" if new.severity == "critical" else bundle
@@ -212,8 +220,10 @@ class Alerts:
 
 @dataclass(frozen=True, slots=True)
 class _New:
-    """An alert as the policy sees it. `start`: when the customer said it, in ms; `previous`: the score before."""
+    """An alert as the policy sees it. `case_id`: of the case that it may begin; `start`: when the customer said it, in
+    ms; `previous`: the score before."""
 
+    case_id: str
     alert_id: str
     revision: int
     severity: Severity

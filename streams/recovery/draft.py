@@ -12,7 +12,7 @@ from npsflow.schemas.cases import Case, Happening, event_type
 from npsflow.schemas.events import Context
 from npsflow.schemas.headers import CloudEvents, Headers
 from npsflow.streams.recovery.case import ended
-from npsflow.streams.recovery.memory import Customer, File, Table, pack_file, unpack_file
+from npsflow.streams.recovery.memory import Customer, File, Seen, Table, pack_file, unpack_file
 from npsflow.streams.times import rfc3339
 
 Output = tuple[str, int, bytes | None, bytes | None, Headers]
@@ -55,14 +55,15 @@ class Draft:
         file = self.file(customer.last_case)
         return None if file is None or ended(file.case) else file
 
-    def case_id(self, prefix: str, name: str, revision: int, key: str) -> str:
-        """Of the case that an alert or follow-up begins, or begins again while that case is kept.
+    def case_id(self, prefix: str, name: str, revision: int, key: str, seen: Seen | None) -> str:
+        """Of the case that an alert or follow-up begins, or begins again while that one is kept.
 
         No id is ever used twice: a response that moves to another customer begins another case there, which is another
         partition's business as a rule, and after a case was forgotten another begins.
         """
-        first = _digest(prefix, name, key)
-        return first if revision == 1 or self.file(first) is not None else _digest(prefix, f"{name}.{revision}", key)
+        if seen is None or not seen.began:
+            return digest(prefix, name, key)
+        return seen.began if self.file(seen.began) is not None else digest(prefix, f"{name}.{revision}", key)
 
     def burst(self, department: str) -> tuple[list[int], str]:
         return self.bursts.get(department) or self._memory.bursts.get(department) or ([], "")
@@ -93,5 +94,6 @@ class Draft:
         self.counts[f"case:{what}"] += 1
 
 
-def _digest(prefix: str, name: str, key: str) -> str:
+def digest(prefix: str, name: str, key: str) -> str:
+    """An id for what an alert or follow-up begins under this Kafka key."""
     return prefix + blake2b(f"{name} {key}".encode(), digest_size=16).hexdigest()

@@ -33,7 +33,7 @@ class Answered(Struct, frozen=True, array_like=True):
 class Seen(Struct, frozen=True, array_like=True):
     """An alert or follow-up: the last revision heard of it, and its case, or why there is none.
 
-    `at`: when that revision was appended, in ms.
+    `at`: when that revision was appended, in ms. `began`: the case that it has begun itself.
     """
 
     revision: int
@@ -41,6 +41,7 @@ class Seen(Struct, frozen=True, array_like=True):
     case_id: str
     reason: str = ""
     at: int = 0
+    began: str = ""
 
 
 class Customer(Struct, frozen=True, array_like=True):

@@ -107,6 +107,43 @@ def test_who_is_no_part_of_a_bundle_any_more_is_not_bound_by_it() -> None:
     assert next(case for case in world.cases if case["case_id"] == bundle)["status"] == "opened"
 
 
+def test_who_leaves_a_bundle_that_is_over_keeps_the_case_that_came_then() -> None:
+    world = World(Recovery(burst_alerts=1))
+    for customer in ("C-1", "C-2"):
+        answered(world, 5, customer, customer, department="IT")
+    submitted = world.now
+    world.act("close_loop", "C-2")
+    world.wait(25)
+    assert answered(world, 5, "r", "C-2", department="HR") == ["opened"]
+    answered(world, 9, "C-2", "C-2", department="IT", submitted=submitted)
+    assert answered(world, 5, "r2", "C-2", department="HR") == ["joined"]
+
+
+def test_who_is_back_begins_a_case_of_its_own_and_not_that_which_it_had_joined() -> None:
+    world = World(Recovery(burst_alerts=1))
+    for customer in ("C-1", "C-2", "C-3"):
+        answered(world, 5, customer, customer, department="IT")
+    submitted = world.now
+    answered(world, 9, "C-3", "C-3", department="IT", submitted=submitted)
+    world.wait(2)
+    assert answered(world, 5, "C-3", "C-3", department="IT", submitted=submitted)[0] == "opened"
+    assert [(case["kind"], len(case["alert_ids"])) for case in world.cases if case["status"] == "opened"] == [
+        ("recovery", 1), ("bundle", 1), ("recovery", 1),
+    ]  # fmt: skip
+
+
+def test_what_was_suppressed_at_first_begins_again_as_the_case_that_it_was() -> None:
+    world = World()
+    submitted = world.now + 60_000
+    answered(world, 2, customer=None)
+    reference = {"type": "ticket", "id": "T-1"}
+    answered(world, 2, customer=None, submitted=submitted, reference=reference)
+    case_id = world.case["case_id"]
+    answered(world, 9, customer=None, submitted=submitted, reference=reference)
+    assert answered(world, 2, customer=None, submitted=submitted, reference=reference) == ["reopened"]
+    assert world.case["case_id"] == case_id
+
+
 def test_an_alert_on_which_nobody_could_act_becomes_a_case_when_somebody_can() -> None:
     world = World()
     submitted = world.now + 60_000

@@ -1,5 +1,6 @@
 """Facts come from several topics, and nobody knows from which first: what is to be done in the end is the same."""
 
+import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -86,6 +87,27 @@ def test_who_has_a_case_is_asked_nothing_and_may_be_asked_afterwards(case_first:
     world.act("close_loop", case_id=case["case_id"])
     world.now += 60_000
     assert world.respond(10) == ["opened"]
+
+
+@pytest.mark.parametrize("verb", ["resolve", "close_loop"])
+@pytest.mark.parametrize("action_first", [False, True])
+def test_who_is_unhappy_after_it_was_done_has_an_open_case(verb: str, action_first: bool) -> None:
+    world = World()
+    world.respond(4)
+    fields = {"action_id": "1", "action": verb, "by": "anna", "root_cause": "late", "comment": "refunded"}
+    value = json.dumps(fields | {"case_id": world.case["case_id"]}).encode()
+    world.now += 60_000
+    action = Record(b"C-1", value, 0, world.now, topic=PREFIX + topics.ACTIONS)
+    world.now += 60_000
+    world.held = []
+    world.respond(1)
+    (alert,) = world.held
+    world.feed([action, alert] if action_first else [alert, action])
+    (case,) = at_work(world)
+    assert (case["severity"], "resolved_at" in case) == ("critical", False)
+    action.timestamp = world.now
+    world.feed([action])  # said and done again, or the same once more: it counts once
+    assert len(at_work(world)) == 1
 
 
 @settings(max_examples=300, deadline=None)
