@@ -9,7 +9,7 @@ from npsflow.schemas.cases import NO_COMPLAINT, Case, Due, Entry, Happening, Sta
 from npsflow.schemas.events import Severity
 from npsflow.streams.policy import STALE_AFTER
 from npsflow.streams.recovery.policy import Deadlines, worse
-from npsflow.streams.times import rfc3339
+from npsflow.streams.times import from_rfc3339, rfc3339
 
 US = "npsflow"
 """By whose hand things happen that nobody did."""
@@ -164,7 +164,7 @@ def by_itself(case: Case, now: int, keep: int) -> Case:
     """The first of its plan, which is due."""
     due, plan = case.plan[0], case.plan[1:]
     match due.what:
-        case "warned" if now - due.at > STALE_AFTER and all(entry.by == US for entry in case.history):
+        case "warned" | "breached" | "escalated" if _long_ago(case, now):
             # Recover has just begun on a topic that goes far back, or was away: nobody is told of last month's alerts.
             return with_entry(case, now, "closed", US, ending(now, keep), reason="stale")
         case "warned":
@@ -181,3 +181,10 @@ def by_itself(case: Case, now: int, keep: int) -> Case:
             return with_entry(case, now, "closed", US, ending(now, keep), reason="expired")
         case "forgotten":
             raise ValueError("nothing happens to a case that is forgotten")
+
+
+def _long_ago(case: Case, now: int) -> bool:
+    """Whether nobody has done anything about it, or was told to, and all there is to it is old."""
+    if any(entry.by != US or entry.what in _CONTACT for entry in case.history):
+        return False
+    return now - max(case.plan[0].at, from_rfc3339(case.history[-1].at)) > STALE_AFTER

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from npsflow.schemas import topics
-from npsflow.streams.recovery.settings import FirstContact, Recovery, SeverityRule
+from npsflow.streams.recovery.settings import Escalation, FirstContact, Recovery, SeverityRule
 from npsflow.streams.times import DAY, HOUR
 
 from .recovering import World, header
@@ -197,8 +197,9 @@ def test_who_is_unhappy_again_while_critical_waits_no_longer_than_the_critical_d
 # What is long ago
 
 
-def test_recover_that_begins_on_an_old_topic_pages_nobody() -> None:
-    world = World()
+@pytest.mark.parametrize("step", [0.5, 1.0])
+def test_recover_that_begins_on_an_old_topic_pages_nobody(step: float) -> None:
+    world = World(Recovery(escalations=[Escalation("lead", at=step)]))
     world.held = []
     world.respond(2, "C-1")
     world.respond(9, "C-2")
@@ -231,6 +232,24 @@ def test_alerts_and_asks_that_are_written_again_long_afterwards_open_nothing() -
     assert world.feed(world.held) == ["suppressed"] * 4
     assert {json.loads(event.value or b"")["reason"] for event in world.events} == {"stale"}
     assert world.cases == []
+
+
+def test_a_case_that_moves_after_weeks_goes_on() -> None:
+    world = World()
+    submitted = world.now + 60_000
+    reference = {"type": "ticket", "id": "T-1"}
+    answered(world, 2, customer=None, reference=reference)
+    world.wait(24 * 20)
+    assert answered(world, 2, submitted=submitted, reference=reference) == ["closed", "opened"]
+    assert world.wait(1) == ["warned", "breached", "breached"]
+
+
+def test_an_alert_that_waits_for_days_is_told_of_as_ever() -> None:
+    world = World(Recovery(escalations=[Escalation("lead", at=9.0)]))
+    world.respond(2)
+    assert world.wait(24 * 3) == ["warned", "breached"]
+    world.now += 20 * DAY  # nobody looked at the clock
+    assert world.wait(1) == ["breached", "escalated"]
 
 
 # What is kept
