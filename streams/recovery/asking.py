@@ -29,10 +29,11 @@ class FollowUps:
         seen = customer.seen.get(own.follow_up_id)
         if seen is not None and seen.revision >= own.revision:
             return
-        if not newer(customer.seen.get(_alert_of(own.follow_up_id)), draft):  # else it has been another answer since
+        alert = customer.seen.get(_alert_of(own.follow_up_id))
+        if not newer(alert, draft):  # else it has been another answer since
             customer = replace(customer, answers=customer.with_answer(context.metric, answer))
             self._win_back(draft, customer, context, answer)
-            if seen is None:
+            if seen is None and alert is None:
                 self._fell(draft, customer, context.metric, answer)
         customer = replace(customer, touched=draft.at)
         case_id, reason = ("", "") if seen is None else (seen.case_id, seen.reason)

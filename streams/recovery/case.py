@@ -147,9 +147,13 @@ def sharpened(case: Case, severity: Severity, reasons: tuple[str, ...], deadline
     """What changes when the case is worse than it was thought to be: less time for what has not happened yet."""
     if case.severity is not None and not worse(severity, case.severity):
         return {}
-    left = {(due.what, due.to): due.at for due in case.plan}
-    plan = [due for due in deadlines.plan if (due.what, due.to) in left]
-    earliest = [Due(min(due.at, left[due.what, due.to]), due.what, due.to) for due in plan]
+    fresh: dict[tuple[str, str], list[int]] = {}
+    for due in deadlines.plan:
+        fresh.setdefault((due.what, due.to), []).append(due.at)
+    earliest = []
+    for due in reversed(case.plan):  # of two steps alike the first one may have been
+        ats = fresh.get((due.what, due.to))
+        earliest.append(Due(min(due.at, ats.pop()), due.what, due.to) if ats else due)
     changes: dict[str, Any] = {
         "severity": severity,
         "reasons": tuple(dict.fromkeys((*case.reasons, *reasons))),

@@ -192,8 +192,11 @@ class Alerts:
             deadlines = self._policy.deadlines(new.start, new.severity, new.context)
             changes = life.sharpened(case, new.severity, new.reasons, deadlines)
         if case.alert_ids[:1] == (new.alert_id,):
-            context = new.context
+            if case.owner == self._policy.owner(case.severity, context):  # nobody has given it to another
+                changes["owner"] = self._policy.owner(changes.get("severity", case.severity), new.context)
+            context, primary = new.context, new.context.primary_contact
             changes["message"] = self._policy.message(context)
+            changes["informed"] = tuple(dict.fromkeys((*case.informed, *([primary] if primary else []))))
         case = life.with_entry(case, draft.at, "noted", life.US, changes, reason="enriched")
         draft.keep(case, context, "noted")
         not_yet = case.kind == "recovery" and case.contacted_at is None and not life.ended(case)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from npsflow.schemas import topics
-from npsflow.streams.recovery.settings import Escalation, FirstContact, Recovery, SeverityRule
+from npsflow.streams.recovery.settings import Escalation, FirstContact, OwnerRule, Recovery, SeverityRule
 from npsflow.streams.times import DAY, HOUR
 
 from .recovering import World, header
@@ -192,6 +192,27 @@ def test_who_is_unhappy_again_while_critical_waits_no_longer_than_the_critical_d
     assert answered(world, 6, "r2") == ["joined", "reopened"]
     assert world.case["severity"] == "critical"
     assert world.case["due_at"] == "2026-03-02T13:02:00.000Z"
+
+
+def test_an_escalation_that_has_been_is_not_repeated_when_the_case_gets_worse() -> None:
+    world = World(Recovery(escalations=[Escalation("lead"), Escalation("lead", at=2.0), Escalation("boss", at=2.0)]))
+    world.respond(6)
+    assert world.wait(30) == ["warned", "breached", "escalated"]
+    assert world.respond(0) == ["joined"]
+    assert world.wait(30) == ["escalated", "escalated"]
+    assert world.case["informed"] == ["lead", "boss"]
+
+
+def test_who_owns_a_case_is_known_when_its_department_is() -> None:
+    world = World(Recovery(owners=[OwnerRule("support-lead", {"department": "Support"})]))
+    submitted = world.now + 60_000
+    answered(world, 2)
+    context: dict[str, Any] = {"department": "Support", "customer_fields": {"primary_contact": "U-7"}}
+    answered(world, 2, submitted=submitted, **context)
+    assert (world.case["owner"], world.case["informed"]) == ("support-lead", ["U-7"])
+    world.act("assign", assignee="ben")
+    answered(world, 2, submitted=submitted, comment="Again", **context)
+    assert world.case["owner"] == "ben"
 
 
 # What is long ago
