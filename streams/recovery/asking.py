@@ -9,7 +9,7 @@ from npsflow.streams.recovery.draft import Draft
 from npsflow.streams.recovery.facts import FollowUpFact
 from npsflow.streams.recovery.memory import Answered, Customer, File, Seen
 from npsflow.streams.recovery.policy import Policy
-from npsflow.streams.times import DAY, from_rfc3339, rfc3339, to_ms
+from npsflow.streams.times import DAY, rfc3339, to_ms
 
 _MAY_CHANGE = ("", "retracted", "no_contact", "opted_out")
 """Why nothing was asked; the next version of the response may say otherwise."""
@@ -135,15 +135,14 @@ class FollowUps:
         if not next_one.unhappy:
             return
         severity, reasons = self._policy.severity(file.case.severity, context, answer.category)
-        start = from_rfc3339(case.finish_by) - int(self._policy.settings.finish_days * DAY)
-        changes = life.sharpened(case, severity, reasons, self._policy.deadlines(start, severity, context))
+        deadlines = self._policy.deadlines(self._policy.start_of(case), severity, context)
+        changes = life.sharpened(case, severity, reasons, deadlines)
         if next_one.response == Answered.of(context, unhappy=True).response:
             changes["reasons"] = tuple(dict.fromkeys((*case.reasons, *reasons)))
             changes["previous_score"] = answer.score
-        if changes:
-            draft.keep(
-                life.with_entry(case, draft.at, "noted", life.US, changes, reason="answered_before"), context, "noted"
-            )
+        if replace(case, **changes) != case:
+            case = life.with_entry(case, draft.at, "noted", life.US, changes, reason="answered_before")
+            draft.keep(case, context, "noted")
 
 
 def win_back(draft: Draft, file: File, answer: Answered) -> None:

@@ -144,9 +144,7 @@ def reopening(deadlines: Deadlines) -> dict[str, Any]:
 
 
 def sharpened(case: Case, severity: Severity, reasons: tuple[str, ...], deadlines: Deadlines) -> dict[str, Any]:
-    """What changes when the case is worse than it was thought to be: less time for what has not happened yet."""
-    if case.severity is not None and not worse(severity, case.severity):
-        return {}
+    """What changes with an alert, or what is known of it now: it may be worse, and leave less time for what is to come."""
     fresh: dict[tuple[str, str], list[int]] = {}
     for due in deadlines.plan:
         fresh.setdefault((due.what, due.to), []).append(due.at)
@@ -154,11 +152,9 @@ def sharpened(case: Case, severity: Severity, reasons: tuple[str, ...], deadline
     for due in reversed(case.plan):  # of two steps alike the first one may have been
         ats = fresh.get((due.what, due.to))
         earliest.append(Due(min(due.at, ats.pop()), due.what, due.to) if ats else due)
-    changes: dict[str, Any] = {
-        "severity": severity,
-        "reasons": tuple(dict.fromkeys((*case.reasons, *reasons))),
-        "plan": tuple(sorted(earliest, key=lambda due: due.at)),
-    }
+    changes: dict[str, Any] = {"plan": tuple(sorted(earliest, key=lambda due: due.at))}
+    if case.severity is None or worse(severity, case.severity):
+        changes |= {"severity": severity, "reasons": tuple(dict.fromkeys((*case.reasons, *reasons)))}
     if case.contacted_at is None:  # else whether that was in time has been told
         changes["due_at"] = min(case.due_at, rfc3339(deadlines.due))
     return changes

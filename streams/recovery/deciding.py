@@ -189,7 +189,8 @@ class Alerts:
         case, context = file
         changes = {}
         if not life.ended(case):
-            deadlines = self._policy.deadlines(new.start, new.severity, new.context)
+            start = max(new.start, self._policy.start_of(case))  # it may have been reopened since
+            deadlines = self._policy.deadlines(start, new.severity, new.context)
             changes = life.sharpened(case, new.severity, new.reasons, deadlines)
         if case.alert_ids[:1] == (new.alert_id,):
             if case.owner == self._policy.owner(case.severity, context):  # nobody has given it to another

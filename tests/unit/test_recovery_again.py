@@ -215,6 +215,26 @@ def test_who_owns_a_case_is_known_when_its_department_is() -> None:
     assert world.case["owner"] == "ben"
 
 
+def test_who_turns_out_to_be_gold_waits_as_the_golden_do() -> None:
+    world = World(Recovery(first_contact=[FirstContact(4, {"tier": "gold"})]))
+    submitted = world.now + 60_000
+    answered(world, 2)
+    answered(world, 2, submitted=submitted, customer_fields={"tier": "gold"})
+    assert world.case["due_at"] == "2026-03-02T13:01:00.000Z"
+
+
+def test_a_case_that_was_reopened_has_its_time_also_when_it_gets_worse() -> None:
+    world = World()
+    submitted = world.now + 60_000
+    answered(world, 5)
+    world.act("close_loop")
+    world.wait(24 * 5)
+    world.act("reopen")
+    due = world.case["due_at"]
+    assert answered(world, 5, submitted=submitted, contact_requested=True) == ["noted"]
+    assert (world.case["severity"], world.case["due_at"]) == ("critical", due)
+
+
 # What is long ago
 
 

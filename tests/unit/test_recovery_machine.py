@@ -34,6 +34,7 @@ class Case:
     status: str = ""
     ended: int = 0
     won: bool = False
+    start: int = 0
     plan: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -41,7 +42,7 @@ class Case:
         return self.status in ("loop_closed", "closed")
 
     def begin(self, status: str, start: int) -> str:
-        self.status = status
+        self.status, self.start = status, start
         self.plan = {"warned": start + 18 * HOUR, "breached": start + 24 * HOUR, "late": start + 7 * DAY}
         return status
 
@@ -50,10 +51,9 @@ class Case:
         return status
 
     def sharpen(self, severity: int, start: int) -> None:
-        if severity > self.severity:
-            self.severity = severity
-            fresh = {"warned": start + 18 * HOUR, "breached": start + 24 * HOUR, "late": start + 7 * DAY}
-            self.plan = {what: min(at, fresh[what]) for what, at in self.plan.items()}
+        self.severity = max(severity, self.severity)
+        fresh = {"warned": start + 18 * HOUR, "breached": start + 24 * HOUR, "late": start + 7 * DAY}
+        self.plan = {what: min(at, fresh[what]) for what, at in self.plan.items()}
 
 
 @dataclass
@@ -188,7 +188,7 @@ class Cases(RuleBasedStateMachine):
         answer = self.answers[name]
         assert answer.since is not None
         if not case.over:
-            case.sharpen(answer.severity, answer.since)
+            case.sharpen(answer.severity, max(answer.since, case.start))
         if case.alerts[:1] == [name]:
             case.lead = name
         return ["noted"]
