@@ -144,7 +144,7 @@ def reopening(deadlines: Deadlines) -> dict[str, Any]:
 
 
 def sharpened(case: Case, severity: Severity, reasons: tuple[str, ...], deadlines: Deadlines) -> dict[str, Any]:
-    """What changes with an alert, or what is known of it now: it may be worse, and leave less time for what is to come."""
+    """What changes with an alert, or what is known of it now: it may be worse, and less time for what is to come."""
     fresh: dict[tuple[str, str], list[int]] = {}
     for due in deadlines.plan:
         fresh.setdefault((due.what, due.to), []).append(due.at)
