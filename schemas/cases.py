@@ -2,7 +2,8 @@
 
 A case is what has to be done for one unhappy customer, until that customer has been told what was done. It stands under
 its id, and events about it on `service-recovery` carry the whole of it. An `ask` is the smaller thing of the same kind:
-a question, a referral or a review to be asked of somebody who is not unhappy; its id is that of the follow-up.
+a question, a referral or a review to be asked of somebody who is not unhappy. The same alert or follow-up under
+another customer's key begins another case.
 """
 
 from typing import Literal
@@ -81,7 +82,8 @@ class Case(Struct, frozen=True, omit_defaults=True):
 
     `due_at`: of the first contact, or of an ask; `finish_by`: of the whole. `informed`: who is told besides the owner.
     `message`: what to begin with when the customer is addressed. `task`: what is to be done next if it is no first
-    contact. `previous_score`: of the same customer and metric, before. `plan` is for npsflow itself.
+    contact. `previous_score`: of the same customer and metric, before. `plan` is for npsflow itself. Of very many
+    `alert_ids` the first and the newest are named, `more_alerts` says how many are not. `follow_up_id`: of an ask.
     """
 
     case_id: str
@@ -109,6 +111,8 @@ class Case(Struct, frozen=True, omit_defaults=True):
     won_back_at: Instant | None = None
     history: tuple[Entry, ...] = ()
     plan: tuple[Due, ...] = ()
+    follow_up_id: str | None = None
+    more_alerts: int = 0
 
 
 class Suppressed(Struct, frozen=True, omit_defaults=True):

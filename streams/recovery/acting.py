@@ -2,8 +2,11 @@
 
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from npsflow.schemas.cases import ActionRefused, Case, TeamAction
 from npsflow.streams.recovery import case as life
+from npsflow.streams.recovery.asking import withdraw
 from npsflow.streams.recovery.draft import Draft
 from npsflow.streams.recovery.memory import File
 from npsflow.streams.recovery.policy import Deadlines, Policy
@@ -17,7 +20,7 @@ class Actions:
         self._policy, self._keep = policy, int(policy.settings.keep_days * DAY)
 
     def act(self, draft: Draft, key: str, action: TeamAction) -> None:
-        """`key` is that of the record; an action on a case of another customer finds none."""
+        """`key` is that of the record: an alert or follow-up is looked for among those of this customer."""
         if action.action == "fixed":
             self._fixed(draft, action)
             return
@@ -30,7 +33,7 @@ class Actions:
         case, context = file
         if any(entry.action_id == action.action_id for entry in case.history):
             return
-        if (reason := life.refusal(case, action)) is not None:
+        if (reason := life.refusal(case, action) or self._overtaken(draft, case, action)) is not None:
             case = life.with_entry(
                 case, draft.at, "action_refused", action.by,
                 reason=reason, comment=action.comment, action_id=action.action_id,
@@ -47,6 +50,20 @@ class Actions:
 
         case = life.act(case, action, _at(action, case, draft.at), self._keep, deadlines)
         draft.keep(case, context, case.history[-1].what)
+        if action.action == "reopen" and case.kind == "recovery":
+            customer = replace(draft.customer(case.key), last_case=case.case_id, touched=draft.at)
+            draft.customers[case.key] = withdraw(draft, customer, self._keep)
+
+    def _overtaken(self, draft: Draft, case: Case, action: TeamAction) -> str | None:
+        """Why it fits this case no more, for what its customer has said since, or None."""
+        customer = draft.customer(case.key)
+        if action.action == "reopen" and case.kind == "recovery":
+            other = draft.open_case(customer)
+            return "other_case_open" if other is not None and other.case.case_id != case.case_id else None
+        if action.action in ("resolve", "close_loop"):
+            said = (customer.seen[alert_id].at for alert_id in customer.alerts_in(case.case_id))
+            return "unhappy_since" if any(at > draft.at for at in said) else None  # it stands in another topic
+        return None
 
     def _case(self, draft: Draft, key: str, action: TeamAction) -> File | None:
         if action.case_id is not None:

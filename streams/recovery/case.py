@@ -1,6 +1,6 @@
 """The life of one case: what each action and each deadline makes of it. Pure; every step adds a line to its history."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from msgspec.structs import replace
@@ -8,13 +8,15 @@ from msgspec.structs import replace
 from npsflow.schemas import codec
 from npsflow.schemas.cases import NO_COMPLAINT, Case, Due, Entry, Happening, Status, TeamAction
 from npsflow.schemas.events import Severity
+from npsflow.streams.policy import STALE_AFTER
 from npsflow.streams.recovery.policy import Deadlines, worse
-from npsflow.streams.times import rfc3339
+from npsflow.streams.times import from_rfc3339, rfc3339
 
 US = "npsflow"
 """By whose hand things happen that nobody did."""
 
 _MOST_ENTRIES = 200
+_MOST_ALERTS = 500  # each event names them all: a bundle of thousands would be more than a record holds
 _ORDER: dict[Status, int] = {
     "opened": 0, "reopened": 0, "acknowledged": 1, "contacted": 2, "resolved": 3, "loop_closed": 4, "closed": 5,
 }  # fmt: skip
@@ -46,6 +48,21 @@ def with_entry(case: Case, at: int, what: Happening, by: str, changes: dict[str,
     """One step on: `changes` of the case, `of` the entry."""
     history = _bounded((*case.history, Entry(rfc3339(at), what, by, **of)))
     return replace(case, revision=case.revision + 1, history=history, **(changes or {}))
+
+
+def with_alert(case: Case, alert_id: str) -> dict[str, Any]:
+    """What changes when an alert belongs to it too."""
+    ids = tuple(dict.fromkeys((*case.alert_ids, alert_id)))
+    if len(ids) <= _MOST_ALERTS:
+        return {"alert_ids": ids}
+    return {"alert_ids": (ids[0], *ids[2:]), "more_alerts": case.more_alerts + 1}
+
+
+def without_alerts(case: Case, alert_ids: Collection[str]) -> dict[str, Any]:
+    """What changes when these of its alerts are none any more."""
+    left = tuple(alert_id for alert_id in case.alert_ids if alert_id not in alert_ids)
+    not_named = len(alert_ids) - (len(case.alert_ids) - len(left))
+    return {"alert_ids": left, "more_alerts": max(0, case.more_alerts - not_named)}
 
 
 def refusal(case: Case, action: TeamAction) -> str | None:
@@ -151,24 +168,29 @@ def reopening(deadlines: Deadlines) -> dict[str, Any]:
 
 
 def sharpened(case: Case, severity: Severity, reasons: tuple[str, ...], deadlines: Deadlines) -> dict[str, Any]:
-    """What changes when the case is worse than it was thought to be: less time for what has not happened yet."""
-    if case.severity is not None and not worse(severity, case.severity):
-        return {}
-    left = {(due.what, due.to): due.at for due in case.plan}
-    plan = [due for due in deadlines.plan if (due.what, due.to) in left]
-    earliest = [Due(min(due.at, left[due.what, due.to]), due.what, due.to) for due in plan]
-    return {
-        "severity": severity,
-        "reasons": tuple(dict.fromkeys((*case.reasons, *reasons))),
-        "due_at": min(case.due_at, rfc3339(deadlines.due)),
-        "plan": tuple(sorted(earliest, key=lambda due: due.at)),
-    }
+    """What changes with an alert, or what is known of it now: it may be worse, and less time for what is to come."""
+    fresh: dict[tuple[str, str], list[int]] = {}
+    for due in deadlines.plan:
+        fresh.setdefault((due.what, due.to), []).append(due.at)
+    earliest = []
+    for due in reversed(case.plan):  # of two steps alike the first one may have been
+        ats = fresh.get((due.what, due.to))
+        earliest.append(Due(min(due.at, ats.pop()), due.what, due.to) if ats else due)
+    changes: dict[str, Any] = {"plan": tuple(sorted(earliest, key=lambda due: due.at))}
+    if case.severity is None or worse(severity, case.severity):
+        changes |= {"severity": severity, "reasons": tuple(dict.fromkeys((*case.reasons, *reasons)))}
+    if case.contacted_at is None:  # else whether that was in time has been told
+        changes["due_at"] = min(case.due_at, rfc3339(deadlines.due))
+    return changes
 
 
 def by_itself(case: Case, now: int, keep: int) -> Case:
     """The first of its plan, which is due."""
     due, plan = case.plan[0], case.plan[1:]
     match due.what:
+        case "warned" | "breached" | "escalated" if _long_ago(case, now):
+            # Recover has just begun on a topic that goes far back, or was away: nobody is told of last month's alerts.
+            return with_entry(case, now, "closed", US, ending(now, keep), reason="stale")
         case "warned":
             return with_entry(case, now, "warned", US, {"plan": plan}, reason="first_contact")
         case "breached":
@@ -183,3 +205,10 @@ def by_itself(case: Case, now: int, keep: int) -> Case:
             return with_entry(case, now, "closed", US, ending(now, keep), reason="expired")
         case "forgotten":
             raise ValueError("nothing happens to a case that is forgotten")
+
+
+def _long_ago(case: Case, now: int) -> bool:
+    """Whether nobody has done anything about it, or was told to, and all there is to it is old."""
+    if any(entry.by != US or entry.what in _CONTACT for entry in case.history):
+        return False
+    return now - max(case.plan[0].at, from_rfc3339(case.history[-1].at)) > STALE_AFTER

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from hashlib import blake2b
 
 from msgspec import Struct
 
@@ -10,7 +11,8 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import Case, Happening, event_type
 from npsflow.schemas.events import Context
 from npsflow.schemas.headers import CloudEvents, Headers
-from npsflow.streams.recovery.memory import Customer, File, Table, pack_file, unpack_file
+from npsflow.streams.recovery.case import ended
+from npsflow.streams.recovery.memory import Customer, File, Seen, Table, pack_file, unpack_file
 from npsflow.streams.times import rfc3339
 
 Output = tuple[str, int, bytes | None, bytes | None, Headers]
@@ -48,6 +50,21 @@ class Draft:
         """None where there is no such case, or it was forgotten."""
         return self.files[case_id] if case_id in self.files else self._memory.cases.get(case_id)
 
+    def open_case(self, customer: Customer) -> File | None:
+        """What has to be done for this customer, if there is anything."""
+        file = self.file(customer.last_case)
+        return None if file is None or ended(file.case) else file
+
+    def case_id(self, prefix: str, name: str, revision: int, key: str, seen: Seen | None) -> str:
+        """Of the case that an alert or follow-up begins, or begins again while that one is kept.
+
+        No id is ever used twice: a response that moves to another customer begins another case there, which is another
+        partition's business as a rule, and after a case was forgotten another begins.
+        """
+        if seen is None or not seen.began:
+            return digest(prefix, name, key)
+        return seen.began if self.file(seen.began) is not None else digest(prefix, f"{name}.{revision}", key)
+
     def burst(self, department: str) -> tuple[list[int], str]:
         return self.bursts.get(department) or self._memory.bursts.get(department) or ([], "")
 
@@ -59,10 +76,12 @@ class Draft:
         file = self.files[case.case_id] = File(case, context)
         return file
 
-    def keep(self, case: Case, context: Context, what: Happening) -> None:
+    def keep(self, case: Case, context: Context, what: Happening) -> File:
         """The case has taken a step: it is written as it stands, and an event says so."""
-        self._send(what, case.key, case.case_id, case.revision, pack_file(self.write(case, context)))
+        file = self.write(case, context)
+        self._send(what, case.key, case.case_id, case.revision, pack_file(file))
         self.urgent = self.urgent or case.kind != "ask"
+        return file
 
     def say(self, what: Happening, key: str, subject: str, name: int | str, *parts: Struct) -> None:
         """An event that is not the whole case; `name` makes its id unique for the subject."""
@@ -73,3 +92,8 @@ class Draft:
         headers = self._sender.headers(event_type(what), subject, revision, rfc3339(self.at))
         self.outputs.append((topics.SERVICE_RECOVERY, self._partition, key.encode(), value, headers))
         self.counts[f"case:{what}"] += 1
+
+
+def digest(prefix: str, name: str, key: str) -> str:
+    """An id for what an alert or follow-up begins under this Kafka key."""
+    return prefix + blake2b(f"{name} {key}".encode(), digest_size=16).hexdigest()

@@ -25,16 +25,16 @@ def forget(draft: Draft, memory: Memory, key: str) -> None:
         file = draft.file(case_id)
         if file is None or (file.case.key != key and file.case.kind != "bundle"):
             continue
-        own = {name for name, seen in customer.seen.items() if seen.case_id == case_id}
-        left = tuple(alert_id for alert_id in file.case.alert_ids if alert_id not in own)
-        other = _other_member(memory, case_id, key) if left else None
+        left = life.without_alerts(file.case, customer.alerts_in(case_id))
+        other = _other_member(memory, case_id, key) if left["alert_ids"] or left["more_alerts"] else None
         if other is None:
             draft.files[case_id] = None
             continue
         file = _begun_by(file, other) if key in (file.case.key, _said_by(file.context)) else file
         history = tuple(replace(entry, comment=None) for entry in file.case.history)
-        changes = {"alert_ids": left, "history": history}
-        case = life.with_entry(replace(file.case, **changes), draft.at, "noted", life.US, reason="forgotten")
+        case = life.with_entry(
+            replace(file.case, **left, history=history), draft.at, "noted", life.US, reason="forgotten"
+        )
         draft.keep(case, file.context, "noted")
 
 

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 from npsflow.streams.times import to_datetime, to_ms
 
-_DAY = timedelta(days=1)
+_DAY, _YEAR = timedelta(days=1), timedelta(days=366)
 
 
 class Clock(Protocol):
@@ -39,13 +39,15 @@ class BusinessHours:
     def after(self, start: int, duration: int) -> int:
         """Nothing at all left to wait still waits until it is open. A year without an open day ends the search."""
         day = to_datetime(start).astimezone(self.zone).date()
-        for _ in range(366 + duration // 3_600_000):
+        last = day
+        while day - last < _YEAR:
             if day.weekday() in self.days and not self.closed(day):
                 begin, end = max(start, self._instant(day, self.opens)), self._instant(day, self.closes)
                 if begin < end:
                     if begin + duration <= end:
                         return begin + duration
                     duration -= end - begin
+                    last = day
             day += _DAY
         return start + duration
 

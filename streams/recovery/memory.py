@@ -8,6 +8,7 @@ from msgspec import Struct
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Case
 from npsflow.schemas.events import Context, Severity
+from npsflow.streams.times import to_ms
 
 T = TypeVar("T")
 _MOST_SEEN = 100  # alerts and follow-ups of a customer
@@ -15,21 +16,32 @@ _KEPT = 2  # answers of a customer to one metric: the last, and the one before t
 
 
 class Answered(Struct, frozen=True, array_like=True):
-    """One answer; `response` is source/response_id, `at` when it was submitted, in ms."""
+    """One answer; `response` is source/response_id, `at` when it was submitted, in ms; `unhappy`: an alert said so."""
 
     response: str
     score: int
     category: str
     at: int
+    unhappy: bool = False
+
+    @classmethod
+    def of(cls, context: Context, *, unhappy: bool) -> "Answered":
+        response = f"{context.source}/{context.response_id}"
+        return cls(response, context.score, context.category, to_ms(context.submitted_at), unhappy)
 
 
 class Seen(Struct, frozen=True, array_like=True):
-    """An alert or follow-up: the last revision heard of it, and its case, or why there is none."""
+    """An alert or follow-up: the last revision heard of it, and its case, or why there is none.
+
+    `at`: when that revision was appended, in ms. `began`: the case that it has begun itself.
+    """
 
     revision: int
     severity: Severity | None
     case_id: str
     reason: str = ""
+    at: int = 0
+    began: str = ""
 
 
 class Customer(Struct, frozen=True, array_like=True):
@@ -49,6 +61,17 @@ class Customer(Struct, frozen=True, array_like=True):
     def with_answer(self, metric: str, answer: Answered) -> dict[str, list[Answered]]:
         others = [a for a in self.answers.get(metric, ()) if a.response != answer.response]
         return self.answers | {metric: sorted([*others, answer], key=lambda a: a.at)[-_KEPT:]}
+
+    def alerts_in(self, case_id: str) -> set[str]:
+        """Ids of the alerts (or the follow-up) of this customer that a case is about."""
+        return {name for name, seen in self.seen.items() if seen.case_id == case_id}
+
+    def without_answer(self, response: str, *, unhappy: bool) -> dict[str, list[Answered]]:
+        """An alert takes back what an alert has said; a follow-up of the same response may have come before that."""
+        return {
+            metric: [a for a in of if a.response != response or a.unhappy != unhappy]
+            for metric, of in self.answers.items()
+        }
 
     def with_seen(self, name: str, seen: Seen) -> dict[str, Seen]:
         """The newest at the end; who answers all the time is not remembered without bound."""
@@ -77,12 +100,13 @@ def unpack_file(packed: bytes) -> File:
 
 
 class Table(Generic[T]):
-    """Values by key, kept as bytes: nothing for the garbage collector to walk. `dirty` since the last checkpoint."""
+    """Values by key, kept as bytes: nothing for the garbage collector to walk. `dirty` since the last checkpoint,
+    in the order in which they became so."""
 
     def __init__(self, pack: Callable[[T], bytes], unpack: Callable[[bytes], T]) -> None:
         self._pack, self._unpack = pack, unpack
         self._packed: dict[str, bytes] = {}
-        self.dirty: set[str] = set()
+        self.dirty: dict[str, None] = {}
 
     def get(self, key: str) -> T | None:
         packed = self._packed.get(key)
@@ -94,7 +118,7 @@ class Table(Generic[T]):
             self._packed.pop(key, None)
         else:
             self._packed[key] = self._pack(value)
-        self.dirty.add(key)
+        self.dirty[key] = None
 
     def holding(self, part: bytes) -> list[str]:
         """Keys of the values that hold these bytes, packed."""

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from npsflow.schemas.cases import Due
+from npsflow.schemas.cases import Case, Due
 from npsflow.schemas.events import Context, Severity
 from npsflow.streams import policy
 from npsflow.streams.recovery.hours import Clock
 from npsflow.streams.recovery.settings import Recovery, SeverityRule, When
-from npsflow.streams.times import DAY, HOUR
+from npsflow.streams.times import DAY, HOUR, from_rfc3339
 
 _ORDER: tuple[Severity, ...] = ("medium", "high", "critical")
 THANKS = {"en": "Thank you for your answer.", "nl": "Dank u wel voor uw antwoord."}
@@ -73,6 +73,10 @@ class Policy:
         plan = [Due(at(settings.warn_at), "warned"), Due(at(1.0), "breached"), Due(finish, "late")]
         plan += [Due(at(step.at), "escalated", step.to) for step in settings.escalations]
         return Deadlines(at(1.0), finish, tuple(sorted(plan, key=lambda due: due.at)))
+
+    def start_of(self, case: Case) -> int:
+        """From when its deadlines count: what they were made from, unless the settings have changed."""
+        return from_rfc3339(case.finish_by) - int(self.settings.finish_days * DAY)
 
     def thanks(self, context: Context) -> str:
         """In the response's language."""

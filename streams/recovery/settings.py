@@ -99,6 +99,8 @@ def clock_of(settings: Recovery) -> Clock:
         public = holidays.country_holidays(business.country) if business.country else {}
     except (ValueError, NotImplementedError) as error:
         raise SettingsError(f"recovery.business: {error}") from None
+    if opens.tzinfo or closes.tzinfo:
+        raise SettingsError("recovery.business: opens and closes are times of recovery.zone, without an offset")
     if not opens < closes or not business.days:
         raise SettingsError("recovery.business: it opens on one day at least, and before it closes")
     if settings.clock == "wall":
@@ -127,6 +129,14 @@ def check(settings: Recovery) -> None:
     ]
     for name, value in positive:
         if not 0 < value <= 10_000:
+            raise SettingsError(f"recovery.{name} = {value} is not between 0 and 10,000")
+    or_none = [
+        ("cooldown_hours", settings.cooldown_hours),
+        ("burst_alerts", settings.burst_alerts),
+        ("ask_every_days", settings.ask_every_days),
+    ]
+    for name, value in or_none:
+        if not 0 <= value <= 10_000:
             raise SettingsError(f"recovery.{name} = {value} is not between 0 and 10,000")
     if settings.remember_days < settings.keep_days:
         raise SettingsError("recovery.remember_days is less than keep_days: a case is kept only with its customer")

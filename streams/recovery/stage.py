@@ -24,7 +24,7 @@ from npsflow.streams.recovery.memory import File
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.standing import contacted_late
 from npsflow.streams.stage import Checkpoint, Emit, Record
-from npsflow.streams.times import DAY, rfc3339
+from npsflow.streams.times import DAY, MINUTE, rfc3339
 
 _CASE, _CUSTOMER, _BURST = b"case:", b"customer:", b"burst:"
 
@@ -57,6 +57,7 @@ class Recovering:
         self.memory = Memory()
         self._sender, self._prefix, self._partition, self._emit = sender, prefix, partition, emit
         self._keep, self._remember = (int(d * DAY) for d in (policy.settings.keep_days, policy.settings.remember_days))
+        self._burst = policy.settings.burst_minutes * MINUTE
         self._alerts, self._follow_ups, self._actions = Alerts(policy), FollowUps(policy), Actions(policy)
         self._due: list[tuple[int, str]] = []
         self._touched: dict[int, set[str]] = {}
@@ -119,7 +120,7 @@ class Recovering:
                 self._unlist(before.case)
             memory.cases.put(case_id, file)
             if file is not None:
-                self._list(file.case)
+                self._list(file.case, before)
                 self._count_contact(file.case, before)
         memory.bursts.update(change.bursts)
         self._bursts |= change.bursts.keys()
@@ -140,7 +141,8 @@ class Recovering:
                 case = life.by_itself(file.case, now, self._keep)
                 draft.keep(case, file.context, case.history[-1].what)
             self.apply(draft)
-        return self._forget_customers(now) or happened
+        forgotten = self._forget_customers(now)
+        return self._forget_bursts(now) or forgotten or happened
 
     def checkpoint(self, now: int) -> Checkpoint:
         self.urgent = False
@@ -152,7 +154,8 @@ class Recovering:
         for key in memory.customers.dirty:
             checkpoint.state.append((_CUSTOMER + key.encode(), memory.customers.packed(key)))
         for department in self._bursts:
-            checkpoint.state.append((_BURST + department.encode(), codec.pack(memory.bursts[department])))
+            burst = memory.bursts.get(department)
+            checkpoint.state.append((_BURST + department.encode(), None if burst is None else codec.pack(burst)))
         memory.cases.dirty.clear()
         memory.customers.dirty.clear()
         self._bursts.clear()
@@ -201,12 +204,12 @@ class Recovering:
         draft.outputs.append((topics.DEAD_LETTERS, self._partition, record.key, record.value, headers))
         draft.counts["recover:dead"] += 1
 
-    def _list(self, case: Case) -> None:
-        """In every index that it belongs to."""
+    def _list(self, case: Case, before: File | None = None) -> None:
+        """In every index that it belongs to; `before` it stood in the order of time already, perhaps."""
         self._open[case.status] += 1
         if life.overdue(case):
             self._overdue.add(case.case_id)
-        if case.plan:
+        if case.plan and (before is None or before.case.plan[:1] != case.plan[:1]):
             heappush(self._due, (case.plan[0].at, case.case_id))
         if case.status == "resolved" and case.root_cause:
             self.memory.causes.setdefault(case.root_cause, set()).add(case.case_id)
@@ -216,7 +219,10 @@ class Recovering:
         self._open[case.status] -= 1
         self._overdue.discard(case.case_id)
         if case.status == "resolved" and case.root_cause:
-            self.memory.causes[case.root_cause].discard(case.case_id)
+            cases = self.memory.causes[case.root_cause]
+            cases.discard(case.case_id)
+            if not cases:
+                del self.memory.causes[case.root_cause]
 
     def _count_contact(self, case: Case, before: File | None) -> None:
         """Whether the first contact came in time, when there was one just now."""
@@ -224,17 +230,26 @@ class Recovering:
         if late is not None and (before is None or before.case.contacted_at is None):
             self.counters["first_contact:late" if late else "first_contact:in_time"] += 1
 
+    def _forget_bursts(self, now: int) -> bool:
+        """Departments of which no alert came for as long as a burst is."""
+        bursts = self.memory.bursts
+        over = [department for department, (times, _) in bursts.items() if times[-1] <= now - self._burst]
+        for department in over:
+            del bursts[department]
+        self._bursts.update(over)
+        return bool(over)
+
     def _forget_customers(self, now: int) -> bool:
         """Those not heard of for long, who have no open case."""
         before, forgotten = (now - self._remember) // DAY, False
         for day in sorted(d for d in self._touched if d < before):
             for key in self._touched.pop(day):
                 customer = self.memory.customers.get(key)
-                if customer is None or customer.touched // DAY != day:
+                if customer is None or customer.touched // DAY >= before:
                     continue
                 last = self.memory.cases.get(customer.last_case)
                 if last is not None and not life.ended(last.case):
-                    self._touched.setdefault(now // DAY, set()).add(key)
+                    self._touched.setdefault(before, set()).add(key)  # to be looked at tomorrow
                     continue
                 self.memory.customers.put(key, None)
                 forgotten = True

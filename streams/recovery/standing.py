@@ -17,7 +17,8 @@ Place = tuple[bool, int, str]
 class Standing(NamedTuple):
     """A case: what lists are made by, and all of it, packed. `deadline` in ms, None where nothing is left to be done.
 
-    `contacted_late`: whether the first contact came too late; None before there was any.
+    `contacted_late`: whether the first contact came too late; None before there was any. `about`: ids of its alerts, or
+    of its follow-up.
     """
 
     case_id: str
@@ -30,7 +31,7 @@ class Standing(NamedTuple):
     department: str | None
     deadline: int | None
     contacted_late: bool | None
-    alert_ids: tuple[str, ...]
+    about: tuple[str, ...]
     packed: bytes
 
     def file(self) -> File:
@@ -50,7 +51,7 @@ def standing(partition: int, packed: bytes) -> Standing:
     case, context = unpack_file(packed)
     return Standing(
         case.case_id, partition, case.key, case.kind, case.status, case.severity, case.owner, context.department,
-        deadline(case), contacted_late(case), case.alert_ids, packed,
+        deadline(case), contacted_late(case), (case.follow_up_id,) if case.follow_up_id else case.alert_ids, packed,
     )  # fmt: skip
 
 
@@ -100,21 +101,22 @@ class Cases:
 
     def __init__(self) -> None:
         self._by_id: dict[str, Standing] = {}
-        self._by_alert: dict[str, str] = {}
+        self._about: dict[str, str] = {}
 
     def take(self, partition: int, key: bytes, value: bytes | None) -> None:
         """A record of `recovery-cases`; no value: the case is forgotten."""
         case_id = key.decode()
         before = self._by_id.pop(case_id, None)
-        for alert_id in before.alert_ids if before is not None else ():
-            self._by_alert.pop(alert_id, None)
+        for name in before.about if before is not None else ():
+            if self._about.get(name) == case_id:
+                del self._about[name]
         if value is not None:
             now = self._by_id[case_id] = standing(partition, value)
-            self._by_alert.update(dict.fromkeys(now.alert_ids, case_id))
+            self._about.update(dict.fromkeys(now.about, case_id))
 
     def find(self, name: str) -> Standing | None:
-        """By the id of the case, of one of its alerts, or of its follow-up (which is that of the case)."""
-        return self._by_id.get(name) or self._by_id.get(self._by_alert.get(name, ""))
+        """By the id of the case, of one of its alerts, or of its follow-up."""
+        return self._by_id.get(name) or self._by_id.get(self._about.get(name, ""))
 
     def listed(self, wanted: Wanted, now: int) -> list[Standing]:
         """In the order of their places; `now` in ms."""

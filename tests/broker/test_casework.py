@@ -34,7 +34,7 @@ def test_a_case_from_alert_to_closed_loop(installation: Installation) -> None:
     with working(installation):
         installation.run("produce", installation.file(unhappy(1, **said), unhappy(2, 5), response(3)))
         until(lambda: len(cases(installation)) == 2)
-        first, second = cases(installation, "--open")
+        first, second = sorted(cases(installation, "--open"), key=lambda case: str(case["customer_id"]))
         assert (first["customer_id"], first["status"], first["channel"]) == ("C-1", "opened", "chat")
 
         (row,) = [line for line in installation.run("cases").stdout.splitlines() if "C-1" in line]

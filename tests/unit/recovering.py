@@ -1,6 +1,7 @@
 """A small world: responses go through classify, its events and what teams do through recover, and time passes."""
 
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,6 +34,8 @@ class World:
         self.events: list[Output] = []
         """Those about cases, in order."""
         self.dead: list[Output] = []
+        self.held: list[Record] | None = None
+        """Facts that recover has not read yet, where it does not read them at once."""
         self._numbers = {"response": 0, "action": 0}
         self._offset = 0
 
@@ -62,7 +65,7 @@ class World:
         return self.send(topics.ACTIONS, (customer or "s/r1").encode(), json.dumps(fields).encode())
 
     def send(self, topic: str, key: bytes, value: bytes | None) -> list[str]:
-        return self._feed([Record(key, value, 0, self.now, [], topic=PREFIX + topic)])
+        return self.feed([Record(key, value, 0, self.now, [], topic=PREFIX + topic)])
 
     def wait(self, hours: float) -> list[str]:
         """Time passes in steps of a minute, and nobody does anything."""
@@ -104,9 +107,13 @@ class World:
             for o in self._classify.commit(self.now)
             if o.topic in (topics.SERVICE_RECOVERY, topics.FOLLOW_UP)
         ]
-        return self._feed(facts)
+        if self.held is not None:
+            self.held += facts
+            return []
+        return self.feed(facts)
 
-    def _feed(self, records: list[Record]) -> list[str]:
+    def feed(self, records: Iterable[Record]) -> list[str]:
+        """What recover reads; gives what happened to cases."""
         for record in records:
             self.recover.take(record)
         return self._commit()

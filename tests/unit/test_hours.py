@@ -53,6 +53,13 @@ def test_time_that_counts_is_what_a_walk_finds(
         assert hours.after(start, duration * MINUTE) == walked(hours, start, duration)
 
 
+def test_who_is_hardly_ever_open_takes_that_long() -> None:
+    hours = BusinessHours(AMSTERDAM, frozenset([0]), time(9), time(10), lambda day: False)
+    assert hours.after(ms(2026, 3, 2, 9), 100 * HOUR) == ms(2028, 1, 24, 10)  # the hundredth Monday
+    never = BusinessHours(AMSTERDAM, frozenset([0]), time(9), time(10), lambda day: True)
+    assert never.after(ms(2026, 3, 2, 9), 2 * HOUR) == ms(2026, 3, 2, 11)
+
+
 def test_an_alert_on_friday_evening_is_due_on_monday() -> None:
     recovery = Recovery(
         zone="Europe/Amsterdam", clock="business", first_contact_hours=8, business=Business(country="NL")
@@ -71,6 +78,7 @@ def test_an_alert_on_friday_evening_is_due_on_monday() -> None:
     [
         ('zone = "Amsterdam"', "'Amsterdam' is not a time zone"),
         ('business = {opens = "17:00", closes = "09:00"}', "before it closes"),
+        ('business = {opens = "09:00+01:00"}', "without an offset"),
         ("business = {days = []}", "opens on one day"),
         ('business = {opens = "9"}', "recovery.business"),
         ('business = {country = "XX"}', "recovery.business"),
@@ -78,6 +86,9 @@ def test_an_alert_on_friday_evening_is_due_on_monday() -> None:
         ('owners = [{owner = "a", when = {shoe = "42"}}]', "recovery.owners: 'shoe' is not a field of an alert"),
         ('severity = [{name = "a", at_least = "low"}]', "low"),
         ("first_contact = [{hours = 0.0}]", "first_contact: hours = 0.0"),
+        ("cooldown_hours = inf", "cooldown_hours = inf"),
+        ("burst_alerts = -1", "burst_alerts = -1"),
+        ("ask_every_days = -0.5", "ask_every_days = -0.5"),
         ("keep_days = 500.0", "remember_days is less than keep_days"),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 
 from npsflow.schemas import topics
 from npsflow.streams.recovery.settings import Escalation, FirstContact, OwnerRule, Recovery, SeverityRule
+from npsflow.streams.times import HOUR
 
 from .recovering import World, header
 
@@ -65,6 +66,24 @@ def test_a_case_just_closed_suppresses_an_alert_that_is_not_worse() -> None:
     assert world.respond(6) == ["opened"]
 
 
+def test_the_cooldown_ends_when_it_is_over() -> None:
+    for wait, happened in ((24 * HOUR - 1, "suppressed"), (24 * HOUR, "opened")):
+        world = World()
+        world.respond(4)
+        world.act("close_loop")
+        world.now += wait
+        assert world.respond(4) == [happened]
+
+
+def test_a_burst_is_of_the_last_hour() -> None:
+    for wait, happened in ((HOUR - 1, "bundle"), (HOUR, "recovery")):
+        world = World(Recovery(burst_alerts=1))
+        world.respond(5, "C-1", department="IT")
+        world.now += wait
+        world.respond(5, "C-2", department="IT")
+        assert world.case["kind"] == happened
+
+
 def test_too_many_of_one_department_are_one_case_but_for_the_critical() -> None:
     world = World(Recovery(burst_alerts=2))
     happened = [world.respond(5, f"C-{n}", department="IT") for n in range(5)]
@@ -87,6 +106,7 @@ def test_severity_rises_for_reasons_that_are_told() -> None:
     ]
     world = World(Recovery(severity=rules))
     world.respond(9)
+    world.act("done")
     world.respond(6, comment="I will CANCEL")
     assert (world.case["severity"], world.case["previous_score"]) == ("high", 9)
     assert world.case["reasons"] == ["detractor", "was_promoter", "leaving"]

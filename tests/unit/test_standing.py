@@ -43,10 +43,24 @@ def test_a_case_is_found_by_its_own_id_and_by_those_of_its_alerts() -> None:
         found = cases.find(name)
         assert found is not None
         assert (found.case_id, found.key) == ("c-2", "C-2")
+    cases.take(0, b"q-9", pack_file(file(9, case_id="q-9", kind="ask", alert_ids=(), follow_up_id="f-9")))
+    ask = cases.find("f-9")
+    assert ask is not None
+    assert ask.case_id == "q-9"
+    cases.take(0, b"q-9", None)
+    assert cases.find("f-9") is None
     cases.take(0, b"c-2", pack_file(file(2, alert_ids=("a-3",))))
     assert (cases.find("a-2"), cases.find("c-9"), len(cases)) == (None, None, 2)
     cases.take(0, b"c-2", None)
     assert (cases.find("a-3"), cases.find("c-2"), len(cases)) == (None, None, 1)
+
+
+def test_an_alert_that_has_moved_to_another_case_is_found_there() -> None:
+    cases = told(file(1), file(2, alert_ids=("a-1",)))
+    cases.take(0, b"c-1", pack_file(file(1, status="closed", alert_ids=())))
+    found = cases.find("a-1")
+    assert found is not None
+    assert found.case_id == "c-2"
 
 
 def test_what_is_due_first_stands_first_and_what_is_over_last() -> None:
