@@ -77,7 +77,8 @@ def try_(name: str, file: BinaryIO) -> None:
     """Show what the body in FILE would become at the entrance NAME; nothing is sent, no signature is looked at."""
     settings = load()
     if name not in settings.intake:
-        raise SettingsError(f"there is no [intake.{name}] in npsflow.toml; there are {', '.join(settings.intake)}")
+        known = ", ".join(settings.intake) or "none"
+        raise SettingsError(f"there is no [intake.{name}] in npsflow.toml; known: {known}")
     entrance = unsigned(settings.intake, os.environ)[name]
     try:
         records = entrance.records(Delivery({}, file.read()), time.time())

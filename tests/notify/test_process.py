@@ -139,7 +139,7 @@ async def test_the_console_needs_no_settings(broker: Broker, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("desk", "", "there is no [notify.desk] in npsflow.toml; there are console"),
+        ("desk", "", "there is no [notify.desk] in npsflow.toml; known: console"),
         ("desk", "[notify.desk]", "notify.desk: 'desk' is no kind; there are console, email, slack, webhook, zendesk"),
         ("webhook", "[notify.webhook]", 'notify.webhook: set to = { "*" = its URL }'),
         ("webhook", '[notify.webhook]\nto = { "*" = "https://example.com" }', "set NPSFLOW_SECRET_NOTIFY_WEBHOOK"),
