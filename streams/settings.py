@@ -196,8 +196,9 @@ def where(environment: Mapping[str, str] = os.environ) -> Where:
             raise SettingsError(f"{name} is not a setting of npsflow; known: {known}")
     try:
         plain = msgspec.convert(given, Where, strict=False)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"environment: {error}") from None
+    except msgspec.ValidationError:
+        given_ms = environment["NPSFLOW_SESSION_MS"]
+        raise SettingsError(f"NPSFLOW_SESSION_MS is {given_ms!r}, not a whole number of milliseconds") from None
     return msgspec.structs.replace(plain, security=security(environment))
 
 

@@ -292,7 +292,7 @@ def test_a_typo_in_the_environment_is_named(name: str) -> None:
 
 
 def test_a_session_that_is_no_number() -> None:
-    with pytest.raises(SettingsError, match="session_ms"):
+    with pytest.raises(SettingsError, match="NPSFLOW_SESSION_MS is 'soon', not a whole number"):
         where({"NPSFLOW_SESSION_MS": "soon"})
 
 
