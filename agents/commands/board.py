@@ -12,6 +12,7 @@ from npsflow.agents import kafka
 from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.board.server import Server
 from npsflow.agents.casebook import Casebook
+from npsflow.agents.serving import cannot_listen
 from npsflow.agents.worker import prepare
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
@@ -66,4 +67,4 @@ async def _listen(runner: web.AppRunner, host: str, port: int) -> None:
     try:
         await web.TCPSite(runner, host, port).start()
     except OSError as error:
-        raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+        raise cannot_listen(host, port, error) from None

@@ -16,7 +16,7 @@ from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.senders import Senders
 from npsflow.agents.intake.server import Server
 from npsflow.agents.intake.turning import Entrance, entrances, unsigned
-from npsflow.agents.serving import until_told
+from npsflow.agents.serving import cannot_listen, until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord, SettingsError
@@ -67,7 +67,7 @@ async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int,
                 click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(found))}")
                 await stopping.wait()
         except OSError as error:
-            raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+            raise cannot_listen(host, port, error) from None
 
 
 @intake.command("try")

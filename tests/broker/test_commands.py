@@ -65,9 +65,12 @@ def test_an_installation_without_alerts_says_so(installation: Installation) -> N
 
 def test_a_port_that_is_taken_is_said(installation: Installation) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        result = installation.run("worker", f"--web-port={taken.getsockname()[1]}")
-    assert result.exit_code == 2
+        port = taken.getsockname()[1]
+        result = installation.run("worker", f"--web-port={port}")
+        notify = installation.run("notify", "console", f"--port={port}")
+    assert result.exit_code == notify.exit_code == 2
     assert "address already in use; choose another --web-port" in result.stderr
+    assert f"cannot listen on 127.0.0.1:{port}: address already in use; choose another --port" in notify.stderr
 
 
 # produce
