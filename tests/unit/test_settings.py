@@ -291,7 +291,7 @@ def test_where_it_runs_comes_from_the_environment() -> None:
         ("recovery.business.days = ['monday']", "recovery.business.days[0]: Invalid enum value 'monday'; known: fri, "),
         ("segments.pairs = [['channel', 1]]", "segments.pairs[0][1]: Expected `str`, got `int`"),
         ("notify.desk.events = ['open']", "notify.NAME.events[0]: Invalid enum value 'open'; known: acknowledged, "),
-        ("[intake.a]\nplatform = 'generic'\npaths.id = ''", "intake.NAME.paths: there is no key 'id'; known: response_id, "),
+        ("[intake.a]\nplatform = 'generic'\npaths.id = ''", "intake.NAME.paths: there is no key 'id'; known: resp"),
         (
             "[intake.a]\nplatform = 'x'\nevents.off = ''",
             "intake.NAME.events: Invalid enum value 'off'; known: answered",
