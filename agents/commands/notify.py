@@ -102,8 +102,11 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def show(name: str | None, state: str | None, as_json: bool) -> None:
     """Show what became of each message, of NAME or of all notifiers; never its content."""
-    for _, one in kafka.run(_standing(where(), name, state)):
+    found = kafka.run(_standing(where(), name, state))
+    for _, one in found:
         click.echo(codec.encode(one).decode() if as_json else _line(one))
+    if not found:
+        click.echo("no such messages", err=True)
 
 
 @notify.command()
