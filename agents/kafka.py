@@ -39,6 +39,7 @@ PATIENCE = 8.0
 """Seconds within which a broker has to answer."""
 
 ALLOW = "allow it with kafka-acls; deploy/acls.md has all that is needed"
+_ABSENT = "topic {} does not exist: run `npsflow topics create`, or check NPSFLOW_PREFIX"
 
 _FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time, all others wait behind a fetch
 _FETCH_RECORDS = 500
@@ -81,6 +82,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run(work)
     except tuple(_FORBIDDEN) as error:
         raise forbidden(error) from error
+    except UnknownTopicOrPartitionError as error:
+        raise KafkaFailed(_ABSENT.format(error.args[0] if error.args else "")) from error
     except (KafkaError, TimeoutError) as error:
         raise KafkaFailed(f"Kafka: {str(error) or 'no answer in time'}") from error
 
@@ -165,7 +168,7 @@ async def partitions(where: Where, topic: str) -> list[TopicPartition]:
     async with client(where) as asking:
         ((code, _, _, parts, _),) = (await asking.send(asking.get_random_node(), DescribeTopics([name]))).topics
     if code == UnknownTopicOrPartitionError.errno:
-        raise KafkaFailed(f"topic {name} does not exist: run `npsflow topics create`, or check NPSFLOW_PREFIX")
+        raise KafkaFailed(_ABSENT.format(name))
     if code:
         raise for_code(code)(name)
     return [TopicPartition(name, partition) for partition in range(len(parts))]

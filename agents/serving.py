@@ -1,6 +1,7 @@
 """What every process with a web server of its own does: health and metrics, a port, and an end when it is told."""
 
 import asyncio
+import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -34,10 +35,16 @@ async def served(app: web.Application, host: str, port: int) -> AsyncIterator[No
         try:
             await web.TCPSite(runner, host, port).start()
         except OSError as error:
-            raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+            raise cannot_listen(host, port, error) from None
         yield
     finally:
         await runner.cleanup()
+
+
+def cannot_listen(host: str, port: int, error: OSError) -> click.UsageError:
+    """In the system's words: asyncio's own name the address once more."""
+    reason = os.strerror(error.errno).lower() if error.errno else str(error)
+    return click.UsageError(f"cannot listen on {host}:{port}: {reason}; choose another --port")
 
 
 def until_told() -> asyncio.Event:

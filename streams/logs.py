@@ -11,6 +11,10 @@ from npsflow.schemas import codec
 from npsflow.schemas.errors import NpsflowError
 from npsflow.streams.times import rfc3339
 
+PAUSE = 10.0
+"""Seconds between two equal lines of Kafka's client."""
+
+_MOST_SAID = 1000  # different lines that are remembered
 _KNOWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -29,6 +33,32 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = describe(record.exc_info[1])
         return codec.dumps(line).decode()
+
+
+class Calm(logging.Filter):
+    """Of what Kafka's client repeats, one line in `PAUSE` seconds; it says as `repeated` how many were left out before.
+
+    While a broker is away each of its connections says the same some ten times a second.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.name.partition(".")[0] != "aiokafka":
+            return True
+        if len(self._said) >= _MOST_SAID:
+            self._said.clear()
+        this = record.name, record.getMessage()
+        at, left_out = self._said.get(this, (-PAUSE, 0))
+        if at <= record.created < at + PAUSE:
+            self._said[this] = at, left_out + 1
+            return False
+        self._said[this] = record.created, 0
+        if left_out:
+            vars(record)["repeated"] = left_out
+        return True
 
 
 def describe(error: BaseException) -> str:
@@ -59,9 +89,10 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def set_up(level: str = "INFO", stream: TextIO = sys.stderr) -> None:
-    """Log as JSON lines; the Kafka client's and Faust's own chatter only from warnings on."""
+    """Log as JSON lines; the Kafka client's and Faust's own chatter only from warnings on, repeated lines seldom."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
+    handler.addFilter(Calm())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("aiokafka", "faust", "mode", "kafka"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))

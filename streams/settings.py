@@ -16,6 +16,7 @@ from npsflow.schemas.response import Customer, Metric, Response
 from npsflow.streams import forms
 from npsflow.streams.forms import Form
 from npsflow.streams.judge import Meaning
+from npsflow.streams.mistakes import explain
 from npsflow.streams.notify import settings as notifying
 from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.panes import WindowSpec, window_spec
@@ -196,8 +197,9 @@ def where(environment: Mapping[str, str] = os.environ) -> Where:
             raise SettingsError(f"{name} is not a setting of npsflow; known: {known}")
     try:
         plain = msgspec.convert(given, Where, strict=False)
-    except msgspec.ValidationError as error:
-        raise SettingsError(f"environment: {error}") from None
+    except msgspec.ValidationError:
+        given_ms = environment["NPSFLOW_SESSION_MS"]
+        raise SettingsError(f"NPSFLOW_SESSION_MS is {given_ms!r}, not a whole number of milliseconds") from None
     return msgspec.structs.replace(plain, security=security(environment))
 
 
@@ -219,8 +221,10 @@ def parse(text: str) -> Settings:
     """Settings from TOML. Raises SettingsError for a typo, a wrong type or a contradiction."""
     try:
         settings = msgspec.convert(tomllib.loads(text), Settings)
-    except (tomllib.TOMLDecodeError, msgspec.ValidationError) as error:
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(str(error)) from None
+    except msgspec.ValidationError as error:
+        raise SettingsError(explain(error, Settings)) from None
     _check(settings)
     return settings
 

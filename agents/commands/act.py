@@ -14,11 +14,21 @@ from npsflow.agents.casebook import Casebook, casebook
 from npsflow.agents.commands.progress import reading
 from npsflow.agents.commands.text import one_line
 from npsflow.schemas import topics
-from npsflow.schemas.cases import Entry, TeamAction, Verb
+from npsflow.schemas.cases import NO_COMPLAINT, Entry, TeamAction, Verb
 from npsflow.streams.recovery.standing import Standing
 from npsflow.streams.settings import Where, where
 
 _VERBS = [verb for verb in get_args(Verb) if verb != "forget"]
+
+# What to do about a refusal, where its reason does not say so by itself.
+_ADVICE = {
+    "comment_missing": "add --comment",
+    "root_cause_missing": "add --root-cause, `no_complaint` if there is none",
+    "assignee_missing": "add --assignee",
+    "is_loop_closed": "`npsflow act reopen` opens it again",
+    "not_for_asks": "an ask is `done` or `declined`",
+    "only_for_asks": "only what promoters and passives are asked is done or declined",
+}
 
 
 @click.command()
@@ -104,7 +114,8 @@ def _unanswered(timeout: float) -> kafka.KafkaFailed:
 def _say(one: Standing, entry: Entry, book: Casebook) -> None:
     now = book.cases.find(one.case_id) or one
     if entry.what == "action_refused":
-        raise click.ClickException(f"refused, {entry.reason}: {now.case_id} stays {now.status}")
+        advice = f"; {_ADVICE[entry.reason]}" if entry.reason in _ADVICE else ""
+        raise click.ClickException(f"refused, {entry.reason}: {now.case_id} stays {now.status}{advice}")
     click.echo(f"{entry.what}: {now.case_id} is {now.status}, owner {one_line(now.owner)}")
 
 
@@ -113,7 +124,7 @@ async def _fixed(where: Where, action: TeamAction, cause: str, timeout: float) -
     partitions = await kafka.partitions(where, topics.ACTIONS)
     with reading("cases") as progress:
         async with casebook(where, progress) as book:
-            concerned = {one.case_id for one in book.cases if one.status == "resolved" and _resolved_with(one, cause)}
+            concerned = {one.case_id for one in book.cases if one.status == "resolved" and _root_cause(one) == cause}
             async with kafka.producer(where) as producer:
                 for tp in partitions:
                     await send(producer, where, None, tp.partition, action)
@@ -125,10 +136,14 @@ async def _fixed(where: Where, action: TeamAction, cause: str, timeout: float) -
                 raise _unanswered(timeout) from None
     told = sum(book.answer(one.case_id, action.action_id) is not None for one in book.cases)
     click.echo(f"fixed: customers to be told: {told}, see `npsflow cases --open`")
+    causes = {_root_cause(one) for one in book.cases if one.status == "resolved"} - {None, NO_COMPLAINT}
+    if not told and causes:
+        listed = ", ".join(sorted(one_line(cause) for cause in causes))
+        click.echo(f"resolved cases have these root causes: {listed}", err=True)
 
 
-def _resolved_with(one: Standing, cause: str) -> bool:
-    return one.file().case.root_cause == cause
+def _root_cause(one: Standing) -> str | None:
+    return one.file().case.root_cause
 
 
 def _waits(book: Casebook, case_id: str, action: TeamAction) -> bool:

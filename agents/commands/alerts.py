@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from npsflow.agents import kafka
-from npsflow.agents.commands.text import one_line
+from npsflow.agents.commands.text import minute, one_line
 from npsflow.schemas import codec, topics
 from npsflow.streams.settings import Where, where
 from npsflow.streams.stage import Record
@@ -18,16 +18,20 @@ _TYPE = "npsflow.alert."
 @click.option("--follow", is_flag=True, help="Go on with new ones until Ctrl-C.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: the event, its type, id, time and key.")
 def alerts(follow: bool, as_json: bool) -> None:
-    """Show every alert event, oldest first."""
+    """Show every alert event, oldest first. Times are in UTC."""
     with suppress(KeyboardInterrupt):
         kafka.run(_show(where(), follow, as_json))
 
 
 async def _show(where: Where, follow: bool, as_json: bool) -> None:
+    shown = False
     async with aclosing(kafka.committed_records(where, topics.SERVICE_RECOVERY, follow=follow)) as records:
         async for record in records:
             if (event := _event(record)) is not None:
                 click.echo(codec.dumps(event) if as_json else _line(event))
+                shown = True
+    if not shown:
+        click.echo("no alerts yet", err=True)
 
 
 def _event(record: Record) -> dict[str, Any] | None:
@@ -45,18 +49,14 @@ def _line(event: dict[str, Any]) -> str:
     """Time, what happened, how bad, the score, whom it is about (the key: customer or response), where, until when."""
     due, cause, comment = event.get("due_at"), event.get("cause"), event.get("comment")
     parts = [
-        _minute(event["time"]),
+        minute(event["time"]),
         f"{event['type'].removeprefix(_TYPE).partition('.')[0]:<10}",
         f"{event.get('severity', ''):<8}",
         f"{event['metric']} {event.get('score', '')}".ljust(8),
         one_line(event["key"]).ljust(24),
         one_line(event.get("channel", "")).ljust(6),
         one_line(event.get("department", "")).ljust(12),
-        f"due {_minute(due)}" if due else f"because of: {cause}" if cause else "",
+        f"due {minute(due)}" if due else f"because of: {cause}" if cause else "",
         f"“{one_line(comment)}”" if comment else "",
     ]
     return "  ".join(parts).rstrip()
-
-
-def _minute(time: str) -> str:
-    return time[:16].replace("T", " ")

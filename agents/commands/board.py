@@ -14,7 +14,7 @@ from npsflow.agents.casebook import Casebook
 from npsflow.agents.intake.connections import Door, listening
 from npsflow.agents.intake.limits import Limits
 from npsflow.agents.intake.senders import Senders
-from npsflow.agents.serving import until_told
+from npsflow.agents.serving import cannot_listen, until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
@@ -51,7 +51,7 @@ async def _serve(where: Where, secrets: list[str], host: str, port: int) -> None
         try:
             await stack.enter_async_context(listening(app, host, port, Door(Limits(), Senders(), metrics)))
         except OSError as error:
-            raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+            raise cannot_listen(host, port, error) from None
         click.echo(f"The board is there: http://{host}:{port}/cases")
         work = [loop.create_task(book.follow(of)), loop.create_task(stopping.wait())]
         try:

@@ -10,7 +10,7 @@ from npsflow.agents import kafka
 from npsflow.agents.casebook import casebook
 from npsflow.agents.commands import figures
 from npsflow.agents.commands.progress import reading
-from npsflow.agents.commands.text import one_line, span, table
+from npsflow.agents.commands.text import minute, one_line, span, table
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Entry, Kind
 from npsflow.streams.recovery.memory import File
@@ -115,7 +115,7 @@ def _whole(file: File) -> Iterator[str]:
 def _line(entry: Entry) -> str:
     more = [entry.reason, entry.root_cause, f"to {entry.assignee}" if entry.assignee else None]
     said = ", ".join(one_line(text) for text in more if text)
-    parts = [entry.at[:16].replace("T", " "), f"{entry.what:<14}", one_line(entry.by, 24).ljust(16), said]
+    parts = [minute(entry.at), f"{entry.what:<14}", one_line(entry.by, 24).ljust(16), said]
     if entry.comment:
         parts.append(f"“{one_line(entry.comment, 1000)}”")
     return "  ".join(part for part in parts if part).rstrip()

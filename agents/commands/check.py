@@ -10,7 +10,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from npsflow.agents import access, kafka
+from npsflow.agents.commands.notify import notifier_of
 from npsflow.agents.commands.topics import topic_configs
+from npsflow.agents.intake.turning import unsigned
 from npsflow.agents.reach import furthest, try_all
 from npsflow.agents.stages import STAGES
 from npsflow.schemas import topics as names
@@ -57,6 +59,9 @@ async def _report() -> bool:
     """Print findings as they come; whether any is a failure. What rests on a section that failed is left out."""
     try:
         settings, surroundings = load(), where()
+        unsigned(settings.intake, {})  # whether their platforms are known
+        for name in settings.notify:
+            notifier_of(settings, name)
     except SettingsError as error:
         click.echo(f"fail  settings: {error}")
         return True

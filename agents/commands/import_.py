@@ -83,7 +83,7 @@ def _entrance(settings: Settings, platform: str, export: Export, name: str | Non
     """The mapping that holds. Raises SettingsError where it is not clear which."""
     of_platform = {n: form for n, form in settings.intake.items() if form.platform == platform}
     if name is not None and name not in of_platform:
-        raise SettingsError(f"there is no [intake.{name}] of {platform}; there are: {', '.join(of_platform) or 'none'}")
+        raise SettingsError(f"there is no [intake.{name}] of {platform}; known: {', '.join(of_platform) or 'none'}")
     if name is None and len(of_platform) > 1:
         raise SettingsError(f"several mappings are of {platform}: choose one of {', '.join(of_platform)} with --intake")
     if of_platform:

@@ -16,7 +16,7 @@ from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.senders import Senders
 from npsflow.agents.intake.server import Server
 from npsflow.agents.intake.turning import Entrance, entrances, unsigned
-from npsflow.agents.serving import until_told
+from npsflow.agents.serving import cannot_listen, until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord, SettingsError
@@ -67,7 +67,7 @@ async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int,
                 click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(found))}")
                 await stopping.wait()
         except OSError as error:
-            raise click.UsageError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from None
+            raise cannot_listen(host, port, error) from None
 
 
 @intake.command("try")
@@ -77,7 +77,8 @@ def try_(name: str, file: BinaryIO) -> None:
     """Show what the body in FILE would become at the entrance NAME; nothing is sent, no signature is looked at."""
     settings = load()
     if name not in settings.intake:
-        raise SettingsError(f"there is no [intake.{name}] in npsflow.toml; there are {', '.join(settings.intake)}")
+        known = ", ".join(settings.intake) or "none"
+        raise SettingsError(f"there is no [intake.{name}] in npsflow.toml; known: {known}")
     entrance = unsigned(settings.intake, os.environ)[name]
     try:
         records = entrance.records(Delivery({}, file.read()), time.time())

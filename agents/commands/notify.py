@@ -52,7 +52,7 @@ def _command(name: str) -> click.Command:
     @click.option("--host", default="127.0.0.1", show_default=True, help="Where to serve /health/live and /metrics.")
     @click.option("--port", type=click.IntRange(1, 65535), default=6082, show_default=True, help="Port for them.")
     def run(host: str, port: int) -> None:
-        notifier = _notifier(load(), name)
+        notifier = notifier_of(load(), name)
         logs.set_up("INFO")
         prepare()
         kafka.run(_run(where(), name, notifier, host, port))
@@ -60,12 +60,12 @@ def _command(name: str) -> click.Command:
     return run
 
 
-def _notifier(settings: Settings, name: str) -> Notifier:
+def notifier_of(settings: Settings, name: str) -> Notifier:
     """With its kind filled in. Raises SettingsError."""
     notifier = settings.notify.get(name)
     if notifier is None and name != "console":
         known = ", ".join(sorted({*settings.notify, "console"}))
-        raise SettingsError(f"there is no [notify.{name}] in npsflow.toml; there are {known}")
+        raise SettingsError(f"there is no [notify.{name}] in npsflow.toml; known: {known}")
     found = notifier or Notifier()
     found = replace(found, kind=found.kind or name)
     if found.kind not in kinds.names():
@@ -102,8 +102,11 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def show(name: str | None, state: str | None, as_json: bool) -> None:
     """Show what became of each message, of NAME or of all notifiers; never its content."""
-    for _, one in kafka.run(_standing(where(), name, state)):
+    found = kafka.run(_standing(where(), name, state))
+    for _, one in found:
         click.echo(codec.encode(one).decode() if as_json else _line(one))
+    if not found:
+        click.echo("no such messages", err=True)
 
 
 @notify.command()

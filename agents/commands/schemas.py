@@ -28,6 +28,8 @@ def export(directory: Path, check: bool) -> None:
     for name, content in stale.items():
         (directory / name).write_bytes(content)
         click.echo(directory / name)
+    if not stale:
+        click.echo(f"up to date: {directory}", err=True)
 
 
 def _read(file: Path) -> bytes | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 
-from npsflow.streams.times import DAY, HOUR, MINUTE, SECOND
+from npsflow.streams.times import DAY, HOUR, MINUTE, SECOND, from_rfc3339, rfc3339
 
 
 def one_line(text: object, width: int = 60) -> str:
@@ -19,6 +19,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[
         "  ".join(f"{cell:{a}{w}}" for cell, a, w in zip(row, aligns, widths, strict=True)).rstrip()
         for row in (head, *rows)
     )
+
+
+def minute(instant: str) -> str:
+    """An RFC 3339 time of whatever offset, to the minute, in UTC: `2026-10-01 12:00`."""
+    return rfc3339(from_rfc3339(instant))[:16].replace("T", " ")
 
 
 def span(ms: int) -> str:

@@ -6,7 +6,7 @@ from typing import get_args
 import click
 
 from npsflow.agents import kafka
-from npsflow.agents.commands.text import one_line, table
+from npsflow.agents.commands.text import minute, one_line, table
 from npsflow.schemas import codec, topics
 from npsflow.schemas.response import Metric
 from npsflow.schemas.window import Window
@@ -36,7 +36,8 @@ def windows(as_json: bool, segments: tuple[str, ...], window: str | None, metric
     ]  # fmt: skip
     if not asked:
         there = ", ".join(sorted({" and ".join(w.segment) or OVERALL for w in found}))
-        click.echo(f"no such windows; there are those of: {there}" if there else "no windows yet", err=True)
+        lengths = ", ".join(sorted({w.window for w in found}, key=lambda name: window_spec(name).length))
+        click.echo(f"no such windows; there are {lengths} of: {there}" if found else "no windows yet", err=True)
     elif as_json:
         for w in sorted(asked, key=_order):
             click.echo(codec.encode(w))
@@ -79,7 +80,7 @@ def _table(found: list[Window]) -> str:
             w.metric,
             " ".join(one_line(f"{d}={v}", 40) for d, v in w.segment.items()) or OVERALL,
             w.window,
-            w.end[:16].replace("T", " "),
+            minute(w.end),
             str(w.n),
             f"{w.score:.1f}",
             f"{w.low:.1f} to {w.high:.1f}",

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from npsflow.agents import kafka
 from npsflow.agents.acting import action_of, send
+from npsflow.agents.commands.text import minute
 from npsflow.agents.demo import feeding, show
 from npsflow.agents.demo.installation import Installation
 from npsflow.agents.demo.lines import Fields
@@ -96,7 +97,7 @@ async def tell(here: Installation) -> None:
 
 
 def _say_alert(stage: "_Stage", alert: Mapping[str, Any]) -> None:
-    due = alert["due_at"][:16].replace("T", " ")
+    due = minute(alert["due_at"])
     show.say(f"  → alert raised after {stage.ms} ms: {alert['severity']}, due {due} UTC, answer by {alert['channel']}")
     show.say(f"    open question: {alert['open_question']}")
 

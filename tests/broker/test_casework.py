@@ -49,18 +49,23 @@ def test_a_case_from_alert_to_closed_loop(installation: Installation) -> None:
         again = installation.run("act", "contact", first["case_id"])
         assert again.exit_code == 1
         assert "refused, is_contacted" in again.stderr
+        unsaid = installation.run("act", "note", first["case_id"])
+        assert unsaid.stderr == f"Error: refused, comment_missing: {first['case_id']} stays contacted; add --comment\n"
 
         resolved = ("--root-cause", "late", "--comment", "refunded", "--by", "anna", "--action-id", "one")
         for _ in range(2):  # the same action counts once
             assert installation.run("act", "resolve", first["case_id"], *resolved).exit_code == 0
         assert installation.run("act", "resolve", second["case_id"], "--root-cause", "no_complaint").exit_code == 0
         assert "fixed: customers to be told: 1," in installation.run("act", "fixed", "late").stdout
-        assert "fixed: customers to be told: 0," in installation.run("act", "fixed", "never heard of").stdout
+        unheard = installation.run("act", "fixed", "never heard of")
+        assert "fixed: customers to be told: 0," in unheard.stdout
+        assert unheard.stderr == "resolved cases have these root causes: late\n"
         assert "loop_closed: " in installation.run("act", "close_loop", first["case_id"]).stdout
 
         shown = json.loads(installation.run("cases", "show", first["case_id"], "--json").stdout)
         assert [(entry["what"], entry["by"]) for entry in shown["history"]] == [
-            ("opened", "npsflow"), ("contacted", getpass.getuser()), ("action_refused", getpass.getuser()),
+            ("opened", "npsflow"), ("contacted", getpass.getuser()),
+            ("action_refused", getpass.getuser()), ("action_refused", getpass.getuser()),
             ("resolved", "anna"), ("assigned", getpass.getuser()), ("loop_closed", getpass.getuser()),
         ]  # fmt: skip
         text = installation.run("cases", "show", first["case_id"]).stdout

@@ -50,15 +50,27 @@ def test_missing_topics_are_said(broker: Broker, tmp_path: Path) -> None:
 
     assert empty.run("topics", "list").stdout.count("missing") == len(wanted(Settings(), empty.where))
     assert "run `npsflow topics create`" in empty.run("alerts").stderr
+    forget = empty.run("forget", "C-1", "--yes")
+    assert forget.exit_code == 1
+    assert forget.stderr.startswith("Error: topic no-topics.")
+    assert "does not exist: run `npsflow topics create`" in forget.stderr
     assert "run `npsflow topics create`" in empty.run("worker").stderr
     assert "run `npsflow topics create`" in empty.run("check").stdout
 
 
+def test_an_installation_without_alerts_says_so(installation: Installation) -> None:
+    said = installation.run("alerts")
+    assert (said.exit_code, said.stdout, said.stderr) == (0, "", "no alerts yet\n")
+
+
 def test_a_port_that_is_taken_is_said(installation: Installation) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        result = installation.run("worker", f"--web-port={taken.getsockname()[1]}")
-    assert result.exit_code == 2
+        port = taken.getsockname()[1]
+        result = installation.run("worker", f"--web-port={port}")
+        notify = installation.run("notify", "console", f"--port={port}")
+    assert result.exit_code == notify.exit_code == 2
     assert "address already in use; choose another --web-port" in result.stderr
+    assert f"cannot listen on 127.0.0.1:{port}: address already in use; choose another --port" in notify.stderr
 
 
 # produce
@@ -195,7 +207,8 @@ def test_output_that_nobody_reads_on_ends_quietly(installation: Installation) ->
         ("ce_id", b"a-1.1"),
         ("ce_time", b"2026-01-01T00:00:00Z"),
     ]
-    value = json.dumps({"metric": "nps", "score": 1, "comment": "c" * 60}).encode()
+    due = "2026-01-02T01:00:00+01:00"
+    value = json.dumps({"metric": "nps", "score": 1, "due_at": due, "comment": "c" * 60}).encode()
     for _ in range(3000):
         producer.produce(installation.where.topic("service-recovery"), value, b"C-1", headers=headers)
     producer.flush(SECONDS)
@@ -203,7 +216,9 @@ def test_output_that_nobody_reads_on_ends_quietly(installation: Installation) ->
     with installation.started("alerts", stderr=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stderr
-        assert process.stdout.readline().startswith(b"2026-01-01 00:00  raised ")
+        line = process.stdout.readline()
+        assert line.startswith(b"2026-01-01 00:00  raised ")
+        assert b"  due 2026-01-02 00:00  " in line  # in UTC, as the rest
         process.stdout.close()
         assert process.wait(SECONDS) == 1
         assert process.stderr.read() == b""

@@ -194,7 +194,7 @@ def test_invitations_go_to_their_own_topic(installation: Installation) -> None:
         (MAPPING, ("--platform", "paper"), "'paper' is not a platform; there are asknicely, delighted, "),
         (MAPPING, ("--platform", "typeform"), 'no [intake.NAME] has platform = "typeform"'),
         (MAPPING + MAPPING.replace("old", "new"), DELIGHTED, "choose one of old, new with --intake"),
-        (MAPPING, (*DELIGHTED, "--intake", "new"), "there is no [intake.new] of delighted; there are: old"),
+        (MAPPING, (*DELIGHTED, "--intake", "new"), "there is no [intake.new] of delighted; known: old"),
         (MAPPING, (*DELIGHTED, "--zone", "Mars/Base"), "'Mars/Base' is not a time zone"),
     ],
 )

@@ -139,7 +139,7 @@ async def test_the_console_needs_no_settings(broker: Broker, tmp_path: Path) -> 
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("desk", "", "there is no [notify.desk] in npsflow.toml; there are console"),
+        ("desk", "", "there is no [notify.desk] in npsflow.toml; known: console"),
         ("desk", "[notify.desk]", "notify.desk: 'desk' is no kind; there are console, email, slack, webhook, zendesk"),
         ("webhook", "[notify.webhook]", 'notify.webhook: set to = { "*" = its URL }'),
         ("webhook", '[notify.webhook]\nto = { "*" = "https://example.com" }', "set NPSFLOW_SECRET_NOTIFY_WEBHOOK"),
@@ -159,7 +159,7 @@ async def test_the_console_needs_no_settings(broker: Broker, tmp_path: Path) -> 
         ("x", "[notify.x]\nper_second = 1001", "notify.x: per_second = 1001 is not between"),
         ("x", "[notify.replay]", "notify.replay: a name is made of a-z, 0-9 and -, and log and replay are taken"),
         ("x", "[notify.x]\nevents = ['opend']", "Invalid enum value 'opend'"),
-        ("x", "[notify.x]\nkid = 'slack'", "Object contains unknown field `kid`"),
+        ("x", "[notify.x]\nkid = 'slack'", "notify.NAME: there is no key 'kid'; did you mean 'kind'?"),
     ],
 )
 def test_what_is_wrong_with_settings_is_said(tmp_path: Path, name: str, settings: str, said: str) -> None:

@@ -114,6 +114,22 @@ def test_check_reports_settings_that_cannot_be_used() -> None:
 
 
 @pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ('[intake.shop]\nplatform = "typefrm"', "intake.shop: 'typefrm' is not a platform"),
+        ('[notify.desk]\nkind = "slak"', "notify.desk: 'slak' is no kind; there are console,"),
+        ("[notify.desk]\n", "notify.desk: 'desk' is no kind; there are console,"),
+    ],
+)
+def test_check_reports_platforms_and_kinds_that_do_not_exist(table: str, said: str) -> None:
+    Path("npsflow.toml").write_text(table)
+    result = run("check")
+
+    assert result.exit_code == 1
+    assert result.stdout.startswith(f"fail  settings: {said}")
+
+
+@pytest.mark.parametrize(
     ("text", "line"),
     [
         ("two\nlines\tand  spaces ", "two lines and spaces"),

@@ -260,6 +260,7 @@ def test_export_writes_and_check_names_what_is_out_of_date(tmp_path: Path) -> No
     assert run()[0] == 0
     assert {file.name: file.read_bytes() for file in (tmp_path / "new").iterdir()} == export.documents()
     assert run("--check") == (0, "")
+    assert run() == (0, f"up to date: {tmp_path / 'new'}\n")
     (tmp_path / "new" / "window.json").write_bytes(b"{}")
     (tmp_path / "new" / "response.json").unlink()
     status, output = run("--check")

@@ -17,7 +17,7 @@ from npsflow.schemas.errors import ChangelogRefused, RefusedRecord, TransactionF
 from npsflow.streams import judge
 from npsflow.streams.changelog import Changelog
 from npsflow.streams.classification import Classify
-from npsflow.streams.logs import JsonFormatter, set_up
+from npsflow.streams.logs import Calm, JsonFormatter, set_up
 from npsflow.streams.metrics import Metrics
 from npsflow.streams.reading import read
 from npsflow.streams.scores import Scales
@@ -195,6 +195,31 @@ def test_clients_are_heard_from_warnings_on(level: str, told: list[str]) -> None
         root.setLevel(before)
         for name, value in chatty.items():
             logging.getLogger(name).setLevel(value)
+
+
+def test_what_kafkas_client_repeats_is_said_once_in_a_while() -> None:
+    stream = io.StringIO()
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JsonFormatter())
+    handler.addFilter(Calm())
+
+    def say(at: float, logger: str, message: str, *args: object) -> None:
+        record = logging.makeLogRecord({"name": logger, "levelname": "ERROR", "msg": message, "args": args})
+        record.created = at
+        handler.handle(record)
+
+    for tenths in range(250):
+        say(1000 + tenths / 10, "aiokafka", "Unable connect to node with id %s", 1)
+    say(1001, "aiokafka", "Unable connect to node with id %s", 2)
+    say(1002, "npsflow", "ours")
+    say(1002, "npsflow", "ours")
+    said = [json.loads(line) for line in stream.getvalue().splitlines()]
+
+    assert [(line["message"][-9:], line.get("repeated")) for line in said] == [
+        ("with id 1", None), ("with id 1", 99), ("with id 1", 99), ("with id 2", None), ("ours", None), ("ours", None),
+    ]  # fmt: skip
+    say(900, "aiokafka", "Unable connect to node with id %s", 1)  # a clock that was set back
+    assert json.loads(stream.getvalue().splitlines()[-1])["repeated"] == 49
 
 
 def test_a_foreign_error_leaves_its_text_out_wherever_it_is_logged(lines: io.StringIO) -> None:

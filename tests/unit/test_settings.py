@@ -279,6 +279,35 @@ def test_where_it_runs_comes_from_the_environment() -> None:
     assert where(given | {"NPSFLOW_CONFIG": "x", "NPSFLOW_LOG_LEVEL": "DEBUG"}) == Where("a:1,b:2", "t.", 3000)
 
 
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("horizon_day = 36", "there is no key 'horizon_day'; did you mean 'horizon_days'?"),
+        ("xyzzy = 1", "there is no key 'xyzzy'; known: horizon_days, ces_seven_is_hard, "),
+        ("horizon_days = 'long'", "horizon_days: Expected `int`, got `str`"),
+        ("topics.partition = 3", "topics: there is no key 'partition'; did you mean 'partitions'?"),
+        (
+            "recovery.severity = [{name = 'x', at_least = 'worst'}]",
+            "recovery.severity[0].at_least: Invalid enum value ",
+        ),
+        ("recovery.business.days = ['monday']", "recovery.business.days[0]: Invalid enum value 'monday'; known: fri, "),
+        ("segments.pairs = [['channel', 1]]", "segments.pairs[0][1]: Expected `str`, got `int`"),
+        ("notify.desk.events = ['open']", "notify.NAME.events[0]: Invalid enum value 'open'; known: acknowledged, "),
+        ("[intake.a]\nplatform = 'generic'\npaths.id = ''", "intake.NAME.paths: there is no key 'id'; known: resp"),
+        (
+            "[intake.a]\nplatform = 'x'\nevents.off = ''",
+            "intake.NAME.events: Invalid enum value 'off'; known: answered",
+        ),
+        ("[intake.a]", "intake.NAME: Object missing required field `platform`"),
+    ],
+)
+def test_a_mistake_is_said_with_its_key_and_what_may_stand_there(text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as found:
+        parse(text)
+
+    assert str(found.value).startswith(said)
+
+
 def test_names_begin_with_the_prefix() -> None:
     here = Where(prefix="t.")
     names = {here.topic("a"), here.group("b"), here.changelog("b", "state"), here.changelog("b", "remembered")}
@@ -294,7 +323,7 @@ def test_a_typo_in_the_environment_is_named(name: str) -> None:
 
 
 def test_a_session_that_is_no_number() -> None:
-    with pytest.raises(SettingsError, match="session_ms"):
+    with pytest.raises(SettingsError, match="NPSFLOW_SESSION_MS is 'soon', not a whole number"):
         where({"NPSFLOW_SESSION_MS": "soon"})
 
 
