@@ -25,9 +25,10 @@ Line = tuple[str, str]
 
 def last_slot(now: int, at: time, zone: str) -> int:
     """When a digest was due last; times in ms."""
-    local = to_datetime(now).astimezone(ZoneInfo(zone))
-    slot = datetime.combine(local.date(), at, local.tzinfo)
-    return to_ms(slot if slot <= local else datetime.combine(local.date() - timedelta(days=1), at, local.tzinfo))
+    there = ZoneInfo(zone)
+    today = to_datetime(now).astimezone(there).date()
+    slots = (to_ms(datetime.combine(today - timedelta(days=ago), at, there)) for ago in range(3))
+    return next(slot for slot in slots if slot <= now)  # of times, not of what clocks show: they are put forward
 
 
 def part_of(to: str) -> str:

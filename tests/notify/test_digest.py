@@ -104,6 +104,29 @@ def test_it_is_due_at_the_same_time_of_day(now: str, slot: str) -> None:
     assert last_slot(to_ms(local), time(8, 30), "Europe/Amsterdam") == to_ms(expected)
 
 
+@pytest.mark.parametrize("zone", ["Europe/Amsterdam", "America/Sao_Paulo", "Australia/Lord_Howe", "UTC"])
+def test_it_is_due_once_a_day_whatever_the_clocks_do(zone: str) -> None:
+    """Never before its time, never back, and on every day that there is."""
+    begin = to_ms(datetime(2018, 1, 1, tzinfo=UTC))
+    for at in (time(0, 0), time(0, 30), time(2, 0), time(2, 15), time(2, 30), time(3, 0), time(23, 59)):
+        found = [last_slot(now, at, zone) for now in range(begin, begin + 366 * DAY, HOUR // 6)]
+        assert all(slot <= begin + n * HOUR // 6 for n, slot in enumerate(found))
+        assert found == sorted(found)
+        assert 366 <= len(set(found)) <= 367
+        local = [datetime.fromtimestamp(slot / 1000, ZoneInfo(zone)).date() for slot in sorted(set(found))]
+        assert len(set(local)) == len(local)
+
+
+def test_what_nobody_could_have_written_keeps_no_digest_from_being_made() -> None:
+    odd = [
+        ("c-2", 7), ("c-3", []), case("c-4", due_at="soon"), case("c-5", opened_at=7), case("c-6", metric=[]),
+        case("c-7", name={"a": 1}, department=[]), case("c-8", won_back_at="2026-03-01"), case("c-10", due_at=None),
+    ]  # fmt: skip
+    said = [("requested", 7), ("requested", []), ("retracted", None)]
+    found = digested(*odd, case("c-1", owner="anna"), follow_ups=said)  # type: ignore[arg-type]
+    assert "c-1" in found["anna-s"].data["new"]
+
+
 async def test_it_is_sent_once_a_day(desk: Desk, endpoint: Endpoint) -> None:
     """What happened before the first one is nobody's news; a restart repeats none."""
     now = datetime.fromtimestamp(desk.clock(), UTC)

@@ -78,6 +78,7 @@ class ZendeskApi(HttpEnd):
             return web.json_response({"error": "RecordInvalid", "details": said}, status=422)
         if wrong := self._wrong(ticket, needs_comment=False):
             return wrong
+        self.tickets[number]["status"] = ticket.get("status", self.tickets[number]["status"])
         self._comment(number, ticket["comment"], ticket)
         return web.json_response({"ticket": self.tickets[number]})
 
