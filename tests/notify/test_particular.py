@@ -165,6 +165,13 @@ async def test_a_thread_stays_in_its_channel(tmp_path: Path) -> None:
         ]  # fmt: skip
 
 
+async def test_what_its_thread_does_not_take_stands_by_itself(tmp_path: Path) -> None:
+    async with a_slack(tmp_path) as case, case.sending() as sender:
+        message = Conformance(case).message(events()[1], thread="C0ALL 1.5")
+        assert isinstance(await sender.send(message), Delivered)
+        assert [got.thread for got in case.end.received] == [""]
+
+
 async def test_a_channel_that_is_not_there_may_come(tmp_path: Path) -> None:
     async with a_slack(tmp_path) as case, case.sending() as sender:
         message = replace(Conformance(case).message(events()[0]), to="C0NONE")

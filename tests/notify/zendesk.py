@@ -24,6 +24,8 @@ class ZendeskApi(HttpEnd):
         self.tickets: dict[int, dict[str, Any]] = {}
         self.comments: dict[int, list[dict[str, Any]]] = {}
         self.solved_at: dict[int, str] = {}
+        self.looked: list[str] = []
+        """The tickets that were asked for at once."""
         self._keys: dict[str, tuple[Any, str | None]] = {}
 
     def open(self, number: int, status: str = "open") -> None:
@@ -99,6 +101,7 @@ class ZendeskApi(HttpEnd):
         return web.json_response({"tickets": [t for t in self.tickets.values() if t.get("external_id") == wanted]})
 
     async def show_many(self, request: web.Request) -> web.Response:
+        self.looked.append(request.query["ids"])
         ids = [int(one) for one in request.query["ids"].split(",")]
         if len(ids) > 100:
             return web.json_response({"error": "TooManyIds"}, status=400)
