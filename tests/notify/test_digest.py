@@ -117,16 +117,6 @@ def test_it_is_due_once_a_day_whatever_the_clocks_do(zone: str) -> None:
         assert len(set(local)) == len(local)
 
 
-def test_what_nobody_could_have_written_keeps_no_digest_from_being_made() -> None:
-    odd = [
-        ("c-2", 7), ("c-3", []), case("c-4", due_at="soon"), case("c-5", opened_at=7), case("c-6", metric=[]),
-        case("c-7", name={"a": 1}, department=[]), case("c-8", won_back_at="2026-03-01"), case("c-10", due_at=None),
-    ]  # fmt: skip
-    said = [("requested", 7), ("requested", []), ("retracted", None)]
-    found = digested(*odd, case("c-1", owner="anna"), follow_ups=said)  # type: ignore[arg-type]
-    assert "c-1" in found["anna-s"].data["new"]
-
-
 async def test_it_is_sent_once_a_day(desk: Desk, endpoint: Endpoint) -> None:
     """What happened before the first one is nobody's news; a restart repeats none."""
     now = datetime.fromtimestamp(desk.clock(), UTC)
@@ -169,4 +159,13 @@ def today(desk: Desk) -> list[Output]:
     return [
         Output(topics.CASES, 0, value["case_id"].encode(), json.dumps(value).encode(), []),
         Output(topics.FOLLOW_UP, 0, b"C-2", json.dumps(pleased | {"score": 10}).encode(), headers),
+        *(Output(topics.FOLLOW_UP, 0, b"C-3", odd, headers) for odd in (b"{", b"7", b"[]")),
+        *(Output(topics.CASES, 0, b"odd", json.dumps(value | odd).encode(), []) for odd in ODD),
+        Output(topics.CASES, 0, b"odder", b"\xff", []),
     ]
+
+
+ODD: tuple[dict[str, Any], ...] = (
+    {"due_at": "soon"}, {"opened_at": 7}, {"metric": [], "opened_at": []}, {"won_back_at": "2026-03-01"},
+)  # fmt: skip
+"""What nobody writes, and what keeps no digest from being made."""
