@@ -1,6 +1,8 @@
 """`npsflow notify NAME`: tells a team what happens to cases; `log` and `replay` are about what was sent."""
 
 import os
+import random
+import time
 from contextlib import aclosing
 from typing import Any, get_args
 
@@ -89,9 +91,11 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
         ):
             click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
             events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)
-            attempts = Attempts(notifier, sender, events, digests.get, kind.per_second)
+            attempts = Attempts(notifier, sender, events, digests.get, kind.per_second, time.time, random.random)
             log = Log(producer, where)
-            notifying = Notifying(name, notifier, attempts, consumer, events, digests, log, where, metrics)
+            notifying = Notifying(
+                name, notifier, attempts, consumer, events, digests, log, where, metrics, time.time, apart=kind.apart
+            )
             async with watched(sender, notifying.queue, events, producer, where):
                 await notifying.run(stopping)
 
@@ -120,7 +124,7 @@ async def _replay(where: Where, name: str, event_id: str | None) -> int:
     async with kafka.producer(where) as producer:
         log = Log(producer, where)
         for partition, one in chosen:
-            await log.write(partition, [replace(one, state="waiting", attempts=0, not_before=0, error="")])
+            await log.write(partition, [replace(one, state="waiting", attempts=0, not_before=0, error="", owner=0)])
     return len(chosen)
 
 

@@ -104,11 +104,11 @@ class Desk:
             metrics, stopping = Metrics(CollectorRegistry()), asyncio.Event()
             events = Events(again, self.where.topic(topics.SERVICE_RECOVERY))
             digests = Digests(NAME, self.notifier, self.where)
-            attempts = Attempts(self.notifier, sender or own, events, digests.get, 1000.0)
+            attempts = Attempts(self.notifier, sender or own, events, digests.get, 1000.0, self.clock, lambda: 0.5)
             log = Log(producer or own_producer, self.where)
             notifying = Notifying(
                 NAME, self.notifier, attempts, consumer, events, digests, log, self.where, metrics,
-                self.clock, lambda: 0.5,
+                self.clock, apart=kind.apart,
             )  # fmt: skip
             async with watched(sender or own, notifying.queue, events, own_producer, self.where, every=0.1):
                 work = asyncio.create_task(notifying.run(stopping))

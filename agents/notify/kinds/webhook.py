@@ -92,4 +92,5 @@ KIND = Kind(
     "whsec_ and base64 of 24 to 64 bytes; two, with a space between, to change it",
     address="its URL",
     per_second=100.0,
+    apart=True,
 )
