@@ -12,7 +12,7 @@ from npsflow.streams.stage import Record
 _PREFIX, _SUFFIX = "npsflow.case.", ".v1"
 _SEVERITIES: tuple[Severity, ...] = ("medium", "high", "critical")
 _OURS = ("plan",)  # what npsflow keeps for itself
-_MOST_ID = 256  # characters; ours are far shorter
+_MOST_ID = 1024  # characters; ours are shorter
 _LAST = 10  # entries of a history that are sent
 
 

@@ -323,14 +323,16 @@ async def test_what_cannot_be_read_keeps_nobody_waiting(desk: Desk, endpoint: En
         event._replace(value=b"{"), event._replace(value=None), event._replace(value=b"[]"),
         event._replace(value=b"\xff"), with_fields(event, severity="unheard of"),
         event._replace(headers=[(n, v) for n, v in event.headers if n != "ce_id"]),
+        event._replace(headers=[(n, b"c" * 100_000 if n == "ce_id" else v) for n, v in event.headers]),
+        with_fields(event, case_id="c" * 100_000),
         with_fields(event, history=7, reasons=7, informed=7)._replace(
             headers=[(n, b"odd.1" if n == "ce_id" else v) for n, v in event.headers]
         ),
     ]  # fmt: skip
     await desk.tell([*broken, good])
     async with desk.notifying(secret=endpoint.SECRET) as running:
-        await eventually(partial(reached, desk, given_up=7, delivered=1))
-        assert running.value("given_up_total") == 7
+        await eventually(partial(reached, desk, given_up=9, delivered=1))
+        assert running.value("given_up_total") == 9
     assert endpoint.ids() == ids([good])
 
 

@@ -244,6 +244,14 @@ async def test_whoever_it_is_for_is_refused_with_a_copy_for_another(tmp_path: Pa
         assert case.end.received == []
 
 
+@pytest.mark.parametrize("address", ["", "nobody", "a@b@c", "two words", "@", "a@example.com\r\nBcc: b@example.com"])
+async def test_an_address_of_mail_that_is_none(tmp_path: Path, address: str) -> None:
+    async with an_email(tmp_path) as case, case.sending() as sender:
+        result = await sender.send(replace(Conformance(case).message(events()[0]), to=address))
+        assert isinstance(result, Again | Never)
+        assert case.end.received == []
+
+
 async def test_a_server_that_refuses_our_sender_may_be_mended(tmp_path: Path) -> None:
     """It says nothing about this message: all others would be refused as well."""
     async with an_email(tmp_path) as case:

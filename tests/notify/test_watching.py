@@ -12,7 +12,6 @@ from tests.unit.recovering import World
 from . import zendesk
 from .notifying import Desk, reached
 
-
 BEFORE, LATER = "2026-03-02T10:00:00Z", "2100-03-02T10:00:00Z"
 
 

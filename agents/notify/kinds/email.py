@@ -72,13 +72,18 @@ class Email:
         self._domain = Address(addr_spec=options.sender).domain
 
     async def send(self, message: Message) -> Result:
-        mail = self._mail(message)
+        try:
+            return await self._handed_over(self._mail(message))
+        except (ValueError, IndexError):  # what libraries raise of addresses that are none
+            return Again("its address is none")
+
+    async def _handed_over(self, mail: EmailMessage) -> Result:
         options = self._options
         client = _Client(
             hostname=options.host, port=options.port, start_tls=options.starttls, tls_context=self._tls,
             timeout=SECONDS / 2,
         )  # fmt: skip
-        client.copies = tuple(address.addr_spec for address in mail["Cc"].addresses) if message.cc else ()
+        client.copies = tuple(one.addr_spec for one in mail["Cc"].addresses) if mail["Cc"] else ()
         handed_over = False
         try:
             async with asyncio.timeout(SECONDS):

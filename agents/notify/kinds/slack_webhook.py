@@ -1,6 +1,7 @@
 """Slack's incoming webhooks, for teams without an app of their own: one channel, that of the URL, and no threads.
 
-Source: docs.slack.dev, messaging/sending-messages-using-incoming-webhooks. A repeated message is known by its last line.
+Source: docs.slack.dev, messaging/sending-messages-using-incoming-webhooks. The last line of a message tells a repeated
+one.
 """
 
 from collections.abc import AsyncIterator, Sequence
