@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
 from msgspec.structs import replace
 
 from npsflow.agents import kafka
@@ -259,6 +260,32 @@ async def test_nothing_is_sent_while_its_comment_is_put_to_it(desk: Desk, endpoi
             await eventually(partial(reached, desk, delivered=2, merged=1))
     (told,) = [got for got in endpoint.received if got.id == opened]
     assert told.data["data"].get("comment") == "Nobody called"
+
+
+class Doubtful(Gated):
+    """Hands the first batch over, and does not say so."""
+
+    async def send_batch(self, *args: Any, **kwargs: Any) -> Any:
+        handed_over = await self._producer.send_batch(*args, **kwargs)
+        self._count += 1
+        if self._count == 1:
+            await handed_over
+            raise KafkaTimeoutError
+        return handed_over
+
+
+async def test_what_may_stand_on_the_log_is_not_planned_twice(desk: Desk, endpoint: Endpoint) -> None:
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    async with kafka.producer(desk.where) as producer:
+        doubtful: Any = Doubtful(producer, 0)
+        async with desk.notifying(secret=endpoint.SECRET, producer=doubtful) as running:
+            await eventually(partial(reached, desk, delivered=1))
+            world.respond(2, customer="C-2")
+            await desk.tell(world.events[1:])
+            await eventually(partial(counted, running, "delivered", 2))
+    assert endpoint.asked == ids(world.events)
 
 
 async def _asked(endpoint: Endpoint, name: str) -> bool:
