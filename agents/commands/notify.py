@@ -28,6 +28,7 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.notify import Delivery, State, decode_delivery
 from npsflow.streams import logs
+from npsflow.streams.notify.queue import believed
 from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.settings import Settings, Where, load, where
 from npsflow.streams.times import rfc3339
@@ -131,11 +132,15 @@ async def _replay(where: Where, name: str, event_id: str | None) -> int:
 async def _standing(where: Where, name: str | None, state: str | None) -> list[tuple[int, Delivery]]:
     """The last word on each message, with its partition, in the order in which they were said."""
     found: dict[tuple[int, Any], Delivery] = {}
+    newest: dict[tuple[int, str], int] = {}
     async with aclosing(kafka.committed_records(where, topics.NOTIFY_LOG)) as records:
         async for record in records:
+            one = decode_delivery(record.value) if record.value else None
+            if one is not None and not believed(one, (record.partition, one.notifier), newest):
+                continue
             found.pop((record.partition, record.key), None)
-            if record.value:
-                found[record.partition, record.key] = decode_delivery(record.value)
+            if one is not None:
+                found[record.partition, record.key] = one
     return [
         (partition, one)
         for (partition, _), one in found.items()

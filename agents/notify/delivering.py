@@ -118,6 +118,8 @@ class Delivering:
         """What became of it is written however long that takes: until then nothing more of its line is sent."""
         while True:
             try:
+                if then.state != "delivered":
+                    await self._expect_ours()  # who lost it has waited in vain: it may be delivered by now
                 await self._write(partition, [then])
                 break
             except (KafkaError, TimeoutError) as error:

@@ -3,9 +3,11 @@
 from bisect import insort
 from heapq import heappop, heappush
 from math import ceil, inf
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from npsflow.schemas.notify import DIGEST, Delivery
+
+T = TypeVar("T")
 
 Line = tuple[int, str]
 """A partition and a case: what stands in one line is sent in the order of the events."""
@@ -29,6 +31,17 @@ class Item(NamedTuple):
     @property
     def line(self) -> Line:
         return self.partition, self.delivery.case_id
+
+
+def believed(delivery: Delivery, of: T, newest: dict[T, int]) -> bool:
+    """Whether whoever wrote this record had the partition then: all are to be shown, in their order.
+
+    `newest`: of each partition, since when the latest has it; it is kept here.
+    """
+    if delivery.owner and delivery.owner < newest.get(of, 0):
+        return False
+    newest[of] = max(delivery.owner, newest.get(of, 0))
+    return True
 
 
 class Queue:
@@ -95,10 +108,8 @@ class Queue:
             if offset == known:
                 del own[delivery.event_id]
             return
-        elif delivery.owner:
-            if delivery.owner < self._newest.get(partition, 0):
-                return
-            self._newest[partition] = delivery.owner
+        elif not believed(delivery, partition, self._newest):
+            return
         if delivery.event_id.startswith(DIGEST):
             self.digested = max(self.digested, delivery.event_at)
         else:

@@ -25,6 +25,7 @@ from npsflow.agents.notify.sending import Sender, opened
 from npsflow.agents.notify.watching import watched
 from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import Delivery, decode_delivery
+from npsflow.streams.notify.queue import believed
 from npsflow.streams.settings import parse
 from npsflow.streams.stage import Record
 from tests.broker.installation import Installation
@@ -130,13 +131,15 @@ class Desk:
     async def records(self, topic: str) -> list[Record]:
         return [record async for record in kafka.committed_records(self.where, topic)]
 
-    async def log(self) -> list[Delivery]:
-        """Everything that was ever said of messages."""
-        return [decode_delivery(r.value) for r in await self.records(topics.NOTIFY_LOG) if r.value]
-
     async def standing(self) -> Mapping[str, Delivery]:
         """The last word on each."""
-        return {delivery.event_id: delivery for delivery in await self.log()}
+        newest: dict[int, int] = {}
+        found = {}
+        for record in await self.records(topics.NOTIFY_LOG):
+            delivery = decode_delivery(record.value or b"")
+            if believed(delivery, record.partition, newest):
+                found[delivery.event_id] = delivery
+        return found
 
     async def states(self) -> dict[str, int]:
         found: dict[str, int] = {}
