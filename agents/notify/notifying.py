@@ -71,7 +71,8 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
         self._member_until, self._member_for = 0.0, where.session_ms / 2000  # seconds of the steady clock
         self._confirming = asyncio.Lock()
         self._digest: asyncio.Task[None] | None = None  # that is being put together
-        self._steady = asyncio.Lock()  # held while events become messages: partitions do not go, nothing begins
+        self._steady = asyncio.Lock()  # held while events become messages: partitions do not go in between
+        self._merging = False  # a comment into a message that waits for it
         self._delivering = Delivering(
             name, self.queue, attempts, metrics, self._write, self._expect_ours, self._held, clock, apart=apart
         )
@@ -105,7 +106,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def _held(self) -> bool:
         """What waits may be settled further on in the log, or is just being merged with a comment."""
-        return bool(self._unread) or self._steady.locked()
+        return bool(self._unread) or self._merging
 
     # Which partitions.
 
@@ -185,6 +186,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
                 return  # taken away while others were written
             try:
                 for planned in self._planning.plan(records, int(self._clock() * 1000)):
+                    self._merging = any(delivery.state == "merged" for delivery in planned)
                     await self._write(tp.partition, planned)
             except (KafkaError, TimeoutError) as error:
                 self._not_kept(error)
@@ -194,6 +196,8 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._unread.add(tp.partition)
                 await asyncio.sleep(RESTING)
                 return
+            finally:
+                self._merging = False
             for record in records:
                 self._events.remember(record)
             self._positions[tp] = records[-1].offset + 1

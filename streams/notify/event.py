@@ -12,7 +12,7 @@ from npsflow.streams.stage import Record
 _PREFIX, _SUFFIX = "npsflow.case.", ".v1"
 _SEVERITIES: tuple[Severity, ...] = ("medium", "high", "critical")
 _OURS = ("plan",)  # what npsflow keeps for itself
-_MOST_ID = 1024  # characters; ours are shorter
+_MOST_ID = 600  # bytes; ours are shorter
 _LAST = 10  # entries of a history that are sent
 
 
@@ -60,9 +60,9 @@ def read(record: Record) -> Event:
         case = codec.loads(record.value or b"")
     except codec.NotJson:
         raise Unreadable("the event is not JSON") from None
-    if not isinstance(case, dict) or not 0 < len(given.get("ce_id", "")) <= _MOST_ID:
+    if not isinstance(case, dict) or not 0 < len(given.get("ce_id", "").encode()) <= _MOST_ID:
         raise Unreadable("the event is no JSON object, or has no id")
-    if len(str(case.get("case_id", ""))) > _MOST_ID:
+    if len(str(case.get("case_id", "")).encode()) > _MOST_ID:
         raise Unreadable("the case has no id of ours")
     what: Any = kind.removeprefix(_PREFIX).removesuffix(_SUFFIX)
     event = Event(given["ce_id"], kind, given.get("ce_time", ""), what, case)
