@@ -22,7 +22,8 @@ class Delivery(Struct, frozen=True, omit_defaults=True):
 
     `offset`: of the event in its partition, -1 for a digest, which is made of what happened from `since` until
     `event_at`, and `part` tells whose. `reference`: what the other side calls the message. `error`: why it was not
-    delivered, without anything of its content.
+    delivered, without anything of its content. `owner`: since when whoever wrote this has the partition, 0 for a
+    command: what one has written who has lost it meanwhile does not count.
     """
 
     notifier: str
@@ -38,6 +39,7 @@ class Delivery(Struct, frozen=True, omit_defaults=True):
     error: str = ""
     since: int = 0
     part: str = ""
+    owner: int = 0
 
     def key(self) -> bytes:
         return f"{self.notifier}/{self.event_id}".encode()

@@ -1,6 +1,8 @@
 """`npsflow notify NAME`: tells a team what happens to cases; `log` and `replay` are about what was sent."""
 
 import os
+import random
+import time
 from contextlib import aclosing
 from typing import Any, get_args
 
@@ -26,6 +28,7 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.notify import Delivery, State, decode_delivery
 from npsflow.streams import logs
+from npsflow.streams.notify.queue import believed
 from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.settings import Settings, Where, load, where
 from npsflow.streams.times import rfc3339
@@ -89,9 +92,11 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
         ):
             click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
             events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)
-            attempts = Attempts(notifier, sender, events, digests.get, kind.per_second)
+            attempts = Attempts(notifier, sender, events, digests.get, kind.per_second, time.time, random.random)
             log = Log(producer, where)
-            notifying = Notifying(name, notifier, attempts, consumer, events, digests, log, where, metrics)
+            notifying = Notifying(
+                name, notifier, attempts, consumer, events, digests, log, where, metrics, time.time, apart=kind.apart
+            )
             async with watched(sender, notifying.queue, events, producer, where):
                 await notifying.run(stopping)
 
@@ -123,18 +128,22 @@ async def _replay(where: Where, name: str, event_id: str | None) -> int:
     async with kafka.producer(where) as producer:
         log = Log(producer, where)
         for partition, one in chosen:
-            await log.write(partition, [replace(one, state="waiting", attempts=0, not_before=0, error="")])
+            await log.write(partition, [replace(one, state="waiting", attempts=0, not_before=0, error="", owner=0)])
     return len(chosen)
 
 
 async def _standing(where: Where, name: str | None, state: str | None) -> list[tuple[int, Delivery]]:
     """The last word on each message, with its partition, in the order in which they were said."""
     found: dict[tuple[int, Any], Delivery] = {}
+    newest: dict[tuple[int, str], int] = {}
     async with aclosing(kafka.committed_records(where, topics.NOTIFY_LOG)) as records:
         async for record in records:
+            one = decode_delivery(record.value) if record.value else None
+            if one is not None and not believed(one, (record.partition, one.notifier), newest):
+                continue
             found.pop((record.partition, record.key), None)
-            if record.value:
-                found[record.partition, record.key] = decode_delivery(record.value)
+            if one is not None:
+                found[record.partition, record.key] = one
     return [
         (partition, one)
         for (partition, _), one in found.items()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
+from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 
 from npsflow.agents.intake.limits import RateLimit
@@ -25,7 +26,7 @@ Digests = Callable[[Delivery], Coroutine[Any, Any, Message | None]]
 
 
 class Tried(NamedTuple):
-    """`then` is written, if anything is; before `open_at` nothing is sent to anybody, and never where it is `gone`."""
+    """`then` is written, if anything is; the end is left alone before `open_at`, and for good where it is `gone`."""
 
     outcome: str
     then: Delivery | None
@@ -34,29 +35,53 @@ class Tried(NamedTuple):
 
 
 class Attempts:
-    """Of one notifier; `per_second` messages to an address, unless its settings say otherwise."""
+    """Of one notifier; `per_second` messages to an address, unless its settings say otherwise. `jitter`: 0 to 1."""
 
-    def __init__(self, notifier: Notifier, sender: Sender, events: Events, digests: Digests, per_second: float) -> None:
+    def __init__(
+        self,
+        notifier: Notifier,
+        sender: Sender,
+        events: Events,
+        digests: Digests,
+        per_second: float,
+        clock: Callable[[], float],
+        jitter: Callable[[], float],
+    ) -> None:
         self._notifier, self._sender, self._events, self._digests = notifier, sender, events, digests
         self._limit = RateLimit(notifier.per_second or per_second)
+        self._clock, self._jitter = clock, jitter
 
-    async def attempt(self, item: Item, thread: str, clock: Callable[[], float], jitter: float) -> Tried:
-        """Send once. Raises KafkaError or TimeoutError where the event cannot be read just now."""
+    async def prepare(self, item: Item, thread: str) -> Message | Tried:
+        """What to send when its turn has come; or else why it never will be.
+
+        Raises KafkaError or TimeoutError where the event cannot be read just now.
+        """
         delivery = item.delivery
         try:
             message = await self._message(item, thread)
+        except (KafkaError, TimeoutError):
+            raise
         except Unreadable as error:
-            return _over(delivery, str(error), clock(), "unreadable")
+            return _over(delivery, str(error), self._clock(), "unreadable")
+        except Exception as error:
+            return self._our_mistake(delivery, error)
         if message is None:
-            return _over(delivery, "the event is not there any more", clock(), "lost")
+            return _over(delivery, "the event is not there any more", self._clock(), "lost")
         while wait := self._limit.wait(message.to, time.monotonic()):
             await asyncio.sleep(wait)
+        return message
+
+    async def send(self, delivery: Delivery, message: Message) -> Tried:
+        """Once."""
         try:
             result = await self._sender.send(message)
         except Exception as error:
-            log.error("a notifier failed: please report this", extra={"error": type(error).__name__})
-            result = Again("our mistake")
-        return _became(delivery, result, clock(), jitter)
+            return self._our_mistake(delivery, error)
+        return _became(delivery, result, self._clock(), self._jitter())
+
+    def _our_mistake(self, delivery: Delivery, error: Exception) -> Tried:
+        log.error("a notifier failed: please report this", extra={"error": type(error).__name__})
+        return _became(delivery, Again("our mistake"), self._clock(), self._jitter())
 
     async def _message(self, item: Item, thread: str) -> Message | None:
         delivery = item.delivery

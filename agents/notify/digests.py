@@ -1,7 +1,9 @@
 """Putting a digest together: cases as they stand on `recovery-cases`, praise from `customer-follow-up`."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from typing import Any
 
 from msgspec.structs import replace as changed
 
@@ -14,6 +16,8 @@ from npsflow.streams.notify.message import Message
 from npsflow.streams.notify.settings import Notifier, digest_time
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record
+
+log = logging.getLogger(__name__)
 
 _FOLLOW_UP = "npsflow.follow_up."
 
@@ -47,13 +51,15 @@ class Digests:
 
     async def _messages(self, since: int, until: int) -> dict[str, Message]:
         if self._kept[:2] != (since, until):
-            digest = Digest(self._notifier, since, until)
+            digest, odd = Digest(self._notifier, since, until), 0
             async for record in self._records(topics.CASES):
-                case = codec.loads(record.value) if record.value else None
-                digest.case((record.key or b"").decode(errors="replace"), case)
+                odd += not _taken(digest.case, (record.key or b"").decode(errors="replace"), record.value)
             async for record in self._records(topics.FOLLOW_UP, since):
-                if record.timestamp < until and record.value and type_of(record.headers).startswith(_FOLLOW_UP):
-                    digest.follow_up(type_of(record.headers).split(".")[2], codec.loads(record.value))
+                kind = type_of(record.headers)
+                if record.timestamp < until and record.value and kind.startswith(_FOLLOW_UP):
+                    odd += not _taken(digest.follow_up, kind.split(".")[2], record.value)
+            if odd:
+                log.error("a digest leaves out what cannot be read", extra={"records": odd})
             self._kept = since, until, digest.messages()
         return self._kept[2]
 
@@ -73,3 +79,12 @@ class Digests:
                     for record in (await consumer.getmany(tp, timeout_ms=1000)).get(tp, ()):
                         yield record
                 consumer.pause(tp)
+
+
+def _taken(take: Callable[[str, Any], None], name: str, value: bytes | None) -> bool:
+    """Whether it is as npsflow writes them: one record that is not keeps nobody from their digest."""
+    try:
+        take(name, codec.loads(value) if value else None)
+    except (ValueError, TypeError, AttributeError, KeyError):
+        return False
+    return True

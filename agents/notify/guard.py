@@ -12,6 +12,7 @@ from yarl import URL
 
 from npsflow.schemas.errors import SettingsError
 
+_UNICAST = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 
@@ -57,8 +58,14 @@ def expect_tls(url: str) -> None:
 
 def expect_public(address: str) -> None:
     """Raises NotAllowed."""
-    if not all(one.is_global and not one.is_multicast for one in _meant(ip_address(address.partition("%")[0]))):
+    if not all(_public(one) for one in _meant(ip_address(address.partition("%")[0]))):
         raise NotAllowed("the address is one of our own network, which `internal` has to allow")
+
+
+def _public(address: IPv4Address | IPv6Address) -> bool:
+    """Of IPv6 only global unicast: all other prefixes are special, and some lead to IPv4 in ways of their own."""
+    usual = isinstance(address, IPv4Address) or address in _UNICAST or address in _NAT64
+    return usual and address.is_global and not address.is_multicast
 
 
 def _meant(address: IPv4Address | IPv6Address) -> list[IPv4Address | IPv6Address]:

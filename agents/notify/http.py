@@ -32,7 +32,7 @@ def unanswered(error: BaseException) -> Result:
         if isinstance(cause, NotAllowed):
             return Again(str(cause))  # a setting or a name that can be mended
         cause = cause.__cause__
-    if isinstance(error, aiohttp.InvalidURL):
+    if isinstance(error, ValueError):  # aiohttp's InvalidURL is one, too
         return Again("its address is none")
     if isinstance(error, aiohttp.ClientConnectorError):
         return Again("nobody answers there")
@@ -45,7 +45,7 @@ def retry_after(given: str) -> float:
         return min(float(given), LONGEST)
     try:
         date = parsedate_to_datetime(given)
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0
     left = date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)
     return min(max(0.0, left.total_seconds()), LONGEST)

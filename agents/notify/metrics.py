@@ -25,7 +25,7 @@ class Metrics:
             registry=registry,
         )  # fmt: skip
         self.disabled = Gauge(
-            "npsflow_notify_disabled", "1 when the other side wants nothing any more", ("notifier",), registry=registry
+            "npsflow_notify_disabled", "Addresses that want nothing any more", ("notifier",), registry=registry
         )
         self.seconds = Histogram(
             "npsflow_notify_seconds",

@@ -1,12 +1,15 @@
-"""The process that notifies: its share of the events becomes messages, each sent until it is delivered or given up.
+"""The process that notifies: its share of the events becomes messages, which `delivering` sends.
 
 What is to be sent stands on `notify-log` before the position behind its event is committed, and what became of it
 after the other side has answered: a crash in between sends once more, under the same id.
+
+Whoever has lost a partition without knowing, frozen or cut off, must neither send nor be believed. So before a message
+is sent the group has to have confirmed that we belong to it, not longer ago than half a session. And what we write
+carries since when we have the partition: whoever has it since later leaves it aside.
 """
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,8 +18,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
+from msgspec.structs import replace
 
-from npsflow.agents.notify.attempt import Attempts, Tried
+from npsflow.agents.notify.attempt import Attempts
+from npsflow.agents.notify.delivering import RESTING, Delivering, about
 from npsflow.agents.notify.digests import Digests
 from npsflow.agents.notify.events import Events
 from npsflow.agents.notify.log import Log
@@ -25,22 +30,19 @@ from npsflow.agents.notify.planning import Planning
 from npsflow.schemas import topics
 from npsflow.schemas.errors import NpsflowError
 from npsflow.schemas.notify import Delivery, decode_delivery
-from npsflow.streams.notify.queue import Item, Queue
+from npsflow.streams.notify.queue import Queue
 from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.settings import Where
 
 log = logging.getLogger(__name__)
 
-_AT_ONCE = 16  # messages under way
 _TICK = 200  # ms
 _COMMIT = 1.0  # seconds from one to the next
-_RESTING = 1.0  # seconds, after Kafka did not take something
-_GRACE = 3.0  # seconds for messages under way when their partitions go
 _MOST = 50_000  # messages waiting: more are left in the topic
 
 
 class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
-    """One notifier. `consumer` of its group, not subscribed; `clock` in seconds, `jitter` from 0 to 1."""
+    """One notifier. `consumer` of its group, not subscribed; `clock` in seconds; `apart` as in Delivering."""
 
     def __init__(
         self,
@@ -53,12 +55,12 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
         log_: Log,
         where: Where,
         metrics: Metrics,
-        clock: Callable[[], float] = time.time,
-        jitter: Callable[[], float] = random.random,
+        clock: Callable[[], float],
+        *,
+        apart: bool,
     ) -> None:
-        self._name, self._notifier, self._attempts, self._consumer = name, notifier, attempts, consumer
+        self._name, self._notifier, self._consumer, self._clock = name, notifier, consumer, clock
         self._events, self._digests, self._log, self._metrics = events, digests, log_, metrics
-        self._clock, self._jitter = clock, jitter
         self._source, self._log_topic = where.topic(topics.SERVICE_RECOVERY), where.topic(topics.NOTIFY_LOG)
         self.queue = Queue()
         self._planning = Planning(name, notifier, self.queue)
@@ -66,15 +68,16 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
         self._positions: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._commit_at = 0.0
-        self._tasks: dict[asyncio.Task[None], Item] = {}
+        self._member_until, self._member_for = 0.0, where.session_ms / 2000  # seconds of the steady clock
+        self._confirming = asyncio.Lock()
         self._digest: asyncio.Task[None] | None = None  # that is being put together
         self._steady = asyncio.Lock()  # held while events become messages: partitions do not go in between
-        self._open_at = 0.0
-        self._gone = False
-        self._ending = False  # what is under way ends, and nothing begins
+        self._merging = False  # a comment into a message that waits for it
+        self._delivering = Delivering(
+            name, self.queue, attempts, metrics, self._write, self._expect_ours, self._held, clock, apart=apart
+        )
         metrics.waiting.labels(name).set_function(self.queue.pending)
         metrics.oldest.labels(name).set_function(self._oldest)
-        metrics.disabled.labels(name).set(0)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until told to stop; what is under way then is given a moment to end."""
@@ -83,9 +86,8 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             while not stopping.is_set():
                 await self._turn()
         finally:
-            self._ending = True
             await self._no_digest()
-            await self._end(self._tasks)
+            await self._delivering.end()
             await self._commit(force=True)
 
     async def _turn(self) -> None:
@@ -99,8 +101,12 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
                 await self._take_in(tp, records)
         self._hold()
         self._start_digest()
-        self._start()
+        self._delivering.start()
         await self._commit()
+
+    def _held(self) -> bool:
+        """What waits may be settled further on in the log, or is just being merged with a comment."""
+        return bool(self._unread) or self._merging
 
     # Which partitions.
 
@@ -112,11 +118,10 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             self._positions.clear()
             self._committed.clear()
             self._unread.clear()
-        was, self._ending = self._ending, True
-        await self._end([task for task, item in self._tasks.items() if item.partition in gone])
+            self._member_until = 0.0
+        await self._delivering.end(gone)
         for partition in gone:
             self.queue.drop(partition)
-        self._ending = was
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Of the log nothing is ever committed: it is read from its beginning, and events only after it."""
@@ -126,14 +131,6 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             else:
                 self.queue.own(tp.partition)
                 self._unread.add(tp.partition)
-
-    async def _end(self, tasks: Iterable[asyncio.Task[None]]) -> None:
-        """Whoever comes next sends again what has got no answer by then."""
-        if left := list(tasks):
-            await asyncio.wait(left, timeout=_GRACE)
-            for task in left:
-                task.cancel()
-            await asyncio.gather(*left, return_exceptions=True)
 
     def _hear(self, records: Sequence[Any]) -> None:
         for record in records:
@@ -155,6 +152,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             for partition, tp in tps.items():
                 if await self._consumer.position(tp) >= ends[tp]:
                     await self._seek(TopicPartition(self._source, partition))
+                    self.queue.claim(partition, int(self._clock() * 1000))
                     self._unread.discard(partition)
         except (KafkaError, IllegalStateError):
             pass  # taken away meanwhile, or asked again at the next turn
@@ -188,23 +186,30 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
                 return  # taken away while others were written
             try:
                 for planned in self._planning.plan(records, int(self._clock() * 1000)):
+                    self._merging = any(delivery.state == "merged" for delivery in planned)
                     await self._write(tp.partition, planned)
             except (KafkaError, TimeoutError) as error:
                 self._not_kept(error)
-                self._consumer.seek(tp, self._positions[tp])
-                await asyncio.sleep(_RESTING)
+                # It may stand there all the same: only the log itself knows where to go on.
+                self._consumer.pause(tp)
+                del self._positions[tp]
+                self._unread.add(tp.partition)
+                await asyncio.sleep(RESTING)
                 return
+            finally:
+                self._merging = False
             for record in records:
                 self._events.remember(record)
             self._positions[tp] = records[-1].offset + 1
 
     async def _write(self, partition: int, deliveries: Sequence[Delivery]) -> None:
-        offset = await self._log.write(partition, deliveries)
-        for number, delivery in enumerate(deliveries):
+        stamped = [replace(delivery, owner=self.queue.claimed(partition)) for delivery in deliveries]
+        offset = await self._log.write(partition, stamped)
+        for number, delivery in enumerate(stamped):
             self.queue.put(partition, offset + number, delivery, ahead=True)
             if delivery.state == "given_up":
                 self._metrics.given_up.labels(self._name).inc()
-                log.error("a message is given up", extra=_about(delivery))
+                log.error("a message is given up", extra=about(delivery))
 
     async def _commit(self, *, force: bool = False) -> None:
         now = time.monotonic()
@@ -213,10 +218,27 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             return
         self._commit_at = now + _COMMIT
         try:
-            await self._consumer.commit({tp: OffsetAndMetadata(at, "") for tp, at in changed.items()})
-            self._committed |= changed
-        except (KafkaError, IllegalStateError) as error:
+            await self._confirm(changed)
+        except KafkaError as error:
             log.info("the position is not committed", extra={"error": type(error).__name__})
+
+    async def _confirm(self, positions: dict[TopicPartition, int]) -> None:
+        """Commits these, which only a member of the group can. Raises KafkaError."""
+        asked = time.monotonic()
+        try:
+            await self._consumer.commit({tp: OffsetAndMetadata(at, "") for tp, at in positions.items()})
+        except IllegalStateError as error:
+            raise KafkaError(str(error)) from None
+        self._committed |= positions
+        self._member_until = asked + self._member_for
+
+    async def _expect_ours(self) -> None:
+        """Raises KafkaError."""
+        async with self._confirming:
+            if time.monotonic() >= self._member_until:
+                if not self._positions:
+                    raise KafkaError("the partitions are gone")
+                await self._confirm(dict(self._positions))
 
     # The digest: whoever has the first partition sends it.
 
@@ -234,7 +256,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
                     await self._write(0, planned)
         except (KafkaError, NpsflowError, TimeoutError) as error:
             self._not_kept(error)
-            await asyncio.sleep(_RESTING)
+            await asyncio.sleep(RESTING)
         finally:
             self._digest = None
 
@@ -243,58 +265,6 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             self._digest.cancel()
             await asyncio.gather(self._digest, return_exceptions=True)
 
-    # Sending it.
-
-    def _start(self) -> None:
-        while not (self._gone or self._ending) and self._clock() >= self._open_at and len(self._tasks) < _AT_ONCE:
-            item = self.queue.take(int(self._clock() * 1000))
-            if item is None:
-                return
-            task = asyncio.create_task(self._try(item))
-            self._tasks[task] = item
-            task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self.queue.release(self._tasks.pop(task))
-        if task.cancelled():
-            return
-        if (error := task.exception()) is not None:
-            log.error("a message failed: please report this", extra={"error": type(error).__name__})
-        elif not self._unread:
-            self._start()
-
-    async def _try(self, item: Item) -> None:
-        if self._gone or self._clock() < self._open_at:
-            return
-        try:
-            tried = await self._attempts.attempt(item, self.queue.thread(item), self._clock, self._jitter())
-        except (KafkaError, TimeoutError) as error:
-            self._open_at = max(self._open_at, self._clock() + _RESTING)
-            log.warning("an event cannot be read again just now", extra={"error": type(error).__name__})
-            return
-        self._open_at = max(self._open_at, tried.open_at)
-        if tried.gone and not self._gone:
-            self._gone = True
-            self._metrics.disabled.labels(self._name).set(1)
-            log.error("it wants nothing any more: what waits stays until a restart", extra={"notifier": self._name})
-        self._metrics.deliveries.labels(self._name, tried.outcome).inc()
-        if tried.then is not None:
-            await self._keep(item.partition, tried, tried.then)
-
-    async def _keep(self, partition: int, tried: Tried, then: Delivery) -> None:
-        """What became of it is written however long that takes: until then nothing more of its line is sent."""
-        while True:
-            try:
-                await self._write(partition, [then])
-                break
-            except (KafkaError, TimeoutError) as error:
-                self._not_kept(error)
-                await asyncio.sleep(_RESTING)
-        if then.state == "delivered":
-            self._metrics.seconds.labels(self._name).observe(max(0.0, (then.at - then.event_at) / 1000))
-        elif then.state == "waiting":
-            log.warning("a message is not delivered yet", extra=_about(then))
-
     def _not_kept(self, error: BaseException) -> None:
         self._metrics.produce_failures.inc()
         log.warning("Kafka did not take what became of messages", extra={"error": type(error).__name__})
@@ -302,9 +272,3 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
     def _oldest(self) -> float:
         oldest = self.queue.oldest()
         return 0.0 if oldest is None else max(0.0, self._clock() - oldest / 1000)
-
-
-def _about(delivery: Delivery) -> dict[str, object]:
-    return {
-        "notifier": delivery.notifier, "event": delivery.event_id, "why": delivery.error, "tries": delivery.attempts,
-    }  # fmt: skip

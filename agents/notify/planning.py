@@ -8,7 +8,7 @@ from npsflow.streams.notify.queue import Queue
 from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.stage import Record
 
-_MOST = 1000  # records of the log at once
+_MOST = 250  # records of the log at once: they fit into one batch, however long their ids are
 
 
 class Planning:

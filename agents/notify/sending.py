@@ -61,7 +61,10 @@ class Sender(Protocol):
 
 
 class Done(NamedTuple):
-    """What somebody did there: `reference` is what was sent, `action_id` the same whenever it is told again."""
+    """What somebody did there: `reference` is what was sent, `action_id` the same whenever it is told again.
+
+    `final`: it cannot be undone there, and need not be asked for again.
+    """
 
     reference: str
     action_id: str
@@ -69,6 +72,7 @@ class Done(NamedTuple):
     at: str
     root_cause: str
     comment: str
+    final: bool = False
 
 
 @runtime_checkable
@@ -90,7 +94,8 @@ class Kind:
 
     `options` are its own settings; `open(options, secrets)` gives what sends. `secret` says what the secret is, ""
     where there is none, and whether it may be missing; `address` what is one, "" where nobody is addressed;
-    `per_second` how many messages an address takes, unless the settings say so.
+    `per_second` how many messages an address takes, unless the settings say so; `apart` that each address is somebody
+    else's, and one that is closed closes no other.
     """
 
     options: type[Struct]
@@ -99,6 +104,7 @@ class Kind:
     secret_optional: bool = False
     address: str = ""
     per_second: float = 10.0
+    apart: bool = False
 
 
 def opened(

@@ -14,6 +14,7 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.streams.notify.queue import Line, Queue, Thread
 from npsflow.streams.settings import Where
+from npsflow.streams.times import from_rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Watching:
         self._sender, self._queue, self._events, self._producer = sender, queue, events, producer
         self._topic, self._every = where.topic(topics.ACTIONS), every
         self._written: set[str] = set()
+        self._over: set[str] = set()
 
     async def run(self) -> None:
         """Until it is cancelled. What is written again after a restart has the same id, and so counts once."""
@@ -53,15 +55,22 @@ class Watching:
                 await self._look()
             except (KafkaError, TimeoutError) as error:
                 log.warning("what is done elsewhere could not be kept", extra={"error": type(error).__name__})
+            except Exception as error:  # whatever the other side may say: the next look may be better
+                log.error("what is done elsewhere cannot be read", extra={"error": type(error).__name__})
             await asyncio.sleep(self._every)
 
     async def _look(self) -> None:
         lines: dict[str, tuple[Line, Thread]] = {}
         for line, thread in self._queue.threads():
             lines[thread.reference] = line, thread
-        for done in await self._sender.done(sorted(lines)):
-            if done.action_id not in self._written and done.reference in lines:
+        for done in await self._sender.done(sorted(lines.keys() - self._over)):
+            if done.reference not in lines:
+                continue
+            # What was done before the case was there is no answer to it.
+            if done.action_id not in self._written and from_rfc3339(done.at) > lines[done.reference][1].event_at:
                 await self._write(done, *lines[done.reference])
+            if done.final:
+                self._over.add(done.reference)
 
     async def _write(self, done: Done, line: Line, thread: Thread) -> None:
         partition, case_id = line

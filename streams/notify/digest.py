@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from npsflow.streams.notify.event import let_through
+from npsflow.streams.notify.event import let_through, of_department
 from npsflow.streams.notify.message import Message, Section, address, score_of, title_of, when
 from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.notify.texts import LABELS
@@ -25,9 +25,10 @@ Line = tuple[str, str]
 
 def last_slot(now: int, at: time, zone: str) -> int:
     """When a digest was due last; times in ms."""
-    local = to_datetime(now).astimezone(ZoneInfo(zone))
-    slot = datetime.combine(local.date(), at, local.tzinfo)
-    return to_ms(slot if slot <= local else datetime.combine(local.date() - timedelta(days=1), at, local.tzinfo))
+    there = ZoneInfo(zone)
+    today = to_datetime(now).astimezone(there).date()
+    slots = (to_ms(datetime.combine(today - timedelta(days=ago), at, there)) for ago in range(3))
+    return next(slot for slot in slots if slot <= now)  # of times, not of what clocks show: they are put forward
 
 
 def part_of(to: str) -> str:
@@ -54,10 +55,9 @@ class Digest:
         """An event of `customer-follow-up`; kind as in its type: requested, enriched or retracted."""
         name = str(event.get("follow_up_id"))
         self._praise.pop(name, None)
-        departments = self._notifier.departments
         if kind == "retracted" or event.get("action") == "ask" or not event.get("comment"):
             return
-        if departments and event.get("department") not in departments:
+        if not of_department(event, self._notifier):
             return
         agent = str(event.get("agent_id") or event.get("team") or event.get("department") or "-")
         words = " ".join(str(event["comment"]).split())[:_QUOTE]
@@ -75,8 +75,7 @@ class Digest:
         return {part_of(to): self._message(to, of) for to, of in sorted(found.items())}
 
     def _concerns(self, case: Mapping[str, Any]) -> bool:
-        departments = self._notifier.departments
-        return case.get("kind") in self._notifier.cases and (not departments or case.get("department") in departments)
+        return case.get("kind") in self._notifier.cases and of_department(case, self._notifier)
 
     def _told(self, case_id: str, case: Mapping[str, Any]) -> dict[str, Line]:
         due = from_rfc3339(case.get("due_at"))

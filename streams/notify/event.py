@@ -1,6 +1,6 @@
 """An event of `service-recovery` as notifiers see it: what it is, and what of it may leave the house."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from npsflow.schemas import codec
@@ -12,6 +12,7 @@ from npsflow.streams.stage import Record
 _PREFIX, _SUFFIX = "npsflow.case.", ".v1"
 _SEVERITIES: tuple[Severity, ...] = ("medium", "high", "critical")
 _OURS = ("plan",)  # what npsflow keeps for itself
+_MOST_ID = 600  # bytes; ours are shorter
 _LAST = 10  # entries of a history that are sent
 
 
@@ -59,8 +60,10 @@ def read(record: Record) -> Event:
         case = codec.loads(record.value or b"")
     except codec.NotJson:
         raise Unreadable("the event is not JSON") from None
-    if not isinstance(case, dict) or not given.get("ce_id"):
+    if not isinstance(case, dict) or not 0 < len(given.get("ce_id", "").encode()) <= _MOST_ID:
         raise Unreadable("the event is no JSON object, or has no id")
+    if len(str(case.get("case_id", "")).encode()) > _MOST_ID:
+        raise Unreadable("the case has no id of ours")
     what: Any = kind.removeprefix(_PREFIX).removesuffix(_SUFFIX)
     event = Event(given["ce_id"], kind, given.get("ce_time", ""), what, case)
     return event._replace(what="enriched") if what == "noted" and event.entry.get("reason") == "enriched" else event
@@ -73,8 +76,14 @@ def wanted(event: Event, notifier: Notifier) -> bool:
         event.what in notifier.events
         and kind in notifier.cases
         and (severity is None or _SEVERITIES.index(severity) >= _SEVERITIES.index(notifier.at_least))
-        and (not notifier.departments or event.case.get("department") in notifier.departments)
+        and of_department(event.case, notifier)
     )
+
+
+def of_department(case: Mapping[str, Any], notifier: Notifier) -> bool:
+    """One that it is for; large and small letters are the same, as in the rules of recovery."""
+    found = str(case.get("department") or "").casefold()
+    return not notifier.departments or found in map(str.casefold, notifier.departments)
 
 
 def settle(event: Event, notifier: Notifier) -> float:

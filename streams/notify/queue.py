@@ -2,19 +2,23 @@
 
 from bisect import insort
 from heapq import heappop, heappush
-from typing import Any, NamedTuple
+from math import ceil, inf
+from typing import Any, NamedTuple, TypeVar
 
 from npsflow.schemas.notify import DIGEST, Delivery
+
+T = TypeVar("T")
 
 Line = tuple[int, str]
 """A partition and a case: what stands in one line is sent in the order of the events."""
 
 
 class Thread(NamedTuple):
-    """The first message about a case: what the other side calls it, and where its event stands."""
+    """The first message about a case: what the other side calls it, where its event stands, and since when."""
 
     reference: str
     offset: int
+    event_at: int
 
 
 class Item(NamedTuple):
@@ -29,6 +33,17 @@ class Item(NamedTuple):
         return self.partition, self.delivery.case_id
 
 
+def believed(delivery: Delivery, of: T, newest: dict[T, int]) -> bool:
+    """Whether whoever wrote this record had the partition then: all are to be shown, in their order.
+
+    `newest`: of each partition, since when the latest has it; it is kept here.
+    """
+    if delivery.owner and delivery.owner < newest.get(of, 0):
+        return False
+    newest[of] = max(delivery.owner, newest.get(of, 0))
+    return True
+
+
 class Queue:
     """Of one notifier, and the partitions it owns. Times in ms."""
 
@@ -41,6 +56,9 @@ class Queue:
         self._taken: set[Line] = set()
         self._last: dict[int, int] = {}
         self._threads: dict[Line, Thread] = {}
+        self._put_off: dict[Line, float] = {}  # of taken ones
+        self._claimed: dict[int, int] = {}  # since when we have a partition
+        self._newest: dict[int, int] = {}  # the same of whoever has it since latest
         self.digested = 0
         """Until when the newest digest goes; 0 if there was none, or its partition is not owned."""
 
@@ -53,7 +71,8 @@ class Queue:
 
     def drop(self, partition: int) -> None:
         self._ahead.pop(partition, None)
-        self._last.pop(partition, None)
+        for numbers in (self._last, self._claimed, self._newest):
+            numbers.pop(partition, None)
         tables: tuple[dict[tuple[int, str], Any], ...] = (self._waiting, self._merged, self._lines, self._threads)
         for table in tables:
             for key in [key for key in table if key[0] == partition]:
@@ -63,6 +82,14 @@ class Queue:
 
     def owns(self, partition: int) -> bool:
         return partition in self._ahead
+
+    def claim(self, partition: int, now: int) -> None:
+        """All that was written is known: whoever had it before writes what counts no more."""
+        self._claimed[partition] = self._newest[partition] = max(now, self._newest.get(partition, 0) + 1)
+
+    def claimed(self, partition: int) -> int:
+        """What our own records carry; 0 where the partition was not claimed."""
+        return self._claimed.get(partition, 0)
 
     def last(self, partition: int) -> int | None:
         """The offset of the newest event of which anything is known; events before it need no second look."""
@@ -81,6 +108,8 @@ class Queue:
             if offset == known:
                 del own[delivery.event_id]
             return
+        elif not believed(delivery, partition, self._newest):
+            return
         if delivery.event_id.startswith(DIGEST):
             self.digested = max(self.digested, delivery.event_at)
         else:
@@ -89,7 +118,7 @@ class Queue:
         if delivery.state == "waiting":
             self._add(partition, delivery)
         elif delivery.state == "delivered":
-            thread = Thread(delivery.reference, delivery.offset)
+            thread = Thread(delivery.reference, delivery.offset, delivery.event_at)
             self._threads.setdefault((partition, delivery.case_id), thread)
         elif delivery.state == "merged":
             into = partition, delivery.reference
@@ -131,7 +160,11 @@ class Queue:
     def release(self, item: Item) -> None:
         """What still stands in its line is given when its time comes."""
         self._taken.discard(item.line)
-        self._wake(item.line)
+        self._wake(item.line, self._put_off.pop(item.line, 0.0))
+
+    def put_off(self, item: Item, until: float) -> None:
+        """Once released it is not given before then, in seconds, unless something becomes of its line."""
+        self._put_off[item.line] = until
 
     def settling(self, partition: int, case_id: str, now: int) -> Delivery | None:
         """The message of this case that waits for a comment and for nothing else, if there is one."""
@@ -166,7 +199,7 @@ class Queue:
         """What the comment has come to need not wait for it any more."""
         return 0 if (partition, delivery.event_id) in self._merged and not delivery.attempts else delivery.not_before
 
-    def _wake(self, line: Line) -> None:
+    def _wake(self, line: Line, not_before: float = 0.0) -> None:
         head = self._head(line)
-        if head is not None:
-            heappush(self._heap, (self._due(line[0], head), line))
+        if head is not None and not_before < inf:
+            heappush(self._heap, (max(self._due(line[0], head), ceil(not_before * 1000)), line))

@@ -10,6 +10,7 @@ from msgspec import Struct, field
 
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Context, Severity
+from npsflow.streams.policy import OPEN_QUESTIONS
 from npsflow.streams.recovery.hours import BusinessHours, Clock, WallClock
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
@@ -117,6 +118,11 @@ def check(settings: Recovery) -> None:
             known = found == "severity" or found in Context.__struct_fields__
             if not known and not found.startswith("attributes."):
                 raise SettingsError(f"recovery.{name}: {found!r} is not a field of an alert")
+    for language in settings.questions.keys() | settings.thanks.keys():
+        if not (len(language) == 2 and language.isascii() and language.islower()):
+            raise SettingsError(f"recovery.questions, thanks: {language!r} is not a language in two letters, as de is")
+    for language in sorted((settings.questions.keys() ^ settings.thanks.keys()) - OPEN_QUESTIONS.keys()):
+        raise SettingsError(f"recovery: questions and thanks both need {language}, or a message mixes two languages")
     positive = [
         ("first_contact_hours", settings.first_contact_hours),
         ("finish_days", settings.finish_days),

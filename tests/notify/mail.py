@@ -33,6 +33,13 @@ class Mail(End):
         fits = (data.login, data.password) == (USER.encode(), PASSWORD.encode())
         return AuthResult(success=fits and (not self.behaviour or self.behaviour[0] != "locked"), handled=False)
 
+    async def handle_MAIL(self, server: SMTP, session: Session, envelope: Envelope, sender: str, options: Any) -> str:
+        if not sender.endswith("@example.com"):
+            return "553 we do not send for this sender"
+        envelope.mail_from = sender
+        envelope.mail_options.extend(options)
+        return "250 OK"
+
     async def handle_RCPT(self, server: SMTP, session: Session, envelope: Envelope, to: str, options: Any) -> str:
         if not to.endswith("@example.com"):
             return "550 no such user here"
@@ -55,6 +62,7 @@ class Mail(End):
         assert isinstance(mail, EmailMessage)
         if any(len(line) > 998 for line in content.split(b"\r\n")):
             self.complaints.append("a line is too long")
+        mail["X-RcptTo"] = ", ".join(map(str, envelope.rcpt_tos))
         text, html = _body(mail, "plain"), _body(mail, "html")
         shown = f"{mail['Subject']}\n{text}\n{_Shown.of(html)}"
         thread, name = str(mail["In-Reply-To"] or ""), str(mail["Message-ID"])

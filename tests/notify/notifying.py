@@ -25,6 +25,7 @@ from npsflow.agents.notify.sending import Sender, opened
 from npsflow.agents.notify.watching import watched
 from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import Delivery, decode_delivery
+from npsflow.streams.notify.queue import believed
 from npsflow.streams.settings import parse
 from npsflow.streams.stage import Record
 from tests.broker.installation import Installation
@@ -104,11 +105,11 @@ class Desk:
             metrics, stopping = Metrics(CollectorRegistry()), asyncio.Event()
             events = Events(again, self.where.topic(topics.SERVICE_RECOVERY))
             digests = Digests(NAME, self.notifier, self.where)
-            attempts = Attempts(self.notifier, sender or own, events, digests.get, 1000.0)
+            attempts = Attempts(self.notifier, sender or own, events, digests.get, 1000.0, self.clock, lambda: 0.5)
             log = Log(producer or own_producer, self.where)
             notifying = Notifying(
                 NAME, self.notifier, attempts, consumer, events, digests, log, self.where, metrics,
-                self.clock, lambda: 0.5,
+                self.clock, apart=kind.apart,
             )  # fmt: skip
             async with watched(sender or own, notifying.queue, events, own_producer, self.where, every=0.1):
                 work = asyncio.create_task(notifying.run(stopping))
@@ -130,13 +131,15 @@ class Desk:
     async def records(self, topic: str) -> list[Record]:
         return [record async for record in kafka.committed_records(self.where, topic)]
 
-    async def log(self) -> list[Delivery]:
-        """Everything that was ever said of messages."""
-        return [decode_delivery(r.value) for r in await self.records(topics.NOTIFY_LOG) if r.value]
-
     async def standing(self) -> Mapping[str, Delivery]:
         """The last word on each."""
-        return {delivery.event_id: delivery for delivery in await self.log()}
+        newest: dict[int, int] = {}
+        found = {}
+        for record in await self.records(topics.NOTIFY_LOG):
+            delivery = decode_delivery(record.value or b"")
+            if believed(delivery, record.partition, newest):
+                found[delivery.event_id] = delivery
+        return found
 
     async def states(self) -> dict[str, int]:
         found: dict[str, int] = {}

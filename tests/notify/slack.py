@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestServer
 from .ends import RETRY_AFTER, Got, HttpEnd
 
 TOKEN = "xoxb-a-token-of-the-test"
+INCOMING = "/services/T0/B0/secret"
 
 
 class SlackApi(HttpEnd):
@@ -48,6 +49,21 @@ class SlackApi(HttpEnd):
         )
         return await self.answer(request, how, web.json_response({"ok": True, "channel": channel, "ts": stamp}))
 
+    async def take_incoming(self, request: web.Request) -> web.Response:
+        """As an incoming webhook: errors are plain words."""
+        sent, how = await request.json(), self.how()
+        if request.path != INCOMING or how == "locked":
+            return web.Response(status=403, text="invalid_token")
+        if how not in (None, "silent"):
+            return await self.answer(request, how, web.Response())
+        if wrong := self._wrong(sent):
+            self.complaints.append(wrong)
+            return web.Response(status=400, text="invalid_payload")
+        if sent.keys() - {"text", "blocks", "unfurl_links", "unfurl_media"}:
+            self.complaints.append("what no incoming webhook takes")
+        self.received.append(Got(shown(sent).splitlines()[-1], shown(sent), sent))
+        return await self.answer(request, how, web.Response(text="ok"))
+
     @staticmethod
     def _wrong(sent: Any) -> str:
         blocks = _json(sent.get("blocks", "[]"))
@@ -61,6 +77,7 @@ class SlackApi(HttpEnd):
     async def running(self) -> AsyncIterator[str]:
         app = web.Application(client_max_size=1 << 22)
         app.router.add_post("/api/chat.postMessage", self.take)
+        app.router.add_post("/services/{name:.*}", self.take_incoming)
         async with TestServer(app) as server:
             yield str(server.make_url("/api/"))
 

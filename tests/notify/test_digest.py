@@ -104,6 +104,19 @@ def test_it_is_due_at_the_same_time_of_day(now: str, slot: str) -> None:
     assert last_slot(to_ms(local), time(8, 30), "Europe/Amsterdam") == to_ms(expected)
 
 
+@pytest.mark.parametrize("zone", ["Europe/Amsterdam", "America/Sao_Paulo", "Australia/Lord_Howe", "UTC"])
+def test_it_is_due_once_a_day_whatever_the_clocks_do(zone: str) -> None:
+    """Never before its time, never back, and on every day that there is."""
+    begin = to_ms(datetime(2018, 1, 1, tzinfo=UTC))
+    for at in (time(0, 0), time(0, 30), time(2, 0), time(2, 15), time(2, 30), time(3, 0), time(23, 59)):
+        found = [last_slot(now, at, zone) for now in range(begin, begin + 366 * DAY, HOUR // 6)]
+        assert all(slot <= begin + n * HOUR // 6 for n, slot in enumerate(found))
+        assert found == sorted(found)
+        assert 366 <= len(set(found)) <= 367
+        local = [datetime.fromtimestamp(slot / 1000, ZoneInfo(zone)).date() for slot in sorted(set(found))]
+        assert len(set(local)) == len(local)
+
+
 async def test_it_is_sent_once_a_day(desk: Desk, endpoint: Endpoint) -> None:
     """What happened before the first one is nobody's news; a restart repeats none."""
     now = datetime.fromtimestamp(desk.clock(), UTC)
@@ -146,4 +159,13 @@ def today(desk: Desk) -> list[Output]:
     return [
         Output(topics.CASES, 0, value["case_id"].encode(), json.dumps(value).encode(), []),
         Output(topics.FOLLOW_UP, 0, b"C-2", json.dumps(pleased | {"score": 10}).encode(), headers),
+        *(Output(topics.FOLLOW_UP, 0, b"C-3", odd, headers) for odd in (b"{", b"7", b"[]")),
+        *(Output(topics.CASES, 0, b"odd", json.dumps(value | odd).encode(), []) for odd in ODD),
+        Output(topics.CASES, 0, b"odder", b"\xff", []),
     ]
+
+
+ODD: tuple[dict[str, Any], ...] = (
+    {"due_at": "soon"}, {"opened_at": 7}, {"metric": [], "opened_at": []}, {"won_back_at": "2026-03-01"},
+)  # fmt: skip
+"""What nobody writes, and what keeps no digest from being made."""

@@ -35,6 +35,16 @@ async def a_slack(folder: Path) -> AsyncIterator[Case]:
 
 
 @asynccontextmanager
+async def a_slack_webhook(folder: Path) -> AsyncIterator[Case]:
+    end = slack.SlackApi()
+    async with end.running() as url:
+        base = url.removesuffix("/api/")
+        yield Case(
+            "slack_webhook", "", base + slack.INCOMING, end, threads=False, other_secret=f"{base}/services/T0/B0/other"
+        )
+
+
+@asynccontextmanager
 async def a_zendesk(folder: Path) -> AsyncIterator[Case]:
     end = zendesk.ZendeskApi()
     async with end.running() as url:
@@ -66,7 +76,7 @@ class Screen(End):
 
 
 ENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Case]]] = {
-    "email": an_email, "slack": a_slack, "webhook": a_webhook, "zendesk": a_zendesk,
+    "email": an_email, "slack": a_slack, "slack_webhook": a_slack_webhook, "webhook": a_webhook, "zendesk": a_zendesk,
 }  # fmt: skip
 
 CHECKS = (

@@ -1,12 +1,20 @@
 """Notifying on a real Kafka: every event is told once, in the order of its case, whatever happens in between."""
 
+import asyncio
 import logging
+import time
 from collections import Counter
 from functools import partial
+from secrets import token_hex
+from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaTimeoutError
+from msgspec.structs import replace
 
 from npsflow.agents import kafka
+from npsflow.agents.notify.log import Log
 from npsflow.schemas import topics
 from npsflow.streams.notify.retrying import TRIES, pause
 from tests.broker.harness import eventually
@@ -141,6 +149,149 @@ async def test_what_wants_nothing_any_more_gets_nothing(
         await eventually(partial(reached, desk, delivered=2))
 
 
+async def test_only_that_address_gets_nothing_any_more(desk: Desk, endpoint: Endpoint) -> None:
+    """One that is gone, and one that asks for patience, keep nobody else from theirs."""
+    to = f'to = {{ "*" = "{endpoint.url}", anna = "{endpoint.url}/anna", bob = "{endpoint.url}/bob" }}'
+    desk.configure(f'kind = "webhook"\n{to}\noptions = {{ internal = true }}')
+    world = World()
+    for number in range(6):
+        world.respond(2, customer=f"C-{number}")
+    owners = ("anna", "bob", "carl", "anna", "bob", "carl")
+    events = [with_fields(event, owner=owner) for event, owner in zip(world.events, owners, strict=True)]
+    told = ids(events)
+    endpoint.statuses = {told[0]: 410, told[1]: 401}
+    await desk.tell(events[:3])
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        await eventually(partial(counted, running, "gone", 1))
+        await eventually(partial(counted, running, "later", 1))
+        await eventually(partial(reached, desk, delivered=1, waiting=2))
+        await desk.tell(events[3:])
+        await eventually(partial(reached, desk, delivered=2, waiting=4))
+        assert running.value("disabled") == 1
+        assert sorted(endpoint.asked) == sorted([*told[:3], told[5]])
+        endpoint.statuses.clear()
+        desk.clock.ahead += 100
+        await eventually(partial(reached, desk, delivered=4, waiting=2))
+    assert sorted(endpoint.ids()) == sorted([told[1], told[2], told[4], told[5]])
+
+
+async def test_who_waits_for_their_turn_waits_while_it_wants_nothing(desk: Desk, endpoint: Endpoint) -> None:
+    desk.configure("per_second = 2\n" + webhook(endpoint))
+    endpoint.behaviour = ["later"] * 4
+    world = World()
+    for number in range(8):
+        world.respond(2, customer=f"C-{number}")
+    await desk.tell(world.events)
+    desk.clock.stop()
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        await eventually(partial(counted, running, "later", 4))
+        await eventually(partial(_passed, time.monotonic() + 1.5))  # three more turns
+        assert len(endpoint.asked) == 4
+        desk.clock.ahead += RETRY_AFTER + 1
+        await eventually(partial(reached, desk, delivered=8))
+
+
+async def _passed(instant: float) -> bool:
+    return time.monotonic() >= instant
+
+
+async def test_a_log_that_comes_in_pieces_is_read_to_its_end_first(desk: Desk, endpoint: Endpoint) -> None:
+    """What waits at its beginning may have been delivered further on."""
+    world = World()
+    world.respond(2)
+    world.respond(2, customer="C-2")
+    await desk.tell(world.events[:1])
+    async with desk.notifying(secret=endpoint.SECRET):
+        await eventually(partial(reached, desk, delivered=1))
+    (delivered,) = (await desk.standing()).values()
+    async with kafka.producer(desk.where) as producer:
+        log = Log(producer, desk.where)
+        await log.write(0, [replace(delivered, state="waiting")])
+        for number in range(12):
+            other = replace(delivered, notifier="other", event_id=str(number), error=token_hex(400_000))
+            await log.write(0, [other])
+        await log.write(0, [delivered])
+    await desk.tell(world.events[1:])
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        await eventually(partial(counted, running, "delivered", 1))
+    assert endpoint.asked == ids(world.events)
+
+
+class Gated:
+    """A producer that hands over one batch only when it may."""
+
+    def __init__(self, producer: AIOKafkaProducer, held: int) -> None:
+        self._producer, self._held, self._count = producer, held, 0
+        self.waits, self.may = asyncio.Event(), asyncio.Event()
+
+    def create_batch(self) -> Any:
+        return self._producer.create_batch()
+
+    async def send_batch(self, *args: Any, **kwargs: Any) -> Any:
+        self._count += 1
+        if self._count == self._held:
+            self.waits.set()
+            await self.may.wait()
+        return await self._producer.send_batch(*args, **kwargs)
+
+
+async def test_nothing_is_sent_while_its_comment_is_put_to_it(desk: Desk, endpoint: Endpoint) -> None:
+    """Else the comment would stand as told with a message that went without it."""
+    desk.configure('settle_seconds = 60\nprivate = ["comment"]\n' + webhook(endpoint))
+    endpoint.seconds = 1.0
+    world = World()
+    world.respond(4, name="a")
+    world.respond(0, name="c", customer="C-3")
+    world.respond(4, name="a", comment="Nobody called")
+    opened, critical, _ = ids(world.events)
+    desk.clock.stop()
+    async with kafka.producer(desk.where) as producer:
+        gated: Any = Gated(producer, 3)
+        async with desk.notifying(secret=endpoint.SECRET, producer=gated) as running:
+            await desk.tell(world.events[:1])
+            await eventually(partial(reached, desk, waiting=1))
+            await desk.tell(world.events[1:2])
+            await eventually(partial(_asked, endpoint, critical))
+            await desk.tell(world.events[2:])
+            await gated.waits.wait()
+            desk.clock.ahead += 61
+            await eventually(partial(counted, running, "delivered", 1))
+            gated.may.set()
+            await eventually(partial(reached, desk, delivered=2, merged=1))
+    (told,) = [got for got in endpoint.received if got.id == opened]
+    assert told.data["data"].get("comment") == "Nobody called"
+
+
+class Doubtful(Gated):
+    """Hands the first batch over, and does not say so."""
+
+    async def send_batch(self, *args: Any, **kwargs: Any) -> Any:
+        handed_over = await self._producer.send_batch(*args, **kwargs)
+        self._count += 1
+        if self._count == 1:
+            await handed_over
+            raise KafkaTimeoutError
+        return handed_over
+
+
+async def test_what_may_stand_on_the_log_is_not_planned_twice(desk: Desk, endpoint: Endpoint) -> None:
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    async with kafka.producer(desk.where) as producer:
+        doubtful: Any = Doubtful(producer, 0)
+        async with desk.notifying(secret=endpoint.SECRET, producer=doubtful) as running:
+            await eventually(partial(reached, desk, delivered=1))
+            world.respond(2, customer="C-2")
+            await desk.tell(world.events[1:])
+            await eventually(partial(counted, running, "delivered", 2))
+    assert endpoint.asked == ids(world.events)
+
+
+async def _asked(endpoint: Endpoint, name: str) -> bool:
+    return name in endpoint.asked
+
+
 async def test_after_the_last_try_it_is_given_up_and_can_be_replayed(desk: Desk, endpoint: Endpoint) -> None:
     endpoint.status = 500
     world = World()
@@ -199,14 +350,16 @@ async def test_what_cannot_be_read_keeps_nobody_waiting(desk: Desk, endpoint: En
         event._replace(value=b"{"), event._replace(value=None), event._replace(value=b"[]"),
         event._replace(value=b"\xff"), with_fields(event, severity="unheard of"),
         event._replace(headers=[(n, v) for n, v in event.headers if n != "ce_id"]),
+        event._replace(headers=[(n, b"c" * 100_000 if n == "ce_id" else v) for n, v in event.headers]),
+        with_fields(event, case_id="c" * 100_000),
         with_fields(event, history=7, reasons=7, informed=7)._replace(
             headers=[(n, b"odd.1" if n == "ce_id" else v) for n, v in event.headers]
         ),
     ]  # fmt: skip
     await desk.tell([*broken, good])
     async with desk.notifying(secret=endpoint.SECRET) as running:
-        await eventually(partial(reached, desk, given_up=7, delivered=1))
-        assert running.value("given_up_total") == 7
+        await eventually(partial(reached, desk, given_up=9, delivered=1))
+        assert running.value("given_up_total") == 9
     assert endpoint.ids() == ids([good])
 
 

@@ -64,6 +64,14 @@ async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
     assert asked == ["/here"]
 
 
+async def test_an_address_that_is_none(tmp_path: Path) -> None:
+    async with a_webhook(tmp_path) as case, case.sending() as sender:
+        message = Conformance(case).message(events()[0])
+        for address in ("https://[nothing", "example.com/hook", "https://", "https://example.com:port/"):
+            result = await sender.send(replace(message, to=address))
+            assert isinstance(result, Again), address
+
+
 def test_the_library_of_the_specification_reads_what_is_signed() -> None:
     """A secret that is no base64 is its own bytes, as intake has it; the library knows the others."""
     body = b'{"a":1}'
@@ -79,6 +87,7 @@ def test_the_library_of_the_specification_reads_what_is_signed() -> None:
         "https://127.0.0.1/", "https://10.1.2.3/", "https://192.168.0.1", "https://169.254.169.254/latest/meta-data",
         "https://[::1]/", "https://[fe80::1]/", "https://[fc00::1]/", "https://0.0.0.0/", "https://224.0.0.1/",
         "https://[::ffff:10.0.0.1]/", "https://[64:ff9b::a00:1]/", "https://[2002:a00:1::]/", "https://100.64.0.1/",
+        "https://[::7f00:1]/", "https://[::ffff:0:a00:1]/", "https://[fec0::1]/", "https://[64:ff9b:1::a00:1]/",
         "http://example.com/", "ftp://example.com/", "https://user:word@example.com/",
     ],
 )  # fmt: skip
@@ -126,6 +135,8 @@ async def test_a_name_may_not_lead_into_our_own_network(tmp_path: Path) -> None:
         ("9" * 11, LONGEST),
         ("9" * 40, 0),
         ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
+        ("Sun, 06 Nov 99999999999999999999 08:49:37 GMT", 0),
+        ("Fri, 31 Dec 9999 23:59:59 -2359", LONGEST),
     ],
 )
 def test_retry_after(given: str, seconds: float) -> None:
@@ -152,6 +163,13 @@ async def test_a_thread_stays_in_its_channel(tmp_path: Path) -> None:
         assert [(got.to, bool(got.thread)) for got in case.end.received] == [
             ("C0ALL", False), ("C0ANNA", False), ("C0ALL", True)
         ]  # fmt: skip
+
+
+async def test_what_its_thread_does_not_take_stands_by_itself(tmp_path: Path) -> None:
+    async with a_slack(tmp_path) as case, case.sending() as sender:
+        message = Conformance(case).message(events()[1], thread="C0ALL 1.5")
+        assert isinstance(await sender.send(message), Delivered)
+        assert [got.thread for got in case.end.received] == [""]
 
 
 async def test_a_channel_that_is_not_there_may_come(tmp_path: Path) -> None:
@@ -210,6 +228,39 @@ async def test_an_address_that_is_refused_is_not_tried_again(tmp_path: Path) -> 
         assert await sender.send(message) == Never("it answers 550")
 
 
+async def test_a_copy_that_is_refused_keeps_nobody_from_theirs(tmp_path: Path) -> None:
+    async with an_email(tmp_path) as case, case.sending() as sender:
+        message = replace(Conformance(case).message(events()[0]), cc=("nobody@example.org", "boss@example.com"))
+        assert isinstance(await sender.send(message), Delivered)
+        (got,) = case.end.received
+        assert got.data["X-RcptTo"] == "team@example.com, boss@example.com"
+
+
+async def test_whoever_it_is_for_is_refused_with_a_copy_for_another(tmp_path: Path) -> None:
+    """It does not count as told when only the copy would arrive, and nobody gets a copy of each try."""
+    async with an_email(tmp_path) as case, case.sending() as sender:
+        message = replace(Conformance(case).message(events()[0]), to="nobody@example.org", cc=("boss@example.com",))
+        assert await sender.send(message) == Never("it answers 550")
+        assert case.end.received == []
+
+
+@pytest.mark.parametrize("address", ["", "nobody", "a@b@c", "two words", "@", "a@example.com\r\nBcc: b@example.com"])
+async def test_an_address_of_mail_that_is_none(tmp_path: Path, address: str) -> None:
+    async with an_email(tmp_path) as case, case.sending() as sender:
+        result = await sender.send(replace(Conformance(case).message(events()[0]), to=address))
+        assert isinstance(result, Again | Never)
+        assert case.end.received == []
+
+
+async def test_a_server_that_refuses_our_sender_may_be_mended(tmp_path: Path) -> None:
+    """It says nothing about this message: all others would be refused as well."""
+    async with an_email(tmp_path) as case:
+        case.settings = case.settings.replace("npsflow@example.com", "npsflow@example.net")
+        async with case.sending() as sender:
+            result = await sender.send(Conformance(case).message(events()[0]))
+            assert result == Again("it refuses us or our sender (553)", 60.0, everybody=True)
+
+
 async def test_no_mail_without_tls(tmp_path: Path) -> None:
     """Of an authority that nobody knows, or of none."""
     async with an_email(tmp_path) as case:
@@ -265,7 +316,37 @@ async def test_a_reference_of_another_kind_is_none(tmp_path: Path) -> None:
         assert isinstance(await sender.send(check.message(told[0])), Delivered)
         odd = events(reference={"type": "ticket", "id": "../users"})
         other = odd[0]._replace(id="c-9.1", case=odd[0].case | {"case_id": "c-9"})
-        assert isinstance(await sender.send(check.message(other)), Never)
+        assert isinstance(await sender.send(check.message(other)), Delivered)  # of another system: a ticket is opened
+
+
+async def test_a_case_whose_ticket_is_closed_has_one_follow_up(tmp_path: Path) -> None:
+    async with a_zendesk(tmp_path) as case, case.sending() as sender:
+        zendesk = case.end
+        assert isinstance(zendesk, ZendeskApi)
+        zendesk.open(35)
+        told = events(reference={"type": "ticket", "id": "35"})
+        check = Conformance(case)
+        root = await sender.send(check.message(told[0]))
+        assert root == Delivered("35")
+        zendesk.tickets[35]["status"] = "closed"
+        again = [await sender.send(check.message(one, thread="35")) for one in (*told[1:], *told[1:])]
+        assert again == [Delivered("36")] * 4
+        assert [got.id for got in zendesk.received] == [one.id for one in told]
+
+
+async def test_a_ticket_that_was_solved_before_the_survey_is_opened_again(tmp_path: Path) -> None:
+    """Only then does its solving mean something; what is told afterwards leaves it as it is."""
+    async with a_zendesk(tmp_path) as case, case.sending() as sender:
+        zendesk = case.end
+        assert isinstance(zendesk, ZendeskApi)
+        zendesk.open(35, "solved")
+        first, second, _ = events(reference={"type": "ticket", "id": "35"})
+        check = Conformance(case)
+        assert await sender.send(check.message(first)) == Delivered("35")
+        assert zendesk.tickets[35]["status"] == "open"
+        zendesk.solve(35, "2026-03-02T10:00:00Z")
+        assert await sender.send(check.message(second, thread="35")) == Delivered("35")
+        assert zendesk.tickets[35]["status"] == "solved"
 
 
 # All

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -96,6 +97,43 @@ async def test_killed_again_and_again_nothing_is_lost(desk: Desk, endpoint: Endp
     assert len(endpoint.ids()) <= 300 + kills * 16
 
 
+async def test_frozen_beyond_its_session(desk: Desk, endpoint: Endpoint) -> None:
+    """Another takes over. When it wakes up it sends nothing more, and what it says of messages counts no more."""
+    endpoint.seconds = 0.02
+    world = World()
+    for number in range(400):
+        world.respond(2, customer=f"C-{number}")
+    for partition in range(4):
+        await desk.tell(world.events[partition:200:4], partition)
+    async with process(desk) as running:
+
+        def freeze(_: str) -> None:
+            if len(endpoint.asked) == 100:
+                running.send_signal(signal.SIGSTOP)
+
+        endpoint.on_take = freeze
+        await eventually(partial(_asked, endpoint, 100))
+        async with desk.notifying(secret=endpoint.SECRET) as second:
+            for partition in range(4):
+                await desk.tell(world.events[200 + partition :: 4], partition)
+            await eventually(partial(reached, desk, delivered=400))
+            running.send_signal(signal.SIGCONT)
+            await eventually(partial(_shares, second))
+            await eventually(partial(reached, desk, delivered=400))
+    repeated = [name for name, times in Counter(endpoint.asked).items() if times > 1]
+    assert set(endpoint.ids()) == set(ids(world.events))
+    assert len(repeated) <= 16, "more than can have been under way"
+
+
+async def _asked(endpoint: Endpoint, count: int) -> bool:
+    return len(endpoint.asked) >= count
+
+
+async def _shares(running: Any) -> bool:
+    """With another process, both topics."""
+    return len(running.consumer.assignment()) == 4
+
+
 async def _ended(running: subprocess.Popen[bytes]) -> bool:
     return running.poll() is not None
 
@@ -140,7 +178,12 @@ async def test_the_console_needs_no_settings(broker: Broker, tmp_path: Path) -> 
     ("name", "settings", "said"),
     [
         ("desk", "", "there is no [notify.desk] in npsflow.toml; known: console"),
-        ("desk", "[notify.desk]", "notify.desk: 'desk' is no kind; there are console, email, slack, webhook, zendesk"),
+        ("desk", "[notify.desk]", "notify.desk: 'desk' is no kind; there are console, email, slack, slack_webhook, "),
+        (
+            "zendesk",
+            '[notify.zendesk]\nkind = "slack_webhook"',
+            "the secret of an incoming webhook of Slack is its URL",
+        ),
         ("webhook", "[notify.webhook]", 'notify.webhook: set to = { "*" = its URL }'),
         ("webhook", '[notify.webhook]\nto = { "*" = "https://example.com" }', "set NPSFLOW_SECRET_NOTIFY_WEBHOOK"),
         ("webhook", "[notify.webhook]\noptions = { intern = true }", "notify.webhook.options: Object contains unknown"),

@@ -1,9 +1,11 @@
 """The queue against a model that looks at all records each time."""
 
 from dataclasses import dataclass, field
+from math import inf
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from npsflow.schemas.notify import Delivery, State
 from npsflow.streams.notify.queue import Item, Queue
@@ -192,3 +194,42 @@ def test_what_was_tried_is_not_changed_any_more() -> None:
     queue.own(0)
     queue.put(0, 0, delivery(0, at=50, attempts=1))
     assert queue.settling(0, "case-0", 10) is None
+
+
+def test_whoever_has_lost_a_partition_is_not_believed() -> None:
+    """What they write late tells of messages that others have settled meanwhile, or will."""
+    queue = Queue()
+    queue.own(0)
+    queue.put(0, 0, replace(delivery(0), owner=5))
+    queue.claim(0, 3)
+    assert queue.claimed(0) == 6
+    queue.put(0, 1, replace(delivery(0, "delivered"), owner=6), ahead=True)
+    queue.put(0, 2, replace(delivery(0, at=50, attempts=1), owner=5))  # who had it before goes on
+    queue.put(0, 3, replace(delivery(3), owner=5))
+    assert (queue.pending(), queue.last(0)) == (0, 0)
+    queue.put(0, 4, delivery(0))  # a command
+    assert queue.pending() == 1
+    again = Queue()
+    again.own(0)
+    for offset, one in enumerate([replace(delivery(0, "delivered"), owner=6), replace(delivery(0), owner=5)]):
+        again.put(0, offset, one)
+    assert again.pending() == 0
+    again.claim(0, 9)
+    assert again.claimed(0) == 9
+
+
+def test_what_is_put_off_is_given_later() -> None:
+    queue = Queue()
+    queue.own(0)
+    queue.put(0, 0, delivery(0))
+    item = queue.take(0)
+    assert item is not None
+    queue.put_off(item, 2.0)
+    queue.release(item)
+    assert queue.take(1999) is None
+    item = queue.take(2000)
+    assert item is not None
+    queue.put_off(item, inf)
+    queue.release(item)
+    assert queue.take(1 << 60) is None
+    assert queue.pending() == 1

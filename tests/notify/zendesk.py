@@ -24,6 +24,8 @@ class ZendeskApi(HttpEnd):
         self.tickets: dict[int, dict[str, Any]] = {}
         self.comments: dict[int, list[dict[str, Any]]] = {}
         self.solved_at: dict[int, str] = {}
+        self.looked: list[str] = []
+        """The tickets that were asked for at once."""
         self._keys: dict[str, tuple[Any, str | None]] = {}
 
     def open(self, number: int, status: str = "open") -> None:
@@ -78,6 +80,7 @@ class ZendeskApi(HttpEnd):
             return web.json_response({"error": "RecordInvalid", "details": said}, status=422)
         if wrong := self._wrong(ticket, needs_comment=False):
             return wrong
+        self.tickets[number]["status"] = ticket.get("status", self.tickets[number]["status"])
         self._comment(number, ticket["comment"], ticket)
         return web.json_response({"ticket": self.tickets[number]})
 
@@ -98,6 +101,7 @@ class ZendeskApi(HttpEnd):
         return web.json_response({"tickets": [t for t in self.tickets.values() if t.get("external_id") == wanted]})
 
     async def show_many(self, request: web.Request) -> web.Response:
+        self.looked.append(request.query["ids"])
         ids = [int(one) for one in request.query["ids"].split(",")]
         if len(ids) > 100:
             return web.json_response({"error": "TooManyIds"}, status=400)

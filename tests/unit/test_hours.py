@@ -83,6 +83,11 @@ def test_an_alert_on_friday_evening_is_due_on_monday() -> None:
         ('business = {opens = "9"}', "recovery.business"),
         ('business = {country = "XX"}', "recovery.business"),
         ('business = {closed = ["Christmas"]}', "recovery.business"),
+        (
+            'questions = {de = "Warum?"}',
+            "recovery: questions and thanks both need de, or a message mixes two languages",
+        ),
+        ('thanks = {"de-DE" = "Danke."}', "recovery.questions, thanks: 'de-DE' is not a language in two letters"),
         ('owners = [{owner = "a", when = {shoe = "42"}}]', "recovery.owners: 'shoe' is not a field of an alert"),
         ('severity = [{name = "a", at_least = "low"}]', "low"),
         ("first_contact = [{hours = 0.0}]", "first_contact: hours = 0.0"),

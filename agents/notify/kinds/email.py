@@ -4,6 +4,7 @@ Sources: RFC 5321 (replies), RFC 3207 (STARTTLS), RFC 5322 3.6.4 (Message-ID, Re
 """
 
 import asyncio
+import logging
 import re
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -14,6 +15,7 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from html import escape
+from typing import Any
 
 import aiosmtplib
 from msgspec import Struct
@@ -22,6 +24,9 @@ from npsflow.agents.notify.sending import SECONDS, Again, Delivered, Kind, Never
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.notify.message import Message
 
+log = logging.getLogger(__name__)
+
+_OF_US = (aiosmtplib.SMTPConnectResponseError, aiosmtplib.SMTPHeloError, aiosmtplib.SMTPSenderRefused)
 _UNFIT = re.compile(r"[^A-Za-z0-9._-]")
 _NO_LOGIN = (454, 530, 534, 535, 538)
 _CLOSED = 60.0  # seconds, when it does not let us in
@@ -43,6 +48,21 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     ca: str = ""
 
 
+class _Client(aiosmtplib.SMTP):
+    """What whoever it is for does not get is not sent at all; a copy that is refused is let go."""
+
+    copies: tuple[str, ...] = ()
+
+    async def rcpt(self, recipient: str, *args: Any, **kwargs: Any) -> aiosmtplib.SMTPResponse:
+        try:
+            return await super().rcpt(recipient, *args, **kwargs)
+        except aiosmtplib.SMTPRecipientRefused as error:
+            if recipient not in self.copies:
+                raise aiosmtplib.SMTPResponseException(error.code, "") from None
+            log.warning("a copy is refused", extra={"code": error.code})
+            raise
+
+
 class Email:
     """A connection for each message: they are few, and servers close idle ones."""
 
@@ -52,12 +72,18 @@ class Email:
         self._domain = Address(addr_spec=options.sender).domain
 
     async def send(self, message: Message) -> Result:
-        mail = self._mail(message)
+        try:
+            return await self._handed_over(self._mail(message))
+        except (ValueError, IndexError):  # what libraries raise of addresses that are none
+            return Again("its address is none")
+
+    async def _handed_over(self, mail: EmailMessage) -> Result:
         options = self._options
-        client = aiosmtplib.SMTP(
+        client = _Client(
             hostname=options.host, port=options.port, start_tls=options.starttls, tls_context=self._tls,
             timeout=SECONDS / 2,
         )  # fmt: skip
+        client.copies = tuple(one.addr_spec for one in mail["Cc"].addresses) if mail["Cc"] else ()
         handed_over = False
         try:
             async with asyncio.timeout(SECONDS):
@@ -66,9 +92,8 @@ class Email:
                     await client.login(options.user, self._password)
                 handed_over = True
                 await client.send_message(mail)
-        except aiosmtplib.SMTPRecipientsRefused as error:
-            worst = max(one.code for one in error.recipients)
-            return _refused(worst)
+        except _OF_US as error:
+            return Again(f"it refuses us or our sender ({error.code})", _CLOSED, everybody=True)
         except aiosmtplib.SMTPResponseException as error:
             return _refused(error.code)
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:

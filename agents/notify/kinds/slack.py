@@ -30,13 +30,21 @@ _NO_ENTRANCE = {
     "no_permission", "not_allowed_token_type", "org_login_required", "ekm_access_denied", "access_denied",
     "accesslimited",
 }  # fmt: skip
-_NO_CHANNEL = {"channel_not_found", "not_in_channel", "is_archived", "restricted_action", "cannot_reply_to_message"}
+_NO_CHANNEL = ("channel_not_found", "not_in_channel", "is_archived", "restricted_action")  # and its variants
+_NO_REPLY = {
+    "cannot_reply_to_message", "thread_not_found", "restricted_action_thread_locked",
+    "restricted_action_non_threadable_channel",
+}  # fmt: skip
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """`api`: another address than Slack's own, as its GovSlack has."""
 
     api: str = "https://slack.com/api/"
+
+
+class _NoReply(Exception):
+    """A thread takes no replies, or is gone."""
 
 
 class Slack:
@@ -46,16 +54,26 @@ class Slack:
     async def send(self, message: Message) -> Result:
         channel, _, thread = message.thread.partition(" ")
         try:
+            return await self._posted(message, thread if channel == message.to else "")
+        except _NoReply:
+            return await self._posted(message, "")
+
+    async def _posted(self, message: Message, thread: str) -> Result:
+        """Raises _NoReply where that thread takes none."""
+        try:
             answer = await self._client.chat_postMessage(
                 channel=message.to,
-                text=_cut(_escaped(message.title), _MOST_TEXT),
-                blocks=list(_blocks(message))[:_MOST_BLOCKS],
-                thread_ts=thread if thread and channel == message.to else None,
-                reply_broadcast=True if thread and channel == message.to and message.severity == "critical" else None,
+                text=fallback(message),
+                blocks=blocks(message),
+                thread_ts=thread or None,
+                reply_broadcast=True if thread and message.severity == "critical" else None,
                 unfurl_links=False,
+                unfurl_media=False,
                 metadata={"event_type": "npsflow", "event_payload": {"id": message.id}},
             )
         except SlackApiError as error:
+            if thread and _code(error.response) in _NO_REPLY:
+                raise _NoReply from None
             return _refused(error)
         except (SlackRequestError, AttributeError):  # the latter where it answers with a plain text
             return Unknown("its answer cannot be read")
@@ -71,7 +89,7 @@ def _refused(error: SlackApiError) -> Result:
     if not hasattr(response, "status_code"):  # the client could not read it, and hands over what it had
         return Unknown("its answer cannot be read")
     status, headers = int(response.status_code), dict(response.headers)
-    code = str(response.data.get("error", "")) if isinstance(response.data, dict) else ""
+    code = _code(response)
     if status == 429 or code in ("ratelimited", "rate_limited", "message_limit_exceeded"):
         wait = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
         return Again("it says that this is too much", retry_after(str(wait)) or _CLOSED, everybody=True)
@@ -79,14 +97,30 @@ def _refused(error: SlackApiError) -> Result:
         return failed(status, headers)
     if code in _NO_ENTRANCE:
         return Again(f"it refuses our token: {code}", _CLOSED, everybody=True)
-    if code in _NO_CHANNEL:
+    if code.startswith(_NO_CHANNEL):
         return Again(f"it cannot write there: {code}")
     return Again(f"it answers {code}") if code in _PASSING else Never(f"it answers {_word(code)}")
+
+
+def _code(response: Any) -> str:
+    data = getattr(response, "data", None)
+    return str(data.get("error", "")) if isinstance(data, dict) else ""
 
 
 def _word(code: str) -> str:
     """Slack's errors are words; anything else might quote us."""
     return code if code.replace("_", "").isalnum() and len(code) <= 60 else "an error"
+
+
+def fallback(message: Message) -> str:
+    """What is shown where blocks are not."""
+    return _cut(_escaped(message.title), _MOST_TEXT)
+
+
+def blocks(message: Message) -> list[dict[str, Any]]:
+    """A message as Block Kit, within its limits; the last line is its id."""
+    *found, last = _blocks(message)
+    return [*found[: _MOST_BLOCKS - 1], last]
 
 
 def _blocks(message: Message) -> Iterator[dict[str, Any]]:
@@ -100,8 +134,7 @@ def _blocks(message: Message) -> Iterator[dict[str, Any]]:
     for section in message.sections:
         lines = "\n".join(f"• {_escaped(line)}" for line in section.lines)
         yield {"type": "section", "text": _mrkdwn(f"*{_escaped(section.heading)}*\n{lines}", _MOST_SECTION)}
-    if message.case_id:
-        yield {"type": "context", "elements": [_mrkdwn(_escaped(message.case_id), _MOST_FIELD)]}
+    yield {"type": "context", "elements": [_mrkdwn(_escaped(message.id), _MOST_FIELD)]}
 
 
 def _mrkdwn(text: str, most: int) -> dict[str, Any]:

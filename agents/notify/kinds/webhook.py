@@ -15,7 +15,7 @@ from msgspec import Struct
 from yarl import URL
 
 from npsflow.agents.intake.signing import key_of
-from npsflow.agents.notify.guard import Guarded, NotAllowed, expect_allowed
+from npsflow.agents.notify.guard import Guarded, expect_allowed
 from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
 from npsflow.agents.notify.sending import Again, Delivered, Gone, Kind, Result
 from npsflow.schemas import codec
@@ -49,14 +49,14 @@ class Webhook:
             "webhook-timestamp": stamp,
             "webhook-signature": " ".join(sign(secret, message.id, stamp, body) for secret in self._secrets),
         }
-        url = URL(message.to)
         try:
+            url = URL(message.to)
             expect_allowed(url, internal=self._options.internal)
             async with self._session.post(
                 url, data=body, headers=headers, allow_redirects=False, timeout=TIMEOUT
             ) as answer:
                 status, said = answer.status, answer.headers
-        except (aiohttp.ClientError, TimeoutError, NotAllowed) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return unanswered(error)
         if 200 <= status < 300:
             return Delivered(message.id)
@@ -92,4 +92,5 @@ KIND = Kind(
     "whsec_ and base64 of 24 to 64 bytes; two, with a space between, to change it",
     address="its URL",
     per_second=100.0,
+    apart=True,
 )

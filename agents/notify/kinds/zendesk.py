@@ -5,6 +5,7 @@ metric_sets), ticket comments, introduction (Idempotency-Key, which only the cre
 limits). Every note ends with the event's id, by which a repeated one is found before it is written again.
 """
 
+import logging
 from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,10 +17,14 @@ from yarl import URL
 
 from npsflow.agents.notify.guard import expect_tls
 from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
-from npsflow.agents.notify.sending import Delivered, Done, Kind, Never, Result
+from npsflow.agents.notify.sending import Delivered, Done, Kind, Result, Unknown
 from npsflow.schemas import codec
+from npsflow.schemas.cases import event_type
 from npsflow.streams.notify.message import Message
 
+log = logging.getLogger(__name__)
+
+_TO_DO = (event_type("opened"), event_type("reopened"))  # what asks somebody to act
 _PRIORITIES = {"critical": "urgent", "high": "high", "medium": "normal"}
 _MOST_SUBJECT = 150
 _MOST_ANSWER = 8 << 20
@@ -65,7 +70,8 @@ class Zendesk:
             ids = ",".join(references[start : start + _AT_ONCE])
             try:
                 answer = await self._ask("GET", "tickets/show_many.json", {"ids": ids, "include": "metric_sets"})
-            except _Failed:
+            except _Failed as failure:
+                log.warning("it does not say which tickets are solved", extra={"why": failure.result[0]})
                 return found
             solved = {str(one.get("ticket_id")): one.get("solved_at") for one in answer.get("metric_sets", ())}
             for ticket in answer.get("tickets", ()):
@@ -73,32 +79,42 @@ class Zendesk:
                 if ticket.get("status") in ("solved", "closed") and solved.get(name):
                     said = f"Solved in Zendesk, ticket {name}"
                     action = f"zendesk-{name}-{solved[name]}"
-                    found.append(Done(name, action, "zendesk", str(solved[name]), self._options.root_cause, said))
+                    at, final = str(solved[name]), ticket["status"] == "closed"
+                    found.append(Done(name, action, "zendesk", at, self._options.root_cause, said, final))
         return found
 
     async def _told(self, message: Message) -> str:
         """The ticket that holds it now. Raises _Failed."""
-        ticket = message.thread or await self._opened_before(message) or message.ticket
-        if not ticket:
+        found = await self._found(message.thread)
+        if found is None or found["status"] == "closed":  # that takes nothing any more, but may have a follow-up
+            found = await self._opened_before(message) or found or await self._found(message.ticket)
+        if found is None:
             return await self._create(message, None)
-        if not ticket.isascii() or not ticket.isdigit():
-            raise _Failed(Never("the ticket's id is none of Zendesk's"))
-        try:
-            status = (await self._ask("GET", f"tickets/{ticket}.json")).get("ticket", {}).get("status")
-        except _Failed as failure:
-            if failure.status != 404 or message.thread:
-                raise
-            return await self._create(message, None)  # it was of another account, or is deleted
-        if status == "closed":  # it takes nothing any more
+        ticket = str(found["id"])
+        if found["status"] == "closed":
             return await self._create(message, ticket)
         if not await self._stands(ticket, message.id):
-            await self._ask("PUT", f"tickets/{ticket}.json", body={"ticket": {"comment": _note(message)}})
+            # One that was solved before the survey tells nobody anything, and its solving would resolve nothing.
+            again = found["status"] == "solved" and message.type in _TO_DO
+            body = {"comment": _note(message)} | ({"status": "open"} if again else {})
+            await self._ask("PUT", f"tickets/{ticket}.json", body={"ticket": body})
         return ticket
 
-    async def _opened_before(self, message: Message) -> str:
-        """The ticket that a try without an answer has opened; Zendesk remembers a key for a short time only."""
+    async def _found(self, ticket: str) -> dict[str, Any] | None:
+        """None where it is of another account or system, or deleted."""
+        if not ticket.isascii() or not ticket.isdigit():
+            return None
+        try:
+            return _ticket((await self._ask("GET", f"tickets/{ticket}.json")).get("ticket"))
+        except _Failed as failure:
+            if failure.status != 404:
+                raise
+            return None
+
+    async def _opened_before(self, message: Message) -> dict[str, Any] | None:
+        """The newest that we opened; a try without an answer may have, and Zendesk soon forgets its key."""
         answer = await self._ask("GET", "tickets.json", {"external_id": _external(message)})
-        return next((str(ticket["id"]) for ticket in answer.get("tickets", ())), "")
+        return max(map(_ticket, answer.get("tickets") or ()), key=lambda ticket: int(ticket["id"]), default=None)
 
     async def _stands(self, ticket: str, event_id: str) -> bool:
         newest = {"sort_order": "desc", "per_page": "100"}
@@ -119,7 +135,7 @@ class Zendesk:
         if email := message.data.get("email"):
             ticket["requester"] = {"email": email, "name": message.data.get("name") or email}
         answer = await self._ask("POST", "tickets.json", body={"ticket": ticket}, key=message.id)
-        return str(answer["ticket"]["id"])
+        return str(_ticket(answer.get("ticket"))["id"])
 
     async def _ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None, *, body: Any = None, key: str = ""
@@ -140,6 +156,13 @@ class Zendesk:
         except (aiohttp.ClientError, TimeoutError, OSError, codec.NotJson) as error:
             raise _Failed(unanswered(error)) from None
         return found if isinstance(found, dict) else {}
+
+
+def _ticket(found: Any) -> dict[str, Any]:
+    """What we need of one is there. Raises _Failed."""
+    if not isinstance(found, dict) or not str(found.get("id")).isdigit() or not isinstance(found.get("status"), str):
+        raise _Failed(Unknown("its answer cannot be read"))
+    return found
 
 
 def _external(message: Message) -> str:
