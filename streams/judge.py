@@ -1,5 +1,6 @@
 """What one record of `survey-responses` changes: its version, the counts of its segments, its alert or follow-up."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
@@ -59,6 +60,7 @@ class Meaning:
     horizon: int
     alert_metrics: frozenset[str]
     promoter_rules: tuple[policy.Rule, ...]
+    questions: Mapping[str, str]
     follow_ups: bool
     private_fields: bool
     idle_ticks: bool
@@ -96,6 +98,7 @@ class Judge:
             meaning.event_source,
             meaning.alert_metrics,
             meaning.promoter_rules,
+            meaning.questions,
             meaning.follow_ups,
             meaning.private_fields,
             self._partition_of,

@@ -1,6 +1,6 @@
 """What every response deserves: how severe an alert is, by when, and what is asked of those who are not unhappy."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
@@ -8,6 +8,7 @@ from functools import lru_cache
 from npsflow.schemas.events import Action, Severity
 from npsflow.schemas.response import Response
 from npsflow.streams.scores import BEST, WORST, Scale
+from npsflow.streams.segments import normal
 from npsflow.streams.times import DAY
 
 ALERT_DUE = timedelta(hours=24)
@@ -29,7 +30,7 @@ class Rule:
     when: tuple[tuple[str, str], ...] = ()
 
     def fits(self, response: Response) -> bool:
-        return all(str(_field(response, name) or "").casefold() == value for name, value in self.when)
+        return all(normal(str(_field(response, name) or "")) == value for name, value in self.when)
 
 
 def _field(response: Response, name: str) -> object:
@@ -70,9 +71,13 @@ def action(scale: Scale, rank: int, response: Response, rules: Sequence[Rule]) -
     return None
 
 
-def open_question(response: Response) -> str | None:
+def open_question(response: Response, questions: Mapping[str, str]) -> str | None:
     """What to ask an unhappy customer who gave a score alone, in the language of the response."""
     if response.comment:
         return None
-    language = (response.language or "en")[:2].lower()
-    return OPEN_QUESTIONS.get(language, OPEN_QUESTIONS["en"])
+    return in_language(questions, response.language)
+
+
+def in_language(texts: Mapping[str, str], language: str | None) -> str:
+    """The text of `language`, as nl or en-GB, where there is one, else the English one."""
+    return texts.get((language or "en")[:2].lower(), texts["en"])

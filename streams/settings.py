@@ -27,7 +27,7 @@ from npsflow.streams.remembered import MOST_SEGMENTS
 from npsflow.streams.rollup import WindowSettings
 from npsflow.streams.scores import DEFAULT_SCALES, Scale, Scales, scale_of
 from npsflow.streams.security import VARIABLES, Security, security
-from npsflow.streams.segments import is_dimension
+from npsflow.streams.segments import is_dimension, normal
 from npsflow.streams.times import DAY
 
 _DIMENSIONS = ["survey_id", "survey_kind", "channel", "journey_stage", "department", "product", "tier"]
@@ -127,8 +127,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             horizon=self.horizon_days * DAY,
             alert_metrics=frozenset(self.alerts.metrics),
             promoter_rules=tuple(
-                Rule(r.action, tuple((k, v.casefold()) for k, v in r.when.items())) for r in self.follow_ups.promoters
+                Rule(r.action, tuple((k, normal(v)) for k, v in r.when.items())) for r in self.follow_ups.promoters
             ),
+            questions=self.recovery.all_questions(),
             follow_ups=self.follow_ups.enabled,
             private_fields=self.alerts.private_fields,
             idle_ticks=self.idle_ticks,

@@ -1,6 +1,6 @@
 """Which events a new standing version causes, and what they say: the facts about alerts and follow-ups."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -92,19 +92,24 @@ FOLLOW_UP = Strand(
 
 
 class Teller:
-    """Makes events; `alert_metrics` may raise alerts, `rules` choose what promoters are asked."""
+    """Makes events.
+
+    `alert_metrics` may raise alerts; `rules` choose what promoters are asked, `questions` what the unhappy are, by language.
+    """
 
     def __init__(
         self,
         event_source: str,
         alert_metrics: frozenset[str],
         rules: tuple[policy.Rule, ...],
+        questions: Mapping[str, str],
         follow_ups: bool,
         private_fields: bool,
         partition_of: Callable[[bytes], int],
     ) -> None:
         self._events = CloudEvents(event_source, [*ALERT.types.values(), *FOLLOW_UP.types.values()])
         self._alert_metrics, self._rules, self._private_fields = alert_metrics, rules, private_fields
+        self._questions = questions
         self._follow_ups = follow_ups
         self._partition_of = partition_of
         self._instant = lru_cache(1024)(rfc3339)
@@ -199,7 +204,7 @@ class Teller:
         due = (response.submitted_at if why.since == why.submitted else to_datetime(why.since)) + policy.ALERT_DUE
         own = events.Alert(
             alert_id, revision, level, reasons, why_not is None, self._instant(why.raised), due, why_not,
-            policy.open_question(response), differ, told.warnings,
+            policy.open_question(response, self._questions), differ, told.warnings,
         )  # fmt: skip
         return self._event(ALERT, kind, alert_id, revision, codec.encode(own)[:-1] + b"," + told.body[1:], who, why)
 

@@ -11,6 +11,7 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.response import Metric
 from npsflow.schemas.window import Window
 from npsflow.streams.panes import window_spec
+from npsflow.streams.segments import normal
 from npsflow.streams.settings import Where, where
 
 METRICS: tuple[str, ...] = get_args(Metric)
@@ -66,7 +67,7 @@ def _is_asked(segment: dict[str, str], asked: tuple[str, ...]) -> bool:
 def _dimension(text: str) -> tuple[str, str | None]:
     """`department=Delivery` to the dimension and its value as segments have it, None for any value."""
     dimension, given, value = text.partition("=")
-    return dimension, value.strip().casefold() if given else None
+    return dimension, normal(value) if given else None
 
 
 def _order(w: Window) -> tuple[int, str, int, tuple[tuple[str, str], ...], int]:

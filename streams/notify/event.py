@@ -7,6 +7,7 @@ from npsflow.schemas import codec
 from npsflow.schemas.events import Severity
 from npsflow.schemas.headers import Headers
 from npsflow.streams.notify.settings import Notifier, Told
+from npsflow.streams.segments import normal
 from npsflow.streams.stage import Record
 
 _PREFIX, _SUFFIX = "npsflow.case.", ".v1"
@@ -82,8 +83,8 @@ def wanted(event: Event, notifier: Notifier) -> bool:
 
 def of_department(case: Mapping[str, Any], notifier: Notifier) -> bool:
     """One that it is for; large and small letters are the same, as in the rules of recovery."""
-    found = str(case.get("department") or "").casefold()
-    return not notifier.departments or found in map(str.casefold, notifier.departments)
+    found = normal(str(case.get("department") or ""))
+    return not notifier.departments or found in map(normal, notifier.departments)
 
 
 def settle(event: Event, notifier: Notifier) -> float:

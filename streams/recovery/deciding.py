@@ -13,6 +13,7 @@ from npsflow.streams.recovery.draft import Draft, digest
 from npsflow.streams.recovery.facts import AlertFact
 from npsflow.streams.recovery.memory import Answered, Customer, Seen
 from npsflow.streams.recovery.policy import Policy, worse
+from npsflow.streams.segments import normal
 from npsflow.streams.times import DAY, HOUR, MINUTE, from_rfc3339, rfc3339, to_ms
 
 _MAY_CHANGE = ("no_contact", "opted_out")
@@ -209,8 +210,8 @@ class Alerts:
 
     def _bundle(self, draft: Draft, key: str, new: "_New") -> str:
         """The case that bundles the alerts of a department while there are too many; "" while there are not."""
-        department = new.context.department
-        if not self._most or department is None:
+        department = normal(new.context.department or "")
+        if not self._most or not department:
             return ""
         times, bundle = draft.burst(department)
         times = [at for at in times if at > draft.at - self._burst][-self._most :]

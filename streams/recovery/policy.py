@@ -1,6 +1,5 @@
 """What is decided about an alert: how severe it is, whose it is, by when, and what to begin with. Pure."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from npsflow.schemas.cases import Case, Due
@@ -8,6 +7,7 @@ from npsflow.schemas.events import Context, Severity
 from npsflow.streams import policy
 from npsflow.streams.recovery.hours import Clock
 from npsflow.streams.recovery.settings import Recovery, SeverityRule, When
+from npsflow.streams.segments import normal
 from npsflow.streams.times import DAY, HOUR, from_rfc3339
 
 _ORDER: tuple[Severity, ...] = ("medium", "high", "critical")
@@ -34,7 +34,7 @@ class Policy:
     def __init__(self, settings: Recovery, clock: Clock) -> None:
         self.settings, self._clock = settings, clock
         self._thanks = THANKS | settings.thanks
-        self._questions = policy.OPEN_QUESTIONS | settings.questions
+        self._questions = settings.all_questions()
 
     def severity(self, severity: Severity, context: Context, previous: str | None) -> tuple[Severity, tuple[str, ...]]:
         """As severe as the alert says, or more, and the reasons for that.
@@ -80,17 +80,13 @@ class Policy:
 
     def thanks(self, context: Context) -> str:
         """In the response's language."""
-        return _in(self._thanks, context.language)
+        return policy.in_language(self._thanks, context.language)
 
     def message(self, context: Context) -> str:
         """What to begin with: thanks, and a question where there was no comment, in the response's language."""
         if context.comment:
             return self.thanks(context)
-        return f"{self.thanks(context)} {_in(self._questions, context.language)}"
-
-
-def _in(texts: Mapping[str, str], language: str | None) -> str:
-    return texts.get((language or "en")[:2].lower(), texts["en"])
+        return f"{self.thanks(context)} {policy.in_language(self._questions, context.language)}"
 
 
 def _applies(rule: SeverityRule, severity: Severity, context: Context) -> bool:
@@ -105,7 +101,7 @@ def _applies(rule: SeverityRule, severity: Severity, context: Context) -> bool:
 def _fits(when: When, severity: Severity | None, context: Context) -> bool:
     for name, wanted in when.items():
         found = severity if name == "severity" else _field(context, name)
-        if found is None or str(found).casefold() != wanted.casefold():
+        if found is None or normal(str(found)) != normal(wanted):
             return False
     return True
 

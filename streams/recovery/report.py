@@ -21,6 +21,7 @@ from npsflow.schemas.events import Context
 from npsflow.streams.recovery.case import ended
 from npsflow.streams.recovery.memory import File
 from npsflow.streams.recovery.standing import contacted_late, deadline
+from npsflow.streams.segments import normal
 from npsflow.streams.times import from_rfc3339
 
 TARGET = 0.9
@@ -50,7 +51,7 @@ class Figures(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """`by`: owner, department and tier; cases without one are in none of it. `median_ms`: by status."""
+    """`by`: owner, department and tier, as in windows; cases without one are in none. `median_ms`: by status."""
 
     overall: Figures
     by: dict[str, dict[str, Figures]]
@@ -60,8 +61,8 @@ class Report(Struct, frozen=True):
 
 _BY: dict[str, Callable[[Case, Context], str | None]] = {
     "owner": lambda case, context: case.owner or None,
-    "department": lambda case, context: context.department,
-    "tier": lambda case, context: context.tier,
+    "department": lambda case, context: normal(context.department or "") or None,
+    "tier": lambda case, context: normal(context.tier or "") or None,
 }
 
 

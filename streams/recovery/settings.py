@@ -86,6 +86,10 @@ class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
     questions: dict[str, str] = {}
     thanks: dict[str, str] = {}
 
+    def all_questions(self) -> dict[str, str]:
+        """By language, those that need no settings among them."""
+        return OPEN_QUESTIONS | self.questions
+
 
 def clock_of(settings: Recovery) -> Clock:
     """Which time counts for the first contact. Raises SettingsError."""

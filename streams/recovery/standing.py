@@ -8,6 +8,7 @@ from npsflow.schemas.cases import Case, Entry, Kind, Status
 from npsflow.schemas.events import Severity
 from npsflow.streams.recovery.case import ended
 from npsflow.streams.recovery.memory import File, unpack_file
+from npsflow.streams.segments import normal
 from npsflow.streams.times import from_rfc3339
 
 Place = tuple[bool, int, str]
@@ -92,7 +93,7 @@ class Wanted:
             and (not self.overdue or one.overdue(now))
             and self.owner in (None, one.owner)
             and self.kind in (None, one.kind)
-            and (self.department is None or (one.department or "").casefold() == self.department.casefold())
+            and (self.department is None or normal(one.department or "") == normal(self.department))
         )
 
 

@@ -79,7 +79,7 @@ def test_what_has_to_be_done_next_is_in_it() -> None:
         ({"events": ["warned"]}, False),
         ({"at_least": "high"}, True),
         ({"departments": ["Support"]}, True),
-        ({"departments": ["support"]}, True),
+        ({"departments": ["support "]}, True),
         ({"departments": ["Sales"]}, False),
         ({"cases": ["ask"]}, False),
     ],

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from npsflow.schemas.response import Customer, Metric, Reference, Response
-from npsflow.streams.policy import Rule, action, not_actionable, open_question, severity
+from npsflow.streams.policy import OPEN_QUESTIONS, Rule, action, not_actionable, open_question, severity
 from npsflow.streams.scores import BEST, DEFAULT_SCALES, MIDDLE, Scales, scale_of
 from npsflow.streams.times import DAY
 
@@ -84,7 +84,9 @@ def test_the_first_rule_that_fits_decides() -> None:
 
 
 def test_an_open_question_only_without_a_comment_in_the_language_of_the_response() -> None:
-    assert open_question(answer(comment="slow")) is None
-    english = open_question(answer())
-    assert english == open_question(answer(language="fr", comment="")) == open_question(answer(language="en-GB"))
-    assert open_question(answer(language="NL-be")) not in (english, None)
+    questions = OPEN_QUESTIONS | {"de": "Warum?", "nl": "Waarom?"}
+    assert open_question(answer(comment="slow"), questions) is None
+    for language in (None, "fr", "en-GB"):
+        assert open_question(answer(language=language, comment=""), questions) == OPEN_QUESTIONS["en"]
+    assert open_question(answer(language="NL-be"), questions) == "Waarom?"
+    assert open_question(answer(language="de"), questions) == "Warum?"

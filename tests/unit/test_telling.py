@@ -9,6 +9,7 @@ import pytest
 from npsflow.schemas import topics
 from npsflow.streams.classification import Classify
 from npsflow.streams.partitioner import partition_of
+from npsflow.streams.recovery.settings import Recovery
 from npsflow.streams.settings import Alerts, FollowUps, PromoterRule, Settings
 from tests.strategies import NOW, own_key
 
@@ -68,6 +69,12 @@ def test_a_bare_alert_asks_and_says_why_nobody_can_act() -> None:
     assert found["open_question"].startswith("What")
     assert found["warnings"] == ["channel"]
     assert "channel" not in found
+
+
+def test_an_alert_asks_in_a_language_of_the_settings() -> None:
+    recovery = Recovery(questions={"de": "Warum?"}, thanks={"de": "Danke."})
+    (event,) = said(response(language="de-AT"), settings=Settings(recovery=recovery))
+    assert value(event)["open_question"] == "Warum?"
 
 
 def test_private_fields_are_told_only_where_a_setting_lets_them() -> None:
