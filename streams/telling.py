@@ -94,7 +94,8 @@ FOLLOW_UP = Strand(
 class Teller:
     """Makes events.
 
-    `alert_metrics` may raise alerts; `rules` choose what promoters are asked, `questions` what the unhappy are, by language.
+    `alert_metrics` may raise alerts; promoters are asked by `rules`, the unhappy by `questions`, of which each language
+    has one.
     """
 
     def __init__(
