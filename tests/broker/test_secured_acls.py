@@ -33,6 +33,7 @@ from .secured_intake import take_in_and_fetch
 
 EXPORTS = Path(__file__).parents[1] / "history" / "fixtures" / "delighted"
 PREFIX = "acls."
+CUSTOMERS = ("C-one", "C-two")
 SETTINGS = FIXED + '[dead_letters]\npause = true\n[notify.desk]\nkind = "console"\ncases = ["ask"]\n'
 RULE = re.compile(
     r"Principal = User:(\S+) is Allowed operation = (\w+) .* based on rule MatchingAcl\(acl=StandardAcl\["
@@ -112,7 +113,8 @@ class Processes:
 
 async def on_cases(processes: Processes) -> None:
     """Those that look at cases and act on them, while a worker runs."""
-    first, second = [json.loads(line) for line in (await processes.run("cases", "--json")).splitlines()][:2]
+    cases = [json.loads(line) for line in (await processes.run("cases", "--open", "--json")).splitlines()]
+    first, second = (case for case in cases if case["key"] in CUSTOMERS)
     assert "noted: " in await processes.run("act", "note", first["case_id"], "--comment", "called")
     environment = os.environ | processes.door("board") | {"NPSFLOW_SECRET_BOARD": "token"}
     port = free_port()
@@ -187,7 +189,11 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
         assert await installation.differences() == []
 
         # Months later, and back from its changelogs, it deletes the records of what nobody needs any more.
-        installation.produce([response(1, submitted_at=datetime.now(UTC).isoformat())])
+        now = datetime.now(UTC).isoformat()
+        unhappy = [
+            response(n, score=1, customer={"id": customer}, submitted_at=now) for n, customer in enumerate(CUSTOMERS)
+        ]
+        installation.produce(unhappy)
         delete = Acl("TOPIC", "LITERAL", installation.where.changelog("classify", "remembered"), "DELETE")
 
         async def purged() -> bool:
@@ -195,6 +201,7 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
 
         with installation.process(tmp_path) as worker:
             await eventually(purged, 2 * SECONDS)
+            await eventually(installation.finished)
             await on_cases(processes)
             await told(processes)
             worker.send(signal.SIGTERM)
