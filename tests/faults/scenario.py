@@ -118,6 +118,8 @@ class Scenario:
         until = self._committed + more
 
         async def done() -> bool:
+            if self._sending.done():
+                self._sending.result()  # nothing more comes: it should say why
             return self._committed >= until
 
         await eventually(done, PATIENCE)
