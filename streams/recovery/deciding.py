@@ -11,7 +11,7 @@ from npsflow.streams.recovery import case as life
 from npsflow.streams.recovery.asking import newer, win_back, withdraw
 from npsflow.streams.recovery.draft import Draft, digest
 from npsflow.streams.recovery.facts import AlertFact
-from npsflow.streams.recovery.memory import Answered, Customer, Seen
+from npsflow.streams.recovery.memory import Answered, Burst, Customer, Seen
 from npsflow.streams.recovery.policy import Policy, worse
 from npsflow.streams.segments import normal
 from npsflow.streams.times import DAY, HOUR, MINUTE, from_rfc3339, rfc3339, to_ms
@@ -213,13 +213,13 @@ class Alerts:
         department = normal(new.context.department or "")
         if not self._most or not department:
             return ""
-        times, bundle = draft.burst(department)
-        times = [at for at in times if at > draft.at - self._burst][-self._most :]
+        burst = draft.burst(department)
+        bundle, times = burst.bundle, [at for at in burst.times if at > draft.at - self._burst][-self._most :]
         many = len(times) >= self._most
         if draft.file(bundle) is None:
             bundle = digest("b-", f"{new.alert_id}.{new.revision}", key)
         bundle = bundle if many else ""
-        draft.bursts[department] = [*times, draft.at], bundle
+        draft.bursts[department] = Burst([*times, draft.at], bundle)
         return "" if new.severity == "critical" else bundle
 
 
