@@ -12,7 +12,6 @@ from npsflow.streams.recovery.memory import File, Fixing
 from npsflow.streams.recovery.policy import Deadlines, Policy
 from npsflow.streams.times import DAY, from_rfc3339, to_ms
 
-
 AT_ONCE = 2 << 20
 """Bytes of cases that an action, or the clock, may change in one step: in it nothing else happens, and all of it is
 written three times by one transaction."""
