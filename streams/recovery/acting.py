@@ -96,9 +96,14 @@ class Actions:
 
 
 def _at(action: TeamAction, case: Case, appended: int) -> int:
-    """When it was done, as the team says: not before the case was there, nor later than we heard of it."""
+    """When it was done, as the team says: not before the case was there, nor later than we heard of it.
+
+    What was done before the case began again is not what it needs now: then we go by when we heard of it.
+    """
     try:
         said = to_ms(datetime.fromisoformat(action.at)) if action.at is not None else appended
     except (ValueError, TypeError):  # no time, or one without its offset
         said = appended
+    if any(entry.what == "reopened" and said < from_rfc3339(entry.at) for entry in case.history):
+        return appended
     return min(max(said, from_rfc3339(case.opened_at)), appended)
