@@ -146,7 +146,7 @@ class Alerts:
         )
         file = draft.keep(case, new.context, "opened")
         better = (a for a in customer.answers.get(new.context.metric, ()) if not a.unhappy and a.at > new.start)
-        if (answer := next(better, None)) is not None:
+        if case.kind == "recovery" and (answer := next(better, None)) is not None:
             win_back(draft, file, answer)  # its follow-up was read before this alert
         return case_id
 
