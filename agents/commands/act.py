@@ -120,7 +120,7 @@ def _say(one: Standing, entry: Entry, book: Casebook) -> None:
 
 
 async def _fixed(where: Where, action: TeamAction, cause: str, timeout: float) -> None:
-    """Sent to every partition; waits for the cases that are known to be concerned, as long as there are fewer of them."""
+    """Sent to every partition; waits for the cases that it is known to concern, as long as they become fewer."""
     partitions = await kafka.partitions(where, topics.ACTIONS)
     with reading("cases") as progress:
         async with casebook(where, progress) as book:

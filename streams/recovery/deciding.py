@@ -105,13 +105,7 @@ class Alerts:
             if file is not None and not life.ended(file.case):
                 return self._join(draft, file.case, file.context, new, "burst"), ""
             return self._open(draft, key, customer, new, bundle), ""
-        return self._open(
-            draft,
-            key,
-            customer,
-            new,
-            draft.case_id("c-", new.alert_id, new.revision, key, customer.seen.get(new.alert_id)),
-        ), ""
+        return self._open(draft, key, customer, new, new.case_id), ""
 
     def _suppress(self, draft: Draft, key: str, new: "_New", reason: str) -> tuple[str, str]:
         own = Suppressed(reason, new.alert_id, severity=new.severity)
@@ -119,12 +113,10 @@ class Alerts:
         return "", reason
 
     def _open(self, draft: Draft, key: str, customer: Customer, new: "_New", case_id: str) -> str:
-        deadlines = self._policy.deadlines(new.start, new.severity, new.context)
-        there = draft.file(case_id)
-        if there is not None:
+        if (there := draft.file(case_id)) is not None:
             self._begin_again(draft, there.case, new)
             return case_id
-        primary = new.context.primary_contact
+        deadlines, primary = self._policy.deadlines(new.start, new.severity, new.context), new.context.primary_contact
         case = Case(
             case_id=case_id,
             kind="bundle" if case_id.startswith("b-") else "recovery",

@@ -1,4 +1,4 @@
-"""A cause of very many cases is fixed in several transactions: each customer is to be told once, whatever ends between."""
+"""A cause of very many cases is fixed in several transactions: each customer is to be told once, over a crash too."""
 
 import asyncio
 from datetime import UTC, datetime

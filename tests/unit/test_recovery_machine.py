@@ -24,7 +24,7 @@ WORDS = ("medium", "high", "critical")
 
 @dataclass
 class Case:
-    """As it should stand. `alerts`, `first`, `lead` and `won` are names of answers; `plan`: when what happens by itself."""
+    """As it should stand. `alerts`, `first`, `lead`, `won`: names of answers; `plan`: when what happens by itself."""
 
     first: str
     lead: str
