@@ -51,6 +51,8 @@ _FORBIDDEN = {
     TransactionalIdAuthorizationFailed: "a transactional id",
     ClusterAuthorizationFailedError: "the cluster",
 }
+FORBIDDEN = tuple(_FORBIDDEN)
+"""Errors of what `forbidden` names."""
 
 Progress = Callable[[int, int], None]
 """Called with how many records were read, and of how many."""
@@ -80,7 +82,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     """Do the work of a command. Raises KafkaFailed for whatever Kafka's client raises."""
     try:
         return asyncio.run(work)
-    except tuple(_FORBIDDEN) as error:
+    except FORBIDDEN as error:
         raise forbidden(error) from error
     except UnknownTopicOrPartitionError as error:
         raise KafkaFailed(_ABSENT.format(error.args[0] if error.args else "")) from error

@@ -82,7 +82,8 @@ class Case(Struct, frozen=True, omit_defaults=True):
 
     `due_at`: of the first contact, or of an ask; `finish_by`: of the whole. `informed`: who is told besides the owner.
     `message`: what to begin with when the customer is addressed. `task`: what is to be done next if it is no first
-    contact. `previous_score`: of the same customer and metric, before. `plan` is for npsflow itself. Of very many
+    contact. `previous_score`: of the same customer and metric, before. `won_back_by`: the better
+    answer, as source/response_id. `plan` is for npsflow itself. Of very many
     `alert_ids` the first and the newest are named, `more_alerts` says how many are not. `follow_up_id`: of an ask.
     """
 
@@ -109,6 +110,7 @@ class Case(Struct, frozen=True, omit_defaults=True):
     resolved_at: Instant | None = None
     ended_at: Instant | None = None
     won_back_at: Instant | None = None
+    won_back_by: str | None = None
     history: tuple[Entry, ...] = ()
     plan: tuple[Due, ...] = ()
     follow_up_id: str | None = None

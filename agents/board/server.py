@@ -10,6 +10,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from npsflow.agents import kafka
 from npsflow.agents.acting import NoAction, action_of, send
 from npsflow.agents.board import asked
 from npsflow.agents.board.metrics import Metrics
@@ -140,6 +141,10 @@ class Server:
         try:
             async with asyncio.timeout(_KAFKA_SECONDS):
                 await send(self._producer, self._where, one.key, one.partition, action)
+        except kafka.FORBIDDEN as error:
+            log.error("%s", kafka.forbidden(error))
+            text = "this board may not send actions: whoever runs it finds in its log what to allow"
+            return web.json_response(accepted | {"error": text}, status=500)
         except (KafkaError, TimeoutError) as error:
             log.warning("an action could not be kept", extra={"error": type(error).__name__})
             # Nobody knows whether Kafka has it; sent again under this id it counts once.

@@ -45,7 +45,7 @@ _ADVICE = {
     type=click.FloatRange(0.1),
     default=15.0,
     show_default=True,
-    help="Seconds to wait for what comes of it.",
+    help="Seconds to wait for what comes of it; for `fixed`, of each part of the cases.",
 )
 def act(
     action: str,
@@ -120,7 +120,7 @@ def _say(one: Standing, entry: Entry, book: Casebook) -> None:
 
 
 async def _fixed(where: Where, action: TeamAction, cause: str, timeout: float) -> None:
-    """Sent to every partition; waits for the cases that are known to be concerned."""
+    """Sent to every partition; waits for the cases that it is known to concern, as long as they become fewer."""
     partitions = await kafka.partitions(where, topics.ACTIONS)
     with reading("cases") as progress:
         async with casebook(where, progress) as book:
@@ -128,18 +128,25 @@ async def _fixed(where: Where, action: TeamAction, cause: str, timeout: float) -
             async with kafka.producer(where) as producer:
                 for tp in partitions:
                     await send(producer, where, None, tp.partition, action)
-            try:
-                async with asyncio.timeout(timeout):
-                    while any(_waits(book, case_id, action) for case_id in concerned):
-                        await book.step()
-            except TimeoutError:
-                raise _unanswered(timeout) from None
+            while concerned:
+                concerned = await _fewer(book, concerned, action, timeout)
     told = sum(book.answer(one.case_id, action.action_id) is not None for one in book.cases)
     click.echo(f"fixed: customers to be told: {told}, see `npsflow cases --open`")
     causes = {_root_cause(one) for one in book.cases if one.status == "resolved"} - {None, NO_COMPLAINT}
     if not told and causes:
         listed = ", ".join(sorted(one_line(cause) for cause in causes))
         click.echo(f"resolved cases have these root causes: {listed}", err=True)
+
+
+async def _fewer(book: Casebook, concerned: set[str], action: TeamAction, timeout: float) -> set[str]:
+    """Wait until some of the cases have heard of it, of very many not all at once; those that have not."""
+    try:
+        async with asyncio.timeout(timeout):
+            while (left := {case_id for case_id in concerned if _waits(book, case_id, action)}) == concerned:
+                await book.step()
+    except TimeoutError:
+        raise _unanswered(timeout) from None
+    return left
 
 
 def _root_cause(one: Standing) -> str | None:

@@ -8,9 +8,13 @@ from npsflow.schemas.cases import ActionRefused, Case, TeamAction
 from npsflow.streams.recovery import case as life
 from npsflow.streams.recovery.asking import withdraw
 from npsflow.streams.recovery.draft import Draft
-from npsflow.streams.recovery.memory import File
+from npsflow.streams.recovery.memory import File, Fixing
 from npsflow.streams.recovery.policy import Deadlines, Policy
 from npsflow.streams.times import DAY, from_rfc3339, to_ms
+
+AT_ONCE = 2 << 20
+"""Bytes of cases that an action, or the clock, may change in one step: in it nothing else happens, and all of it is
+written three times by one transaction."""
 
 
 class Actions:
@@ -22,7 +26,7 @@ class Actions:
     def act(self, draft: Draft, key: str, action: TeamAction) -> None:
         """`key` is that of the record: an alert or follow-up is looked for among those of this customer."""
         if action.action == "fixed":
-            self._fixed(draft, action)
+            self.fixed(draft, action)
             return
         file = self._case(draft, key, action)
         if file is None:
@@ -72,10 +76,15 @@ class Actions:
         seen = draft.customer(key).seen.get(name)
         return draft.file(seen.case_id) if seen is not None else None
 
-    def _fixed(self, draft: Draft, action: TeamAction) -> None:
-        """Everyone whose case was resolved with this root cause is to be told."""
-        for case_id in draft.resolved_with(action.root_cause or ""):
-            file = draft.file(case_id)
+    def fixed(self, draft: Draft, action: TeamAction, after: str = "") -> None:
+        """Everyone whose case was resolved with this root cause is to be told; of very many, those that come next."""
+        room, last = AT_ONCE, after
+        draft.fixing[action.action_id] = None
+        for case_id in draft.resolved_with(action.root_cause or "", after):
+            if room <= 0:
+                draft.fixing[action.action_id] = Fixing(action, last)
+                return
+            file, last, room = draft.file(case_id), case_id, room - draft.size(case_id)
             if file is None or any(entry.action_id == action.action_id for entry in file.case.history):
                 continue
             case = life.with_entry(
@@ -87,9 +96,14 @@ class Actions:
 
 
 def _at(action: TeamAction, case: Case, appended: int) -> int:
-    """When it was done, as the team says: not before the case was there, nor later than we heard of it."""
+    """When it was done, as the team says: not before the case was there, nor later than we heard of it.
+
+    What was done before the case began again is not what it needs now: then we go by when we heard of it.
+    """
     try:
         said = to_ms(datetime.fromisoformat(action.at)) if action.at is not None else appended
     except (ValueError, TypeError):  # no time, or one without its offset
         said = appended
+    if any(entry.what == "reopened" and said < from_rfc3339(entry.at) for entry in case.history):
+        return appended
     return min(max(said, from_rfc3339(case.opened_at)), appended)

@@ -32,7 +32,7 @@ class FollowUps:
         alert = customer.seen.get(_alert_of(own.follow_up_id))
         if not newer(alert, draft):  # else it has been another answer since
             customer = replace(customer, answers=customer.with_answer(context.metric, answer))
-            self._win_back(draft, customer, context, answer)
+            self._win_back(draft, customer, context.metric, answer)
             if seen is None and alert is None:
                 self._fell(draft, customer, context.metric, answer)
         customer = replace(customer, touched=draft.at)
@@ -63,11 +63,12 @@ class FollowUps:
             return
         if seen is not None and _close(draft, seen.case_id, "retracted", self._keep):
             customer = replace(customer, asked=0)
-        answers = customer.without_answer(f"{fact.source}/{fact.response_id}", unhappy=False)
+        response = f"{fact.source}/{fact.response_id}"
+        answers = customer.without_answer(response, unhappy=False)
+        customer = replace(customer, answers=answers)
+        self._lose_again(draft, customer, response)
         now = Seen(fact.revision, None, "", "retracted", draft.at, seen.began if seen else "")
-        draft.customers[key] = replace(
-            customer, answers=answers, seen=customer.with_seen(fact.follow_up_id, now), touched=draft.at
-        )
+        draft.customers[key] = replace(customer, seen=customer.with_seen(fact.follow_up_id, now), touched=draft.at)
 
     def _reason(self, draft: Draft, customer: Customer, own: FollowUp, context: Context) -> str:
         """Why this customer is not asked now, or ""."""
@@ -115,15 +116,28 @@ class FollowUps:
             if context.contact_allowed is False:
                 _close(draft, case_id, "opted_out", self._keep)
 
-    def _win_back(self, draft: Draft, customer: Customer, context: Context, answer: Answered) -> None:
+    def _win_back(self, draft: Draft, customer: Customer, metric: str, answer: Answered) -> None:
         """A later answer of the same customer to the same metric that is not unhappy."""
         for case_id in {seen.case_id: None for seen in customer.seen.values() if seen.case_id.startswith("c-")}:
             file = draft.file(case_id)
-            if file is None or file.case.won_back_at is not None or file.context.metric != context.metric:
+            if file is None or file.case.won_back_at is not None or file.context.metric != metric:
                 continue
             unhappy = Answered.of(file.context, unhappy=True)
             if unhappy.response != answer.response and unhappy.at < answer.at:
                 win_back(draft, file, answer)
+
+    def _lose_again(self, draft: Draft, customer: Customer, response: str) -> None:
+        """The answer that won a customer back is not there any more; another may have, too."""
+        for case_id in {name: None for seen in customer.seen.values() for name in (seen.case_id, seen.began) if name}:
+            file = draft.file(case_id)
+            if file is None or file.case.won_back_by != response:
+                continue
+            changes = {"won_back_at": None, "won_back_by": None}
+            case = life.with_entry(file.case, draft.at, "noted", life.US, changes, reason="not_won_back")
+            draft.keep(case, file.context, "noted")
+            for other in customer.answers.get(file.context.metric, ()):
+                if not other.unhappy:
+                    self._win_back(draft, customer, file.context.metric, other)
 
     def _fell(self, draft: Draft, customer: Customer, metric: str, answer: Answered) -> None:
         """An answer from before the unhappy one, and read after it: the case says from where the customer fell."""
@@ -147,7 +161,7 @@ class FollowUps:
 
 def win_back(draft: Draft, file: File, answer: Answered) -> None:
     """The customer has given a better answer since: the case says so, once."""
-    changes = {"won_back_at": rfc3339(draft.at)}
+    changes = {"won_back_at": rfc3339(draft.at), "won_back_by": answer.response}
     case = life.with_entry(file.case, draft.at, "won_back", life.US, changes, reason=answer.category)
     draft.keep(case, file.context, "won_back")
 

@@ -15,7 +15,7 @@ from npsflow.streams.times import from_rfc3339, rfc3339
 US = "npsflow"
 """By whose hand things happen that nobody did."""
 
-_MOST_ENTRIES = 200
+_MOST_ENTRIES, _MOST_REFUSED = 200, 50  # of a history; what was refused displaces nothing that was done
 _MOST_ALERTS = 500  # each event names them all: a bundle of thousands would be more than a record holds
 _ORDER: dict[Status, int] = {
     "opened": 0, "reopened": 0, "acknowledged": 1, "contacted": 2, "resolved": 3, "loop_closed": 4, "closed": 5,
@@ -93,21 +93,24 @@ def _bounded(history: tuple[Entry, ...]) -> tuple[Entry, ...]:
 
     An action is known by its entry to have been done: without its comment it still counts once.
     """
-    history = history[-_MOST_ENTRIES:]
-    over = len(codec.encode(history)) - _MOST_BYTES
-    if over <= 0:
-        return history
-    kept = []
-    for entry in history:
+    refused = [number for number, entry in enumerate(history) if _is_refusal(entry)]
+    done = [number for number, entry in enumerate(history) if not _is_refusal(entry)]
+    refused, done = refused[-_MOST_REFUSED:], done[-_MOST_ENTRIES:]
+    kept = {number: history[number] for number in sorted(refused + done)}
+    over = len(codec.encode(tuple(kept.values()))) - _MOST_BYTES
+    for number in refused + done:
+        entry = kept[number]
         if over > 0 and entry.comment:
-            bare = replace(entry, comment=None)
-            over -= len(codec.encode(entry)) - len(codec.encode(bare))
-            kept.append(bare)
-        else:
-            kept.append(entry)
-    while over > 0:
-        over -= len(codec.encode(kept.pop(0)))
-    return tuple(kept)
+            kept[number] = replace(entry, comment=None)
+            over -= len(codec.encode(entry)) - len(codec.encode(kept[number]))
+    for number in refused + done:
+        if over > 0:
+            over -= len(codec.encode(kept.pop(number)))
+    return tuple(kept.values())
+
+
+def _is_refusal(entry: Entry) -> bool:
+    return entry.what == "action_refused"
 
 
 def act(case: Case, action: TeamAction, at: int, keep: int, deadlines: Callable[[], Deadlines]) -> Case:

@@ -11,7 +11,7 @@ from npsflow.streams.recovery import case as life
 from npsflow.streams.recovery.asking import newer, win_back, withdraw
 from npsflow.streams.recovery.draft import Draft, digest
 from npsflow.streams.recovery.facts import AlertFact
-from npsflow.streams.recovery.memory import Answered, Customer, Seen
+from npsflow.streams.recovery.memory import Answered, Burst, Customer, Seen
 from npsflow.streams.recovery.policy import Policy, worse
 from npsflow.streams.segments import normal
 from npsflow.streams.times import DAY, HOUR, MINUTE, from_rfc3339, rfc3339, to_ms
@@ -105,13 +105,7 @@ class Alerts:
             if file is not None and not life.ended(file.case):
                 return self._join(draft, file.case, file.context, new, "burst"), ""
             return self._open(draft, key, customer, new, bundle), ""
-        return self._open(
-            draft,
-            key,
-            customer,
-            new,
-            draft.case_id("c-", new.alert_id, new.revision, key, customer.seen.get(new.alert_id)),
-        ), ""
+        return self._open(draft, key, customer, new, new.case_id), ""
 
     def _suppress(self, draft: Draft, key: str, new: "_New", reason: str) -> tuple[str, str]:
         own = Suppressed(reason, new.alert_id, severity=new.severity)
@@ -119,12 +113,10 @@ class Alerts:
         return "", reason
 
     def _open(self, draft: Draft, key: str, customer: Customer, new: "_New", case_id: str) -> str:
-        deadlines = self._policy.deadlines(new.start, new.severity, new.context)
-        there = draft.file(case_id)
-        if there is not None:
+        if (there := draft.file(case_id)) is not None:
             self._begin_again(draft, there.case, new)
             return case_id
-        primary = new.context.primary_contact
+        deadlines, primary = self._policy.deadlines(new.start, new.severity, new.context), new.context.primary_contact
         case = Case(
             case_id=case_id,
             kind="bundle" if case_id.startswith("b-") else "recovery",
@@ -146,7 +138,7 @@ class Alerts:
         )
         file = draft.keep(case, new.context, "opened")
         better = (a for a in customer.answers.get(new.context.metric, ()) if not a.unhappy and a.at > new.start)
-        if (answer := next(better, None)) is not None:
+        if case.kind == "recovery" and (answer := next(better, None)) is not None:
             win_back(draft, file, answer)  # its follow-up was read before this alert
         return case_id
 
@@ -213,13 +205,13 @@ class Alerts:
         department = normal(new.context.department or "")
         if not self._most or not department:
             return ""
-        times, bundle = draft.burst(department)
-        times = [at for at in times if at > draft.at - self._burst][-self._most :]
+        burst = draft.burst(department)
+        bundle, times = burst.bundle, [at for at in burst.times if at > draft.at - self._burst][-self._most :]
         many = len(times) >= self._most
         if draft.file(bundle) is None:
             bundle = digest("b-", f"{new.alert_id}.{new.revision}", key)
         bundle = bundle if many else ""
-        draft.bursts[department] = [*times, draft.at], bundle
+        draft.bursts[department] = Burst([*times, draft.at], bundle)
         return "" if new.severity == "critical" else bundle
 
 

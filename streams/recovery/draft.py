@@ -12,7 +12,7 @@ from npsflow.schemas.cases import Case, Happening, event_type
 from npsflow.schemas.events import Context
 from npsflow.schemas.headers import CloudEvents, Headers
 from npsflow.streams.recovery.case import ended
-from npsflow.streams.recovery.memory import Customer, File, Seen, Table, pack_file, unpack_file
+from npsflow.streams.recovery.memory import Burst, Customer, File, Fixing, Seen, Table, pack_file, unpack_file
 from npsflow.streams.times import rfc3339
 
 Output = tuple[str, int, bytes | None, bytes | None, Headers]
@@ -20,11 +20,12 @@ Output = tuple[str, int, bytes | None, bytes | None, Headers]
 
 @dataclass(slots=True)
 class Memory:
-    """All that a task knows. `bursts`: by department, when its latest alerts came, and the case they are bundled in."""
+    """All that a task knows: by Kafka key, case, department, and `action_id` of what concerns very many cases."""
 
     customers: Table[Customer] = field(default_factory=lambda: Table(codec.pack, codec.unpacker(Customer)))
     cases: Table[File] = field(default_factory=lambda: Table(pack_file, unpack_file))
-    bursts: dict[str, tuple[list[int], str]] = field(default_factory=dict)
+    bursts: Table[Burst] = field(default_factory=lambda: Table(codec.pack, codec.unpacker(Burst)))
+    fixing: Table[Fixing] = field(default_factory=lambda: Table(codec.pack, codec.unpacker(Fixing)))
     causes: dict[str, set[str]] = field(default_factory=dict)
     """Ids of the cases that were resolved with a root cause and whose customer has not been told."""
 
@@ -36,7 +37,8 @@ class Draft:
         self._memory, self._sender, self._partition, self.at = memory, sender, partition, at
         self.customers: dict[str, Customer | None] = {}
         self.files: dict[str, File | None] = {}
-        self.bursts: dict[str, tuple[list[int], str]] = {}
+        self.bursts: dict[str, Burst] = {}
+        self.fixing: dict[str, Fixing | None] = {}
         self.outputs: list[Output] = []
         self.counts: Counter[str] = Counter()
         self.urgent = False
@@ -65,11 +67,16 @@ class Draft:
             return digest(prefix, name, key)
         return seen.began if self.file(seen.began) is not None else digest(prefix, f"{name}.{revision}", key)
 
-    def burst(self, department: str) -> tuple[list[int], str]:
-        return self.bursts.get(department) or self._memory.bursts.get(department) or ([], "")
+    def burst(self, department: str) -> Burst:
+        return self.bursts.get(department) or self._memory.bursts.get(department) or Burst([], "")
 
-    def resolved_with(self, cause: str) -> Iterable[str]:
-        return sorted(self._memory.causes.get(cause, ()))
+    def resolved_with(self, cause: str, after: str) -> Iterable[str]:
+        """Ids of cases, in their order."""
+        return sorted(case_id for case_id in self._memory.causes.get(cause, ()) if case_id > after)
+
+    def size(self, case_id: str) -> int:
+        """Bytes of a case as it was before."""
+        return self._memory.cases.size(case_id)
 
     def write(self, case: Case, context: Context) -> File:
         """The case as it stands now."""

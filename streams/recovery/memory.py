@@ -6,7 +6,7 @@ from typing import Generic, NamedTuple, TypeVar
 from msgspec import Struct
 
 from npsflow.schemas import codec
-from npsflow.schemas.cases import Case
+from npsflow.schemas.cases import Case, TeamAction
 from npsflow.schemas.events import Context, Severity
 from npsflow.streams.times import to_ms
 
@@ -79,6 +79,20 @@ class Customer(Struct, frozen=True, array_like=True):
         return dict([*others[-_MOST_SEEN:], (name, seen)])
 
 
+class Burst(Struct, frozen=True, array_like=True):
+    """Of a department: when its latest alerts came, in ms, and the case they are bundled in."""
+
+    times: list[int]
+    bundle: str
+
+
+class Fixing(Struct, frozen=True, array_like=True):
+    """A cause was mended, and not all who are to be told of it have been assigned: those after this case are left."""
+
+    action: TeamAction
+    after: str
+
+
 class File(NamedTuple):
     """A case, and what the alert or follow-up said that it began with."""
 
@@ -126,6 +140,10 @@ class Table(Generic[T]):
 
     def packed(self, key: str) -> bytes | None:
         return self._packed.get(key)
+
+    def size(self, key: str) -> int:
+        """Bytes of a value; of none 0."""
+        return len(self._packed.get(key, b""))
 
     def restore(self, key: str, packed: bytes) -> None:
         self._packed[key] = packed

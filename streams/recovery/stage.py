@@ -8,25 +8,25 @@ from collections import Counter
 from heapq import heappop, heappush
 from typing import Any, get_args
 
-from npsflow.schemas import codec, topics
+from npsflow.schemas import topics
 from npsflow.schemas.cases import Case, Happening, Status, TeamAction, event_type
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.events import AlertRetracted, FollowUpRetracted
 from npsflow.schemas.headers import CloudEvents, dead_letter
 from npsflow.streams.recovery import case as life
-from npsflow.streams.recovery.acting import Actions
+from npsflow.streams.recovery.acting import AT_ONCE, Actions
 from npsflow.streams.recovery.asking import FollowUps
 from npsflow.streams.recovery.deciding import Alerts
 from npsflow.streams.recovery.draft import Draft, Memory
 from npsflow.streams.recovery.facts import AlertFact, FollowUpFact, fact_of
 from npsflow.streams.recovery.forgetting import forget
-from npsflow.streams.recovery.memory import File
+from npsflow.streams.recovery.memory import File, Table
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.standing import contacted_late
 from npsflow.streams.stage import Checkpoint, Emit, Record
 from npsflow.streams.times import DAY, MINUTE, rfc3339
 
-_CASE, _CUSTOMER, _BURST = b"case:", b"customer:", b"burst:"
+_CUSTOMERS_AT_ONCE = 5_000
 
 
 class Recover:
@@ -61,7 +61,10 @@ class Recovering:
         self._alerts, self._follow_ups, self._actions = Alerts(policy), FollowUps(policy), Actions(policy)
         self._due: list[tuple[int, str]] = []
         self._touched: dict[int, set[str]] = {}
-        self._bursts: set[str] = set()
+        memory = self.memory
+        self._tables: dict[bytes, Table[Any]] = {
+            b"case": memory.cases, b"customer": memory.customers, b"burst": memory.bursts, b"fixing": memory.fixing,
+        }  # fmt: skip
         self._open: Counter[Status] = Counter()
         self._overdue: set[str] = set()
 
@@ -122,15 +125,34 @@ class Recovering:
             if file is not None:
                 self._list(file.case, before)
                 self._count_contact(file.case, before)
-        memory.bursts.update(change.bursts)
-        self._bursts |= change.bursts.keys()
+        for department, burst in change.bursts.items():
+            memory.bursts.put(department, burst)
+        for action_id, fixing in change.fixing.items():
+            if fixing is not None or action_id in memory.fixing:
+                memory.fixing.put(action_id, fixing)
         self.urgent = self.urgent or change.urgent
 
     def idle(self, now: int) -> bool:
-        """Everything in the inputs was read: what is due happens."""
-        happened = False
-        while self._due and self._due[0][0] <= now:
+        """Everything in the inputs was read: what is due happens, the rest at the next tick if it is very much."""
+        fixed, fell_due = self._go_on_fixing(now), self._fall_due(now)
+        forgotten = self._forget_customers(now)
+        return self._forget_bursts(now) or forgotten or fell_due or fixed
+
+    def _go_on_fixing(self, now: int) -> bool:
+        """The oldest of the actions that concern very many cases."""
+        _, fixing = next(self.memory.fixing.items(), ("", None))
+        if fixing is not None:
+            draft = self._draft(now)
+            self._actions.fixed(draft, fixing.action, fixing.after)
+            self.apply(draft)
+        return fixing is not None
+
+    def _fall_due(self, now: int) -> bool:
+        """The steps of cases whose time has come."""
+        happened, room = False, AT_ONCE
+        while room > 0 and self._due and self._due[0][0] <= now:
             _, case_id = heappop(self._due)
+            room -= self.memory.cases.size(case_id)
             file = self.memory.cases.get(case_id)
             if file is None or not file.case.plan or file.case.plan[0].at > now:
                 continue  # it has been put off since: its new time stands further back
@@ -141,24 +163,16 @@ class Recovering:
                 case = life.by_itself(file.case, now, self._keep)
                 draft.keep(case, file.context, case.history[-1].what)
             self.apply(draft)
-        forgotten = self._forget_customers(now)
-        return self._forget_bursts(now) or forgotten or happened
+        return happened
 
     def checkpoint(self, now: int) -> Checkpoint:
         self.urgent = False
-        memory, checkpoint = self.memory, Checkpoint()
-        for case_id in memory.cases.dirty:
-            packed = memory.cases.packed(case_id)
-            checkpoint.state.append((_CASE + case_id.encode(), packed))
-            self._emit(topics.CASES, self._partition, case_id.encode(), packed, [])
-        for key in memory.customers.dirty:
-            checkpoint.state.append((_CUSTOMER + key.encode(), memory.customers.packed(key)))
-        for department in self._bursts:
-            burst = memory.bursts.get(department)
-            checkpoint.state.append((_BURST + department.encode(), None if burst is None else codec.pack(burst)))
-        memory.cases.dirty.clear()
-        memory.customers.dirty.clear()
-        self._bursts.clear()
+        for case_id in self.memory.cases.dirty:
+            self._emit(topics.CASES, self._partition, case_id.encode(), self.memory.cases.packed(case_id), [])
+        checkpoint = Checkpoint()
+        for kind, table in self._tables.items():
+            checkpoint.state += [(b"%b:%b" % (kind, key.encode()), table.packed(key)) for key in table.dirty]
+            table.dirty.clear()
         return checkpoint
 
     def accept(self) -> None:
@@ -173,13 +187,7 @@ class Recovering:
 
     def restore(self, key: bytes, value: bytes) -> None:
         kind, _, name = key.partition(b":")
-        if kind + b":" == _CASE:
-            self.memory.cases.restore(name.decode(), value)
-        elif kind + b":" == _CUSTOMER:
-            self.memory.customers.restore(name.decode(), value)
-        else:
-            times, bundle = codec.unpack(value)
-            self.memory.bursts[name.decode()] = times, bundle
+        self._tables[kind].restore(name.decode(), value)
 
     def restore_log(self, value: bytes) -> int:
         raise ValueError("recover keeps no log")
@@ -233,17 +241,18 @@ class Recovering:
     def _forget_bursts(self, now: int) -> bool:
         """Departments of which no alert came for as long as a burst is."""
         bursts = self.memory.bursts
-        over = [department for department, (times, _) in bursts.items() if times[-1] <= now - self._burst]
+        over = [department for department, burst in bursts.items() if burst.times[-1] <= now - self._burst]
         for department in over:
-            del bursts[department]
-        self._bursts.update(over)
+            bursts.put(department, None)
         return bool(over)
 
     def _forget_customers(self, now: int) -> bool:
         """Those not heard of for long, who have no open case."""
-        before, forgotten = (now - self._remember) // DAY, False
+        before, forgotten, room = (now - self._remember) // DAY, False, _CUSTOMERS_AT_ONCE
         for day in sorted(d for d in self._touched if d < before):
-            for key in self._touched.pop(day):
+            keys = self._touched[day]
+            while keys and room > 0:
+                key, room = keys.pop(), room - 1
                 customer = self.memory.customers.get(key)
                 if customer is None or customer.touched // DAY >= before:
                     continue
@@ -253,4 +262,6 @@ class Recovering:
                     continue
                 self.memory.customers.put(key, None)
                 forgotten = True
+            if not keys:
+                del self._touched[day]
         return forgotten

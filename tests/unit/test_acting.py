@@ -34,3 +34,17 @@ def test_what_is_usual_is_kept_whole() -> None:
         world.act("note", comment="said " * 400, case_id=case_id)
     last = [output.value or b"" for output in world.recover.committed if output.topic == CASES][-1]
     assert len([entry for entry in json.loads(last)["history"] if entry.get("comment")]) == ENTRIES - 1
+
+
+def test_what_is_refused_displaces_nothing_that_was_done() -> None:
+    world = World()
+    world.respond(2)
+    world.act("contact", comment="called", action_id="first")
+    for number in range(3 * ENTRIES):
+        world.act("contact", comment="\x01" * MAX_COMMENT, action_id=f"late {number}")
+    history = world.case["history"]
+    assert [entry["what"] for entry in history[:2]] == ["opened", "contacted"]
+    assert history[1]["comment"] == "called"
+    assert history[-1]["action_id"] == f"late {3 * ENTRIES - 1}", "who waits for it is answered"
+    assert len(history) < ENTRIES
+    assert world.act("contact", action_id="first") == []

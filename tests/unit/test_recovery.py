@@ -5,6 +5,8 @@ import json
 import pytest
 
 from npsflow.schemas import topics
+from npsflow.streams.recovery.memory import unpack_file
+from npsflow.streams.recovery.report import report
 from npsflow.streams.recovery.settings import Escalation, FirstContact, OwnerRule, Recovery, SeverityRule
 from npsflow.streams.times import HOUR
 
@@ -361,3 +363,19 @@ def test_another_metric_or_a_correction_wins_nobody_back() -> None:
     world.wait(1)
     assert world.respond(5, metric="csat") == []  # thanks alone
     assert world.respond(9, name="r") == ["closed", "opened"]
+
+
+@pytest.mark.parametrize("better_left", [False, True])
+def test_who_was_won_back_by_an_answer_that_is_taken_back_is_so_no_more(better_left: bool) -> None:
+    world = World()
+    world.respond(2)
+    world.wait(1)
+    assert "won_back" in world.respond(9, name="better")
+    if better_left:
+        world.wait(1)
+        world.respond(8, name="later")
+    happened = world.delete("better")
+    case = next(case for case in world.cases if case["kind"] == "recovery")
+    assert happened == ["noted", "won_back"] if better_left else ["noted"]
+    assert case.get("won_back_by") == ("s/later" if better_left else None)
+    assert report([unpack_file(json.dumps(case).encode())], world.now).overall.won_back.part == better_left

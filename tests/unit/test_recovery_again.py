@@ -7,7 +7,7 @@ import pytest
 
 from npsflow.schemas import topics
 from npsflow.streams.recovery.settings import Escalation, FirstContact, OwnerRule, Recovery, SeverityRule
-from npsflow.streams.times import DAY, HOUR
+from npsflow.streams.times import DAY, HOUR, from_rfc3339, rfc3339
 
 from .recovering import World, header
 
@@ -321,7 +321,7 @@ def test_bursts_and_causes_that_are_over_leave_nothing_behind() -> None:
     world.wait(1)
     assert not [key for key in world.recover.state if key.startswith(b"burst:")]
     memory = world.recover.fold.memory  # type: ignore[attr-defined]
-    assert (memory.bursts, memory.causes) == ({}, {})
+    assert not memory.bursts and not memory.causes
 
 
 def test_a_bundle_of_very_many_names_the_first_and_the_newest() -> None:
@@ -338,3 +338,17 @@ def test_a_bundle_of_very_many_names_the_first_and_the_newest() -> None:
         bundle = next(case for case in world.cases if case["case_id"] == bundle["case_id"])
         left = len(bundle.get("alert_ids", ())) + bundle.get("more_alerts", 0)
         assert (left, bundle["status"]) == (count - 1 - number, "opened" if number < count - 1 else "closed")
+
+
+def test_a_contact_from_before_it_began_again_is_not_in_time() -> None:
+    world = World()
+    world.respond(4)
+    world.wait(1)
+    before = rfc3339(world.now)
+    world.act("resolve", root_cause="late", comment="refunded")
+    world.wait(20)
+    assert world.respond(4) == ["joined", "reopened"]
+    world.wait(25)
+    world.act("contact", at=before)
+    assert from_rfc3339(world.case["contacted_at"]) == world.now
+    assert world.recover.fold.counters["first_contact:late"] == 1

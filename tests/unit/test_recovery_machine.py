@@ -24,7 +24,7 @@ WORDS = ("medium", "high", "critical")
 
 @dataclass
 class Case:
-    """As it should stand. `alerts`, `first` and `lead` are names of answers; `plan`: when what happens by itself."""
+    """As it should stand. `alerts`, `first`, `lead`, `won`: names of answers; `plan`: when what happens by itself."""
 
     first: str
     lead: str
@@ -33,7 +33,7 @@ class Case:
     id: str = ""
     status: str = ""
     ended: int = 0
-    won: bool = False
+    won: str | None = None
     start: int = 0
     plan: dict[str, int] = field(default_factory=dict)
 
@@ -85,7 +85,7 @@ class Cases(RuleBasedStateMachine):
         name = f"r{len(self.answers)}"
         self.world.now += 1000
         self.answers[name] = Answer(customer, self.world.now, score)
-        self.happened(self.turned(name, first=True), self.world.respond(score, customer, name))
+        self.happened(self.turned(name, None), self.world.respond(score, customer, name))
 
     @precondition(lambda self: any(self.world.now - answer.at < 30 * DAY for answer in self.answers.values()))
     @rule(data=st.data(), score=st.integers(0, 10))
@@ -94,8 +94,8 @@ class Cases(RuleBasedStateMachine):
         recent = [name for name, answer in self.answers.items() if self.world.now - answer.at < 30 * DAY]
         name = data.draw(st.sampled_from(recent))
         answer = self.answers[name]
-        changed, answer.score = answer.score != score, score
-        expected = self.turned(name, first=False) if changed else []
+        before, answer.score = answer.score, score
+        expected = [] if score == before else self.turned(name, before)
         self.happened(expected, self.world.respond(score, answer.customer, name, submitted=answer.at))
 
     @precondition(lambda self: self.last)
@@ -133,12 +133,14 @@ class Cases(RuleBasedStateMachine):
 
     # What should come of it.
 
-    def turned(self, name: str, *, first: bool) -> list[str]:
-        """An answer has the score that it has now."""
+    def turned(self, name: str, before: int | None) -> list[str]:
+        """An answer has the score that it has now; `before` it had another, perhaps."""
         answer = self.answers[name]
         if answer.score > 6:
             happened = self.taken_back(name) if answer.since is not None else []
-            happened += self.won_back(answer)
+            if before is not None and before > 6 and (before > 8) != (answer.score > 8):
+                happened += self.lost_again(name)  # what was asked of one who is passive is taken back first
+            happened += self.won_back(name)
             self.remember(name)
             return happened
         severity = 2 if answer.score <= 2 else 1 if answer.score <= 4 else 0
@@ -146,10 +148,10 @@ class Cases(RuleBasedStateMachine):
             severity = max(severity, 1)
         self.remember(name)
         if answer.since is None:
-            answer.since = answer.at if first else self.world.now
+            answer.since = answer.at if before is None else self.world.now
             answer.stale = self.world.now - answer.at > 7 * DAY
             answer.severity = severity
-            return self.admitted(name)
+            return self.admitted(name) + self.lost_again(name)
         worse, answer.severity = severity > answer.severity, severity
         if answer.case is not None:
             return self.enriched(name, answer.case)
@@ -174,8 +176,8 @@ class Cases(RuleBasedStateMachine):
             case = Case(name, name, [name], answer.severity)
             self.cases.append(case)
             happened = [case.begin("opened", answer.since)]
-            happy = [at for at, other, score in self.known[answer.customer] if score > 6 and other != name]
-            case.won = any(at > answer.since for at in happy)
+            better = [other for at, other in self.happy(answer.customer) if at > answer.since]
+            case.won = better[0] if better else None
             happened += ["won_back"] if case.won else []
         else:
             case.severity = max(answer.severity, case.severity) if case.alerts else answer.severity
@@ -205,14 +207,29 @@ class Cases(RuleBasedStateMachine):
             return ["noted"]
         return [case.end("closed", self.world.now)]
 
-    def won_back(self, answer: Answer) -> list[str]:
+    def happy(self, customer: str) -> list[tuple[int, str]]:
+        """Answers that are remembered and not unhappy."""
+        return [(at, name) for at, name, score in self.known[customer] if score > 6]
+
+    def lost_again(self, name: str) -> list[str]:
+        """An answer is taken back, or a bad one now: who was won back by it is so no more, unless by another."""
         happened = []
+        for case in self.cases:
+            if case.won == name:
+                case.won = None
+                happened.append("noted")
+                for _, other in self.happy(self.answers[name].customer):
+                    happened += self.won_back(other) if other != name else []
+        return happened
+
+    def won_back(self, name: str) -> list[str]:
+        answer, happened = self.answers[name], list[str]()
         for case in self.cases:
             lead = self.answers[case.lead]
             linked = any(other.case is case for other in self.answers.values())
             ours = lead.customer == answer.customer and lead is not answer and lead.at < answer.at
             if ours and linked and not case.won:
-                case.won = True
+                case.won = name
                 happened.append("won_back")
         return happened
 
@@ -243,7 +260,8 @@ class Cases(RuleBasedStateMachine):
             stands = standing[case.id]
             assert (stands["status"], stands["severity"]) == (case.status, WORDS[case.severity])
             assert len(stands.get("alert_ids", ())) == len(case.alerts)
-            assert ("won_back_at" in stands) == case.won
+            won_back_by = None if case.won is None else f"s/{case.won}"
+            assert (stands.get("won_back_by"), "won_back_at" in stands) == (won_back_by, case.won is not None)
         for customer in CUSTOMERS:
             at_work = [case for case in self.world.cases if case["key"] == customer and not case.get("ended_at")]
             assert len({case["kind"] for case in at_work}) <= 1, "who has a case is asked nothing"

@@ -59,6 +59,11 @@ def test_in_whatever_order_topics_are_read_the_same_cases_are_open(
     for world in (straight, other):
         assert len(at_work(world)) <= 1, "who has a case is asked nothing"
     assert said_of(other, "status", "alert_ids") == said_of(straight, "status", "alert_ids")
+    good = {f"s/{name}" for name, score in dict(steps).items() if score is not None and score > 6}
+    for world in (straight, other):
+        assert {by for _, by in said_of(world, "won_back_by")} <= good | {None}, (
+            "nobody is won back by what was taken back"
+        )
 
 
 @pytest.mark.parametrize("follow_up_first", [False, True])

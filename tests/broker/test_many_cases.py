@@ -1,0 +1,74 @@
+"""A cause of very many cases is fixed in several transactions: each customer is to be told once, over a crash too."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+from click.testing import CliRunner, Result
+
+from npsflow.agents import kafka
+from npsflow.agents.acting import action_of, send
+from npsflow.agents.broker import Broker
+from npsflow.agents.cli import main
+from npsflow.schemas.response import MAX_COMMENT
+from npsflow.schemas.topics import CASES, SERVICE_RECOVERY
+from npsflow.streams.recovery.acting import AT_ONCE
+
+from .harness import Installation, eventually, response
+
+MANY = 4 * AT_ONCE // MAX_COMMENT
+FIXED = ("act", "fixed", "late", "--action-id", "f")
+
+
+async def table(installation: Installation) -> dict[bytes, bytes | None]:
+    return {record.key or b"": record.value for record in await installation.read(CASES)}
+
+
+async def resolved(installation: Installation) -> None:
+    """Every customer has a case, which is resolved."""
+    submitted = datetime.now(UTC).isoformat()
+    said = {"score": 2, "comment": "x" * MAX_COMMENT, "submitted_at": submitted}
+    installation.produce([response(number, customer={"id": f"C-{number}"}, **said) for number in range(MANY)])
+
+    async def all_there() -> bool:
+        return len(await table(installation)) == MANY
+
+    await eventually(all_there)
+    action = {"action": "resolve", "by": "anna", "root_cause": "late", "comment": "c"}
+    async with kafka.producer(installation.where) as producer:
+        await asyncio.gather(*[
+            send(producer, installation.where, None, 0, action_of(action | {"action_id": name, "case_id": name}))
+            for name in map(bytes.decode, await table(installation))
+        ])  # fmt: skip
+    await eventually(lambda: installation.caught_up("recover"))
+
+
+async def assigned(installation: Installation) -> list[bytes]:
+    """Cases whose customer is to be told, one for each event."""
+    headers = [dict(record.headers) for record in await installation.read(SERVICE_RECOVERY)]
+    return [of["ce_subject"] for of in headers if of["ce_type"] == b"npsflow.case.assigned.v1"]
+
+
+async def test_over_a_crash(broker: Broker, tmp_path: Path) -> None:
+    async with Installation(broker, "many.", "[topics]\npartitions = 1\n") as installation:
+
+        def fixed() -> Result:
+            return CliRunner().invoke(main, FIXED, env=installation.environment)
+
+        async def some_are_told() -> bool:
+            return bool(await assigned(installation))
+
+        with installation.process(tmp_path) as worker:
+            await resolved(installation)
+            acting = asyncio.create_task(asyncio.to_thread(fixed))
+            await eventually(some_are_told)
+            worker.kill()
+            told = await assigned(installation)
+            assert 0 < len(told) < MANY
+        with installation.process(tmp_path):
+            done = await acting
+        assert done.exit_code == 0, done.output
+        assert f"customers to be told: {MANY}," in done.stdout
+        told = await assigned(installation)
+        assert len(told) == len(set(told)) == MANY
+        assert await installation.differences() == []
