@@ -79,10 +79,9 @@ def notifier_of(settings: Settings, name: str) -> Notifier:
 async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int) -> None:
     stopping, metrics = until_told(), Metrics(CollectorRegistry())
     kind = kinds.named(notifier.kind)
-    sending = opened(name, kind, notifier, os.environ)
     app = web.Application()
     add_pages(app, metrics.registry)
-    async with sending as sender:
+    async with opened(name, kind, notifier, os.environ) as sender:
         await kafka.partitions(where, topics.NOTIFY_LOG)  # says so where it is not there
         async with (
             kafka.reader(where, where.group(f"notify-{name}"), where.session_ms) as consumer,

@@ -117,9 +117,10 @@ async def test_a_name_may_not_lead_into_our_own_network(tmp_path: Path) -> None:
 
     async with listening() as port:
         for host in ("localhost", "127.0.0.1", "2130706433", "127.1"):
-            case = Case("webhook", f'to = {{ "*" = "https://{host}:{port}/" }}', Endpoint.SECRET, Endpoint())
+            case = Case("webhook", 'to = { "*" = "https://example.com/" }', Endpoint.SECRET, Endpoint())
             async with case.sending() as sender:
-                result = await sender.send(Conformance(case).message(events()[0]))
+                message = Conformance(case).message(events()[0])
+                result = await sender.send(replace(message, to=f"https://{host}:{port}/"))
                 assert isinstance(result, Again), (host, result)
                 assert "internal" in result.why or "address is none" in result.why
     assert not reached.is_set()
