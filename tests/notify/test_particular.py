@@ -359,7 +359,7 @@ async def test_a_message_about_nobody_in_particular() -> None:
     first = events()[0]
     case = {"reason": "opted_out", "alert_id": "a-1", "metric": "nps", "score": 1, "severity": "critical"}
     message = message_of(first._replace(what="suppressed", case=case), notifier)
-    assert message.title == "Geen actie, opted_out: NPS 1, -"
+    assert message.title == "Geen actie, wil geen contact: NPS 1, -"
     assert codec.dumps(message.data)
     async with opened("desk", kinds.named("console"), notifier, {secret_name("desk"): ""}) as sender:
         assert isinstance(await sender.send(message), Delivered)
