@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Any, get_args
 
@@ -65,15 +66,19 @@ def _command(name: str) -> click.Command:
 
 def notifier_of(settings: Settings, name: str) -> Notifier:
     """With its kind filled in. Raises SettingsError."""
-    notifier = settings.notify.get(name)
-    if notifier is None and name != "console":
-        known = ", ".join(sorted({*settings.notify, "console"}))
-        raise SettingsError(f"there is no [notify.{name}] in npsflow.toml; known: {known}")
-    found = notifier or Notifier()
+    _expect_known(settings, name)
+    found = settings.notify.get(name) or Notifier()
     found = replace(found, kind=found.kind or name)
     if found.kind not in kinds.names():
         raise SettingsError(f"notify.{name}: {found.kind!r} is no kind; there are {', '.join(kinds.names())}")
     return found
+
+
+def _expect_known(settings: Settings, name: str, more: Iterable[str] = ()) -> None:
+    """One of the settings, or one that needs none. `more` are named beside them. Raises SettingsError."""
+    if name not in settings.notify and name != "console":
+        known = ", ".join(sorted({*settings.notify, "console", *more}))
+        raise SettingsError(f"there is no [notify.{name}] in npsflow.toml; known: {known}")
 
 
 async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int) -> None:
@@ -106,8 +111,12 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def show(name: str | None, state: str | None, as_json: bool) -> None:
     """Show what became of each message, of NAME or of all notifiers; never its content."""
-    found = kafka.run(_standing(where(), name, state))
-    for _, one in found:
+    standing = kafka.run(_standing(where()))
+    on_log = {one.notifier for _, one in standing}
+    if name is not None and name not in on_log:
+        _expect_known(load(), name, on_log)
+    found = [one for _, one in standing if name in (None, one.notifier) and state in (None, one.state)]
+    for one in found:
         click.echo(codec.encode(one).decode() if as_json else _line(one))
     if not found:
         click.echo("no such messages", err=True)
@@ -118,12 +127,16 @@ def show(name: str | None, state: str | None, as_json: bool) -> None:
 @click.option("--id", "event_id", help="Only the message about this event.")
 def replay(name: str, event_id: str | None) -> None:
     """Send messages again that were given up, after what stood in the way has been mended."""
+    _expect_known(load(), name)
     click.echo(f"{kafka.run(_replay(where(), name, event_id))} messages will be sent again")
 
 
 async def _replay(where: Where, name: str, event_id: str | None) -> int:
-    found = await _standing(where, name, "given_up")
-    chosen = [(partition, one) for partition, one in found if event_id in (None, one.event_id)]
+    chosen = [
+        (partition, one)
+        for partition, one in await _standing(where)
+        if (one.notifier, one.state) == (name, "given_up") and event_id in (None, one.event_id)
+    ]
     async with kafka.producer(where) as producer:
         log = Log(producer, where)
         for partition, one in chosen:
@@ -131,7 +144,7 @@ async def _replay(where: Where, name: str, event_id: str | None) -> int:
     return len(chosen)
 
 
-async def _standing(where: Where, name: str | None, state: str | None) -> list[tuple[int, Delivery]]:
+async def _standing(where: Where) -> list[tuple[int, Delivery]]:
     """The last word on each message, with its partition, in the order in which they were said."""
     found: dict[tuple[int, Any], Delivery] = {}
     newest: dict[tuple[int, str], int] = {}
@@ -143,11 +156,7 @@ async def _standing(where: Where, name: str | None, state: str | None) -> list[t
             found.pop((record.partition, record.key), None)
             if one is not None:
                 found[record.partition, record.key] = one
-    return [
-        (partition, one)
-        for (partition, _), one in found.items()
-        if name in (None, one.notifier) and state in (None, one.state)
-    ]
+    return [(partition, one) for (partition, _), one in found.items()]
 
 
 def _line(one: Delivery) -> str:

@@ -311,11 +311,33 @@ async def test_after_the_last_try_it_is_given_up_and_can_be_replayed(desk: Desk,
         assert first in said and "it answers 500" in said and second not in said
 
         endpoint.status = 204
-        assert (await desk.run("notify", "replay", "other")).output == "0 messages will be sent again\n"
         assert (await desk.run("notify", "replay", NAME, "--id", "another")).output.startswith("0 ")
         assert (await desk.run("notify", "replay", NAME, "--id", first)).output.startswith("1 ")
         await eventually(partial(reached, desk, delivered=2))
     assert endpoint.ids() == [second, first]
+
+
+async def test_a_notifier_that_nobody_knows_is_not_taken_for_one_without_messages(
+    desk: Desk, endpoint: Endpoint
+) -> None:
+    """What one has done that is gone from the settings can still be read, and is not sent again by anybody."""
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    async with desk.notifying(secret=endpoint.SECRET):
+        await eventually(partial(reached, desk, delivered=1))
+    for words in (("log", "dsek"), ("replay", "dsek"), ("log", "dsek", "--state", "given_up")):
+        result = await desk.run("notify", *words)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "there is no [notify.dsek]" in result.stderr and "known: console, desk" in result.stderr
+    assert (await desk.run("notify", "log", "console")).exit_code == 0
+    desk.commands.config.write_text("")
+    assert ids(world.events)[0] in (await desk.run("notify", "log", NAME)).stdout
+    result = await desk.run("notify", "log", NAME, "--state", "given_up")
+    assert (result.exit_code, result.stderr) == (0, "no such messages\n")
+    assert "known: console, desk" in (await desk.run("notify", "log", "dsek")).stderr
+    result = await desk.run("notify", "replay", NAME)
+    assert (result.exit_code, result.stdout) == (2, "") and "known: console" in result.stderr
 
 
 async def test_a_comment_that_comes_soon_is_told_with_the_case(desk: Desk, endpoint: Endpoint) -> None:
