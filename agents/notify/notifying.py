@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 
 _TICK = 200  # ms
 _COMMIT = 1.0  # seconds from one to the next
+_KNOWN = (
+    90 * 86_400.0
+)  # seconds that a case without news keeps its thread: whoever starts finds it no longer on the log
 _MOST = 50_000  # messages waiting: more are left in the topic
 
 
@@ -100,6 +103,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             if tp.topic == self._source:
                 await self._take_in(tp, records)
         self._hold()
+        self.queue.forget(int((self._clock() - _KNOWN) * 1000))
         self._start_digest()
         self._delivering.start()
         await self._commit()

@@ -51,8 +51,9 @@ class Clock:
 class Running:
     """One notifier."""
 
-    def __init__(self, metrics: Metrics, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, metrics: Metrics, consumer: AIOKafkaConsumer, notifying: Notifying) -> None:
         self.metrics, self.consumer = metrics, consumer
+        self.queue = notifying.queue
 
     def count(self, outcome: str) -> float:
         return self._value("npsflow_notify_deliveries_total", outcome=outcome)
@@ -114,7 +115,7 @@ class Desk:
             async with watched(sender or own, notifying.queue, events, own_producer, self.where, every=0.1):
                 work = asyncio.create_task(notifying.run(stopping))
                 try:
-                    yield Running(metrics, consumer)
+                    yield Running(metrics, consumer, notifying)
                 finally:
                     stopping.set()
                     await work
