@@ -23,7 +23,7 @@ from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifying import Notifying
 from npsflow.agents.notify.sending import opened
 from npsflow.agents.notify.watching import watched
-from npsflow.agents.serving import add_pages, served, until_told
+from npsflow.agents.serving import served, until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
@@ -33,6 +33,7 @@ from npsflow.streams.notify.queue import believed
 from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.settings import Settings, Where, load, where
 from npsflow.streams.times import rfc3339
+from npsflow.streams.web import routes
 
 
 class Notifiers(click.Group):
@@ -53,7 +54,7 @@ def notify() -> None:
 
 def _command(name: str) -> click.Command:
     @click.command(name, help=f"Send what [notify.{name}] says, until Ctrl-C.")
-    @click.option("--host", default="127.0.0.1", show_default=True, help="Where to serve /health/live and /metrics.")
+    @click.option("--host", default="127.0.0.1", show_default=True, help="Where to serve /health and /metrics.")
     @click.option("--port", type=click.IntRange(1, 65535), default=6082, show_default=True, help="Port for them.")
     def run(host: str, port: int) -> None:
         notifier = notifier_of(load(), name)
@@ -84,24 +85,23 @@ def _expect_known(settings: Settings, name: str, more: Iterable[str] = ()) -> No
 async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int) -> None:
     stopping, metrics = until_told(), Metrics(CollectorRegistry())
     kind = kinds.named(notifier.kind)
-    app = web.Application()
-    add_pages(app, metrics.registry)
     async with opened(name, kind, notifier, os.environ) as sender:
         await kafka.partitions(where, topics.NOTIFY_LOG)  # says so where it is not there
         async with (
             kafka.reader(where, where.group(f"notify-{name}"), where.session_ms) as consumer,
             kafka.reader(where) as again,
             kafka.producer(where) as producer,
-            served(app, host, port),
         ):
-            click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
             events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)
             attempts = Attempts(notifier, sender, events, digests.get, kind.per_second, time.time, random.random)
             log = Log(producer, where)
             notifying = Notifying(
                 name, notifier, attempts, consumer, events, digests, log, where, metrics, time.time, apart=kind.apart
             )
-            async with watched(sender, notifying.queue, events, producer, where):
+            app = web.Application()
+            app.router.add_routes(routes(metrics.registry, notifying.ready, "reading"))
+            async with served(app, host, port), watched(sender, notifying.queue, events, producer, where):
+                click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
                 await notifying.run(stopping)
 
 

@@ -53,7 +53,7 @@ class Running:
 
     def __init__(self, metrics: Metrics, consumer: AIOKafkaConsumer, notifying: Notifying) -> None:
         self.metrics, self.consumer = metrics, consumer
-        self.queue = notifying.queue
+        self.queue, self.ready = notifying.queue, notifying.ready
 
     def count(self, outcome: str) -> float:
         return self._value("npsflow_notify_deliveries_total", outcome=outcome)

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from functools import partial
 from secrets import token_hex
 from typing import Any
@@ -404,6 +405,27 @@ async def test_three_share_the_work_and_one_takes_over(desk: Desk, endpoint: End
             await desk.tell(world.events[20 + partition :: 4], partition)
         await eventually(partial(reached, desk, delivered=40))
     assert Counter(endpoint.asked) == Counter(ids(world.events))
+
+
+async def test_it_is_ready_once_it_knows_what_waits(desk: Desk, endpoint: Endpoint) -> None:
+    """Also one that has nothing to do, as others have all partitions."""
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    async with desk.notifying(secret=endpoint.SECRET) as first:
+        assert not first.ready()
+        await eventually(partial(reached, desk, delivered=1))
+        assert first.ready()
+        async with AsyncExitStack() as stack:
+            others = [await stack.enter_async_context(desk.notifying(secret=endpoint.SECRET)) for _ in range(4)]
+            assert not any(other.ready() for other in others)
+            await eventually(partial(_all_ready, first, *others))
+            assert sorted(len(one.consumer.assignment()) for one in (first, *others)) == [0, 2, 2, 2, 2]
+
+
+async def _all_ready(*notifiers: Running) -> bool:
+    """After all have met."""
+    return all(one.ready() for one in notifiers) and min(len(one.consumer.assignment()) for one in notifiers) == 0
 
 
 async def _shared(*notifiers: Running) -> bool:
