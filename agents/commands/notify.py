@@ -18,6 +18,7 @@ from npsflow.agents.notify import kinds
 from npsflow.agents.notify.attempt import Attempts
 from npsflow.agents.notify.digests import Digests
 from npsflow.agents.notify.events import Events
+from npsflow.agents.notify.forgotten import Forgotten
 from npsflow.agents.notify.log import Log
 from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifying import Notifying
@@ -86,14 +87,19 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
     stopping, metrics = until_told(), Metrics(CollectorRegistry())
     kind = kinds.named(notifier.kind)
     async with opened(name, kind, notifier, os.environ) as sender:
-        await kafka.partitions(where, topics.NOTIFY_LOG)  # says so where it is not there
+        for topic in (topics.NOTIFY_LOG, topics.ACTIONS):
+            await kafka.partitions(where, topic)  # says so where it is not there
         async with (
             kafka.reader(where, where.group(f"notify-{name}"), where.session_ms) as consumer,
             kafka.reader(where) as again,
+            kafka.reader(where) as actions,
             kafka.producer(where) as producer,
         ):
             events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)
-            attempts = Attempts(notifier, sender, events, digests.get, kind.per_second, time.time, random.random)
+            forgotten = Forgotten(actions, where.topic(topics.ACTIONS), time.time)
+            attempts = Attempts(
+                notifier, sender, events, forgotten, digests.get, kind.per_second, time.time, random.random
+            )
             log = Log(producer, where)
             notifying = Notifying(
                 name, notifier, attempts, consumer, events, digests, log, where, metrics, time.time, apart=kind.apart

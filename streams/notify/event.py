@@ -35,6 +35,11 @@ class Event(NamedTuple):
         """An event that is of no case stands for itself."""
         return str(self.case.get("case_id") or self.id)
 
+    def customers(self, key: str) -> set[str]:
+        """Whom it tells of, as they are named in Kafka keys; `key` is its own. A bundle stands under another's."""
+        said_by = f"{self.case.get('source')}/{self.case.get('response_id')}"
+        return {key, str(self.case.get("customer_id") or said_by)}
+
     @property
     def entry(self) -> dict[str, Any]:
         """The last line of its history: what happened."""

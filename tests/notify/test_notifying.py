@@ -16,7 +16,8 @@ from msgspec.structs import replace
 
 from npsflow.agents import kafka
 from npsflow.agents.notify.log import Log
-from npsflow.schemas import topics
+from npsflow.schemas import codec, topics
+from npsflow.schemas.cases import TeamAction
 from npsflow.streams.notify.retrying import TRIES, pause
 from tests.broker.harness import eventually
 from tests.unit.folding import Output
@@ -339,6 +340,32 @@ async def test_a_notifier_that_nobody_knows_is_not_taken_for_one_without_message
     assert "known: console, desk" in (await desk.run("notify", "log", "dsek")).stderr
     result = await desk.run("notify", "replay", NAME)
     assert (result.exit_code, result.stdout) == (2, "") and "known: console" in result.stderr
+
+
+async def test_of_whom_is_forgotten_nothing_more_is_told(desk: Desk, endpoint: Endpoint) -> None:
+    """Neither what waits, with a bundle that begins with what they said, nor what is replayed; they may come back."""
+    world = World()
+    for number in (1, 2, 3):
+        world.respond(2, customer=f"C-{number}", comment="Nobody called")
+    first, second, third = world.events
+    first = with_fields(first, kind="bundle", customer_id="C-2")
+    endpoint.status = 500
+    await desk.tell([first, second, third])
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        await eventually(partial(counted, running, "later", 3))
+        forget = TeamAction("do-1", "forget", "anna")
+        note = TeamAction("do-2", "note", "anna", case_id="c-3")
+        said = [(b"C-2", codec.encode(forget)), (b"C-3", codec.encode(note)), (b"C-3", b"{"), (b"C-3", b"[]")]
+        await desk.tell(Output(topics.ACTIONS, 0, key, value, []) for key, value in said)
+        endpoint.status, before = 204, len(endpoint.asked)
+        desk.clock.ahead += 6.5
+        await eventually(partial(reached, desk, delivered=1, given_up=2))
+        assert endpoint.asked[before:] == ids([third])
+        assert (await desk.run("notify", "replay", NAME)).output.startswith("2 ")
+        await eventually(partial(counted, running, "lost", 4))
+        await desk.tell([_renamed(second, "c-again.1")])
+        await eventually(partial(reached, desk, delivered=2, given_up=2))
+    assert endpoint.ids() == [*ids([third]), "c-again.1"]
 
 
 async def test_a_comment_that_comes_soon_is_told_with_the_case(desk: Desk, endpoint: Endpoint) -> None:
