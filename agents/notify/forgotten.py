@@ -10,6 +10,7 @@ from npsflow.streams.stage import Record
 
 _KNOWN = 1.0  # seconds for which nothing new is looked for
 _SECONDS = 10.0
+_BACK = 3_600_000  # ms further back than was asked: what is asked about next may be a little older
 
 
 class Forgotten:
@@ -38,7 +39,8 @@ class Forgotten:
             return
         consumer.assign([tp])
         if end < 0 or since < begin:
-            found, begin = (await consumer.offsets_for_times({tp: since}))[tp], since
+            begin = max(0, since - _BACK)
+            found = (await consumer.offsets_for_times({tp: begin}))[tp]
             end = (await consumer.end_offsets([tp]))[tp] if found is None else found.offset
         until = (await consumer.end_offsets([tp]))[tp]
         consumer.seek(tp, end)
