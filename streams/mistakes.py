@@ -9,6 +9,7 @@ from msgspec import inspect
 _WHERE = re.compile(r"(.*?)(?: - at (`key` in )?`\$(.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _FIELD = re.compile(r"Object contains unknown field `(.*)`")
+_MISSING = re.compile(r"Object missing required field `(.*)`")
 
 
 def explain(error: msgspec.ValidationError, expected: type) -> str:
@@ -26,7 +27,10 @@ def explain(error: msgspec.ValidationError, expected: type) -> str:
     if found := _FIELD.fullmatch(said):
         said, known = f"there is no key {found[1]!r}", _known(there)
         close = get_close_matches(found[1], known, n=1)
-        behind = f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+        behind = f"; known: {', '.join(known)}" if known else "; it has none"
+        behind = f"; did you mean {close[0]!r}?" if close else behind
+    elif missing := _MISSING.fullmatch(said):
+        said = f"the key {missing[1]!r} is missing"
     elif said.startswith("Invalid enum value"):
         behind = f"; known: {', '.join(_known(there))}"
     return f"{key.removeprefix('.')}: {said}{behind}" if key else said + behind

@@ -13,6 +13,8 @@ from npsflow.agents import access, kafka
 from npsflow.agents.commands.notify import notifier_of
 from npsflow.agents.commands.topics import topic_configs
 from npsflow.agents.intake.turning import unsigned
+from npsflow.agents.notify import kinds
+from npsflow.agents.notify.sending import checked
 from npsflow.agents.reach import furthest, try_all
 from npsflow.agents.stages import STAGES
 from npsflow.schemas import topics as names
@@ -61,7 +63,8 @@ async def _report() -> bool:
         settings, surroundings = load(), where()
         unsigned(settings.intake, {})  # whether their platforms are known
         for name in settings.notify:
-            notifier_of(settings, name)
+            notifier = notifier_of(settings, name)
+            checked(name, kinds.named(notifier.kind), notifier)
     except SettingsError as error:
         click.echo(f"fail  settings: {error}")
         return True

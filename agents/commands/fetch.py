@@ -12,16 +12,17 @@ from npsflow.agents import kafka
 from npsflow.agents.fetch.fetcher import Fetcher
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
-from npsflow.agents.serving import add_pages, served, until_told
+from npsflow.agents.serving import served, until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams import logs
 from npsflow.streams.settings import Settings, Where, load, where
+from npsflow.streams.web import routes
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, help="Where to serve /health/live and /metrics.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="Where to serve /health and /metrics.")
 @click.option("--port", type=click.IntRange(1, 65535), default=6081, show_default=True, help="Port for them.")
 def fetch(host: str, port: int) -> None:
     """Fetch answers for events that came without, from the APIs of their platforms, until Ctrl-C.
@@ -44,9 +45,9 @@ async def _fetch(where: Where, settings: Settings, host: str, port: int) -> None
         partitions = len(await kafka.partitions(where, topics.FETCHES))
         group = where.group("fetch")
         async with kafka.reader(where, group, where.session_ms) as consumer, kafka.producer(where) as producer:
-            metrics = Metrics(CollectorRegistry())
-            app = web.Application()
-            add_pages(app, metrics.registry)
+            metrics, app = Metrics(CollectorRegistry()), web.Application()
+            fetcher = Fetcher(found, consumer, producer, where, partitions, metrics)
+            app.router.add_routes(routes(metrics.registry, fetcher.ready, "reading"))
             async with served(app, host, port):
                 click.echo(f"Fetching for {', '.join(sorted(found))}; http://{host}:{port}/metrics")
-                await Fetcher(found, consumer, producer, where, partitions, metrics).run(stopping)
+                await fetcher.run(stopping)

@@ -3,6 +3,7 @@
 import os
 import random
 import time
+from collections.abc import Iterable
 from contextlib import aclosing
 from typing import Any, get_args
 
@@ -17,12 +18,13 @@ from npsflow.agents.notify import kinds
 from npsflow.agents.notify.attempt import Attempts
 from npsflow.agents.notify.digests import Digests
 from npsflow.agents.notify.events import Events
+from npsflow.agents.notify.forgotten import Forgotten
 from npsflow.agents.notify.log import Log
 from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifying import Notifying
 from npsflow.agents.notify.sending import opened
 from npsflow.agents.notify.watching import watched
-from npsflow.agents.serving import add_pages, served, until_told
+from npsflow.agents.serving import served, until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
@@ -32,6 +34,7 @@ from npsflow.streams.notify.queue import believed
 from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.settings import Settings, Where, load, where
 from npsflow.streams.times import rfc3339
+from npsflow.streams.web import routes
 
 
 class Notifiers(click.Group):
@@ -52,7 +55,7 @@ def notify() -> None:
 
 def _command(name: str) -> click.Command:
     @click.command(name, help=f"Send what [notify.{name}] says, until Ctrl-C.")
-    @click.option("--host", default="127.0.0.1", show_default=True, help="Where to serve /health/live and /metrics.")
+    @click.option("--host", default="127.0.0.1", show_default=True, help="Where to serve /health and /metrics.")
     @click.option("--port", type=click.IntRange(1, 65535), default=6082, show_default=True, help="Port for them.")
     def run(host: str, port: int) -> None:
         notifier = notifier_of(load(), name)
@@ -65,39 +68,46 @@ def _command(name: str) -> click.Command:
 
 def notifier_of(settings: Settings, name: str) -> Notifier:
     """With its kind filled in. Raises SettingsError."""
-    notifier = settings.notify.get(name)
-    if notifier is None and name != "console":
-        known = ", ".join(sorted({*settings.notify, "console"}))
-        raise SettingsError(f"there is no [notify.{name}] in npsflow.toml; known: {known}")
-    found = notifier or Notifier()
+    _expect_known(settings, name)
+    found = settings.notify.get(name) or Notifier()
     found = replace(found, kind=found.kind or name)
     if found.kind not in kinds.names():
         raise SettingsError(f"notify.{name}: {found.kind!r} is no kind; there are {', '.join(kinds.names())}")
     return found
 
 
+def _expect_known(settings: Settings, name: str, more: Iterable[str] = ()) -> None:
+    """One of the settings, or one that needs none. `more` are named beside them. Raises SettingsError."""
+    if name not in settings.notify and name != "console":
+        known = ", ".join(sorted({*settings.notify, "console", *more}))
+        raise SettingsError(f"there is no [notify.{name}] in npsflow.toml; known: {known}")
+
+
 async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int) -> None:
     stopping, metrics = until_told(), Metrics(CollectorRegistry())
     kind = kinds.named(notifier.kind)
-    sending = opened(name, kind, notifier, os.environ)
-    app = web.Application()
-    add_pages(app, metrics.registry)
-    async with sending as sender:
-        await kafka.partitions(where, topics.NOTIFY_LOG)  # says so where it is not there
+    async with opened(name, kind, notifier, os.environ) as sender:
+        for topic in (topics.NOTIFY_LOG, topics.ACTIONS):
+            await kafka.partitions(where, topic)  # says so where it is not there
         async with (
             kafka.reader(where, where.group(f"notify-{name}"), where.session_ms) as consumer,
             kafka.reader(where) as again,
+            kafka.reader(where) as actions,
             kafka.producer(where) as producer,
-            served(app, host, port),
         ):
-            click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
             events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)
-            attempts = Attempts(notifier, sender, events, digests.get, kind.per_second, time.time, random.random)
+            forgotten = Forgotten(actions, where.topic(topics.ACTIONS), time.time)
+            attempts = Attempts(
+                notifier, sender, events, forgotten, digests.get, kind.per_second, time.time, random.random
+            )
             log = Log(producer, where)
             notifying = Notifying(
                 name, notifier, attempts, consumer, events, digests, log, where, metrics, time.time, apart=kind.apart
             )
-            async with watched(sender, notifying.queue, events, producer, where):
+            app = web.Application()
+            app.router.add_routes(routes(metrics.registry, notifying.ready, "reading"))
+            async with served(app, host, port), watched(sender, notifying.queue, events, producer, where):
+                click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
                 await notifying.run(stopping)
 
 
@@ -107,8 +117,12 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def show(name: str | None, state: str | None, as_json: bool) -> None:
     """Show what became of each message, of NAME or of all notifiers; never its content."""
-    found = kafka.run(_standing(where(), name, state))
-    for _, one in found:
+    standing = kafka.run(_standing(where()))
+    on_log = {one.notifier for _, one in standing}
+    if name is not None and name not in on_log:
+        _expect_known(load(), name, on_log)
+    found = [one for _, one in standing if name in (None, one.notifier) and state in (None, one.state)]
+    for one in found:
         click.echo(codec.encode(one).decode() if as_json else _line(one))
     if not found:
         click.echo("no such messages", err=True)
@@ -119,12 +133,16 @@ def show(name: str | None, state: str | None, as_json: bool) -> None:
 @click.option("--id", "event_id", help="Only the message about this event.")
 def replay(name: str, event_id: str | None) -> None:
     """Send messages again that were given up, after what stood in the way has been mended."""
+    _expect_known(load(), name)
     click.echo(f"{kafka.run(_replay(where(), name, event_id))} messages will be sent again")
 
 
 async def _replay(where: Where, name: str, event_id: str | None) -> int:
-    found = await _standing(where, name, "given_up")
-    chosen = [(partition, one) for partition, one in found if event_id in (None, one.event_id)]
+    chosen = [
+        (partition, one)
+        for partition, one in await _standing(where)
+        if (one.notifier, one.state) == (name, "given_up") and event_id in (None, one.event_id)
+    ]
     async with kafka.producer(where) as producer:
         log = Log(producer, where)
         for partition, one in chosen:
@@ -132,7 +150,7 @@ async def _replay(where: Where, name: str, event_id: str | None) -> int:
     return len(chosen)
 
 
-async def _standing(where: Where, name: str | None, state: str | None) -> list[tuple[int, Delivery]]:
+async def _standing(where: Where) -> list[tuple[int, Delivery]]:
     """The last word on each message, with its partition, in the order in which they were said."""
     found: dict[tuple[int, Any], Delivery] = {}
     newest: dict[tuple[int, str], int] = {}
@@ -144,11 +162,7 @@ async def _standing(where: Where, name: str | None, state: str | None) -> list[t
             found.pop((record.partition, record.key), None)
             if one is not None:
                 found[record.partition, record.key] = one
-    return [
-        (partition, one)
-        for (partition, _), one in found.items()
-        if name in (None, one.notifier) and state in (None, one.state)
-    ]
+    return [(partition, one) for (partition, _), one in found.items()]
 
 
 def _line(one: Delivery) -> str:

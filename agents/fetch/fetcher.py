@@ -51,12 +51,17 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
         self._where, self._partitions, self._metrics = where, partitions, metrics
         self._clock, self._jitter = clock, jitter
         self._queue = Queue()
+        self._joined = False  # the group has said which partitions are ours
         self._unread: dict[TopicPartition, int | None] = {}  # where each that is still read ended when it was assigned
         self._tries: dict[asyncio.Task[None], Due] = {}
         self._resting_until = 0.0
         for name in sources:
             metrics.pending.labels(name).set_function(partial(self._queue.pending, name))
             metrics.oldest.labels(name).set_function(partial(self._waiting, name))
+
+    def ready(self) -> bool:
+        """Whether it belongs to the group, and knows of all its partitions what waits there."""
+        return self._joined and not self._unread
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until told to stop; what is under way then is left to whoever comes next."""
@@ -72,6 +77,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
     # Which partitions.
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._joined = False
         gone = {tp.partition for tp in revoked}
         for partition in gone:
             self._queue.drop(partition)
@@ -85,6 +91,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
         for tp in assigned:
             self._queue.own(tp.partition)
             self._unread[tp] = None
+        self._joined = True
 
     async def _cancel(self, tries: Iterable[asyncio.Task[None]]) -> None:
         """An answer or a write that is lost by it is asked for again, which is harmless."""

@@ -14,11 +14,11 @@ from npsflow.agents.intake.keeping import Keeper
 from npsflow.agents.intake.limits import MAX_BODY
 from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.turning import Entrance
-from npsflow.agents.serving import add_pages
 from npsflow.schemas import topics
 from npsflow.schemas.headers import Headers, dead_letter
 from npsflow.streams.forms import Unmapped
 from npsflow.streams.times import rfc3339
+from npsflow.streams.web import routes
 
 
 class Server:
@@ -36,8 +36,7 @@ class Server:
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[Guard(entrances, door).middleware])
         self.app.router.add_post("/in/{name}", self._deliver)
         self.app.router.add_get("/in/{name}", self._there)
-        self.app.router.add_get("/health/ready", self._ready)
-        add_pages(self.app, door.metrics.registry)
+        self.app.router.add_routes(routes(door.metrics.registry, lambda: keeper.ready, "Kafka is away"))
 
     async def _deliver(self, request: web.Request) -> web.Response:
         entrance = self._entrances[request.match_info["name"]]
@@ -83,10 +82,6 @@ class Server:
         """For those who look whether there is anything, by GET or HEAD, before they send."""
         request[OUTCOME] = "handshake"
         return answer({"entrance": request.match_info["name"]})
-
-    async def _ready(self, _: web.Request) -> web.Response:
-        """For a balancer: not while Kafka is away."""
-        return answer({"status": "ready"}) if self._keeper.ready else again(503, "Kafka is away")
 
 
 def _headers(request: web.Request) -> dict[str, str]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from npsflow.agents.intake.limits import RateLimit
 from npsflow.agents.notify.events import Events
+from npsflow.agents.notify.forgotten import Forgotten
 from npsflow.agents.notify.sending import OUTCOMES, Again, Delivered, Gone, Never, Result, Sender, Unknown
 from npsflow.schemas.notify import Delivery
 from npsflow.streams.notify.event import Event, Unreadable, read
@@ -42,12 +43,14 @@ class Attempts:
         notifier: Notifier,
         sender: Sender,
         events: Events,
+        forgotten: Forgotten,
         digests: Digests,
         per_second: float,
         clock: Callable[[], float],
         jitter: Callable[[], float],
     ) -> None:
         self._notifier, self._sender, self._events, self._digests = notifier, sender, events, digests
+        self._forgotten = forgotten
         self._limit = RateLimit(notifier.per_second or per_second)
         self._clock, self._jitter = clock, jitter
 
@@ -66,7 +69,9 @@ class Attempts:
         except Exception as error:
             return self._our_mistake(delivery, error)
         if message is None:
-            return _over(delivery, "the event is not there any more", self._clock(), "lost")
+            return _over(
+                delivery, "the event is not there any more, or its customer is forgotten", self._clock(), "lost"
+            )
         while wait := self._limit.wait(message.to, time.monotonic()):
             await asyncio.sleep(wait)
         return message
@@ -93,6 +98,8 @@ class Attempts:
         told = read(record)
         if told.id != delivery.event_id:
             return None  # another topic of the same name
+        if await self._forgotten.concerns(record, told.customers((record.key or b"").decode(errors="replace"))):
+            return None
         event: Event | None = told
         if item.content != delivery.offset:
             later = await self._events.get(item.partition, item.content)

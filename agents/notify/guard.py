@@ -49,11 +49,14 @@ def expect_allowed(url: URL, *, internal: bool) -> None:
     expect_public(url.host)
 
 
-def expect_tls(url: str) -> None:
-    """Of an address in the settings to which a secret goes: only this machine may be without. Raises SettingsError."""
-    found = URL(url)
+def expect_tls(what: str, url: str) -> None:
+    """Of an address to which a secret goes, or that is one: only this machine may be without. Raises SettingsError."""
+    try:
+        found = URL(url)
+    except ValueError:
+        raise SettingsError(f"{what} is no URL") from None
     if found.scheme != "https" and found.host not in ("127.0.0.1", "localhost", "::1"):
-        raise SettingsError("notify: options hold an address that is not https: the secret would go in the clear")
+        raise SettingsError(f"{what} is not https: the secret would go in the clear")
 
 
 def expect_public(address: str) -> None:

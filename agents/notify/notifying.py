@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 
 _TICK = 200  # ms
 _COMMIT = 1.0  # seconds from one to the next
+_KNOWN = (
+    90 * 86_400.0
+)  # seconds that a case without news keeps its thread: whoever starts finds it no longer on the log
 _MOST = 50_000  # messages waiting: more are left in the topic
 
 
@@ -64,6 +67,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
         self._source, self._log_topic = where.topic(topics.SERVICE_RECOVERY), where.topic(topics.NOTIFY_LOG)
         self.queue = Queue()
         self._planning = Planning(name, notifier, self.queue)
+        self._joined = False  # the group has said which partitions are ours
         self._unread: set[int] = set()  # partitions whose log is still read
         self._positions: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
@@ -78,6 +82,10 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
         )
         metrics.waiting.labels(name).set_function(self.queue.pending)
         metrics.oldest.labels(name).set_function(self._oldest)
+
+    def ready(self) -> bool:
+        """Whether it belongs to the group, and knows of all its partitions what was to be sent before."""
+        return self._joined and not self._unread
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until told to stop; what is under way then is given a moment to end."""
@@ -100,6 +108,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             if tp.topic == self._source:
                 await self._take_in(tp, records)
         self._hold()
+        self.queue.forget(int((self._clock() - _KNOWN) * 1000))
         self._start_digest()
         self._delivering.start()
         await self._commit()
@@ -111,6 +120,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
     # Which partitions.
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._joined = False
         gone = {tp.partition for tp in revoked}
         await self._no_digest()
         async with self._steady:
@@ -131,6 +141,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             else:
                 self.queue.own(tp.partition)
                 self._unread.add(tp.partition)
+        self._joined = True
 
     def _hear(self, records: Sequence[Any]) -> None:
         for record in records:

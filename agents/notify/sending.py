@@ -7,8 +7,8 @@ Never       it does not want this one, and will not
 Gone        it wants nothing any more
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from npsflow.schemas.errors import SettingsError
+from npsflow.streams.mistakes import explain
 from npsflow.streams.notify.message import Message
 from npsflow.streams.notify.settings import EVERYBODY, Notifier
 
@@ -92,38 +93,56 @@ Open = Callable[[Any, Sequence[str]], AbstractAsyncContextManager[Sender]]
 class Kind:
     """What is particular to a kind. Each lives in one module of `kinds`, as its `KIND`.
 
-    `options` are its own settings; `open(options, secrets)` gives what sends. `secret` says what the secret is, ""
-    where there is none, and whether it may be missing; `address` what is one, "" where nobody is addressed;
-    `per_second` how many messages an address takes, unless the settings say so; `apart` that each address is somebody
-    else's, and one that is closed closes no other.
+    `options` are its own settings, which raise ValueError where they do not fit; `open(options, secrets)` gives what
+    sends, or raises SettingsError. `secret` says what the secret is, "" where there is none, and whether it may be
+    missing; `secret_fits` whether one can be it. `address` says what is one, "" where nobody is addressed;
+    `wrong_address(options, address)` what is wrong with one, "" where nothing is; `per_second` how many messages an
+    address takes, unless the settings say so; `apart` that each address is somebody else's, and one that is closed
+    closes no other.
     """
 
     options: type[Struct]
     open: Open
     secret: str = ""
     secret_optional: bool = False
+    secret_fits: Callable[[str], bool] = lambda _: True
     address: str = ""
+    wrong_address: Callable[[Any, str], str] = lambda _, __: ""
     per_second: float = 10.0
     apart: bool = False
 
 
-def opened(
-    name: str, kind: Kind, notifier: Notifier, environment: Mapping[str, str]
-) -> AbstractAsyncContextManager[Sender]:
-    """What sends for this notifier. Raises SettingsError."""
+def checked(name: str, kind: Kind, notifier: Notifier) -> Struct:
+    """The options of this notifier, once all is right that can be known without its secret. Raises SettingsError."""
     try:
         options = msgspec.convert(notifier.options, kind.options)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"notify.{name}.options: {error}") from None
+        raise SettingsError(f"notify.{name}.options: {explain(error, kind.options)}") from None
     if kind.address and not notifier.to.get(EVERYBODY):
         raise SettingsError(
             f'notify.{name}: set to = {{ "{EVERYBODY}" = {kind.address} }}, for all that is for nobody else'
         )
-    variable = secret_name(name)
+    for who, address in notifier.to.items():
+        if address and (wrong := kind.wrong_address(options, address)):
+            raise SettingsError(f"notify.{name}.to: {who!r} {wrong}")
+    return options
+
+
+@asynccontextmanager
+async def opened(name: str, kind: Kind, notifier: Notifier, environment: Mapping[str, str]) -> AsyncIterator[Sender]:
+    """What sends for this notifier. Raises SettingsError."""
+    options, variable = checked(name, kind, notifier), secret_name(name)
     secrets = environment.get(variable, "").split() if kind.secret else []
     if kind.secret and not secrets and not kind.secret_optional:
         raise SettingsError(f"notify.{name} has no secret: set {variable} to {kind.secret}")
-    return kind.open(options, secrets)
+    if not all(map(kind.secret_fits, secrets)):
+        raise SettingsError(f"notify.{name}: {variable} has to be {kind.secret}")
+    async with AsyncExitStack() as stack:
+        try:
+            sender = await stack.enter_async_context(kind.open(options, secrets))
+        except SettingsError as error:
+            raise SettingsError(f"notify.{name}: {error}") from None
+        yield sender
 
 
 def secret_name(name: str) -> str:

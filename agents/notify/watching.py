@@ -45,7 +45,7 @@ class Watching:
     ) -> None:
         self._sender, self._queue, self._events, self._producer = sender, queue, events, producer
         self._topic, self._every = where.topic(topics.ACTIONS), every
-        self._written: set[str] = set()
+        self._written: dict[str, str] = {}  # by reference, the newest action
         self._over: set[str] = set()
 
     async def run(self) -> None:
@@ -63,11 +63,14 @@ class Watching:
         lines: dict[str, tuple[Line, Thread]] = {}
         for line, thread in self._queue.threads():
             lines[thread.reference] = line, thread
+        self._over &= lines.keys()
+        self._written = {name: action for name, action in self._written.items() if name in lines}
         for done in await self._sender.done(sorted(lines.keys() - self._over)):
             if done.reference not in lines:
                 continue
             # What was done before the case was there is no answer to it.
-            if done.action_id not in self._written and from_rfc3339(done.at) > lines[done.reference][1].event_at:
+            news = done.action_id != self._written.get(done.reference)
+            if news and from_rfc3339(done.at) > lines[done.reference][1].event_at:
                 await self._write(done, *lines[done.reference])
             if done.final:
                 self._over.add(done.reference)
@@ -81,4 +84,4 @@ class Watching:
             done.action_id, "resolve", done.by, done.at, case_id, comment=done.comment, root_cause=done.root_cause
         )
         await self._producer.send_and_wait(self._topic, codec.encode(action), record.key, partition=partition)
-        self._written.add(done.action_id)
+        self._written[done.reference] = done.action_id

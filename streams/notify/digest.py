@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from npsflow.streams.notify.event import let_through, of_department
+from npsflow.streams.notify.event import concerns, let_through, of_department
 from npsflow.streams.notify.message import Message, Section, address, score_of, title_of, when
 from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.notify.texts import LABELS
@@ -47,7 +47,8 @@ class Digest:
     def case(self, case_id: str, case: Mapping[str, Any] | None) -> None:
         """As it stands; None if it was forgotten."""
         self._cases.pop(case_id, None)
-        found = {} if case is None or not self._concerns(case) else self._told(case_id, case)
+        wanted = case is not None and case.get("kind") in self._notifier.cases and concerns(case, self._notifier)
+        found = self._told(case_id, case) if case is not None and wanted else {}
         if case is not None and found:
             self._cases[case_id] = address(self._notifier, str(case.get("owner") or "")), found
 
@@ -73,9 +74,6 @@ class Digest:
         for to, line in self._praise.values():
             found.setdefault(to, {}).setdefault("praise", []).append(line)
         return {part_of(to): self._message(to, of) for to, of in sorted(found.items())}
-
-    def _concerns(self, case: Mapping[str, Any]) -> bool:
-        return case.get("kind") in self._notifier.cases and of_department(case, self._notifier)
 
     def _told(self, case_id: str, case: Mapping[str, Any]) -> dict[str, Line]:
         due = from_rfc3339(case.get("due_at"))

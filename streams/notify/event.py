@@ -35,6 +35,11 @@ class Event(NamedTuple):
         """An event that is of no case stands for itself."""
         return str(self.case.get("case_id") or self.id)
 
+    def customers(self, key: str) -> set[str]:
+        """Whom it tells of, as they are named in Kafka keys; `key` is its own. A bundle stands under another's."""
+        said_by = f"{self.case.get('source')}/{self.case.get('response_id')}"
+        return {key, str(self.case.get("customer_id") or said_by)}
+
     @property
     def entry(self) -> dict[str, Any]:
         """The last line of its history: what happened."""
@@ -72,13 +77,15 @@ def read(record: Record) -> Event:
 
 def wanted(event: Event, notifier: Notifier) -> bool:
     """Whether this notifier tells of it."""
-    severity, kind = event.case.get("severity"), event.case.get("kind", "recovery")
-    return (
-        event.what in notifier.events
-        and kind in notifier.cases
-        and (severity is None or _SEVERITIES.index(severity) >= _SEVERITIES.index(notifier.at_least))
-        and of_department(event.case, notifier)
-    )
+    kind = event.case.get("kind", "recovery")
+    return event.what in notifier.events and kind in notifier.cases and concerns(event.case, notifier)
+
+
+def concerns(case: Mapping[str, Any], notifier: Notifier) -> bool:
+    """Of a department that it is for, and as severe as it asks; an ask has no severity. Raises ValueError."""
+    severity = case.get("severity")
+    severe = severity is None or _SEVERITIES.index(severity) >= _SEVERITIES.index(notifier.at_least)
+    return severe and of_department(case, notifier)
 
 
 def of_department(case: Mapping[str, Any], notifier: Notifier) -> bool:

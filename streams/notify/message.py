@@ -6,9 +6,10 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from npsflow.schemas.cases import NO_COMPLAINT
 from npsflow.streams.notify.event import Event, let_through
 from npsflow.streams.notify.settings import EVERYBODY, Notifier
-from npsflow.streams.notify.texts import LABELS, SEVERITIES, TITLES
+from npsflow.streams.notify.texts import LABELS, REASONS, SEVERITIES, TITLES
 
 MOST_QUOTE = 2000
 """Characters of a comment that a person is shown."""
@@ -113,7 +114,8 @@ def _people(event: Event, case: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 
 def _title(event: Event, case: Mapping[str, Any], notifier: Notifier) -> str:
-    entry, severity = event.entry, str(case.get("severity") or "")
+    entry, severity, words = event.entry, str(case.get("severity") or ""), REASONS[notifier.language]
+    cause, reason = str(entry.get("root_cause") or "-"), str(entry.get("reason") or case.get("reason") or "-")
     places = {
         "case": event.case_id,
         "metric": str(case.get("metric", "")).upper(),
@@ -125,26 +127,27 @@ def _title(event: Event, case: Mapping[str, Any], notifier: Notifier) -> str:
         "by": entry.get("by") or case.get("by") or "-",
         "to": entry.get("assignee") or "-",
         "due": when(case.get("due_at"), notifier.zone),
-        "cause": entry.get("root_cause") or "-",
-        "reason": entry.get("reason") or case.get("reason") or "-",
+        "cause": words[cause] if cause == NO_COMPLAINT else cause,
+        "reason": words.get(reason, reason),
     }
     return title_of(event.what, places, notifier)
 
 
 def _facts(event: Event, case: Mapping[str, Any], notifier: Notifier) -> Iterable[tuple[str, str]]:
     """Label and value of what a person needs to know."""
-    labels, entry = LABELS[notifier.language], _last(case)
-    was, reference = case.get("previous_score"), case.get("reference")
+    labels, words, entry = LABELS[notifier.language], REASONS[notifier.language], _last(case)
+    was, reference, owner = case.get("previous_score"), case.get("reference"), str(case.get("owner") or "")
     yield "case", event.case_id
     yield "customer", str(case.get("customer_id") or "")
     for name in ("name", "email", "phone"):
         yield name, str(case.get(name) or "")
     yield "score", score_of(case) + ("" if was is None else f", {labels['was']} {was}")
-    yield "reasons", ", ".join(map(str, case.get("reasons") or ()))
+    yield "reasons", ", ".join(words.get(str(one), str(one)) for one in case.get("reasons") or ())
     yield "department", str(case.get("department") or "")
     yield "agent", str(case.get("agent_id") or "")
     yield "channel", str(case.get("channel") or "")
-    yield "owner", str(case.get("owner") or "")
+    yield "owner", owner
+    yield "informed", ", ".join(str(who) for who in case.get("informed") or () if who != owner)
     yield "due", when(case.get("due_at"), notifier.zone)
     if isinstance(reference, dict):
         yield "ticket", " ".join(str(reference.get(name) or "") for name in ("type", "id", "url")).strip()

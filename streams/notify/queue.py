@@ -14,11 +14,15 @@ Line = tuple[int, str]
 
 
 class Thread(NamedTuple):
-    """The first message about a case: what the other side calls it, where its event stands, and since when."""
+    """The first message about a case: what the other side calls it, where its event stands, and since when.
+
+    `newest`: since when the event stands of the last that was delivered.
+    """
 
     reference: str
     offset: int
     event_at: int
+    newest: int = 0
 
 
 class Item(NamedTuple):
@@ -118,8 +122,10 @@ class Queue:
         if delivery.state == "waiting":
             self._add(partition, delivery)
         elif delivery.state == "delivered":
-            thread = Thread(delivery.reference, delivery.offset, delivery.event_at)
-            self._threads.setdefault((partition, delivery.case_id), thread)
+            line = partition, delivery.case_id
+            first = self._threads.pop(line, None) or Thread(delivery.reference, delivery.offset, delivery.event_at)
+            # At the end: what was not heard of for longest stands at the beginning.
+            self._threads[line] = first._replace(newest=max(first.newest, delivery.event_at))
         elif delivery.state == "merged":
             into = partition, delivery.reference
             self._merged[into] = max(delivery.offset, self._merged.get(into, 0))
@@ -182,6 +188,14 @@ class Queue:
     def threads(self) -> list[tuple[Line, Thread]]:
         """Of all cases."""
         return [(line, thread) for line, thread in self._threads.items() if thread.offset >= 0]
+
+    def forget(self, before: int) -> None:
+        """The threads of cases about which nothing was delivered whose event came since then."""
+        while self._threads:
+            line, thread = next(iter(self._threads.items()))
+            if thread.newest >= before:
+                return
+            del self._threads[line]
 
     def pending(self) -> int:
         """How many messages."""

@@ -67,15 +67,16 @@ LABELS: Mapping[str, Mapping[str, str]] = {
     "en": {
         "case": "Case", "customer": "Customer", "name": "Name", "email": "E-mail", "phone": "Phone", "score": "Score",
         "was": "was", "owner": "Owner", "due": "Due", "channel": "Answer by", "department": "Department",
-        "agent": "Agent", "reasons": "Reasons", "ticket": "Ticket", "begin": "Begin with", "note": "Note", "by": "By",
-        "new": "New", "overdue": "Overdue", "won_back": "Won back", "praise": "Praise", "more": "and {count} more",
+        "agent": "Agent", "reasons": "Reasons", "informed": "Also for", "ticket": "Ticket", "begin": "Begin with",
+        "note": "Note", "by": "By", "new": "New", "overdue": "Overdue", "won_back": "Won back", "praise": "Praise",
+        "more": "and {count} more",
     },
     "nl": {
         "case": "Zaak", "customer": "Klant", "name": "Naam", "email": "E-mail", "phone": "Telefoon", "score": "Score",
         "was": "was", "owner": "Eigenaar", "due": "Uiterlijk", "channel": "Antwoord via", "department": "Afdeling",
-        "agent": "Medewerker", "reasons": "Redenen", "ticket": "Ticket", "begin": "Begin met", "note": "Notitie",
-        "by": "Door", "new": "Nieuw", "overdue": "Te laat", "won_back": "Teruggewonnen", "praise": "Lof",
-        "more": "en nog {count}",
+        "agent": "Medewerker", "reasons": "Redenen", "informed": "Ook voor", "ticket": "Ticket",
+        "begin": "Begin met", "note": "Notitie", "by": "Door",
+        "new": "Nieuw", "overdue": "Te laat", "won_back": "Teruggewonnen", "praise": "Lof", "more": "en nog {count}",
     },
 }  # fmt: skip
 
@@ -83,5 +84,47 @@ SEVERITIES: Mapping[str, Mapping[str, str]] = {
     "en": {"critical": "critical", "high": "high", "medium": "medium"},
     "nl": {"critical": "kritiek", "high": "hoog", "medium": "gemiddeld"},
 }
+
+REASONS: Mapping[str, Mapping[str, str]] = {
+    "en": {
+        "detractor": "detractor", "passive": "passive", "promoter": "promoter", "dissatisfied": "dissatisfied",
+        "neutral": "neutral", "satisfied": "satisfied", "hard": "found it hard", "easy": "found it easy",
+        "contact_requested": "asks to be contacted", "was_promoter": "was a promoter",
+        "stale": "too long ago", "no_contact": "cannot be reached", "opted_out": "does not want to be contacted",
+        "cooldown": "has just been helped", "case_open": "has an open case", "asked_recently": "has just been asked",
+        "retracted": "the answer was taken back", "done": "done", "declined": "declined", "expired": "time is up",
+        "burst": "many at once", "reinstated": "the answer stands after all", "unhappy_again": "unhappy again",
+        "answered_before": "a better answer came before", "enriched": "more is known",
+        "forgotten": "a customer is forgotten", "fixed": "the cause is fixed",
+        "first_contact": "the first contact", "finish_by": "the whole",
+        "not_for_asks": "not for asks", "only_for_asks": "only for asks", "still_open": "it is still open",
+        "is_acknowledged": "it is taken up", "is_contacted": "the customer is contacted",
+        "is_resolved": "it is resolved", "is_loop_closed": "the customer has been told", "is_closed": "it is closed",
+        "comment_missing": "the comment is missing", "assignee_missing": "nobody is named",
+        "root_cause_missing": "the root cause is missing", "other_case_open": "another case of the customer is open",
+        "unhappy_since": "unhappy again since", "no_such_case": "there is no such case",
+        "no_complaint": "no complaint",
+    },
+    "nl": {
+        "detractor": "criticaster", "passive": "passief tevreden", "promoter": "promotor",
+        "dissatisfied": "ontevreden", "neutral": "neutraal", "satisfied": "tevreden", "hard": "vond het moeilijk",
+        "easy": "vond het makkelijk", "contact_requested": "vraagt om contact", "was_promoter": "was promotor",
+        "stale": "te lang geleden", "no_contact": "niet te bereiken", "opted_out": "wil geen contact",
+        "cooldown": "is net geholpen", "case_open": "heeft een open zaak", "asked_recently": "is net iets gevraagd",
+        "retracted": "het antwoord is teruggenomen", "done": "gedaan", "declined": "wil het niet",
+        "expired": "de tijd is om", "burst": "veel tegelijk", "reinstated": "het antwoord staat toch",
+        "unhappy_again": "opnieuw ontevreden", "answered_before": "er was al een beter antwoord",
+        "enriched": "er is meer bekend", "forgotten": "een klant is vergeten", "fixed": "de oorzaak is verholpen",
+        "first_contact": "het eerste contact", "finish_by": "het geheel",
+        "not_for_asks": "niet voor vragen", "only_for_asks": "alleen voor vragen", "still_open": "nog open",
+        "is_acknowledged": "al opgepakt", "is_contacted": "er is al contact", "is_resolved": "al opgelost",
+        "is_loop_closed": "de klant heeft al antwoord", "is_closed": "al gesloten",
+        "comment_missing": "de toelichting ontbreekt", "assignee_missing": "er is niemand genoemd",
+        "root_cause_missing": "de hoofdoorzaak ontbreekt", "other_case_open": "een andere zaak van de klant is open",
+        "unhappy_since": "sindsdien weer ontevreden", "no_such_case": "die zaak is er niet",
+        "no_complaint": "geen klacht",
+    },
+}  # fmt: skip
+"""Of what npsflow decides; all others are what the settings call them."""
 
 LANGUAGES = tuple(TITLES)

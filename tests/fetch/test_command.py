@@ -34,6 +34,8 @@ async def test_the_process(broker: Broker, tmp_path: Path) -> None:
                 async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
                     async with session.get("/health/live") as answer:
                         assert await answer.json() == {"status": "live"}
+                    async with session.get("/health/ready") as answer:
+                        assert (answer.status, await answer.json()) == (200, {"status": "ready"})
                     async with session.get("/metrics") as answer:
                         said = await answer.text()
                 process.send_signal(signal.SIGTERM)

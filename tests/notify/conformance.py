@@ -101,6 +101,13 @@ class Conformance:
             await self._delivered(sender, self.message(third, let))
         self._has(*PRIVATE.values())
 
+    async def names_who_is_told_besides(self) -> None:
+        """Where a kind reaches one address, whoever reads it there passes it on."""
+        first, *_ = events(customer_fields={"primary_contact": "KAM-7"})
+        async with self.case.sending() as sender:
+            await self._delivered(sender, self.message(first))
+        self._has("KAM-7")
+
     async def shows_words_as_they_are(self) -> None:
         """Nothing of what a customer writes becomes markup; the ends look for what does."""
         first, second, _ = events()

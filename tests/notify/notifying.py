@@ -18,6 +18,7 @@ from npsflow.agents.notify import kinds
 from npsflow.agents.notify.attempt import Attempts
 from npsflow.agents.notify.digests import Digests
 from npsflow.agents.notify.events import Events
+from npsflow.agents.notify.forgotten import Forgotten
 from npsflow.agents.notify.log import Log
 from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifying import Notifying
@@ -51,8 +52,9 @@ class Clock:
 class Running:
     """One notifier."""
 
-    def __init__(self, metrics: Metrics, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, metrics: Metrics, consumer: AIOKafkaConsumer, notifying: Notifying) -> None:
         self.metrics, self.consumer = metrics, consumer
+        self.queue, self.ready = notifying.queue, notifying.ready
 
     def count(self, outcome: str) -> float:
         return self._value("npsflow_notify_deliveries_total", outcome=outcome)
@@ -100,12 +102,16 @@ class Desk:
             opened(NAME, kind, self.notifier, variables) as own,
             kafka.reader(self.where, group, 1000) as consumer,
             kafka.reader(self.where) as again,
+            kafka.reader(self.where) as actions,
             kafka.producer(self.where) as own_producer,
         ):
             metrics, stopping = Metrics(CollectorRegistry()), asyncio.Event()
             events = Events(again, self.where.topic(topics.SERVICE_RECOVERY))
             digests = Digests(NAME, self.notifier, self.where)
-            attempts = Attempts(self.notifier, sender or own, events, digests.get, 1000.0, self.clock, lambda: 0.5)
+            forgotten = Forgotten(actions, self.where.topic(topics.ACTIONS), self.clock)
+            attempts = Attempts(
+                self.notifier, sender or own, events, forgotten, digests.get, 1000.0, self.clock, lambda: 0.5
+            )
             log = Log(producer or own_producer, self.where)
             notifying = Notifying(
                 NAME, self.notifier, attempts, consumer, events, digests, log, self.where, metrics,
@@ -114,7 +120,7 @@ class Desk:
             async with watched(sender or own, notifying.queue, events, own_producer, self.where, every=0.1):
                 work = asyncio.create_task(notifying.run(stopping))
                 try:
-                    yield Running(metrics, consumer)
+                    yield Running(metrics, consumer, notifying)
                 finally:
                     stopping.set()
                     await work

@@ -85,6 +85,12 @@ def test_agents_hear_of_their_praise() -> None:
     assert digested(follow_ups=said, departments=["Sales"]) == {}
 
 
+def test_it_is_as_severe_as_the_notifier() -> None:
+    mild, grave, ask = case("c-1", severity="medium"), case("c-2", severity="critical"), case("q-1", kind="ask")
+    found = digested(mild, grave, ask, at_least="high", cases=["recovery", "ask"])
+    assert found["all"].data["new"] == ["c-2", "q-1"]
+
+
 def test_names_only_where_they_may() -> None:
     one = case("c-1", owner="anna", name="Pietje Puk", customer_id="C-1", department="Support")
     assert "Pietje" not in digested(one)["anna-s"].text()

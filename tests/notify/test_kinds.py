@@ -82,6 +82,7 @@ ENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Case]]] = {
 CHECKS = (
     Conformance.delivers,
     Conformance.lets_through_only_what_it_may,
+    Conformance.names_who_is_told_besides,
     Conformance.shows_words_as_they_are,
     Conformance.takes_what_is_huge,
     Conformance.takes_a_digest,
@@ -108,7 +109,7 @@ async def test_nobody_is_there(name: str, tmp_path: Path) -> None:
     await Conformance(case).nobody_is_there()
 
 
-@pytest.mark.parametrize("check", CHECKS[1:5], ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", CHECKS[1:6], ids=lambda check: check.__name__)
 async def test_the_console_conforms(check: Callable[[Conformance], object], capsys: pytest.CaptureFixture[str]) -> None:
     """As far as it can: it has no ids, and always takes what it gets."""
     await check(Conformance(Case("console", "", "no secret", Screen(capsys), threads=False)))  # type: ignore[misc]

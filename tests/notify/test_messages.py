@@ -1,18 +1,21 @@
 """What is told of an event, and what of it: pure."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from npsflow.schemas.cases import Case, Kind, Status, TeamAction, Verb
 from npsflow.streams.notify.event import Event, fitted, let_through, settle, wanted
 from npsflow.streams.notify.message import message_of
 from npsflow.streams.notify.retrying import TRIES, pause
 from npsflow.streams.notify.settings import Notifier
-from npsflow.streams.notify.texts import LABELS, LANGUAGES, SEVERITIES, TITLES
+from npsflow.streams.notify.texts import LABELS, LANGUAGES, REASONS, SEVERITIES, TITLES
+from npsflow.streams.recovery.case import refusal
+from npsflow.streams.scores import DEFAULT_SCALES
 from tests.unit.recovering import World
 
 from .conformance import event, events
@@ -37,6 +40,7 @@ def test_every_language_says_everything() -> None:
         assert TITLES[language].keys() == TITLES["en"].keys()
         assert LABELS[language].keys() == LABELS["en"].keys()
         assert SEVERITIES[language].keys() == SEVERITIES["en"].keys()
+        assert REASONS[language].keys() == REASONS["en"].keys()
 
 
 def test_a_message_in_dutch() -> None:
@@ -47,7 +51,7 @@ def test_a_message_in_dutch() -> None:
         f"Zaak: {told.case_id}",
         "Klant: C-1",
         "Score: NPS 2",
-        "Redenen: detractor",
+        "Redenen: criticaster",
         "Afdeling: Bezorging",
         "Medewerker: jan",
         "Antwoord via: phone",
@@ -57,6 +61,47 @@ def test_a_message_in_dutch() -> None:
         "",
         "> Niemand belde",
     ]
+
+
+def test_reasons_are_said_in_words() -> None:
+    world, dutch = World(), Notifier(language="nl")
+    world.respond(2, contact_requested=True)
+    world.act("resolve")  # without a comment
+    world.respond(2, customer="C-2", name="b")
+    world.respond(9, customer="C-2", name="b")
+    world.respond(2, customer="C-3", customer_fields={"contact_allowed": False})
+    told = {dict(o.headers)["ce_type"]: event(o.value, dict(o.headers)) for o in reversed(world.events)}
+    titles = {
+        name: message_of(told[f"npsflow.case.{name}.v1".encode()], dutch).title
+        for name in ("action_refused", "closed", "suppressed")
+    }
+    assert titles == {
+        "action_refused": "Niet gedaan, de hoofdoorzaak ontbreekt",
+        "closed": "Gesloten, het antwoord is teruggenomen",
+        "suppressed": "Geen actie, wil geen contact: NPS 2, -",
+    }
+    opened = told[b"npsflow.case.opened.v1"]
+    assert dict(message_of(opened, dutch).facts)["Redenen"] == "criticaster, vraagt om contact"
+    assert dict(message_of(opened, Notifier()).facts)["Reasons"] == "detractor, asks to be contacted"
+    own = opened._replace(case=opened.case | {"reasons": ["key account"]})
+    assert dict(message_of(own, dutch).facts)["Redenen"] == "key account"
+    for cause, said in (("no_complaint", "geen klacht"), ("stale", "stale")):
+        resolved = opened._replace(
+            what="resolved", case=opened.case | {"history": [{"by": "anna", "root_cause": cause}]}
+        )
+        assert message_of(resolved, dutch).title == f"Opgelost door anna: {said}"
+
+
+def test_every_refusal_and_every_category_has_words() -> None:
+    verbs = [verb for verb in get_args(Verb) if verb not in ("fixed", "forget")]  # they are about no case
+    found = {
+        refusal(Case("c-1", kind, 1, status, "k", "", "", ""), TeamAction("do-1", verb, "anna", root_cause=cause))
+        for kind in get_args(Kind) for status in get_args(Status) for verb in verbs for cause in ("x", None)
+    }  # fmt: skip
+    refusals = {reason for reason in found if reason is not None}
+    categories = {word for scale in DEFAULT_SCALES.values() for word in scale.words}
+    assert len(refusals) > 9
+    assert refusals | categories <= REASONS["en"].keys()
 
 
 def test_titles_of_the_settings_come_first() -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from functools import partial
 from secrets import token_hex
 from typing import Any
@@ -15,7 +16,8 @@ from msgspec.structs import replace
 
 from npsflow.agents import kafka
 from npsflow.agents.notify.log import Log
-from npsflow.schemas import topics
+from npsflow.schemas import codec, topics
+from npsflow.schemas.cases import TeamAction
 from npsflow.streams.notify.retrying import TRIES, pause
 from tests.broker.harness import eventually
 from tests.unit.folding import Output
@@ -311,11 +313,59 @@ async def test_after_the_last_try_it_is_given_up_and_can_be_replayed(desk: Desk,
         assert first in said and "it answers 500" in said and second not in said
 
         endpoint.status = 204
-        assert (await desk.run("notify", "replay", "other")).output == "0 messages will be sent again\n"
         assert (await desk.run("notify", "replay", NAME, "--id", "another")).output.startswith("0 ")
         assert (await desk.run("notify", "replay", NAME, "--id", first)).output.startswith("1 ")
         await eventually(partial(reached, desk, delivered=2))
     assert endpoint.ids() == [second, first]
+
+
+async def test_a_notifier_that_nobody_knows_is_not_taken_for_one_without_messages(
+    desk: Desk, endpoint: Endpoint
+) -> None:
+    """What one has done that is gone from the settings can still be read, and is not sent again by anybody."""
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    async with desk.notifying(secret=endpoint.SECRET):
+        await eventually(partial(reached, desk, delivered=1))
+    for words in (("log", "dsek"), ("replay", "dsek"), ("log", "dsek", "--state", "given_up")):
+        result = await desk.run("notify", *words)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert "there is no [notify.dsek]" in result.stderr and "known: console, desk" in result.stderr
+    assert (await desk.run("notify", "log", "console")).exit_code == 0
+    desk.commands.config.write_text("")
+    assert ids(world.events)[0] in (await desk.run("notify", "log", NAME)).stdout
+    result = await desk.run("notify", "log", NAME, "--state", "given_up")
+    assert (result.exit_code, result.stderr) == (0, "no such messages\n")
+    assert "known: console, desk" in (await desk.run("notify", "log", "dsek")).stderr
+    result = await desk.run("notify", "replay", NAME)
+    assert (result.exit_code, result.stdout) == (2, "") and "known: console" in result.stderr
+
+
+async def test_of_whom_is_forgotten_nothing_more_is_told(desk: Desk, endpoint: Endpoint) -> None:
+    """Neither what waits, with a bundle that begins with what they said, nor what is replayed; they may come back."""
+    world = World()
+    for number in (1, 2, 3):
+        world.respond(2, customer=f"C-{number}", comment="Nobody called")
+    first, second, third = world.events
+    first = with_fields(first, kind="bundle", customer_id="C-2")
+    endpoint.status = 500
+    await desk.tell([first, second, third])
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        await eventually(partial(counted, running, "later", 3))
+        forget = TeamAction("do-1", "forget", "anna")
+        note = TeamAction("do-2", "note", "anna", case_id="c-3")
+        said = [(b"C-2", codec.encode(forget)), (b"C-3", codec.encode(note)), (b"C-3", b"{"), (b"C-3", b"[]")]
+        await desk.tell(Output(topics.ACTIONS, 0, key, value, []) for key, value in said)
+        endpoint.status, before = 204, len(endpoint.asked)
+        desk.clock.ahead += 6.5
+        await eventually(partial(reached, desk, delivered=1, given_up=2))
+        assert endpoint.asked[before:] == ids([third])
+        assert (await desk.run("notify", "replay", NAME)).output.startswith("2 ")
+        await eventually(partial(counted, running, "lost", 4))
+        await desk.tell([_renamed(second, "c-again.1")])
+        await eventually(partial(reached, desk, delivered=2, given_up=2))
+    assert endpoint.ids() == [*ids([third]), "c-again.1"]
 
 
 async def test_a_comment_that_comes_soon_is_told_with_the_case(desk: Desk, endpoint: Endpoint) -> None:
@@ -382,6 +432,27 @@ async def test_three_share_the_work_and_one_takes_over(desk: Desk, endpoint: End
             await desk.tell(world.events[20 + partition :: 4], partition)
         await eventually(partial(reached, desk, delivered=40))
     assert Counter(endpoint.asked) == Counter(ids(world.events))
+
+
+async def test_it_is_ready_once_it_knows_what_waits(desk: Desk, endpoint: Endpoint) -> None:
+    """Also one that has nothing to do, as others have all partitions."""
+    world = World()
+    world.respond(2)
+    await desk.tell(world.events)
+    async with desk.notifying(secret=endpoint.SECRET) as first:
+        assert not first.ready()
+        await eventually(partial(reached, desk, delivered=1))
+        assert first.ready()
+        async with AsyncExitStack() as stack:
+            others = [await stack.enter_async_context(desk.notifying(secret=endpoint.SECRET)) for _ in range(4)]
+            assert not any(other.ready() for other in others)
+            await eventually(partial(_all_ready, first, *others))
+            assert sorted(len(one.consumer.assignment()) for one in (first, *others)) == [0, 2, 2, 2, 2]
+
+
+async def _all_ready(*notifiers: Running) -> bool:
+    """After all have met."""
+    return all(one.ready() for one in notifiers) and min(len(one.consumer.assignment()) for one in notifiers) == 0
 
 
 async def _shared(*notifiers: Running) -> bool:

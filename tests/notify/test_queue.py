@@ -151,6 +151,29 @@ def test_a_case_is_told_in_order() -> None:
     assert second is not None and (second.delivery.event_id, queue.thread(second)) == ("e3", "r0")
 
 
+def test_threads_that_were_not_heard_of_for_long_are_forgotten() -> None:
+    """Counted from the newest message of each: a case that goes on keeps its thread."""
+    queue = Queue()
+    queue.own(0)
+    for offset, number in enumerate((0, 1, 2, 3, 6)):  # 3 and 6 are of the case of 0
+        queue.put(0, offset, delivery(number, "delivered", reference=f"r{number}"))
+
+    def known() -> list[tuple[str, str]]:
+        return [(line[1], thread.reference) for line, thread in queue.threads()]
+
+    queue.forget(1)
+    assert sorted(known()) == [("case-0", "r0"), ("case-1", "r1"), ("case-2", "r2")]
+    queue.forget(2)
+    assert sorted(known()) == [("case-0", "r0"), ("case-2", "r2")]
+    queue.put(0, 5, delivery(9))
+    item = queue.take(0)
+    assert item is not None and queue.thread(item) == "r0"
+    queue.forget(6)
+    assert known() == [("case-0", "r0")]
+    queue.forget(7)
+    assert known() == []
+
+
 def test_what_settles_is_merged_only_while_it_waits() -> None:
     queue = Queue()
     queue.own(0)

@@ -10,7 +10,7 @@ from tests.broker.harness import eventually
 from tests.unit.recovering import World
 
 from . import zendesk
-from .notifying import Desk, reached
+from .notifying import Desk, Running, reached
 
 BEFORE, LATER = "2026-03-02T10:00:00Z", "2100-03-02T10:00:00Z"
 
@@ -60,7 +60,7 @@ async def test_what_is_closed_is_not_asked_for_again(broker: Broker, tmp_path: P
             world.respond(2)
             world.respond(2, customer="C-2")
             await desk.tell(world.events)
-            async with desk.notifying(secret=zendesk.TOKEN):
+            async with desk.notifying(secret=zendesk.TOKEN) as running:
                 await eventually(partial(reached, desk, delivered=2))
                 end.solve(101, "no time at all")
                 await eventually(partial(_looked, end, len(end.looked) + 2))
@@ -68,7 +68,13 @@ async def test_what_is_closed_is_not_asked_for_again(broker: Broker, tmp_path: P
                 end.tickets[101]["status"] = "closed"
                 await eventually(partial(_acted, desk, 1))
                 await eventually(partial(_looked, end, len(end.looked) + 2))
-    assert end.looked[-1] == "102"
+                assert end.looked[-1] == "102"
+                desk.clock.ahead = 91 * 86_400.0  # nothing of these cases can come any more
+                await eventually(partial(_forgotten, running))
+
+
+async def _forgotten(running: Running) -> bool:
+    return running.queue.threads() == []
 
 
 async def _looked(end: zendesk.ZendeskApi, times: int) -> bool:

@@ -298,7 +298,7 @@ def test_where_it_runs_comes_from_the_environment() -> None:
             "[intake.a]\nplatform = 'x'\nevents.off = ''",
             "intake.NAME.events: Invalid enum value 'off'; known: answered",
         ),
-        ("[intake.a]", "intake.NAME: Object missing required field `platform`"),
+        ("[intake.a]", "intake.NAME: the key 'platform' is missing"),
     ],
 )
 def test_a_mistake_is_said_with_its_key_and_what_may_stand_there(text: str, said: str) -> None:

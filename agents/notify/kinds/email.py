@@ -47,6 +47,10 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     user: str = ""
     ca: str = ""
 
+    def __post_init__(self) -> None:
+        if _domain(self.sender) is None:
+            raise ValueError("sender is no e-mail address")
+
 
 class _Client(aiosmtplib.SMTP):
     """What whoever it is for does not get is not sent at all; a copy that is refused is let go."""
@@ -69,7 +73,7 @@ class Email:
     def __init__(self, options: Options, password: str) -> None:
         self._options, self._password = options, password
         self._tls = ssl.create_default_context(cafile=options.ca or None)
-        self._domain = Address(addr_spec=options.sender).domain
+        self._domain = _domain(options.sender)
 
     async def send(self, message: Message) -> Result:
         try:
@@ -151,12 +155,38 @@ def _html(message: Message) -> str:
 @asynccontextmanager
 async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Email]:
     if options.user and not secrets:
-        raise SettingsError("notify: options.user has no password in NPSFLOW_SECRET_NOTIFY_*")
+        raise SettingsError("options.user has no password in NPSFLOW_SECRET_NOTIFY_*")
     try:
         made = Email(options, secrets[0] if secrets else "")
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"notify: options.ca or options.sender cannot be used: {type(error).__name__}") from None
+    except OSError as error:  # ssl.SSLError is one, too
+        raise SettingsError(f"options.ca cannot be read: {type(error).__name__}") from None
     yield made
 
 
-KIND = Kind(Options, _open, secret="the password of `options.user`", secret_optional=True, address="an e-mail address")
+def _domain(address: str) -> str | None:
+    """Of an e-mail address without a name; None where it is none."""
+    try:
+        return Address(addr_spec=address).domain or None
+    except (ValueError, IndexError):  # what the library raises of addresses that are none
+        return None
+
+
+def _wrong_address(_: Options, address: str) -> str:
+    """With or without a name before it, or several."""
+    try:
+        mail = EmailMessage(policy=SMTP)
+        mail["To"] = address
+        found, defects = mail["To"].addresses, mail["To"].defects
+    except (ValueError, IndexError):
+        return "is no e-mail address"
+    return "" if found and not defects and all(one.domain for one in found) else "is no e-mail address"
+
+
+KIND = Kind(
+    Options,
+    _open,
+    secret="the password of `options.user`",
+    secret_optional=True,
+    address="an e-mail address",
+    wrong_address=_wrong_address,
+)

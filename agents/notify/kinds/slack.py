@@ -42,6 +42,9 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
 
     api: str = "https://slack.com/api/"
 
+    def __post_init__(self) -> None:
+        expect_tls("api", self.api)
+
 
 class _NoReply(Exception):
     """A thread takes no replies, or is gone."""
@@ -160,7 +163,6 @@ def _cut(text: str, most: int) -> str:
 
 @asynccontextmanager
 async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Slack]:
-    expect_tls(options.api)
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=SECONDS), cookie_jar=aiohttp.DummyCookieJar()
     ) as session:

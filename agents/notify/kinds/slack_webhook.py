@@ -40,8 +40,8 @@ class Incoming:
 @asynccontextmanager
 async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Incoming]:
     if not secrets[0].startswith(("https://", "http://")):
-        raise SettingsError("notify: the secret of an incoming webhook of Slack is its URL")
-    expect_tls(secrets[0])
+        raise SettingsError("the secret of an incoming webhook of Slack is its URL")
+    expect_tls("the secret", secrets[0])
     async with aiohttp.ClientSession(
         timeout=aiohttp.ClientTimeout(total=SECONDS), cookie_jar=aiohttp.DummyCookieJar()
     ) as session:

@@ -5,7 +5,8 @@ Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.m
 
 import hmac
 import time
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from binascii import Error
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
@@ -15,7 +16,7 @@ from msgspec import Struct
 from yarl import URL
 
 from npsflow.agents.intake.signing import key_of
-from npsflow.agents.notify.guard import Guarded, expect_allowed
+from npsflow.agents.notify.guard import Guarded, NotAllowed, expect_allowed
 from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
 from npsflow.agents.notify.sending import Again, Delivered, Gone, Kind, Result
 from npsflow.schemas import codec
@@ -24,6 +25,7 @@ from npsflow.streams.notify.message import Message
 
 MOST = 20_000
 """Bytes of a body; the specification advises less than 20 kB."""
+_PREFIX = "whsec_"
 _ROOM = 500  # of it for type, timestamp and braces
 
 
@@ -86,11 +88,35 @@ async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Webho
         yield Webhook(session, options, secrets, time.time)
 
 
+def _secret_fits(secret: str) -> bool:
+    """As the specification asks, and as its libraries read it; intake takes others, which platforms have made."""
+    try:
+        return secret.startswith(_PREFIX) and 24 <= len(b64decode(secret.removeprefix(_PREFIX), validate=True)) <= 64
+    except Error:
+        return False
+
+
+def _wrong_address(options: Options, address: str) -> str:
+    try:
+        url = URL(address)
+        if url.scheme not in ("https", "http") or not url.host:
+            return "is no URL"
+        expect_allowed(url, internal=options.internal)
+    except ValueError:
+        return "is no URL"
+    except NotAllowed as error:
+        return f"is not allowed: {error}"
+    return ""
+
+
 KIND = Kind(
     Options,
     _open,
-    "whsec_ and base64 of 24 to 64 bytes; two, with a space between, to change it",
+    "whsec_ and base64 of 24 to 64 bytes, as `echo whsec_$(openssl rand -base64 32)` makes; two, with a space between, "
+    "to change it",
+    secret_fits=_secret_fits,
     address="its URL",
+    wrong_address=_wrong_address,
     per_second=100.0,
     apart=True,
 )

@@ -42,6 +42,9 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     resolve: bool = True
     root_cause: str = "solved_in_zendesk"
 
+    def __post_init__(self) -> None:
+        expect_tls("url", self.url)
+
 
 class _Failed(Exception):
     """An answer that is no success, or none."""
@@ -181,7 +184,6 @@ def _note(message: Message) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Zendesk]:
-    expect_tls(options.url)
     login = b64encode(f"{options.user}/token:{secrets[0]}".encode()).decode()
     headers = {"Authorization": f"Basic {login}"}
     async with aiohttp.ClientSession(headers=headers, cookie_jar=aiohttp.DummyCookieJar()) as session:
