@@ -14,9 +14,9 @@ from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 
 from npsflow.agents import kafka
-from npsflow.agents.commands.text import one_line
 from npsflow.agents.intake.delivery import Delivery, TurnedDown
 from npsflow.agents.intake.turning import unsigned
+from npsflow.agents.text import one_line
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import Reason
 from npsflow.schemas.fetch import decode_fetch

@@ -5,14 +5,13 @@ import time
 
 import aiohttp
 import click
-from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
 from npsflow.agents.fetch.fetcher import Fetcher
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
-from npsflow.agents.serving import add_pages, served, until_told
+from npsflow.agents.web.serving import pages, until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
@@ -45,8 +44,6 @@ async def _fetch(where: Where, settings: Settings, host: str, port: int) -> None
         group = where.group("fetch")
         async with kafka.reader(where, group, where.session_ms) as consumer, kafka.producer(where) as producer:
             metrics = Metrics(CollectorRegistry())
-            app = web.Application()
-            add_pages(app, metrics.registry)
-            async with served(app, host, port):
+            async with pages(metrics.registry, host, port):
                 click.echo(f"Fetching for {', '.join(sorted(found))}; http://{host}:{port}/metrics")
                 await Fetcher(found, consumer, producer, where, partitions, metrics).run(stopping)

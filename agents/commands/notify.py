@@ -7,12 +7,10 @@ from contextlib import aclosing
 from typing import Any, get_args
 
 import click
-from aiohttp import web
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
-from npsflow.agents.commands.text import one_line
 from npsflow.agents.notify import kinds
 from npsflow.agents.notify.attempt import Attempts
 from npsflow.agents.notify.digests import Digests
@@ -22,7 +20,8 @@ from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifying import Notifying
 from npsflow.agents.notify.sending import opened
 from npsflow.agents.notify.watching import watched
-from npsflow.agents.serving import add_pages, served, until_told
+from npsflow.agents.text import one_line
+from npsflow.agents.web.serving import pages, until_told
 from npsflow.agents.worker import prepare
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
@@ -80,15 +79,13 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
     stopping, metrics = until_told(), Metrics(CollectorRegistry())
     kind = kinds.named(notifier.kind)
     sending = opened(name, kind, notifier, os.environ)
-    app = web.Application()
-    add_pages(app, metrics.registry)
     async with sending as sender:
         await kafka.partitions(where, topics.NOTIFY_LOG)  # says so where it is not there
         async with (
             kafka.reader(where, where.group(f"notify-{name}"), where.session_ms) as consumer,
             kafka.reader(where) as again,
             kafka.producer(where) as producer,
-            served(app, host, port),
+            pages(metrics.registry, host, port),
         ):
             click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
             events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)

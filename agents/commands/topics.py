@@ -11,7 +11,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import for_code
 
 from npsflow.agents import kafka
-from npsflow.agents.commands.text import table
+from npsflow.agents.text import table
 from npsflow.streams.settings import Where, load, where
 from npsflow.streams.times import DAY
 from npsflow.streams.topics import Wanted, create, wanted
