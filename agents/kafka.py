@@ -157,11 +157,6 @@ async def _started(start: Step, stop: Step, where: Where) -> AsyncIterator[None]
                 await stop()
 
 
-async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
-    """Partitions of each topic there is. All are asked for: to ask for one by name may create it."""
-    return {topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics()}
-
-
 async def partitions(where: Where, topic: str) -> list[TopicPartition]:
     """Those of a topic, given without prefix. Raises KafkaFailed where it does not exist."""
     name = where.topic(topic)

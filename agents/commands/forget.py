@@ -12,7 +12,6 @@ from npsflow.agents import kafka
 from npsflow.agents.acting import NoAction, action_of
 from npsflow.agents.commands.act import login
 from npsflow.agents.commands.progress import reading
-from npsflow.agents.commands.topics import topic_configs
 from npsflow.agents.forgetting import READ, Forgetting, Kept
 from npsflow.agents.intake.turning import CUSTOMERS, pseudonym
 from npsflow.agents.text import table
@@ -20,6 +19,7 @@ from npsflow.schemas import topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.streams.settings import Settings, Where, load, where
 from npsflow.streams.times import DAY, rfc3339
+from npsflow.streams.topics import topic_configs
 
 _REMEMBERED = "npsflow-classify-remembered"
 _STATE = "npsflow-recover-state"

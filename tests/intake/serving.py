@@ -41,7 +41,7 @@ async def install(where: Where) -> None:
     async with kafka.admin(where) as admin:
         await topics.create(admin, topics.wanted(Settings(), where))
         async with asyncio.timeout(kafka.PATIENCE):
-            while where.topic(RESPONSES) not in await kafka.partition_counts(admin):  # it is heard of a little later
+            while where.topic(RESPONSES) not in await topics.partition_counts(admin):  # it is heard of a little later
                 await asyncio.sleep(0.05)
 
 
