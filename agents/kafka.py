@@ -29,7 +29,7 @@ from npsflow.agents.reach import KafkaFailed as KafkaFailed
 from npsflow.agents.reach import Refused, why_not
 from npsflow.agents.requests import DescribeTopics
 from npsflow.schemas import codec
-from npsflow.schemas.topics import MAX_RECORD
+from npsflow.schemas.topics import MAX_RECORD, changelog
 from npsflow.streams.changelog import POSITION
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record
@@ -262,7 +262,7 @@ async def positions(where: Where, stage: str) -> list[dict[str, Any]]:
 
 async def positions_by_partition(where: Where, stage: str) -> dict[int, dict[str, Any]]:
     """The same by partition of the stage's input."""
-    topic = f"npsflow-{stage}-state"
+    topic = changelog(stage, "state")
     tasks = len(await partitions(where, topic))
     newest: dict[int, bytes] = {}
     for last in (_TAIL, None):  # each commit ends with its position: only many aborted ones put it further back
