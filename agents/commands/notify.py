@@ -20,9 +20,9 @@ from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifying import Notifying
 from npsflow.agents.notify.sending import opened
 from npsflow.agents.notify.watching import watched
+from npsflow.agents.process import prepare
 from npsflow.agents.text import one_line
 from npsflow.agents.web.serving import pages, until_told
-from npsflow.agents.worker import prepare
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.notify import Delivery, State, decode_delivery
