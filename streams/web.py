@@ -9,30 +9,21 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 
-def routes(
-    registry: CollectorRegistry, ready: Callable[[], bool] | None = None, not_yet: str = "restoring"
-) -> list[web.RouteDef]:
-    """The pages by which a process is watched; `not_yet` is what it does while it is not ready.
-
-    Without `ready` there is no `/health/ready`.
-    """
+def routes(registry: CollectorRegistry, ready: Callable[[], bool], not_yet: str = "restoring") -> list[web.RouteDef]:
+    """The pages by which a process is watched; `not_yet` is what it does while it is not ready."""
 
     async def live(_: web.Request) -> web.Response:
         return web.json_response({"status": "live"})
-
-    async def metrics(request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
-        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
-
-    found = [web.get("/health/live", live), web.get("/metrics", metrics)]
-    if ready is None:
-        return found
 
     async def readiness(_: web.Request) -> web.Response:
         is_ready = ready()
         return web.json_response({"status": "ready" if is_ready else not_yet}, status=200 if is_ready else 503)
 
-    return [*found, web.get("/health/ready", readiness)]
+    async def metrics(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    return [web.get("/health/live", live), web.get("/health/ready", readiness), web.get("/metrics", metrics)]
 
 
 class Web(Service):

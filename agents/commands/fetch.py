@@ -5,6 +5,7 @@ import time
 
 import aiohttp
 import click
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
@@ -12,7 +13,7 @@ from npsflow.agents.fetch.fetcher import Fetcher
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
 from npsflow.agents.process import prepare
-from npsflow.agents.web.serving import pages, until_told
+from npsflow.agents.web.serving import add_pages, served, until_told
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams import logs
@@ -44,6 +45,8 @@ async def _fetch(where: Where, settings: Settings, host: str, port: int) -> None
         group = where.group("fetch")
         async with kafka.reader(where, group, where.session_ms) as consumer, kafka.producer(where) as producer:
             metrics = Metrics(CollectorRegistry())
-            async with pages(metrics.registry, host, port):
+            app = web.Application()
+            add_pages(app, metrics.registry)
+            async with served(app, host, port):
                 click.echo(f"Fetching for {', '.join(sorted(found))}; http://{host}:{port}/metrics")
                 await Fetcher(found, consumer, producer, where, partitions, metrics).run(stopping)

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from typing import Any, get_args
 
 import click
+from aiohttp import web
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
@@ -22,7 +23,7 @@ from npsflow.agents.notify.sending import opened
 from npsflow.agents.notify.watching import watched
 from npsflow.agents.process import prepare
 from npsflow.agents.text import one_line
-from npsflow.agents.web.serving import pages, until_told
+from npsflow.agents.web.serving import add_pages, served, until_told
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.notify import Delivery, State, decode_delivery
@@ -79,13 +80,15 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
     stopping, metrics = until_told(), Metrics(CollectorRegistry())
     kind = kinds.named(notifier.kind)
     sending = opened(name, kind, notifier, os.environ)
+    app = web.Application()
+    add_pages(app, metrics.registry)
     async with sending as sender:
         await kafka.partitions(where, topics.NOTIFY_LOG)  # says so where it is not there
         async with (
             kafka.reader(where, where.group(f"notify-{name}"), where.session_ms) as consumer,
             kafka.reader(where) as again,
             kafka.producer(where) as producer,
-            pages(metrics.registry, host, port),
+            served(app, host, port),
         ):
             click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
             events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)

@@ -13,11 +13,11 @@ from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.turning import Entrance
 from npsflow.agents.web.answers import again, answer, said
 from npsflow.agents.web.connections import Door
+from npsflow.agents.web.serving import add_pages
 from npsflow.schemas import topics
 from npsflow.schemas.headers import Headers, dead_letter
 from npsflow.streams.forms import Unmapped
 from npsflow.streams.times import rfc3339
-from npsflow.streams.web import routes
 
 
 class Server:
@@ -36,7 +36,7 @@ class Server:
         self.app.router.add_post("/in/{name}", self._deliver)
         self.app.router.add_get("/in/{name}", self._there)
         self.app.router.add_get("/health/ready", self._ready)
-        self.app.router.add_routes(routes(door.metrics.registry))
+        add_pages(self.app, door.metrics.registry)
 
     async def _deliver(self, request: web.Request) -> web.Response:
         entrance = self._entrances[request.match_info["name"]]

@@ -1,4 +1,4 @@
-"""What every process beside the worker does: pages by which it is watched, a port, and an end when it is told."""
+"""What every process with a web server of its own does: health and metrics, a port, and an end when it is told."""
 
 import asyncio
 import os
@@ -9,15 +9,26 @@ from contextlib import asynccontextmanager
 import click
 from aiohttp import web
 from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
 
-from npsflow.streams.web import routes
+
+def add_pages(app: web.Application, registry: CollectorRegistry) -> None:
+    """`/health/live` and `/metrics`."""
+
+    async def live(_: web.Request) -> web.Response:
+        return web.json_response({"status": "live"})
+
+    async def show(request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        return web.Response(body=encode(registry), headers={"Content-Type": content_type})
+
+    app.router.add_get("/health/live", live)
+    app.router.add_get("/metrics", show)
 
 
 @asynccontextmanager
-async def pages(registry: CollectorRegistry, host: str, port: int) -> AsyncIterator[None]:
-    """Serve `/health/live` and `/metrics`. Raises click.UsageError where the port is taken."""
-    app = web.Application()
-    app.router.add_routes(routes(registry))
+async def served(app: web.Application, host: str, port: int) -> AsyncIterator[None]:
+    """Raises click.UsageError where the port is taken."""
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
