@@ -21,6 +21,9 @@ from npsflow.streams.recovery.stage import Recover
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record
 
+REMEMBERED = topics.changelog(Classify.name, "remembered")
+STATE = topics.changelog(Recover.name, "state")
+
 _AGAIN = 0.2  # seconds until it is looked once more how far recover has read
 
 READ = tuple(topic for topic in topics.ALL if topic.cleanup == "delete" and not topic.internal)
@@ -84,7 +87,7 @@ class Forgetting:
     async def remembered(self, progress: kafka.Progress) -> Kept:
         """What classify keeps to correct the customer's answers: `newest` is when one was submitted."""
         answers, keys = dict[bytes, int](), {name.encode() for name in self._names}
-        async for record in self._all("npsflow-classify-remembered", progress):
+        async for record in self._all(REMEMBERED, progress):
             for id_, packed in remembered.entries(record.value or b""):
                 one = remembered.unpack(packed)
                 if one.key in keys:
@@ -96,7 +99,7 @@ class Forgetting:
         customers = {b"customer:" + name.encode(): name for name in self._names}
         keys = [b'"key":' + codec.encode(name) for name in self._names]
         standing: dict[bytes, str] = {}
-        async for record in self._all("npsflow-recover-state", lambda read, total: None):
+        async for record in self._all(STATE, lambda read, total: None):
             key, value = record.key or b"", record.value or b""
             standing.pop(key, None)
             if value and key in customers:

@@ -29,7 +29,7 @@ from npsflow.agents.reach import KafkaFailed as KafkaFailed
 from npsflow.agents.reach import Refused, why_not
 from npsflow.agents.requests import DescribeTopics
 from npsflow.schemas import codec
-from npsflow.schemas.topics import MAX_RECORD
+from npsflow.schemas.topics import MAX_RECORD, changelog
 from npsflow.streams.changelog import POSITION
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record
@@ -159,11 +159,6 @@ async def _started(start: Step, stop: Step, where: Where) -> AsyncIterator[None]
                 await stop()
 
 
-async def partition_counts(client: AIOKafkaAdminClient) -> dict[str, int]:
-    """Partitions of each topic there is. All are asked for: to ask for one by name may create it."""
-    return {topic["topic"]: len(topic["partitions"]) for topic in await client.describe_topics()}
-
-
 async def partitions(where: Where, topic: str) -> list[TopicPartition]:
     """Those of a topic, given without prefix. Raises KafkaFailed where it does not exist."""
     name = where.topic(topic)
@@ -269,7 +264,7 @@ async def positions(where: Where, stage: str) -> list[dict[str, Any]]:
 
 async def positions_by_partition(where: Where, stage: str) -> dict[int, dict[str, Any]]:
     """The same by partition of the stage's input."""
-    topic = f"npsflow-{stage}-state"
+    topic = changelog(stage, "state")
     tasks = len(await partitions(where, topic))
     newest: dict[int, bytes] = {}
     for last in (_TAIL, None):  # each commit ends with its position: only many aborted ones put it further back

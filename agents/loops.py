@@ -1,4 +1,4 @@
-"""The event loop of a worker: uvloop, which lets go of TLS connections here."""
+"""The event loop of every process that lasts: uvloop, which lets go of TLS connections here."""
 
 import asyncio
 from typing import Any

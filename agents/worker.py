@@ -1,8 +1,6 @@
 """Composition root of a worker: settings and surroundings in, a running Faust app out."""
 
 import asyncio
-import gc
-import sys
 from collections.abc import Iterable
 from typing import NoReturn
 
@@ -10,6 +8,7 @@ import mode
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents.kafka import client_settings
+from npsflow.agents.process import prepare
 from npsflow.agents.stages import STAGES
 from npsflow.streams.app import Host
 from npsflow.streams.metrics import Metrics
@@ -32,17 +31,6 @@ def host(
     return Host(
         where, client_settings(where), made, Metrics(CollectorRegistry()), web, name, rebuilding=standing is not None
     )
-
-
-def prepare() -> None:
-    """Set up this process for a worker: its garbage collector and its kind of event loop."""
-    # What lives long here are bytes, which the collector need not walk; what dies young dies by reference count.
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 20)
-    if sys.platform != "win32":
-        from npsflow.agents.loops import use_uvloop
-
-        use_uvloop()
 
 
 def run(settings: Settings, where: Where, stages: Iterable[str], web: tuple[str, int], name: str | None) -> NoReturn:

@@ -13,8 +13,6 @@ TICK = b"tick"
 _FORMAT = 1
 
 Values = tuple[str, ...]
-Delta = tuple[int, int, int]
-"""(pane of 5 minutes since 1970, score, responses more or less)."""
 
 
 def delta_key(metric: str, scale: str, dimensions: Iterable[str]) -> bytes:
@@ -28,7 +26,10 @@ def parse_delta_key(key: bytes) -> tuple[str, str, tuple[str, ...]]:
 
 
 def encode_deltas(by_values: Mapping[Values, list[int]]) -> bytes:
-    """`by_values`: for each segment's values a flat list of pane, score, count, pane, score, count, ..."""
+    """`by_values`: for each segment's values a flat list of pane, score, count, pane, score, count, ...
+
+    Panes are numbered by five minutes since 1970; a count may be negative.
+    """
     return pack([_FORMAT, list(by_values.items())])
 
 

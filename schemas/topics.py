@@ -70,3 +70,8 @@ ALL = (
     Topic(NOTIFY_LOG, "notifier/event id", "a message, sent or to be sent", "input", "compact,delete", 90, True),
 )
 BY_NAME = {topic.name: topic for topic in ALL}
+
+
+def changelog(stage: str, kind: Literal["state", "remembered"]) -> str:
+    """The name of a stage's changelog."""
+    return f"npsflow-{stage}-{kind}"

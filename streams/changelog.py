@@ -16,6 +16,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from npsflow.schemas import codec
 from npsflow.schemas.errors import ChangelogRefused
+from npsflow.schemas.topics import changelog
 from npsflow.streams.settings import Where
 from npsflow.streams.stage import Checkpoint, Emit, Fold, Stage
 
@@ -70,9 +71,9 @@ class Changelog:
     def write(self, emit: Emit, position: Position, checkpoint: Checkpoint) -> None:
         """Add one commit. `emit` prefixes topics itself."""
         for key, value in checkpoint.state:
-            emit(f"npsflow-{self.stage.name}-state", self.partition, key, value, [])
+            emit(changelog(self.stage.name, "state"), self.partition, key, value, [])
         for packed, _ in checkpoint.log:
-            emit(f"npsflow-{self.stage.name}-remembered", self.partition, None, packed, [])
+            emit(changelog(self.stage.name, "remembered"), self.partition, None, packed, [])
         record = {
             "format": FORMAT,
             "partitions": dict(self.partitions),
@@ -83,7 +84,7 @@ class Changelog:
             "settings": self.stage.fixed,
             "rebuilding": self.rebuilding,
         }
-        emit(f"npsflow-{self.stage.name}-state", self.partition, POSITION, codec.dumps(record), [])
+        emit(changelog(self.stage.name, "state"), self.partition, POSITION, codec.dumps(record), [])
 
     def logged(self, offset: int, log_time: int) -> None:
         """The log record at `offset` is needed until stream time `log_time`, and with it all that follow."""

@@ -2,14 +2,14 @@
 
 from collections import Counter
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 from npsflow.schemas import codec, topics
 from npsflow.schemas.deltas import TICK, encode_tick
 from npsflow.streams import remembered
 from npsflow.streams.breaker import Breaker
 from npsflow.streams.cells import PANE, Cells
-from npsflow.streams.judge import Change, Judge, Meaning
+from npsflow.streams.judge import Change, Judge, Meaning, Outcome
 from npsflow.streams.partitioner import partition_of
 from npsflow.streams.segments import Names
 from npsflow.streams.stage import Checkpoint, Emit
@@ -17,7 +17,7 @@ from npsflow.streams.store import MemoryStore, Store
 from npsflow.streams.telling import ALERT, FOLLOW_UP
 from npsflow.streams.times import SECOND
 
-OUTCOMES = ("counted", "deleted", "test", "repeated", "superseded", "forwarded", "dead")
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 """What becomes of a record; their sum is what was read."""
 
 _EVENT = {t.encode(): f"event:{t}" for strand in (ALERT, FOLLOW_UP) for t in strand.types.values()}

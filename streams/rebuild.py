@@ -13,7 +13,6 @@ from npsflow.schemas.headers import ORIGIN, Headers
 from npsflow.streams.stage import Emit, Fold, Record, Stage
 
 _EVENTS = {topics.SERVICE_RECOVERY, topics.FOLLOW_UP}
-_SINGLE = {topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.DEAD_LETTERS, topics.RESPONSES}
 
 
 def identity(topic: str, headers: Headers) -> bytes | None:
@@ -36,7 +35,7 @@ class Standing:
 
     known: dict[str, dict[bytes, int]] = field(default_factory=dict)
 
-    TOPICS = tuple(sorted(_SINGLE))
+    TOPICS = (topics.FOLLOW_UP, topics.SERVICE_RECOVERY, topics.RESPONSES, topics.DEAD_LETTERS)
 
     def add(self, topic: str, records: Iterable[Record]) -> None:
         known = self.known.setdefault(topic, {})

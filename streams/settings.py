@@ -8,89 +8,37 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from npsflow.schemas.errors import SettingsError
-from npsflow.schemas.events import Action
-from npsflow.schemas.response import Customer, Metric, Response
+from npsflow.schemas.response import Customer, Response
+from npsflow.schemas.topics import changelog
 from npsflow.streams import forms
 from npsflow.streams.forms import Form
 from npsflow.streams.judge import Meaning
 from npsflow.streams.mistakes import explain
 from npsflow.streams.notify import settings as notifying
 from npsflow.streams.notify.settings import Notifier
-from npsflow.streams.panes import WindowSpec, window_spec
 from npsflow.streams.policy import Rule
 from npsflow.streams.recovery import settings as recovering
 from npsflow.streams.recovery.settings import Recovery
-from npsflow.streams.remembered import MOST_SEGMENTS
 from npsflow.streams.rollup import WindowSettings
-from npsflow.streams.scores import DEFAULT_SCALES, Scale, Scales, scale_of
+from npsflow.streams.scores import Scales
+from npsflow.streams.sections import (
+    Alerts,
+    DeadLetters,
+    FollowUps,
+    ScaleSettings,
+    Segments,
+    Topics,
+    Windows,
+    check_scales,
+    check_segments,
+    check_windows,
+)
 from npsflow.streams.security import VARIABLES, Security, security
-from npsflow.streams.segments import is_dimension, normal
+from npsflow.streams.segments import normal
 from npsflow.streams.times import DAY
-
-_DIMENSIONS = ["survey_id", "survey_kind", "channel", "journey_stage", "department", "product", "tier"]
-
-
-class ScaleSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[[scales]]`: thresholds of one more scale; scores that are neither worst nor middle are best."""
-
-    metric: Metric
-    min: int
-    max: int
-    worst: list[int]
-    middle: list[int] = []
-
-
-class Segments(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[segments]`: what scores are told apart by. `max_values`: of one dimension, the rest counts as `other`."""
-
-    dimensions: list[str] = field(default_factory=lambda: list(_DIMENSIONS))
-    pairs: list[tuple[str, str]] = []
-    max_values: int = 1000
-
-
-class Windows(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[windows]`: lengths, and the n from which a score may be read."""
-
-    lengths: list[str] = field(default_factory=lambda: ["1h", "24h", "7d", "30d"])
-    sufficient: int = 30
-
-
-class PromoterRule(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[[follow_ups.promoters]]`: the first rule whose fields all fit decides what is asked."""
-
-    action: Action
-    when: dict[str, str] = {}
-
-
-class FollowUps(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[follow_ups]`: whether those who are not unhappy get one, and what promoters are asked."""
-
-    enabled: bool = True
-    promoters: list[PromoterRule] = field(default_factory=lambda: [PromoterRule("referral")])
-
-
-class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[alerts]`: which metrics raise alerts; whether names, addresses and phone numbers may be in events."""
-
-    metrics: list[Metric] = field(default_factory=lambda: ["nps", "csat", "csat_overall", "ces"])
-    private_fields: bool = False
-
-
-class DeadLetters(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[dead_letters]`: whether a partition stops, until `npsflow dlq accept`, when most of its records are refused."""
-
-    pause: bool = False
-
-
-class Topics(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[topics]`: partitions of input and output topics, of `nps-panes` and `nps-windows`, and copies of each."""
-
-    partitions: int = 4
-    pane_partitions: int = 2
-    replication: int = 1
 
 
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -112,10 +60,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     notify: dict[str, Notifier] = {}
 
     def all_scales(self) -> Scales:
-        return Scales((_scale(s) for s in self.scales), ces_seven_is_hard=self.ces_seven_is_hard)
-
-    def window_specs(self) -> tuple[WindowSpec, ...]:
-        return tuple(window_spec(name) for name in self.windows.lengths)
+        return Scales((s.scale() for s in self.scales), ces_seven_is_hard=self.ces_seven_is_hard)
 
     def meaning(self, prefix: str, pane_partitions: int) -> Meaning:
         """What classify needs; `pane_partitions` as the topic really has."""
@@ -142,7 +87,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         """What roll up needs."""
         return WindowSettings(
             self.all_scales(),
-            self.window_specs(),
+            self.windows.specs(),
             self.segments.max_values,
             self.windows.sufficient,
             event_source(prefix),
@@ -152,10 +97,6 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
 def event_source(prefix: str) -> str:
     """The `ce_source` of an installation's events."""
     return f"npsflow/{prefix}"
-
-
-def _scale(s: ScaleSettings) -> Scale:
-    return scale_of(s.metric, s.min, s.max, s.worst, s.middle)
 
 
 class Where(Struct, frozen=True):
@@ -174,7 +115,7 @@ class Where(Struct, frozen=True):
         return f"{self.prefix}npsflow-{stage}"
 
     def changelog(self, stage: str, kind: Literal["state", "remembered"]) -> str:
-        return f"{self.prefix}npsflow-{stage}-{kind}"
+        return self.topic(changelog(stage, kind))
 
     def transactional_id(self, stage: str, partition: int) -> str:
         return f"{self.prefix}npsflow-{stage}-{partition}"
@@ -232,9 +173,9 @@ def parse(text: str) -> Settings:
 
 def _check(s: Settings) -> None:
     """Contradictions between keys that are right for themselves. Raises SettingsError."""
-    _check_segments(s)
-    _check_windows(s)
-    _check_scales(s)
+    check_segments(s.segments, s.aliases)
+    check_windows(s.windows, s.horizon_days)
+    check_scales(s.scales)
     _check_intake(s)
     recovering.check(s.recovery)
     notifying.check(s.notify)
@@ -255,47 +196,6 @@ def _check(s: Settings) -> None:
             raise SettingsError(f"{name} = {count} is not between 1 and {_MOST.get(name, 1_000_000):,}")
 
 
-def _check_segments(s: Settings) -> None:
-    segments = s.segments
-    for dimension in (*segments.dimensions, *(d for pair in segments.pairs for d in pair), *s.aliases):
-        if not is_dimension(dimension):
-            raise SettingsError(f"{dimension!r} is not a field that can be a dimension")
-    _check_once("segments.dimensions", segments.dimensions)
-    _check_once("segments.pairs", [" and ".join(sorted(pair)) for pair in segments.pairs])
-    for pair in segments.pairs:
-        if pair[0] == pair[1]:
-            raise SettingsError(f"segments.pairs: {pair[0]!r} is paired with itself")
-        if missing := [d for d in pair if d not in segments.dimensions]:
-            raise SettingsError(f"segments.pairs names {missing[0]!r}, which is not in segments.dimensions")
-    if len(segments.dimensions) + len(segments.pairs) > MOST_SEGMENTS - 1:
-        raise SettingsError(f"segments: dimensions and pairs are together at most {MOST_SEGMENTS - 1}")
-
-
-def _check_windows(s: Settings) -> None:
-    _check_once("windows.lengths", s.windows.lengths)
-    try:
-        specs = s.window_specs()
-    except ValueError as error:
-        raise SettingsError(f"windows.lengths: {error}") from None
-    for spec in specs:
-        if spec.length > s.horizon_days * DAY:
-            raise SettingsError(f"window {spec.name} is longer than horizon_days = {s.horizon_days}: raise that first")
-
-
-def _check_scales(s: Settings) -> None:
-    names = [f"{scale.metric} {scale.min}-{scale.max}" for scale in s.scales]
-    _check_once("scales", names)
-    own = {f"{scale.metric} {scale.name}" for scale in DEFAULT_SCALES.values()}
-    for name, scale in zip(names, s.scales, strict=True):
-        scores = range(scale.min, scale.max + 1)
-        if not 0 <= scale.min < scale.max <= 1000 or any(score not in scores for score in scale.worst + scale.middle):
-            raise SettingsError(f"scales: {name}: 0 <= min < max <= 1000, worst and middle within")
-        if set(scale.worst) & set(scale.middle):
-            raise SettingsError(f"scales: {name}: a score is both worst and middle")
-        if name in own:
-            raise SettingsError(f"scales: {name} is the metric's own, its thresholds are fixed")
-
-
 def _check_intake(s: Settings) -> None:
     for name, form in s.intake.items():
         if not _ENTRANCE.fullmatch(name):
@@ -304,8 +204,3 @@ def _check_intake(s: Settings) -> None:
             raise SettingsError(f"intake.{name}: NPSFLOW_SECRET_* of this name is that of something else")
         if wrong := forms.check(form):
             raise SettingsError(f"intake.{name}: {wrong}")
-
-
-def _check_once(name: str, given: list[str]) -> None:
-    if twice := [one for one in given if given.count(one) > 1]:
-        raise SettingsError(f"{name} names {twice[0]!r} more than once")

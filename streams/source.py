@@ -140,7 +140,7 @@ class Source(Service):
         await self._reader.start()
         await self._admin.start()
         await self._consumer.start()
-        partitions = await topics.partition_counts(self._admin, self.stage, self.where)
+        partitions = await topics.input_counts(self._admin, self.stage, self.where)
         restorer = Restorer(
             self.stage,
             self.where,

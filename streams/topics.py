@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from npsflow.schemas import topics
@@ -59,13 +60,27 @@ def wanted(settings: Settings, where: Where) -> list[Wanted]:
     return found
 
 
-async def partition_counts(admin: AIOKafkaAdminClient, stage: Stage, where: Where) -> dict[str, int]:
+async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    """Partitions of each topic there is. All are asked for: to ask for one by name may create it."""
+    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+
+
+async def topic_configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
+    """Kafka's settings of topics, as they are in effect. Raises KafkaError for what Kafka does not tell."""
+    responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
+    resources = [resource for response in responses for resource in response.resources]
+    for code, _, _, name, _ in resources:
+        if code:
+            raise for_code(code)(name)
+    return {name: {key: value for key, value, *_ in entries} for _, _, _, name, entries in resources}
+
+
+async def input_counts(admin: AIOKafkaAdminClient, stage: Stage, where: Where) -> dict[str, int]:
     """Partitions of the stage's inputs, by name without prefix.
 
     Raises StateError where a topic of the stage is missing, or has other partitions than its keys rely on.
     """
-    # All are asked for: to ask for one by name may create it, with the broker's own settings.
-    found = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+    found = await partition_counts(admin)
 
     def count(topic: str) -> int:
         if topic not in found:

@@ -15,8 +15,8 @@ from npsflow.agents.acting import NoAction, action_of, send
 from npsflow.agents.board import asked
 from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.casebook import Casebook
-from npsflow.agents.intake.connections import Connection
-from npsflow.agents.intake.signing import matches
+from npsflow.agents.signatures import matches
+from npsflow.agents.web.connections import Connection
 from npsflow.schemas import codec
 from npsflow.schemas.cases import TeamAction
 from npsflow.streams.recovery.report import as_json, report

@@ -12,7 +12,7 @@ from npsflow.agents import kafka
 from npsflow.agents.acting import NoAction, action_of, send
 from npsflow.agents.casebook import Casebook, casebook
 from npsflow.agents.commands.progress import reading
-from npsflow.agents.commands.text import one_line
+from npsflow.agents.text import one_line
 from npsflow.schemas import topics
 from npsflow.schemas.cases import NO_COMPLAINT, Entry, TeamAction, Verb
 from npsflow.streams.recovery.standing import Standing

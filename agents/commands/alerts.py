@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from npsflow.agents import kafka
-from npsflow.agents.commands.text import minute, one_line
+from npsflow.agents.text import minute, one_line
 from npsflow.schemas import codec, topics
 from npsflow.streams.settings import Where, where
 from npsflow.streams.stage import Record

@@ -11,11 +11,11 @@ from npsflow.agents import kafka
 from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.board.server import Server
 from npsflow.agents.casebook import Casebook
-from npsflow.agents.intake.connections import Door, listening
-from npsflow.agents.intake.limits import Limits
-from npsflow.agents.intake.senders import Senders
-from npsflow.agents.serving import cannot_listen, until_told
-from npsflow.agents.worker import prepare
+from npsflow.agents.process import prepare
+from npsflow.agents.web.connections import Door, listening
+from npsflow.agents.web.limits import Limits
+from npsflow.agents.web.senders import Senders
+from npsflow.agents.web.serving import cannot_listen, until_told
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams import logs

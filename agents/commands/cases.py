@@ -10,7 +10,7 @@ from npsflow.agents import kafka
 from npsflow.agents.casebook import casebook
 from npsflow.agents.commands import figures
 from npsflow.agents.commands.progress import reading
-from npsflow.agents.commands.text import minute, one_line, span, table
+from npsflow.agents.text import minute, one_line, span, table
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Entry, Kind
 from npsflow.streams.recovery.memory import File

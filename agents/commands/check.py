@@ -11,7 +11,6 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from npsflow.agents import access, kafka
 from npsflow.agents.commands.notify import notifier_of
-from npsflow.agents.commands.topics import topic_configs
 from npsflow.agents.intake.turning import unsigned
 from npsflow.agents.notify import kinds
 from npsflow.agents.notify.sending import checked
@@ -23,7 +22,7 @@ from npsflow.streams.changelog import FORMAT
 from npsflow.streams.classification import OUTCOMES
 from npsflow.streams.settings import Settings, Where, load, where
 from npsflow.streams.times import DAY
-from npsflow.streams.topics import Wanted, wanted
+from npsflow.streams.topics import Wanted, partition_counts, topic_configs, wanted
 
 COMMITS_WITHIN = 2.0
 """Seconds in which a worker that reads commits at least once."""
@@ -122,7 +121,7 @@ async def _access(settings: Settings, where: Where) -> list[Finding]:
 async def _topics(settings: Settings, where: Where) -> list[Finding]:
     topics = wanted(settings, where)
     async with kafka.admin(where) as client:
-        counts = await kafka.partition_counts(client)
+        counts = await partition_counts(client)
         found = []
         if absent := [t.name for t in topics if t.name not in counts]:  # those that no worker needs
             text = f"topics: there is no {', '.join(absent)}, or this client may not DESCRIBE it"
@@ -161,7 +160,7 @@ def _topic(topic: Wanted, count: int, config: Mapping[str, str], horizon: int) -
 
 async def _state(settings: Settings, where: Where) -> list[Finding]:
     async with kafka.admin(where) as client:
-        counts = await kafka.partition_counts(client)
+        counts = await partition_counts(client)
     found = []
     for stage in STAGES:
         positions = await kafka.positions(where, stage)
@@ -210,7 +209,7 @@ async def _lag(client: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: s
     committed = {tp: offset for tp, (offset, _) in offsets.items() if tp.topic in of}
     if not committed:
         return None
-    counts = await kafka.partition_counts(client)
+    counts = await partition_counts(client)
     tps = [TopicPartition(topic, partition) for topic in of for partition in range(counts[topic])]
     ranges = await kafka.offset_ranges(consumer, tps)
     unread = (end - max(begin, committed.get(tp, begin)) for tp, (begin, end) in ranges.items())

@@ -14,9 +14,9 @@ from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 
 from npsflow.agents import kafka
-from npsflow.agents.commands.text import one_line
 from npsflow.agents.intake.delivery import Delivery, TurnedDown
 from npsflow.agents.intake.turning import unsigned
+from npsflow.agents.text import one_line
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import Reason
 from npsflow.schemas.fetch import decode_fetch
@@ -25,6 +25,7 @@ from npsflow.streams.forms import Unmapped
 from npsflow.streams.partitioner import partition_of
 from npsflow.streams.settings import Where, load, where
 from npsflow.streams.stage import Record
+from npsflow.streams.topics import partition_counts
 from npsflow.streams.transaction import Outputs
 
 _HEADER = "npsflow_dlq_"
@@ -136,7 +137,7 @@ async def _replay(where: Where, reason: str | None, dry_run: bool, again: bool) 
     async with nullcontext() if dry_run else kafka.producer(where, transactional_id=group) as producer:
         # Offsets are read after the producer has started, which ends whatever an earlier replay left open.
         async with kafka.admin(where) as client:
-            counts = await kafka.partition_counts(client)
+            counts = await partition_counts(client)
             committed = await kafka.committed_offsets(client, group)
         replayed = defaultdict(Replayed, {tp: Replayed(offset) for tp, offset in committed.items()})
         async with aclosing(kafka.committed_records(where, topics.DEAD_LETTERS)) as records:

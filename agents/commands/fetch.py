@@ -12,8 +12,8 @@ from npsflow.agents import kafka
 from npsflow.agents.fetch.fetcher import Fetcher
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
-from npsflow.agents.serving import served, until_told
-from npsflow.agents.worker import prepare
+from npsflow.agents.process import prepare
+from npsflow.agents.web.serving import served, until_told
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams import logs

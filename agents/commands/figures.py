@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from npsflow.agents.commands.text import one_line, span, table
+from npsflow.agents.text import one_line, span, table
 from npsflow.streams.recovery.report import Figures, Report, Share
 
 _HEAD = ("", "", "cases", "open", "overdue", "in time", "won back")

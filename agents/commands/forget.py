@@ -12,17 +12,15 @@ from npsflow.agents import kafka
 from npsflow.agents.acting import NoAction, action_of
 from npsflow.agents.commands.act import login
 from npsflow.agents.commands.progress import reading
-from npsflow.agents.commands.text import table
-from npsflow.agents.commands.topics import topic_configs
-from npsflow.agents.forgetting import READ, Forgetting, Kept
+from npsflow.agents.forgetting import READ, REMEMBERED, STATE, Forgetting, Kept
 from npsflow.agents.intake.turning import CUSTOMERS, pseudonym
+from npsflow.agents.text import table
 from npsflow.schemas import topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.streams.settings import Settings, Where, load, where
 from npsflow.streams.times import DAY, rfc3339
+from npsflow.streams.topics import topic_configs
 
-_REMEMBERED = "npsflow-classify-remembered"
-_STATE = "npsflow-recover-state"
 _UNBOUND = 1 << 62  # where no setting says how long something may wait for compaction
 
 
@@ -68,7 +66,7 @@ class Row(NamedTuple):
 
 
 async def _forget(settings: Settings, where: Where, names: list[str], action: TeamAction, timeout: float) -> None:
-    kept = [where.topic(name) for name in (*(topic.name for topic in READ), topics.CASES, _STATE)]
+    kept = [where.topic(name) for name in (*(topic.name for topic in READ), topics.CASES, STATE)]
     async with kafka.admin(where) as admin, kafka.reader(where) as consumer:
         configs = await topic_configs(admin, kept)
         work = Forgetting(where, admin, consumer, names)
@@ -79,10 +77,10 @@ async def _forget(settings: Settings, where: Where, names: list[str], action: Te
         for topic in READ:
             with reading(topic.name) as progress:
                 rows.append(_row(topic.name, await work.kept(topic, progress), configs[where.topic(topic.name)]))
-        with reading(_REMEMBERED) as progress:
+        with reading(REMEMBERED) as progress:
             rows.append(_remembered(await work.remembered(progress), settings.horizon_days))
     click.echo(_shown(rows))
-    for line in _compacted(configs[where.topic(topics.CASES)], configs[where.topic(_STATE)]):
+    for line in _compacted(configs[where.topic(topics.CASES)], configs[where.topic(STATE)]):
         click.echo(line)
     if not any("@" in name for name in names):
         click.echo("Refused webhooks in survey-responses-dlq may hold an e-mail address and no id: name that, too.")
@@ -101,7 +99,7 @@ def _row(topic: str, kept: Kept, config: Mapping[str, str]) -> Row:
 def _remembered(kept: Kept, horizon_days: int) -> Row:
     """Its clock is that of the data: it is over when responses that much younger have come."""
     until = kept.newest + horizon_days * DAY if kept.records else None
-    return Row(_REMEMBERED, kept.records, until, "id and score, to correct answers; goes on with the data's own time")
+    return Row(REMEMBERED, kept.records, until, "id and score, to correct answers; goes on with the data's own time")
 
 
 def _shown(rows: Iterable[Row]) -> str:

@@ -8,16 +8,16 @@ import click
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
-from npsflow.agents.intake.connections import Door, listening
 from npsflow.agents.intake.delivery import Delivery, TurnedDown
 from npsflow.agents.intake.keeping import keeping
-from npsflow.agents.intake.limits import Limits
 from npsflow.agents.intake.metrics import Metrics
-from npsflow.agents.intake.senders import Senders
 from npsflow.agents.intake.server import Server
 from npsflow.agents.intake.turning import Entrance, entrances, unsigned
-from npsflow.agents.serving import cannot_listen, until_told
-from npsflow.agents.worker import prepare
+from npsflow.agents.process import prepare
+from npsflow.agents.web.connections import Door, listening
+from npsflow.agents.web.limits import Limits
+from npsflow.agents.web.senders import Senders
+from npsflow.agents.web.serving import cannot_listen, until_told
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord, SettingsError
 from npsflow.streams import logs

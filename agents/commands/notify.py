@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
-from npsflow.agents.commands.text import one_line
 from npsflow.agents.notify import kinds
 from npsflow.agents.notify.attempt import Attempts
 from npsflow.agents.notify.digests import Digests
@@ -24,8 +23,9 @@ from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifying import Notifying
 from npsflow.agents.notify.sending import opened
 from npsflow.agents.notify.watching import watched
-from npsflow.agents.serving import served, until_told
-from npsflow.agents.worker import prepare
+from npsflow.agents.process import prepare
+from npsflow.agents.text import one_line
+from npsflow.agents.web.serving import served, until_told
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.notify import Delivery, State, decode_delivery

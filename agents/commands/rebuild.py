@@ -11,14 +11,16 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from msgspec.structs import replace
 
 from npsflow.agents import access, kafka
-from npsflow.agents.stages import REPLAYED
+from npsflow.agents.stages import REPLAYED, STAGES
 from npsflow.agents.worker import host
-from npsflow.schemas import codec, topics
+from npsflow.schemas import topics
 from npsflow.schemas.errors import NpsflowError
-from npsflow.streams.changelog import FORMAT, POSITION
+from npsflow.streams.changelog import Changelog, Position
 from npsflow.streams.rebuild import Standing
-from npsflow.streams.settings import DeadLetters, Settings, Where, load, where
+from npsflow.streams.sections import DeadLetters
+from npsflow.streams.settings import Settings, Where, load, where
 from npsflow.streams.source import Source
+from npsflow.streams.stage import Checkpoint, Stage
 from npsflow.streams.topics import create, wanted
 from npsflow.streams.transaction import Outputs
 
@@ -56,8 +58,9 @@ async def _rebuild(settings: Settings, where: Where) -> None:
         panes = {tp: RecordsToDelete(end) for tp, (_, end) in (await _ranges(where, topics.PANES)).items()}
         await admin.delete_records({tp: records for tp, records in panes.items() if records.before_offset})
         await _take_windows_back(where)
-        await _seed(where, "classify", topics.RESPONSES, begin)
-        await _seed(where, "rollup", topics.PANES, {tp.partition: r.before_offset for tp, r in panes.items()})
+        classify, rollup = (STAGES[name][0](settings, where) for name in REPLAYED)
+        await _seed(where, classify, begin)
+        await _seed(where, rollup, {tp.partition: r.before_offset for tp, r in panes.items()})
         await _replay(settings, where, standing)
     click.echo("rebuilt: workers can be started")
 
@@ -116,21 +119,13 @@ async def _take_windows_back(where: Where) -> None:
             outputs.emit(topics.WINDOWS, partition, key, None, [])
 
 
-async def _seed(where: Where, stage: str, topic: str, offsets: dict[int, int]) -> None:
+async def _seed(where: Where, stage: Stage, offsets: dict[int, int]) -> None:
     """A position to replay from, which no worker takes for whole state."""
+    (topic,) = stage.inputs
     async with _outputs(where) as outputs:
         for partition, offset in offsets.items():
-            position = {
-                "format": FORMAT,
-                "partitions": {topic: len(offsets)},
-                "offsets": {topic: offset},
-                "stream_time": 0,
-                "counters": {},
-                "log": [0, 0],
-                "settings": {},
-                "rebuilding": True,
-            }
-            outputs.emit(f"npsflow-{stage}-state", partition, POSITION, codec.dumps(position), [])
+            changelog = Changelog(where, stage, partition, {topic: len(offsets)}, rebuilding=True)
+            changelog.write(outputs.emit, Position({topic: offset}), Checkpoint())
 
 
 @contextlib.asynccontextmanager

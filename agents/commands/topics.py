@@ -6,15 +6,12 @@ from collections.abc import Mapping
 
 import click
 from aiokafka import TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import for_code
 
 from npsflow.agents import kafka
-from npsflow.agents.commands.text import table
+from npsflow.agents.text import table
 from npsflow.streams.settings import Where, load, where
 from npsflow.streams.times import DAY
-from npsflow.streams.topics import Wanted, create, wanted
+from npsflow.streams.topics import Wanted, create, partition_counts, topic_configs, wanted
 
 _SHOWN = ("cleanup.policy", "retention.ms", "message.timestamp.type")
 
@@ -43,7 +40,7 @@ def list_topics() -> None:
 
 async def _create(where: Where, topics: list[Wanted]) -> None:
     async with kafka.admin(where) as client:
-        there = await kafka.partition_counts(client)
+        there = await partition_counts(client)
         if wrong := [t for t in topics if there.get(t.name, t.partitions) != t.partitions]:
             said = ", ".join(f"{t.name} has {there[t.name]} instead of {t.partitions}" for t in wrong)
             raise kafka.KafkaFailed(
@@ -52,7 +49,7 @@ async def _create(where: Where, topics: list[Wanted]) -> None:
             )
         made = set(await create(client, [t for t in topics if t.name not in there]))
         async with asyncio.timeout(kafka.PATIENCE):
-            while made - (await kafka.partition_counts(client)).keys():  # brokers hear of them a little later
+            while made - (await partition_counts(client)).keys():  # brokers hear of them a little later
                 await asyncio.sleep(0.05)
         for topic in topics:
             click.echo(f"{'created' if topic.name in made else 'already there'}: {topic.name}")
@@ -60,7 +57,7 @@ async def _create(where: Where, topics: list[Wanted]) -> None:
 
 async def _list(where: Where, topics: list[Wanted]) -> None:
     async with kafka.admin(where) as client:
-        counts = await kafka.partition_counts(client)
+        counts = await partition_counts(client)
         there = [t.name for t in topics if t.name in counts]
         configs = await topic_configs(client, there)
         records = await _records(where, {name: counts[name] for name in there})
@@ -85,13 +82,3 @@ async def _records(where: Where, counts: Mapping[str, int]) -> Counter[str]:
             for tp, (begin, end) in (await kafka.offset_ranges(consumer, of)).items():
                 records[tp.topic] += end - begin
     return records
-
-
-async def topic_configs(client: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
-    """Kafka's settings of topics, as they are in effect. Raises KafkaError for what Kafka does not tell."""
-    responses = await client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
-    resources = [resource for response in responses for resource in response.resources]
-    for code, _, _, name, _ in resources:
-        if code:
-            raise for_code(code)(name)
-    return {name: {key: value for key, value, *_ in entries} for _, _, _, name, entries in resources}

@@ -6,7 +6,7 @@ from typing import get_args
 import click
 
 from npsflow.agents import kafka
-from npsflow.agents.commands.text import minute, one_line, table
+from npsflow.agents.text import minute, one_line, table
 from npsflow.schemas import codec, topics
 from npsflow.schemas.response import Metric
 from npsflow.schemas.window import Window

@@ -10,11 +10,11 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from npsflow.agents import kafka
 from npsflow.agents.acting import action_of, send
-from npsflow.agents.commands.text import minute
 from npsflow.agents.demo import feeding, show
 from npsflow.agents.demo.installation import Installation
 from npsflow.agents.demo.lines import Fields
 from npsflow.agents.demo.workers import DemoFailed
+from npsflow.agents.text import minute
 from npsflow.schemas import codec, events, topics
 from npsflow.schemas.cases import Happening, event_type
 from npsflow.streams.partitioner import partition_of

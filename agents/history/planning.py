@@ -1,7 +1,7 @@
 """From what a file says to the records that are to be sent, in their order; what cannot be sent, and why."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -84,7 +84,7 @@ class Planner:
         due = []
         for given in entry.given:
             form = self._export.mapping(self._entrance.form, given)
-            entrance = self._entrance if form is self._entrance.form else Entrance("", form, (), self._key)
+            entrance = self._entrance if form is self._entrance.form else replace(self._entrance, form=form)
             try:
                 due += [self._checked(record, warnings) for record in entrance.become(given, 0.0)]
             except Unmapped as error:
@@ -92,10 +92,6 @@ class Planner:
             except RefusedRecord as error:
                 raise NotAnAnswer(error.reason, str(error)) from None
         return due
-
-    @property
-    def _key(self) -> str:
-        return self._entrance.customers_key
 
     def _checked(self, record: Record, warnings: set[str]) -> Due:
         if record.topic == topics.INVITATIONS:

@@ -18,7 +18,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from npsflow.agents.intake.limits import RateLimit
+from npsflow.agents.rates import RateLimit
 from npsflow.schemas import codec
 from npsflow.streams.forms import Submission
 

@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable, Container
 from aiohttp import web
 from prometheus_client import Counter
 
-from npsflow.agents.intake.answers import again, said
-from npsflow.agents.intake.connections import Connection, Door
-from npsflow.agents.intake.limits import MAX_BODY, RateLimit
 from npsflow.agents.intake.metrics import Metrics
+from npsflow.agents.rates import RateLimit
+from npsflow.agents.web.answers import again, said
+from npsflow.agents.web.connections import Connection, Door
 
 log = logging.getLogger(__name__)
+
+MAX_BODY = 1 << 20
+"""Bytes of a body, as it is sent: none is taken compressed."""
 
 OUTCOME = web.RequestKey("outcome", str)
 """What the handler says has become of a request; see Metrics."""

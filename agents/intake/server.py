@@ -6,14 +6,13 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from npsflow.agents.intake.answers import again, answer, said
-from npsflow.agents.intake.connections import Door
 from npsflow.agents.intake.delivery import Delivery, TurnedDown
-from npsflow.agents.intake.guard import OUTCOME, Guard
+from npsflow.agents.intake.guard import MAX_BODY, OUTCOME, Guard
 from npsflow.agents.intake.keeping import Keeper
-from npsflow.agents.intake.limits import MAX_BODY
 from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.turning import Entrance
+from npsflow.agents.web.answers import again, answer, said
+from npsflow.agents.web.connections import Door
 from npsflow.schemas import topics
 from npsflow.schemas.headers import Headers, dead_letter
 from npsflow.streams.forms import Unmapped

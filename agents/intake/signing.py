@@ -1,27 +1,15 @@
-"""Signatures of webhooks, compared in constant time on the raw body, before anything of it is read."""
+"""How platforms sign their webhooks, looked at before anything of a body is read."""
 
 import hmac
-from base64 import b64decode, b64encode
-from binascii import Error
-from collections.abc import Callable, Sequence
-from hashlib import sha256
+from base64 import b64encode
+from collections.abc import Sequence
 
 from npsflow.agents.intake import times
 from npsflow.agents.intake.delivery import Delivery, Forged, Stale
+from npsflow.agents.signatures import matches, standard_webhook
 
 TOLERANCE = 300.0
 """Seconds that a signed time may be off."""
-
-
-def matches(given: str, secrets: Sequence[str], expected: Callable[[str], str]) -> bool:
-    """Whether `given` is what one of the secrets gives; every one is tried, so that time tells nothing."""
-    found = [hmac.compare_digest(raw(given), expected(secret).encode()) for secret in secrets]
-    return any(found)
-
-
-def raw(header: str) -> bytes:
-    """A header as it came: what of it is no UTF-8 stands in the text as halves of characters."""
-    return header.encode(errors="surrogateescape")
 
 
 def hmac_base64(secret: str, message: bytes, digest: str = "sha256") -> str:
@@ -32,22 +20,13 @@ def standard_webhooks(delivery: Delivery, secrets: Sequence[str], now: float) ->
     """Standard Webhooks 1.0.0: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`; several may be given."""
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
     id_, timestamp, given = (delivery.headers.get(name, "") for name in names)
-    signed = raw(f"{id_}.{timestamp}.") + delivery.body
 
     def expected(secret: str) -> str:
-        return "v1," + b64encode(hmac.digest(key_of(secret), signed, sha256)).decode()
+        return standard_webhook(secret, id_, timestamp, delivery.body)
 
     if not id_ or not any(matches(one, secrets, expected) for one in given.split()):
         raise Forged("webhook-signature is missing or wrong")
     fresh(timestamp, now)
-
-
-def key_of(secret: str) -> bytes:
-    """The bytes of a secret of Standard Webhooks, which is base64 behind `whsec_`; any other is its own bytes."""
-    try:
-        return b64decode(secret.removeprefix("whsec_"), validate=True)
-    except Error:
-        return secret.encode()
 
 
 def fresh(timestamp: str, now: float) -> None:

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from npsflow.agents.worker import host, prepare
+from npsflow.agents.process import prepare
+from npsflow.agents.worker import host
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams import logs
 from npsflow.streams.app import Host

@@ -26,9 +26,9 @@ from npsflow.agents.board.server import MAX_BODY, Server
 from npsflow.agents.broker import HOST, Broker, free_port
 from npsflow.agents.casebook import Casebook
 from npsflow.agents.cli import main
-from npsflow.agents.intake.connections import Door, listening
-from npsflow.agents.intake.limits import MAX_LINE, Limits
-from npsflow.agents.intake.senders import Senders
+from npsflow.agents.web.connections import Door, listening
+from npsflow.agents.web.limits import MAX_LINE, Limits
+from npsflow.agents.web.senders import Senders
 from npsflow.schemas.response import MAX_COMMENT
 from npsflow.schemas.topics import ACTIONS, CASES
 from tests.intake.raw import connected, head

@@ -23,7 +23,7 @@ async def command(installation: Installation, *words: str) -> subprocess.Complet
 
 async def test_rebuild_gives_the_same_and_sends_nothing_twice(broker: Broker) -> None:
     async with Installation(broker, "rebuilt.") as installation:
-        installation.produce(lines(2_000))
+        installation.produce(lines(800))
         async with installation.worker():
             await eventually(installation.finished)
             refused = await command(installation, "rebuild", "--yes")
@@ -37,7 +37,7 @@ async def test_rebuild_gives_the_same_and_sends_nothing_twice(broker: Broker) ->
         assert {topic: len(await installation.read(topic)) for topic in outputs} == outputs
         assert await installation.differences() == []
 
-        installation.produce(lines(500, seed=8))  # and work goes on from there
+        installation.produce(lines(200, seed=8))  # and work goes on from there
         async with installation.worker():
             await eventually(installation.finished)
         assert await installation.differences() == []

@@ -45,7 +45,7 @@ async def test_worker_comes_and_goes(broker: Broker, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Changelog, "restore", counting_restore)
     monkeypatch.setattr(Ownership, "on_partitions_assigned", counting_assigned)
     async with Installation(broker, "moving.", session_ms=6000) as installation, installation.worker() as first:
-        installation.produce(response(number, metric="enps") for number in range(60_000))
+        installation.produce(response(number, metric="enps") for number in range(20_000))
         await eventually(installation.finished)
         restored.clear()
         async with installation.worker() as second:

@@ -18,17 +18,17 @@ LATER = "2026-03-01T12:01:00Z"
 async def test_same_input_another_way(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once as it comes; once a few partitions at a time, in small batches, with a new worker for each part."""
     async with Installation(broker, "straight.") as straight, Installation(broker, "zigzag.") as zigzag:
-        some = lines(1_200)
+        some = lines(600)
         straight.produce(some)
         async with straight.worker():
             await eventually(straight.finished)
 
         monkeypatch.setattr(source, "_MOST_RECORDS", 7)
         for half, partitions in (
-            (some[:600], {2, 0}),
-            (some[:600], {3, 1}),
-            (some[600:], {1}),
-            (some[600:], {3, 0, 2}),
+            (some[:300], {2, 0}),
+            (some[:300], {3, 1}),
+            (some[300:], {1}),
+            (some[300:], {3, 0, 2}),
         ):
             zigzag.produce(line for line in half if zigzag.partition(line) in partitions)
             async with zigzag.worker():

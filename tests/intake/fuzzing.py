@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from hypothesis import strategies as st
 
-from npsflow.agents.intake.limits import MAX_BODY
+from npsflow.agents.intake.guard import MAX_BODY
 
 from .conformance import platform
 from .signing import SECRET, SIGN

@@ -13,13 +13,13 @@ from prometheus_client import CollectorRegistry
 
 from npsflow.agents import kafka
 from npsflow.agents.broker import HOST
-from npsflow.agents.intake.connections import Door, listening
 from npsflow.agents.intake.keeping import keeping
-from npsflow.agents.intake.limits import Limits
 from npsflow.agents.intake.metrics import Metrics
-from npsflow.agents.intake.senders import Senders
 from npsflow.agents.intake.server import Server
 from npsflow.agents.intake.turning import Entrance
+from npsflow.agents.web.connections import Door, listening
+from npsflow.agents.web.limits import Limits
+from npsflow.agents.web.senders import Senders
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams import topics
 from npsflow.streams.settings import Settings, Where
@@ -41,7 +41,7 @@ async def install(where: Where) -> None:
     async with kafka.admin(where) as admin:
         await topics.create(admin, topics.wanted(Settings(), where))
         async with asyncio.timeout(kafka.PATIENCE):
-            while where.topic(RESPONSES) not in await kafka.partition_counts(admin):  # it is heard of a little later
+            while where.topic(RESPONSES) not in await topics.partition_counts(admin):  # it is heard of a little later
                 await asyncio.sleep(0.05)
 
 

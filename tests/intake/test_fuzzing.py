@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from npsflow.agents.broker import Broker
-from npsflow.agents.intake.limits import Limits
 from npsflow.agents.intake.turning import Entrance
+from npsflow.agents.web.limits import Limits
 from npsflow.streams.logs import JsonFormatter
 from npsflow.streams.settings import Where
 

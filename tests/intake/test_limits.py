@@ -16,8 +16,9 @@ from click.testing import CliRunner
 
 from npsflow.agents.broker import HOST, Broker
 from npsflow.agents.cli import main
-from npsflow.agents.intake.limits import MAX_BODY, MAX_HEADERS, MAX_LINE, Limits
+from npsflow.agents.intake.guard import MAX_BODY
 from npsflow.agents.intake.turning import Entrance
+from npsflow.agents.web.limits import MAX_HEADERS, MAX_LINE, Limits
 from npsflow.schemas.topics import DEAD_LETTERS
 from npsflow.streams.settings import Where
 

@@ -21,7 +21,7 @@ from hmac import digest
 
 from npsflow.agents.intake import times
 from npsflow.agents.intake.delivery import Forged, Platform, json_object, part
-from npsflow.agents.intake.signing import matches
+from npsflow.agents.signatures import matches
 from npsflow.streams.forms import Offered, Submission
 
 

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 
 from npsflow import schemas
 from npsflow.agents.broker import Broker
-from npsflow.agents.intake.limits import MAX_BODY
+from npsflow.agents.intake.guard import MAX_BODY
 from npsflow.agents.intake.turning import Entrance
 from npsflow.schemas.response import Deletion
 from npsflow.schemas.topics import DEAD_LETTERS, FETCHES, INVITATIONS, RESPONSES

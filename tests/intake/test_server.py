@@ -5,7 +5,8 @@ from io import BytesIO
 from typing import Any
 
 from npsflow.agents.broker import Broker
-from npsflow.agents.intake.limits import MAX_BODY, Limits
+from npsflow.agents.intake.guard import MAX_BODY
+from npsflow.agents.web.limits import Limits
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 from npsflow.streams.settings import Where
 

@@ -444,8 +444,10 @@ async def test_it_is_ready_once_it_knows_what_waits(desk: Desk, endpoint: Endpoi
         await eventually(partial(reached, desk, delivered=1))
         assert first.ready()
         async with AsyncExitStack() as stack:
-            others = [await stack.enter_async_context(desk.notifying(secret=endpoint.SECRET)) for _ in range(4)]
-            assert not any(other.ready() for other in others)
+            others = []
+            for _ in range(4):
+                others.append(await stack.enter_async_context(desk.notifying(secret=endpoint.SECRET)))
+                assert not others[-1].ready()
             await eventually(partial(_all_ready, first, *others))
             assert sorted(len(one.consumer.assignment()) for one in (first, *others)) == [0, 2, 2, 2, 2]
 

@@ -17,8 +17,8 @@ from yarl import URL
 from npsflow.agents.notify import kinds
 from npsflow.agents.notify.guard import Guarded, NotAllowed, expect_allowed, expect_public
 from npsflow.agents.notify.http import LONGEST, retry_after
-from npsflow.agents.notify.kinds.webhook import sign
 from npsflow.agents.notify.sending import Again, Delivered, Gone, Never, opened, secret_name
+from npsflow.agents.signatures import standard_webhook
 from npsflow.schemas import codec
 from npsflow.streams.notify.message import message_of
 
@@ -76,7 +76,7 @@ def test_the_library_of_the_specification_reads_what_is_signed() -> None:
     """A secret that is no base64 is its own bytes, as intake has it; the library knows the others."""
     body = b'{"a":1}'
     signed = {"webhook-id": "i", "webhook-timestamp": "1772377331"}
-    signed["webhook-signature"] = sign(Endpoint.SECRET, "i", "1772377331", body)
+    signed["webhook-signature"] = standard_webhook(Endpoint.SECRET, "i", "1772377331", body)
     at = datetime.fromtimestamp(1772377331, UTC)
     assert Webhook(Endpoint.SECRET).sign("i", at, body.decode()) == signed["webhook-signature"]
 

@@ -16,7 +16,8 @@ from npsflow.streams.partitioner import partition_of
 from npsflow.streams.reading import Read
 from npsflow.streams.rollup import Rollup
 from npsflow.streams.scores import Scales
-from npsflow.streams.settings import DeadLetters, Segments, Settings
+from npsflow.streams.sections import DeadLetters, Segments
+from npsflow.streams.settings import Settings
 from npsflow.streams.store import MemoryStore
 from npsflow.streams.times import MINUTE, rfc3339
 from tests.strategies import NOW, Produced, histories, own_key, plans

@@ -15,7 +15,7 @@ from npsflow.agents import kafka
 from npsflow.agents.broker import free_port
 from npsflow.agents.cli import COMMANDS, main
 from npsflow.agents.commands.dlq import Letter, Replayed
-from npsflow.agents.commands.text import one_line, table
+from npsflow.agents.text import one_line, table
 from npsflow.streams.stage import Record
 
 HEAVY = {"aiokafka", "faust", "msgspec", "orjson"}

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from npsflow.schemas.deltas import TICK, delta_key, encode_deltas, encode_tick
 from npsflow.streams.cells import PANE
 from npsflow.streams.rollup import Rollup
-from npsflow.streams.settings import ScaleSettings, Segments, Settings, Windows
+from npsflow.streams.sections import ScaleSettings, Segments, Windows
+from npsflow.streams.settings import Settings
 from npsflow.streams.times import DAY, HOUR, MINUTE, rfc3339_seconds
 from tests.strategies import NOW, plans
 

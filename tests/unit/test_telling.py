@@ -10,7 +10,8 @@ from npsflow.schemas import topics
 from npsflow.streams.classification import Classify
 from npsflow.streams.partitioner import partition_of
 from npsflow.streams.recovery.settings import Recovery
-from npsflow.streams.settings import Alerts, FollowUps, PromoterRule, Settings
+from npsflow.streams.sections import Alerts, FollowUps, PromoterRule
+from npsflow.streams.settings import Settings
 from tests.strategies import NOW, own_key
 
 from .folding import Output, Record, Task

@@ -25,7 +25,7 @@ from npsflow.agents.intake.delivery import (
     objects,
     part,
 )
-from npsflow.agents.intake.signing import matches
+from npsflow.agents.signatures import matches
 from npsflow.streams.forms import Form, Submission
 
 _BEFORE = timedelta(hours=1)  # notifications come within minutes; one every thirty seconds at most

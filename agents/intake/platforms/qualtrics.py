@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl
 
 from npsflow.agents.intake.api import Answers, Api, Later
 from npsflow.agents.intake.delivery import Asked, Delivery, Forged, Malformed, Platform, json_object, maybe, part
-from npsflow.agents.intake.signing import matches
+from npsflow.agents.signatures import matches
 from npsflow.streams.forms import Form, Submission
 
 _MOST_FIELDS = 20

@@ -10,7 +10,8 @@ from typing import Any
 
 from npsflow.agents.intake.api import Answers, Api, Later
 from npsflow.agents.intake.delivery import Asked, Delivery, Forged, Platform, json_object, maybe, objects, part
-from npsflow.agents.intake.signing import hmac_base64, matches
+from npsflow.agents.intake.signing import hmac_base64
+from npsflow.agents.signatures import matches
 from npsflow.streams.forms import Form, Submission
 
 _ANSWERED = ("response_created", "response_updated", "response_completed")

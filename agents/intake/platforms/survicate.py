@@ -12,7 +12,8 @@ from typing import Any
 
 from npsflow.agents.intake import times
 from npsflow.agents.intake.delivery import Delivery, Forged, Platform, json_object, maybe, part
-from npsflow.agents.intake.signing import hmac_base64, matches
+from npsflow.agents.intake.signing import hmac_base64
+from npsflow.agents.signatures import matches
 from npsflow.streams.forms import Form, Submission
 
 _CATEGORIES = ("promoter", "passive", "detractor")

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from npsflow.agents.intake.delivery import Delivery, Forged, Malformed, Platform, json_object, maybe, objects, part
-from npsflow.agents.intake.signing import hmac_base64, matches
+from npsflow.agents.intake.signing import hmac_base64
+from npsflow.agents.signatures import matches
 from npsflow.streams.forms import Form, Submission
 
 

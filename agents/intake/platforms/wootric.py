@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 from npsflow.agents.intake import times
 from npsflow.agents.intake.delivery import Delivery, Forged, Malformed, Platform, identifier, json_object, maybe, part
-from npsflow.agents.intake.signing import matches
+from npsflow.agents.signatures import matches
 from npsflow.streams.forms import Form, Submission
 
 _ENCODED = "application/x-www-form-urlencoded"

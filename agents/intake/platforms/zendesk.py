@@ -25,7 +25,8 @@ from npsflow.agents.intake.delivery import (
     objects,
     part,
 )
-from npsflow.agents.intake.signing import fresh_iso, hmac_base64, matches, raw
+from npsflow.agents.intake.signing import fresh_iso, hmac_base64
+from npsflow.agents.signatures import matches, raw
 from npsflow.streams.forms import Form, Offered, Submission, find
 
 _SIGNATURE = "x-zendesk-webhook-signature"

@@ -3,22 +3,20 @@
 Source: github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md.
 """
 
-import hmac
 import time
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from binascii import Error
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from hashlib import sha256
 
 import aiohttp
 from msgspec import Struct
 from yarl import URL
 
-from npsflow.agents.intake.signing import key_of
 from npsflow.agents.notify.guard import Guarded, NotAllowed, expect_allowed
 from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
 from npsflow.agents.notify.sending import Again, Delivered, Gone, Kind, Result
+from npsflow.agents.signatures import standard_webhook
 from npsflow.schemas import codec
 from npsflow.streams.notify.event import fitted
 from npsflow.streams.notify.message import Message
@@ -45,11 +43,12 @@ class Webhook:
 
     async def send(self, message: Message) -> Result:
         body, stamp = _body(message), str(int(self._clock()))
+        signed = [standard_webhook(secret, message.id, stamp, body) for secret in self._secrets]
         headers = {
             "content-type": "application/json",
             "webhook-id": message.id,
             "webhook-timestamp": stamp,
-            "webhook-signature": " ".join(sign(secret, message.id, stamp, body) for secret in self._secrets),
+            "webhook-signature": " ".join(signed),
         }
         try:
             url = URL(message.to)
@@ -73,12 +72,6 @@ def _body(message: Message) -> bytes:
     whole = {"type": message.type, "timestamp": message.at}
     data = {"title": message.title} | dict(message.data)
     return codec.dumps(whole | {"data": fitted(data, MOST - _ROOM)})
-
-
-def sign(secret: str, id_: str, stamp: str, body: bytes) -> str:
-    """One signature, as it stands in the header."""
-    signed = f"{id_}.{stamp}.".encode() + body
-    return "v1," + b64encode(hmac.digest(key_of(secret), signed, sha256)).decode()
 
 
 @asynccontextmanager

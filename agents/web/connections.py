@@ -14,9 +14,9 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from aiohttp import web
 from prometheus_client import Counter as Count
 
-from npsflow.agents.intake.answers import said
-from npsflow.agents.intake.limits import MAX_HEADERS, MAX_LINE, Limits
-from npsflow.agents.intake.senders import Senders
+from npsflow.agents.web.answers import said
+from npsflow.agents.web.limits import MAX_HEADERS, MAX_LINE, Limits
+from npsflow.agents.web.senders import Senders
 
 _LINGER_SECONDS = 2.0  # of reading on behind an answer, so that the sender reads it before the connection ends
 _STOP_SECONDS = 20.0  # for what is under way at the end: a body that stays away, and Kafka

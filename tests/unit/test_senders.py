@@ -2,7 +2,7 @@
 
 import pytest
 
-from npsflow.agents.intake.senders import Senders
+from npsflow.agents.web.senders import Senders
 
 PROXIES = Senders(["10.0.0.0/8", "192.0.2.7", "2001:db8:ffff::/48"])
 
