@@ -150,8 +150,10 @@ class Scenario:
             await self._open.aclose()
 
     def _send(self) -> None:
-        # Idempotent: what the client sends again while the broker is away stays in order and is there once.
-        self.installation.produce(self._load(), self._rate, **{"enable.idempotence": True})
+        # Idempotent: what the client sends again while the broker is away stays in order and is there once. A leader
+        # that it has overlooked it finds when it asks for metadata again, in five minutes if nothing is said.
+        settings = {"enable.idempotence": True, "topic.metadata.refresh.interval.ms": 5_000}
+        self.installation.produce(self._load(), self._rate, **settings)
 
     def _load(self) -> Iterator[Line]:
         for line in self._lines:

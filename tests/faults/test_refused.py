@@ -14,7 +14,7 @@ from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
 from npsflow.agents.broker import Broker, free_port
 from npsflow.agents.jars import fetch_kafka
-from npsflow.schemas.topics import FOLLOW_UP, PANES, SERVICE_RECOVERY
+from npsflow.schemas.topics import FOLLOW_UP, PANES, SERVICE_RECOVERY, WINDOWS
 from tests.broker.harness import SECONDS, Process, eventually
 from tests.broker.test_operating import command
 from tests.conftest import SHORT_SESSIONS
@@ -108,13 +108,13 @@ async def test_batch_too_large(broker: Broker, tmp_path: Path) -> None:
 
 
 async def test_no_permission(guarded: Broker, tmp_path: Path) -> None:
-    async with Scenario(guarded, "forbidden.", tmp_path, "no permission to write to service-recovery") as load:
+    async with Scenario(guarded, "forbidden.", tmp_path, "no permission to write to nps-windows") as load:
         worker, operator = load.worker(), Operator(load)
         await load.committed(300)
-        operator.forbid(SERVICE_RECOVERY, AclOperation.WRITE)
+        operator.forbid(WINDOWS, AclOperation.WRITE)  # who may not write may not read either, and no stage reads it
         load.injected()
         await refused(worker, "TopicAuthorizationFailedError")
-        operator.allow(SERVICE_RECOVERY, AclOperation.WRITE)
+        operator.allow(WINDOWS, AclOperation.WRITE)
 
 
 async def test_no_permission_to_read(guarded: Broker, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from npsflow.agents.broker import Broker
+from npsflow.agents.stages import STAGES
 from tests.broker.harness import Installation, Process, eventually, response
 
 from .faulty import BROKEN_OFF, RESTORING
@@ -120,7 +121,7 @@ async def test_static_members_do_not_disturb_each_other(broker: Broker, tmp_path
 async def assignment(installation: Installation) -> dict[str, set[tuple[str, int]]]:
     """Stages and partitions of each worker, by its name."""
     held: dict[str, set[tuple[str, int]]] = defaultdict(set)
-    for stage in ("classify", "rollup"):
+    for stage in STAGES:
         for member, partitions in await members(installation, stage):
             assert member is not None
             held[member.rpartition("-")[2]] |= {(stage, partition) for partition in partitions}

@@ -3,11 +3,19 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from confluent_kafka import ConsumerGroupState
+from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from npsflow.agents.stages import STAGES
 from tests.broker.harness import SECONDS, Installation, Process
+
+_ASK = 5.0
+"""Seconds; librdkafka overlooks a coordinator that comes into being after it has asked for it."""
+
+_UNKNOWN_YET = {
+    KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError._TIMED_OUT,
+}  # fmt: skip
 
 READY, DROPPED = "task ready", "task dropped, restoring it"
 
@@ -32,10 +40,16 @@ def has_tasks(worker: Process, count: int) -> Callable[[], Awaitable[bool]]:
 
 
 async def members(installation: Installation, stage: str) -> list[tuple[str | None, set[int]]]:
-    """Name and partitions of each member of a stage's group; empty while it is not at rest."""
+    """Name and partitions of each member of a stage's group; empty while it is not at rest, or nobody knows of it."""
     group = installation.where.group(stage)
     admin = AdminClient({**installation.client})
-    described = await asyncio.to_thread(admin.describe_consumer_groups([group])[group].result, SECONDS)
+    try:
+        asked = admin.describe_consumer_groups([group], request_timeout=_ASK)[group]
+        described = await asyncio.to_thread(asked.result, SECONDS)
+    except KafkaException as error:
+        if error.args[0].code() not in _UNKNOWN_YET:
+            raise
+        return []
     if described.state is not ConsumerGroupState.STABLE:
         return []
     return [
