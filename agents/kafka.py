@@ -41,6 +41,10 @@ PATIENCE = 8.0
 ALLOW = "allow it with kafka-acls; deploy/acls.md has all that is needed"
 _ABSENT = "topic {} does not exist: run `npsflow topics create`, or check NPSFLOW_PREFIX"
 
+_METADATA_AGE = 30_000
+"""Milliseconds until a client asks anew which broker leads what. After brokers came back one was seen to wait for an
+answer that nobody had asked for: aiokafka's default would be five minutes of that."""
+
 _FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time, all others wait behind a fetch
 _FETCH_RECORDS = 500
 _BATCH = 1 << 20
@@ -68,6 +72,7 @@ def client_settings(where: Where) -> dict[str, Any]:
         "bootstrap_servers": where.brokers,
         "security_protocol": security.protocol,
         "ssl_context": security.context(),
+        "metadata_max_age_ms": _METADATA_AGE,
     }
     if security.login:
         settings |= {
