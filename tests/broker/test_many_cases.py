@@ -14,10 +14,10 @@ from npsflow.schemas.response import MAX_COMMENT
 from npsflow.schemas.topics import CASES, SERVICE_RECOVERY
 from npsflow.streams.recovery.acting import AT_ONCE
 
-from .harness import Installation, eventually, response
+from .harness import FIXED, Installation, eventually, response
 
 MANY = 4 * AT_ONCE // MAX_COMMENT
-FIXED = ("act", "fixed", "late", "--action-id", "f")
+ACT_FIXED = ("act", "fixed", "late", "--action-id", "f")
 
 
 async def table(installation: Installation) -> dict[bytes, bytes | None]:
@@ -50,10 +50,10 @@ async def assigned(installation: Installation) -> list[bytes]:
 
 
 async def test_over_a_crash(broker: Broker, tmp_path: Path) -> None:
-    async with Installation(broker, "many.", "[topics]\npartitions = 1\n") as installation:
+    async with Installation(broker, "many.", FIXED + "[topics]\npartitions = 1\n") as installation:
 
         def fixed() -> Result:
-            return CliRunner().invoke(main, FIXED, env=installation.environment)
+            return CliRunner().invoke(main, ACT_FIXED, env=installation.environment)
 
         async def some_are_told() -> bool:
             return bool(await assigned(installation))
