@@ -1,5 +1,5 @@
 # `make demo` and `make test` set themselves up: they need Python 3.11+, Java 17+ and Maven, nothing else.
-# ARGS is handed on: `make demo ARGS=--once`, `make test ARGS='tests/unit -k windows'`.
+# ARGS is handed on: `make demo ARGS=--once`, `make test ARGS='tests/streams -k windows'`.
 
 SHELL := /bin/bash
 PYTHONS := python3 python3.13 python3.12 python3.11
@@ -18,7 +18,7 @@ test: .venv/project ## Run all tests, those against a real Kafka included, in tw
 	@.venv/bin/pytest --numprocesses=2 --dist=worksteal $(ARGS)
 
 fuzz: .venv/project ## Send a hundred thousand odd requests to intake; make test sends five thousand
-	@NPSFLOW_TEST_FUZZ=$${NPSFLOW_TEST_FUZZ:-100000} .venv/bin/pytest tests/intake/test_fuzzing.py $(ARGS)
+	@NPSFLOW_TEST_FUZZ=$${NPSFLOW_TEST_FUZZ:-100000} .venv/bin/pytest tests/agents/intake/test_fuzzing.py $(ARGS)
 
 faults: .venv/project ## Crash, freeze and cut off everything under load, up to forty minutes; ARGS='-k zombie' chooses
 	@.venv/bin/pytest -m 'faults and not soak' $(ARGS)

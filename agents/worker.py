@@ -7,13 +7,13 @@ from typing import NoReturn
 import mode
 from prometheus_client import CollectorRegistry
 
-from npsflow.agents.kafka import client_settings
-from npsflow.agents.process import prepare
-from npsflow.agents.stages import STAGES
-from npsflow.streams.app import Host
-from npsflow.streams.metrics import Metrics
-from npsflow.streams.rebuild import Replayed, Standing
-from npsflow.streams.settings import Settings, Where
+from npsflow.agents.kafka.clients import client_settings
+from npsflow.agents.runtime.process import prepare
+from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.engine.app import Host
+from npsflow.streams.engine.metrics import Metrics
+from npsflow.streams.engine.replay import Replayed, Standing
+from npsflow.streams.topology import STAGES
 
 
 def host(

@@ -1,7 +1,7 @@
 """A survey response, as upstream platforms produce it to `survey-responses`.
 
 The types below say what a good record looks like; a record that does not fit is read again leniently
-(`streams/reading.py`) before anything is refused.
+(`streams/classify/parsing.py`) before anything is refused.
 """
 
 from datetime import datetime
@@ -16,7 +16,7 @@ MAX_IDENTIFIER = 256  # characters
 Identifier = Annotated[str, Meta(min_length=1, max_length=MAX_IDENTIFIER)]
 Source = Annotated[
     str, Meta(min_length=1, max_length=MAX_IDENTIFIER, extra_json_schema={"pattern": "^[^/]+$"})
-]  # checked in streams/reading.py: a pattern here would cost a tenth of the decoding
+]  # checked in streams/classify/parsing.py: a pattern here would cost a tenth of the decoding
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
 Comment = Annotated[str, Meta(max_length=MAX_COMMENT)]
 Time = Annotated[datetime, Meta(tz=True)]

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from npsflow.agents.broker import Broker, free_port
-from npsflow.agents.jars import fetch_kafka
+from npsflow.agents.broker.download import fetch_kafka
+from npsflow.agents.broker.embedded import Broker, free_port
 
 SHORT_SESSIONS = {"group.min.session.timeout.ms": "1000"}
 """Setting of a broker whose groups may notice a lost member after one second."""

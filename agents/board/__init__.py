@@ -1,0 +1,1 @@
+"""The process `npsflow board`: cases over HTTP."""

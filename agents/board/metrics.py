@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from npsflow.streams.recovery.standing import Cases
+from npsflow.streams.recovery.case_index import Cases
 
 
 class Metrics:

@@ -10,19 +10,19 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from npsflow.agents import kafka
-from npsflow.agents.acting import NoAction, action_of, send
-from npsflow.agents.board import asked
+from npsflow.agents.board import query
 from npsflow.agents.board.metrics import Metrics
-from npsflow.agents.casebook import Casebook
-from npsflow.agents.signatures import matches
+from npsflow.agents.cases.actions import NoAction, action_of, send
+from npsflow.agents.cases.reader import Casebook
+from npsflow.agents.kafka import clients
 from npsflow.agents.web.connections import Connection
+from npsflow.agents.web.signatures import matches
 from npsflow.schemas import codec
 from npsflow.schemas.cases import TeamAction
+from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.health import routes
+from npsflow.streams.recovery.case_index import Standing
 from npsflow.streams.recovery.report import as_json, report
-from npsflow.streams.recovery.standing import Standing
-from npsflow.streams.settings import Where
-from npsflow.streams.web import routes
 
 log = logging.getLogger(__name__)
 
@@ -106,18 +106,18 @@ class Server:
         return None if self._book.ready else _said(503, "cases are still being read", _RETRY_AFTER)
 
     async def _list(self, request: web.Request) -> web.Response:
-        query = dict(request.query)
-        limit, after = asked.limit(query.pop("limit", "100")), asked.after(query.pop("after", ""))
-        found = self._book.cases.listed(asked.wanted(query), self._now())
+        asked = dict(request.query)
+        limit, after = query.limit(asked.pop("limit", "100")), query.after(asked.pop("after", ""))
+        found = self._book.cases.listed(query.wanted(asked), self._now())
         rest = found if after is None else [one for one in found if one.place > after]
         cases, more = b",".join(one.packed for one in rest[:limit]), b""
         if len(rest) > limit:
-            more = b',"next":%b' % codec.dumps(asked.behind(rest[limit - 1]))
+            more = b',"next":%b' % codec.dumps(query.behind(rest[limit - 1]))
         return web.Response(body=b'{"cases":[%b]%b,"total":%d}' % (cases, more, len(found)), content_type=_JSON)
 
     async def _report(self, request: web.Request) -> web.Response:
         now = self._now()
-        found = self._book.cases.listed(asked.wanted(dict(request.query)), now)
+        found = self._book.cases.listed(query.wanted(dict(request.query)), now)
         # Of many cases it takes seconds, in which others want their answers.
         made = await asyncio.to_thread(lambda: as_json(report((one.file() for one in found), now)))
         return web.Response(body=made, content_type=_JSON)
@@ -135,14 +135,14 @@ class Server:
         return one
 
     async def _act(self, request: web.Request) -> web.Response:
-        one, waits = self._found(request), asked.truth(request.query.get("wait", "0"), "wait")
+        one, waits = self._found(request), query.truth(request.query.get("wait", "0"), "wait")
         action = await _action(request, one.case_id)
         accepted = {"action_id": action.action_id}
         try:
             async with asyncio.timeout(_KAFKA_SECONDS):
                 await send(self._producer, self._where, one.key, one.partition, action)
-        except kafka.FORBIDDEN as error:
-            log.error("%s", kafka.forbidden(error))
+        except clients.FORBIDDEN as error:
+            log.error("%s", clients.forbidden(error))
             text = "this board may not send actions: whoever runs it finds in its log what to allow"
             return web.json_response(accepted | {"error": text}, status=500)
         except (KafkaError, TimeoutError) as error:
@@ -171,17 +171,17 @@ async def _action(request: web.Request, case_id: str) -> TeamAction:
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="the body took too long") from None
     except codec.NotJson:
-        asked.malformed("the body is not JSON")
+        query.malformed("the body is not JSON")
     if not isinstance(said, dict):
-        asked.malformed("the JSON is not an object")
+        query.malformed("the JSON is not an object")
     if named := [name for name in _IDS if name in said]:
-        asked.malformed(f"`{named[0]}`: the case is named by the path")
+        query.malformed(f"`{named[0]}`: the case is named by the path")
     if said.get("action") in _NOT_HERE:
-        asked.malformed("this action is not about one case")
+        query.malformed("this action is not about one case")
     try:
         return action_of({"action_id": uuid.uuid4().hex} | said | {"case_id": case_id})
     except NoAction as error:
-        asked.malformed(str(error))
+        query.malformed(str(error))
 
 
 def _said(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:

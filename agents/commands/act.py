@@ -8,15 +8,15 @@ from typing import get_args
 import click
 from msgspec.structs import replace
 
-from npsflow.agents import kafka
-from npsflow.agents.acting import NoAction, action_of, send
-from npsflow.agents.casebook import Casebook, casebook
+from npsflow.agents.cases.actions import NoAction, action_of, send
+from npsflow.agents.cases.reader import Casebook, casebook
 from npsflow.agents.commands.progress import reading
-from npsflow.agents.text import one_line
+from npsflow.agents.kafka import clients
+from npsflow.agents.runtime.terminal import one_line
 from npsflow.schemas import topics
 from npsflow.schemas.cases import NO_COMPLAINT, Entry, TeamAction, Verb
-from npsflow.streams.recovery.standing import Standing
-from npsflow.streams.settings import Where, where
+from npsflow.streams.config.settings import Where, where
+from npsflow.streams.recovery.case_index import Standing
 
 _VERBS = [verb for verb in get_args(Verb) if verb != "forget"]
 
@@ -70,7 +70,7 @@ def act(
         made = action_of(said | {"root_cause" if action == "fixed" else "case_id": case})
     except NoAction as error:
         raise click.UsageError(str(error)) from None
-    kafka.run((_fixed if action == "fixed" else _act)(where(), made, case, timeout))
+    clients.run((_fixed if action == "fixed" else _act)(where(), made, case, timeout))
 
 
 def login() -> str:
@@ -88,7 +88,7 @@ async def _act(where: Where, action: TeamAction, name: str, timeout: float) -> N
             if one is None:
                 raise click.ClickException(f"there is no case {one_line(name)}: see `npsflow cases`")
             action = replace(action, case_id=one.case_id)
-            async with kafka.producer(where) as producer:
+            async with clients.producer(where) as producer:
                 await send(producer, where, one.key, one.partition, action)
             entry = await _answer(book, one, action.action_id, timeout)
             _say(one, entry, book)
@@ -104,8 +104,8 @@ async def _answer(book: Casebook, one: Standing, action_id: str, timeout: float)
     return entry
 
 
-def _unanswered(timeout: float) -> kafka.KafkaFailed:
-    return kafka.KafkaFailed(
+def _unanswered(timeout: float) -> clients.KafkaFailed:
+    return clients.KafkaFailed(
         f"the action is sent and will be dealt with, but nothing came of it within {timeout:g} s: is a worker running? "
         "`npsflow check` says more"
     )
@@ -121,11 +121,11 @@ def _say(one: Standing, entry: Entry, book: Casebook) -> None:
 
 async def _fixed(where: Where, action: TeamAction, cause: str, timeout: float) -> None:
     """Sent to every partition; waits for the cases that it is known to concern, as long as they become fewer."""
-    partitions = await kafka.partitions(where, topics.ACTIONS)
+    partitions = await clients.partitions(where, topics.ACTIONS)
     with reading("cases") as progress:
         async with casebook(where, progress) as book:
             concerned = {one.case_id for one in book.cases if one.status == "resolved" and _root_cause(one) == cause}
-            async with kafka.producer(where) as producer:
+            async with clients.producer(where) as producer:
                 for tp in partitions:
                     await send(producer, where, None, tp.partition, action)
             while concerned:

@@ -7,19 +7,19 @@ from contextlib import AsyncExitStack
 import click
 from prometheus_client import CollectorRegistry
 
-from npsflow.agents import kafka
 from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.board.server import Server
-from npsflow.agents.casebook import Casebook
-from npsflow.agents.process import prepare
+from npsflow.agents.cases.reader import Casebook
+from npsflow.agents.kafka import clients
+from npsflow.agents.runtime.process import prepare
 from npsflow.agents.web.connections import Door, listening
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
 from npsflow.agents.web.serving import cannot_listen, until_told
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams import logs
-from npsflow.streams.settings import Where, where
+from npsflow.streams.config.settings import Where, where
+from npsflow.streams.engine import logs
 
 SECRET = "NPSFLOW_SECRET_BOARD"
 
@@ -38,13 +38,13 @@ def board(host: str, port: int) -> None:
         raise SettingsError(f"{SECRET} is not set: without a token nobody could look at cases")
     logs.set_up("INFO")
     prepare()
-    kafka.run(_serve(where(), secrets, host, port))
+    clients.run(_serve(where(), secrets, host, port))
 
 
 async def _serve(where: Where, secrets: list[str], host: str, port: int) -> None:
     stopping, loop = until_told(), asyncio.get_running_loop()
-    of = await kafka.partitions(where, topics.CASES)
-    async with kafka.reader(where) as consumer, kafka.producer(where) as producer, AsyncExitStack() as stack:
+    of = await clients.partitions(where, topics.CASES)
+    async with clients.reader(where) as consumer, clients.producer(where) as producer, AsyncExitStack() as stack:
         book = Casebook(consumer)
         metrics = Metrics(CollectorRegistry(), book.cases)
         app = Server(book, producer, where, secrets, metrics).app

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import click
 
-from npsflow.agents.broker import Broker
-from npsflow.agents.jars import BrokerError, fetch_kafka
+from npsflow.agents.broker.download import BrokerError, fetch_kafka
+from npsflow.agents.broker.embedded import Broker
 
 BEGIN = "\r\033[K" if sys.stdout.isatty() else ""  # writes over the line of progress
 

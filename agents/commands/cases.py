@@ -6,18 +6,18 @@ from typing import get_args
 
 import click
 
-from npsflow.agents import kafka
-from npsflow.agents.casebook import casebook
-from npsflow.agents.commands import figures
+from npsflow.agents.cases.reader import casebook
+from npsflow.agents.commands import case_report
 from npsflow.agents.commands.progress import reading
-from npsflow.agents.text import minute, one_line, span, table
+from npsflow.agents.kafka import clients
+from npsflow.agents.runtime.terminal import minute, one_line, span, table
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Entry, Kind
-from npsflow.streams.recovery.memory import File
+from npsflow.streams.config.settings import Where, where
+from npsflow.streams.recovery.case_index import Cases, Standing, Wanted
 from npsflow.streams.recovery.report import as_json as as_report
 from npsflow.streams.recovery.report import report
-from npsflow.streams.recovery.standing import Cases, Standing, Wanted
-from npsflow.streams.settings import Where, where
+from npsflow.streams.recovery.state import File
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="JSON, as published.")
 
@@ -45,10 +45,10 @@ def cases(
     if ctx.invoked_subcommand is not None:
         return
     now = int(time.time() * 1000)
-    found = kafka.run(_standing(where())).listed(Wanted(is_open, overdue, owner, department, kind), now)
+    found = clients.run(_standing(where())).listed(Wanted(is_open, overdue, owner, department, kind), now)
     if is_report:
         made = report((one.file() for one in found), now)
-        click.echo(as_report(made) if as_json else "\n".join(figures.as_text(made)))
+        click.echo(as_report(made) if as_json else "\n".join(case_report.as_text(made)))
     elif as_json:
         for one in found:
             click.echo(one.packed)
@@ -61,7 +61,7 @@ def cases(
 @_as_json
 def show(case: str, as_json: bool) -> None:
     """Show all of one case: what is known, and its history. CASE is its id, or that of its alert or follow-up."""
-    one = kafka.run(_standing(where())).find(case)
+    one = clients.run(_standing(where())).find(case)
     if one is None:
         raise click.ClickException(f"there is no case {one_line(case)}: see `npsflow cases`")
     click.echo(one.packed if as_json else "\n".join(_whole(one.file())))

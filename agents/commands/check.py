@@ -9,20 +9,20 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from npsflow.agents import access, kafka
 from npsflow.agents.commands.notify import notifier_of
-from npsflow.agents.intake.turning import unsigned
+from npsflow.agents.intake.entrance import unsigned
+from npsflow.agents.kafka import clients, permissions
+from npsflow.agents.kafka.diagnosis import furthest, try_all
 from npsflow.agents.notify import kinds
 from npsflow.agents.notify.sending import checked
-from npsflow.agents.reach import furthest, try_all
-from npsflow.agents.stages import STAGES
 from npsflow.schemas import topics as names
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.changelog import FORMAT
-from npsflow.streams.classification import OUTCOMES
-from npsflow.streams.settings import Settings, Where, load, where
-from npsflow.streams.times import DAY
-from npsflow.streams.topics import Wanted, partition_counts, topic_configs, wanted
+from npsflow.schemas.times import DAY
+from npsflow.streams.classify.stage import OUTCOMES
+from npsflow.streams.config.settings import Settings, Where, load, where
+from npsflow.streams.engine.admin import Wanted, partition_counts, topic_configs, wanted
+from npsflow.streams.engine.changelog import FORMAT
+from npsflow.streams.topology import STAGES
 
 COMMITS_WITHIN = 2.0
 """Seconds in which a worker that reads commits at least once."""
@@ -52,7 +52,7 @@ def _fail(text: str, todo: str) -> Finding:
 @click.command()
 def check() -> None:
     """Check settings, broker, topics, state and the lag of all readers; exit status 1 if anything fails."""
-    if kafka.run(_report()):
+    if clients.run(_report()):
         raise SystemExit(1)
 
 
@@ -73,7 +73,7 @@ async def _report() -> bool:
         try:
             async with asyncio.timeout(_SECTION):
                 found = await section(settings, surroundings)
-        except kafka.KafkaFailed as error:
+        except clients.KafkaFailed as error:
             found = [Finding("fail", str(error))]
         except (KafkaError, TimeoutError) as error:
             found = [_fail(f"Kafka says {str(error) or 'nothing in time'}", "look into its log, and try again")]
@@ -98,7 +98,7 @@ async def _broker(settings: Settings, where: Where) -> list[Finding]:
     tried = await try_all(where)
     if (refused := furthest(tried)) is not None:
         return [Finding("fail", str(refused))]
-    async with kafka.admin(where) as client:
+    async with clients.admin(where) as client:
         brokers = len((await client.describe_cluster())["brokers"])
     security = where.security
     who = f" to user {security.username!r}" if security.login else ""
@@ -113,14 +113,14 @@ async def _broker(settings: Settings, where: Where) -> list[Finding]:
 
 async def _access(settings: Settings, where: Where) -> list[Finding]:
     """What a worker needs, as if this was one: Kafka does not say what others may do."""
-    needs = access.of_worker(settings, where, STAGES)
-    found = [Finding("fail", str(refused)) for refused in await access.missing(where, needs)]
+    needs = permissions.of_worker(settings, where, STAGES)
+    found = [Finding("fail", str(refused)) for refused in await permissions.missing(where, needs)]
     return found or [_ok("permission: all that a worker needs is allowed")]
 
 
 async def _topics(settings: Settings, where: Where) -> list[Finding]:
     topics = wanted(settings, where)
-    async with kafka.admin(where) as client:
+    async with clients.admin(where) as client:
         counts = await partition_counts(client)
         found = []
         if absent := [t.name for t in topics if t.name not in counts]:  # those that no worker needs
@@ -131,7 +131,7 @@ async def _topics(settings: Settings, where: Where) -> list[Finding]:
             configs = await topic_configs(client, [t.name for t in topics])
         except TopicAuthorizationFailedError as error:
             text = f"permission: this client may not DESCRIBE_CONFIGS topic {error.args[0]}, and so not check it"
-            return [*found, _warn(text, kafka.ALLOW)]
+            return [*found, _warn(text, clients.ALLOW)]
     horizon = settings.horizon_days * DAY
     found += [f for t in topics for f in _topic(t, counts[t.name], configs[t.name], horizon)]
     return found or [_ok(f"topics: all {len(topics)} are as they should be")]
@@ -159,11 +159,11 @@ def _topic(topic: Wanted, count: int, config: Mapping[str, str], horizon: int) -
 
 
 async def _state(settings: Settings, where: Where) -> list[Finding]:
-    async with kafka.admin(where) as client:
+    async with clients.admin(where) as client:
         counts = await partition_counts(client)
     found = []
     for stage in STAGES:
-        positions = await kafka.positions(where, stage)
+        positions = await clients.positions(where, stage)
         if any(position["format"] != FORMAT for position in positions):
             todo = "start the version that wrote it, or run `npsflow rebuild`"
             found.append(_fail(f"state: that of {stage} is in another format than {FORMAT}", todo))
@@ -191,7 +191,7 @@ async def _groups(settings: Settings, where: Where) -> list[Finding]:
         for name, (make, _) in STAGES.items()
     }
     recovery = where.topic(names.SERVICE_RECOVERY)
-    async with kafka.admin(where) as client, kafka.reader(where) as consumer:
+    async with clients.admin(where) as client, clients.reader(where) as consumer:
         before = {group: await _lag(client, consumer, group, of) for group, of in ours.items()}
         if any(lag and lag.records for lag in before.values()):
             await asyncio.sleep(COMMITS_WITHIN)
@@ -205,13 +205,13 @@ async def _groups(settings: Settings, where: Where) -> list[Finding]:
 
 async def _lag(client: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, of: list[str]) -> Lag | None:
     """That of a group on these topics; None where it has committed nothing there."""
-    offsets = await kafka.committed_offsets(client, group)
+    offsets = await clients.committed_offsets(client, group)
     committed = {tp: offset for tp, (offset, _) in offsets.items() if tp.topic in of}
     if not committed:
         return None
     counts = await partition_counts(client)
     tps = [TopicPartition(topic, partition) for topic in of for partition in range(counts[topic])]
-    ranges = await kafka.offset_ranges(consumer, tps)
+    ranges = await clients.offset_ranges(consumer, tps)
     unread = (end - max(begin, committed.get(tp, begin)) for tp, (begin, end) in ranges.items())
     return Lag(sum(max(0, records) for records in unread), sum(committed.values()))
 
@@ -226,7 +226,7 @@ def _group(group: str, before: Lag | None, after: Lag | None) -> Finding:
 
 
 async def _outcomes(settings: Settings, where: Where) -> list[Finding]:
-    total = await kafka.counters(where, "classify")
+    total = await clients.counters(where, "classify")
     said = ", ".join(f"{outcome} {total[outcome]}" for outcome in OUTCOMES if total[outcome])
     found = [_ok(f"outcomes: {said or 'nothing has been read yet'}")]
     if ours := sum(n for name, n in total.items() if name.startswith("dead:internal_error")):

@@ -4,9 +4,9 @@ import sys
 
 import click
 
+from npsflow.agents.broker.download import BrokerError
 from npsflow.agents.demo.interrupts import Interrupts
 from npsflow.agents.demo.run import run
-from npsflow.agents.jars import BrokerError
 
 _INTERRUPTED = 130
 

@@ -13,20 +13,20 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 
-from npsflow.agents import kafka
 from npsflow.agents.intake.delivery import Delivery, TurnedDown
-from npsflow.agents.intake.turning import unsigned
-from npsflow.agents.text import one_line
+from npsflow.agents.intake.entrance import unsigned
+from npsflow.agents.kafka import clients
+from npsflow.agents.runtime.terminal import one_line
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import Reason
 from npsflow.schemas.fetch import decode_fetch
 from npsflow.schemas.headers import ORIGIN, Headers
-from npsflow.streams.forms import Unmapped
-from npsflow.streams.partitioner import partition_of
-from npsflow.streams.settings import Where, load, where
+from npsflow.schemas.partitioner import partition_of
+from npsflow.streams.config.settings import Where, load, where
+from npsflow.streams.engine.admin import partition_counts
+from npsflow.streams.engine.transaction import Outputs
+from npsflow.streams.intake.mapping import Unmapped
 from npsflow.streams.stage import Record
-from npsflow.streams.topics import partition_counts
-from npsflow.streams.transaction import Outputs
 
 _HEADER = "npsflow_dlq_"
 _GROUP = "dlq-replay"
@@ -48,7 +48,7 @@ def dlq() -> None:
 @_of_reason
 def list_letters(as_json: bool, reason: str | None) -> None:
     """Show why, from which platform, where and when each was refused, oldest first; never its content."""
-    kafka.run(_list(where(), as_json, reason))
+    clients.run(_list(where(), as_json, reason))
 
 
 @dlq.command()
@@ -60,13 +60,13 @@ def replay(reason: str | None, dry_run: bool, again: bool) -> None:
 
     What was replayed is not sent by a later replay. Whatever is refused once more comes back as a new dead letter.
     """
-    kafka.run(_replay(where(), reason, dry_run, again))
+    clients.run(_replay(where(), reason, dry_run, again))
 
 
 @dlq.command()
 def accept() -> None:
     """Let partitions go on that stopped because most of their records were refused (`dead_letters.pause`)."""
-    kafka.run(_accept(where()))
+    clients.run(_accept(where()))
 
 
 class Letter(NamedTuple):
@@ -91,7 +91,7 @@ async def _letters(records: AsyncIterator[Record], reason: str | None) -> AsyncI
 
 async def _list(where: Where, as_json: bool, reason: str | None) -> None:
     reasons: Counter[str] = Counter()
-    async with aclosing(kafka.committed_records(where, topics.DEAD_LETTERS)) as records:
+    async with aclosing(clients.committed_records(where, topics.DEAD_LETTERS)) as records:
         async for _, why, _ in _letters(records, reason):
             reasons[why["reason"]] += 1
             if as_json:
@@ -134,13 +134,13 @@ class Replayed:
 async def _replay(where: Where, reason: str | None, dry_run: bool, again: bool) -> None:
     group = where.group(_GROUP)
     reasons: Counter[str] = Counter()
-    async with nullcontext() if dry_run else kafka.producer(where, transactional_id=group) as producer:
+    async with nullcontext() if dry_run else clients.producer(where, transactional_id=group) as producer:
         # Offsets are read after the producer has started, which ends whatever an earlier replay left open.
-        async with kafka.admin(where) as client:
+        async with clients.admin(where) as client:
             counts = await partition_counts(client)
-            committed = await kafka.committed_offsets(client, group)
+            committed = await clients.committed_offsets(client, group)
         replayed = defaultdict(Replayed, {tp: Replayed(offset) for tp, offset in committed.items()})
-        async with aclosing(kafka.committed_records(where, topics.DEAD_LETTERS)) as records:
+        async with aclosing(clients.committed_records(where, topics.DEAD_LETTERS)) as records:
             letters = _letters(records, reason)
             due = (letter async for letter in letters if again or letter not in replayed[letter.partition])
             async for chunk in _chunks(due):
@@ -149,7 +149,7 @@ async def _replay(where: Where, reason: str | None, dry_run: bool, again: bool) 
                 if producer is not None:
                     offsets = {letter.partition: replayed[letter.partition].committed() for letter in chunk}
                     async with producer.transaction():
-                        await kafka.deliver(producer, _as_produced(producer, where, chunk, counts))
+                        await clients.deliver(producer, _as_produced(producer, where, chunk, counts))
                         await producer.send_offsets_to_transaction(offsets, group)
                 reasons.update(letter.why["reason"] for letter in chunk)
                 if sys.stderr.isatty():
@@ -180,7 +180,7 @@ def _as_produced(
         for topic, key, value, headers in _SENT_FOR.get(letter.why["reason"], _as_it_was)(letter):
             count = counts.get(where.topic(topic))
             if count is None:
-                raise kafka.KafkaFailed(f"topic {where.topic(topic)}, where a dead letter came from, does not exist")
+                raise clients.KafkaFailed(f"topic {where.topic(topic)}, where a dead letter came from, does not exist")
             partition = int(letter.why["partition"]) % count if key is None else partition_of(key, count)
             outputs.emit(topic, partition, key, value, headers)
     return outputs
@@ -216,11 +216,11 @@ _SENT_FOR = {"unmapped": _as_mapped_now, "unfetched": _from_the_start}
 
 async def _accept(where: Where) -> None:
     """Commit, in the group that paused workers look at, how far dead letters are accepted: as far as was read."""
-    async with kafka.admin(where) as client:
-        read = await kafka.committed_offsets(client, where.group("classify"))
+    async with clients.admin(where) as client:
+        read = await clients.committed_offsets(client, where.group("classify"))
     if not read:
-        raise kafka.KafkaFailed("nothing was read yet: there is nothing to accept")
-    async with kafka.reader(where, group=where.group(_ACCEPTED)) as consumer:
+        raise clients.KafkaFailed("nothing was read yet: there is nothing to accept")
+    async with clients.reader(where, group=where.group(_ACCEPTED)) as consumer:
         consumer.assign(list(read))
         await consumer.commit({tp: OffsetAndMetadata(offset, "") for tp, (offset, _) in read.items()})
     click.echo(f"accepted what was refused so far in {len(read)} partitions: paused ones go on within a second")

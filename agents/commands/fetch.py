@@ -8,17 +8,17 @@ import click
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from npsflow.agents import kafka
 from npsflow.agents.fetch.fetcher import Fetcher
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
-from npsflow.agents.process import prepare
+from npsflow.agents.kafka import clients
+from npsflow.agents.runtime.process import prepare
 from npsflow.agents.web.serving import served, until_told
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams import logs
-from npsflow.streams.settings import Settings, Where, load, where
-from npsflow.streams.web import routes
+from npsflow.streams.config.settings import Settings, Where, load, where
+from npsflow.streams.engine import logs
+from npsflow.streams.engine.health import routes
 
 
 @click.command()
@@ -33,7 +33,7 @@ def fetch(host: str, port: int) -> None:
     settings = load()
     logs.set_up("INFO")
     prepare()
-    kafka.run(_fetch(where(), settings, host, port))
+    clients.run(_fetch(where(), settings, host, port))
 
 
 async def _fetch(where: Where, settings: Settings, host: str, port: int) -> None:
@@ -42,9 +42,9 @@ async def _fetch(where: Where, settings: Settings, host: str, port: int) -> None
         found = sources(settings.intake, os.environ, session, time.time)
         if not found:
             raise SettingsError("no [intake.NAME] in npsflow.toml is of a platform whose answers are fetched")
-        partitions = len(await kafka.partitions(where, topics.FETCHES))
+        partitions = len(await clients.partitions(where, topics.FETCHES))
         group = where.group("fetch")
-        async with kafka.reader(where, group, where.session_ms) as consumer, kafka.producer(where) as producer:
+        async with clients.reader(where, group, where.session_ms) as consumer, clients.producer(where) as producer:
             metrics, app = Metrics(CollectorRegistry()), web.Application()
             fetcher = Fetcher(found, consumer, producer, where, partitions, metrics)
             app.router.add_routes(routes(metrics.registry, fetcher.ready, "reading"))

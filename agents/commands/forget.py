@@ -8,18 +8,18 @@ from typing import NamedTuple
 
 import click
 
-from npsflow.agents import kafka
-from npsflow.agents.acting import NoAction, action_of
+from npsflow.agents.cases.actions import NoAction, action_of
+from npsflow.agents.cases.erasure import READ, REMEMBERED, STATE, Forgetting, Kept
 from npsflow.agents.commands.act import login
 from npsflow.agents.commands.progress import reading
-from npsflow.agents.forgetting import READ, REMEMBERED, STATE, Forgetting, Kept
-from npsflow.agents.intake.turning import CUSTOMERS, pseudonym
-from npsflow.agents.text import table
+from npsflow.agents.intake.entrance import CUSTOMERS, pseudonym
+from npsflow.agents.kafka import clients
+from npsflow.agents.runtime.terminal import table
 from npsflow.schemas import topics
 from npsflow.schemas.cases import TeamAction
-from npsflow.streams.settings import Settings, Where, load, where
-from npsflow.streams.times import DAY, rfc3339
-from npsflow.streams.topics import topic_configs
+from npsflow.schemas.times import DAY, rfc3339
+from npsflow.streams.config.settings import Settings, Where, load, where
+from npsflow.streams.engine.admin import topic_configs
 
 _UNBOUND = 1 << 62  # where no setting says how long something may wait for compaction
 
@@ -53,7 +53,7 @@ def forget(customers: tuple[str, ...], by: str | None, yes: bool, timeout: float
     if not yes:
         click.confirm("Remove what is known of this customer, cases too? There is no way back", abort=True)
     names = [*customers, *(pseudonym(address, key) for address in addresses if key)]
-    kafka.run(_forget(load(), where(), names, action, timeout))
+    clients.run(_forget(load(), where(), names, action, timeout))
 
 
 class Row(NamedTuple):
@@ -67,10 +67,10 @@ class Row(NamedTuple):
 
 async def _forget(settings: Settings, where: Where, names: list[str], action: TeamAction, timeout: float) -> None:
     kept = [where.topic(name) for name in (*(topic.name for topic in READ), topics.CASES, STATE)]
-    async with kafka.admin(where) as admin, kafka.reader(where) as consumer:
+    async with clients.admin(where) as admin, clients.reader(where) as consumer:
         configs = await topic_configs(admin, kept)
         work = Forgetting(where, admin, consumer, names)
-        async with kafka.producer(where) as producer:
+        async with clients.producer(where) as producer:
             cases = await work.by_recover(producer, action, timeout)
         click.echo(f"forgotten: all that recover knew of the customer, cases among it: {cases}; counts stay")
         rows = []

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 import click
 
-from npsflow.agents import kafka
 from npsflow.agents.commands.progress import progress
 from npsflow.agents.history import platforms
 from npsflow.agents.history.export import Context, Export, Refused, Said
@@ -18,13 +17,14 @@ from npsflow.agents.history.planning import Due, Plan, Planner
 from npsflow.agents.history.reading import File, read
 from npsflow.agents.history.report import Seen, lines, sendable
 from npsflow.agents.history.times import Clock, Order
-from npsflow.agents.intake.turning import Entrance, mapped
+from npsflow.agents.intake.entrance import Entrance, mapped
+from npsflow.agents.kafka import clients
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.partitioner import partition_of
-from npsflow.streams.settings import Settings, Where, load, where
-from npsflow.streams.times import DAY
-from npsflow.streams.transaction import Outputs
+from npsflow.schemas.partitioner import partition_of
+from npsflow.schemas.times import DAY
+from npsflow.streams.config.settings import Settings, Where, load, where
+from npsflow.streams.engine.transaction import Outputs
 
 _CHUNK = 2_000
 _EVERY = 500  # entries between two moves of the bar
@@ -73,7 +73,7 @@ def import_(
         seen = _seen_if_possible(surroundings)
         sent = sendable(plan, seen, horizon)
     else:
-        seen, sent = kafka.run(_send(surroundings, plan, horizon))
+        seen, sent = clients.run(_send(surroundings, plan, horizon))
     click.echo("\n".join(lines(plan, sent, seen, horizon, now, not dry_run, opened)))
     if plan.refused:
         raise SystemExit(1)
@@ -141,15 +141,15 @@ class _Writer:
 
 def _seen_if_possible(where: Where) -> Seen:
     try:
-        return kafka.run(_seen(where))
-    except kafka.KafkaFailed as error:
+        return clients.run(_seen(where))
+    except clients.KafkaFailed as error:
         return Seen({}, 1, str(error))
 
 
 async def _seen(where: Where) -> Seen:
     """How far the workers are. Raises KafkaFailed."""
-    partitions = len(await kafka.partitions(where, topics.RESPONSES))
-    positions = await kafka.positions_by_partition(where, "classify")
+    partitions = len(await clients.partitions(where, topics.RESPONSES))
+    positions = await clients.positions_by_partition(where, "classify")
     return Seen({partition: position["stream_time"] for partition, position in positions.items()}, partitions)
 
 
@@ -157,16 +157,16 @@ async def _send(where: Where, plan: Plan, horizon: int) -> tuple[Seen, list[Due]
     """Send what is not too late, a chunk at a time, each acknowledged before the next: in order in each partition."""
     seen = await _seen(where)
     due, sent = sendable(plan, seen, horizon), 0
-    counts = {topic: len(await kafka.partitions(where, topic)) for topic in {one.kind.topic for one in due}}
+    counts = {topic: len(await clients.partitions(where, topic)) for topic in {one.kind.topic for one in due}}
     try:
-        async with kafka.producer(where) as producer:
+        async with clients.producer(where) as producer:
             with progress("sending", len(due)) as advance:
                 while sent < len(due):
                     chunk = due[sent : sent + _CHUNK]
                     outputs = Outputs(producer, where.prefix, int(time.time() * 1000))
                     for _, kind, key, value in chunk:
                         outputs.emit(kind.topic, partition_of(key, counts[kind.topic]), key, value, [])
-                    await kafka.deliver(producer, outputs)
+                    await clients.deliver(producer, outputs)
                     sent += len(chunk)
                     advance(len(chunk))
     finally:

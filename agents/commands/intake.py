@@ -7,23 +7,23 @@ from typing import BinaryIO
 import click
 from prometheus_client import CollectorRegistry
 
-from npsflow.agents import kafka
 from npsflow.agents.intake.delivery import Delivery, TurnedDown
-from npsflow.agents.intake.keeping import keeping
+from npsflow.agents.intake.entrance import Entrance, entrances, unsigned
 from npsflow.agents.intake.metrics import Metrics
+from npsflow.agents.intake.producer import keeping
 from npsflow.agents.intake.server import Server
-from npsflow.agents.intake.turning import Entrance, entrances, unsigned
-from npsflow.agents.process import prepare
+from npsflow.agents.kafka import clients
+from npsflow.agents.runtime.process import prepare
 from npsflow.agents.web.connections import Door, listening
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
 from npsflow.agents.web.serving import cannot_listen, until_told
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord, SettingsError
-from npsflow.streams import logs
-from npsflow.streams.forms import Unmapped
-from npsflow.streams.reading import read
-from npsflow.streams.settings import Where, load, where
+from npsflow.streams.classify.parsing import read
+from npsflow.streams.config.settings import Where, load, where
+from npsflow.streams.engine import logs
+from npsflow.streams.intake.mapping import Unmapped
 
 
 @click.group(invoke_without_command=True)
@@ -56,7 +56,7 @@ def intake(ctx: click.Context, host: str, port: int, rate: float, connections: i
         limits = Limits(rate=rate, connections=connections, connections_of_one=connections // 10)
         logs.set_up("INFO")
         prepare()
-        kafka.run(_serve(where(), found, host, port, Door(limits, senders, Metrics(CollectorRegistry()))))
+        clients.run(_serve(where(), found, host, port, Door(limits, senders, Metrics(CollectorRegistry()))))
 
 
 async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int, door: Door[Metrics]) -> None:

@@ -12,29 +12,29 @@ from aiohttp import web
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
-from npsflow.agents import kafka
+from npsflow.agents.kafka import clients
 from npsflow.agents.notify import kinds
 from npsflow.agents.notify.attempt import Attempts
 from npsflow.agents.notify.digests import Digests
+from npsflow.agents.notify.erased_customers import Forgotten
 from npsflow.agents.notify.events import Events
-from npsflow.agents.notify.forgotten import Forgotten
 from npsflow.agents.notify.log import Log
 from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifying import Notifying
 from npsflow.agents.notify.sending import opened
-from npsflow.agents.notify.watching import watched
-from npsflow.agents.process import prepare
-from npsflow.agents.text import one_line
+from npsflow.agents.notify.status_polling import watched
+from npsflow.agents.runtime.process import prepare
+from npsflow.agents.runtime.terminal import one_line
 from npsflow.agents.web.serving import served, until_told
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.notify import Delivery, State, decode_delivery
-from npsflow.streams import logs
+from npsflow.schemas.times import rfc3339
+from npsflow.streams.config.settings import Settings, Where, load, where
+from npsflow.streams.engine import logs
+from npsflow.streams.engine.health import routes
 from npsflow.streams.notify.queue import believed
 from npsflow.streams.notify.settings import Notifier
-from npsflow.streams.settings import Settings, Where, load, where
-from npsflow.streams.times import rfc3339
-from npsflow.streams.web import routes
 
 
 class Notifiers(click.Group):
@@ -61,7 +61,7 @@ def _command(name: str) -> click.Command:
         notifier = notifier_of(load(), name)
         logs.set_up("INFO")
         prepare()
-        kafka.run(_run(where(), name, notifier, host, port))
+        clients.run(_run(where(), name, notifier, host, port))
 
     return run
 
@@ -88,12 +88,12 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
     kind = kinds.named(notifier.kind)
     async with opened(name, kind, notifier, os.environ) as sender:
         for topic in (topics.NOTIFY_LOG, topics.ACTIONS):
-            await kafka.partitions(where, topic)  # says so where it is not there
+            await clients.partitions(where, topic)  # says so where it is not there
         async with (
-            kafka.reader(where, where.group(f"notify-{name}"), where.session_ms) as consumer,
-            kafka.reader(where) as again,
-            kafka.reader(where) as actions,
-            kafka.producer(where) as producer,
+            clients.reader(where, where.group(f"notify-{name}"), where.session_ms) as consumer,
+            clients.reader(where) as again,
+            clients.reader(where) as actions,
+            clients.producer(where) as producer,
         ):
             events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)
             forgotten = Forgotten(actions, where.topic(topics.ACTIONS), time.time)
@@ -117,7 +117,7 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def show(name: str | None, state: str | None, as_json: bool) -> None:
     """Show what became of each message, of NAME or of all notifiers; never its content."""
-    standing = kafka.run(_standing(where()))
+    standing = clients.run(_standing(where()))
     on_log = {one.notifier for _, one in standing}
     if name is not None and name not in on_log:
         _expect_known(load(), name, on_log)
@@ -134,7 +134,7 @@ def show(name: str | None, state: str | None, as_json: bool) -> None:
 def replay(name: str, event_id: str | None) -> None:
     """Send messages again that were given up, after what stood in the way has been mended."""
     _expect_known(load(), name)
-    click.echo(f"{kafka.run(_replay(where(), name, event_id))} messages will be sent again")
+    click.echo(f"{clients.run(_replay(where(), name, event_id))} messages will be sent again")
 
 
 async def _replay(where: Where, name: str, event_id: str | None) -> int:
@@ -143,7 +143,7 @@ async def _replay(where: Where, name: str, event_id: str | None) -> int:
         for partition, one in await _standing(where)
         if (one.notifier, one.state) == (name, "given_up") and event_id in (None, one.event_id)
     ]
-    async with kafka.producer(where) as producer:
+    async with clients.producer(where) as producer:
         log = Log(producer, where)
         for partition, one in chosen:
             await log.write(partition, [replace(one, state="waiting", attempts=0, not_before=0, error="", owner=0)])
@@ -154,7 +154,7 @@ async def _standing(where: Where) -> list[tuple[int, Delivery]]:
     """The last word on each message, with its partition, in the order in which they were said."""
     found: dict[tuple[int, Any], Delivery] = {}
     newest: dict[tuple[int, str], int] = {}
-    async with aclosing(kafka.committed_records(where, topics.NOTIFY_LOG)) as records:
+    async with aclosing(clients.committed_records(where, topics.NOTIFY_LOG)) as records:
         async for record in records:
             one = decode_delivery(record.value) if record.value else None
             if one is not None and not believed(one, (record.partition, one.notifier), newest):

@@ -12,15 +12,15 @@ from typing import BinaryIO, NamedTuple
 import click
 from aiokafka.errors import MessageSizeTooLargeError
 
-from npsflow.agents import kafka
 from npsflow.agents.commands.progress import progress
+from npsflow.agents.kafka import clients
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord
-from npsflow.streams.partitioner import partition_of
-from npsflow.streams.reading import read
-from npsflow.streams.scores import Scales
-from npsflow.streams.settings import Where, load, where
-from npsflow.streams.transaction import Outputs
+from npsflow.schemas.partitioner import partition_of
+from npsflow.streams.classify.parsing import read
+from npsflow.streams.config.settings import Where, load, where
+from npsflow.streams.engine.transaction import Outputs
+from npsflow.streams.scoring.scores import Scales
 
 _CHUNK = 1 << 20
 _AS_IT_IS = {"key", "value_base64"}
@@ -50,15 +50,15 @@ def produce(file: BinaryIO, check: bool) -> None:
     to end as a dead letter, unless --check is given.
     """
     scales = load().all_scales() if check else None
-    kafka.run(_produce(where(), file.fileno(), scales))
+    clients.run(_produce(where(), file.fileno(), scales))
 
 
 async def _produce(where: Where, fd: int, scales: Scales | None) -> None:
     topic, sent = topics.RESPONSES, 0
-    count = len(await kafka.partitions(where, topic))
+    count = len(await clients.partitions(where, topic))
     chunks = _lines(fd) if scales is None else _checked(fd, scales)
     try:
-        async with kafka.producer(where) as producer:
+        async with clients.producer(where) as producer:
             with _progress("sending", fd) as advance:
                 async for lines in chunks:
                     outputs = Outputs(producer, where.prefix, int(time.time() * 1000))
@@ -67,7 +67,7 @@ async def _produce(where: Where, fd: int, scales: Scales | None) -> None:
                         partition = line.number % count if key is None else partition_of(key, count)
                         outputs.emit(topic, partition, key, value, [])
                     try:
-                        await kafka.deliver(producer, outputs)
+                        await clients.deliver(producer, outputs)
                     except MessageSizeTooLargeError:
                         raise _too_large(lines) from None
                     sent += len(lines)

@@ -10,19 +10,19 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from msgspec.structs import replace
 
-from npsflow.agents import access, kafka
-from npsflow.agents.stages import REPLAYED, STAGES
+from npsflow.agents.kafka import clients, permissions
 from npsflow.agents.worker import host
 from npsflow.schemas import topics
 from npsflow.schemas.errors import NpsflowError
-from npsflow.streams.changelog import Changelog, Position
-from npsflow.streams.rebuild import Standing
-from npsflow.streams.sections import DeadLetters
-from npsflow.streams.settings import Settings, Where, load, where
-from npsflow.streams.source import Source
+from npsflow.streams.config.sections import DeadLetters
+from npsflow.streams.config.settings import Settings, Where, load, where
+from npsflow.streams.engine.admin import create, wanted
+from npsflow.streams.engine.changelog import Changelog, Position
+from npsflow.streams.engine.replay import Standing
+from npsflow.streams.engine.source import Source
+from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.stage import Checkpoint, Stage
-from npsflow.streams.topics import create, wanted
-from npsflow.streams.transaction import Outputs
+from npsflow.streams.topology import REPLAYED, STAGES
 
 _DEADLINE = 60.0  # seconds without any progress
 
@@ -43,13 +43,13 @@ def rebuild(yes: bool) -> None:
         click.confirm(f"Empty the state below prefix {surroundings.prefix!r} and replay?", abort=True)
     # What was accepted or refused once is so again: nobody is asked, and no clock is heard.
     settings = replace(load(), idle_ticks=False, dead_letters=DeadLetters(pause=False))
-    kafka.run(_rebuild(settings, surroundings))
+    clients.run(_rebuild(settings, surroundings))
 
 
 async def _rebuild(settings: Settings, where: Where) -> None:
     # Before anything is taken away: what is not allowed would be noticed half-way.
-    await access.require(where, access.of_rebuild(settings, where))
-    async with kafka.admin(where) as admin:
+    await permissions.require(where, permissions.of_rebuild(settings, where))
+    async with clients.admin(where) as admin:
         await _refuse_running(admin, where)
         standing = await _standing(where)
         begin = {tp.partition: begin for tp, (begin, _) in (await _ranges(where, topics.RESPONSES)).items()}
@@ -78,16 +78,16 @@ async def _standing(where: Where) -> Standing:
     """What stands on the output topics, and which records were forwarded."""
     standing = Standing()
     for topic in Standing.TOPICS:
-        async for record in kafka.committed_records(where, topic):
+        async for record in clients.committed_records(where, topic):
             standing.add(topic, [record])
         click.echo(f"{where.topic(topic)}: {len(standing.known.get(topic, ()))} known")
     return standing
 
 
 async def _ranges(where: Where, topic: str) -> dict[TopicPartition, tuple[int, int]]:
-    of = await kafka.partitions(where, topic)
-    async with kafka.reader(where) as reader:
-        return await kafka.offset_ranges(reader, of)
+    of = await clients.partitions(where, topic)
+    async with clients.reader(where) as reader:
+        return await clients.offset_ranges(reader, of)
 
 
 async def _make_changelogs_anew(admin: AIOKafkaAdminClient, settings: Settings, where: Where) -> None:
@@ -109,7 +109,7 @@ async def _make_changelogs_anew(admin: AIOKafkaAdminClient, settings: Settings, 
 async def _take_windows_back(where: Where) -> None:
     """A tombstone for every window: readers of the table see it empty, then filled again."""
     live: dict[bytes, int] = {}
-    async for record in kafka.committed_records(where, topics.WINDOWS):
+    async for record in clients.committed_records(where, topics.WINDOWS):
         if record.key is not None and record.value is not None:
             live[record.key] = record.partition
         elif record.key is not None:
@@ -130,10 +130,10 @@ async def _seed(where: Where, stage: Stage, offsets: dict[int, int]) -> None:
 
 @contextlib.asynccontextmanager
 async def _outputs(where: Where) -> AsyncIterator[Outputs]:
-    async with kafka.producer(where) as producer:
+    async with clients.producer(where) as producer:
         outputs = Outputs(producer, where.prefix, 0)
         yield outputs
-        await kafka.deliver(producer, outputs)
+        await clients.deliver(producer, outputs)
 
 
 async def _replay(settings: Settings, where: Where, standing: Standing) -> None:

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import click
 from aiokafka import TopicPartition
 
-from npsflow.agents import kafka
-from npsflow.agents.text import table
-from npsflow.streams.settings import Where, load, where
-from npsflow.streams.times import DAY
-from npsflow.streams.topics import Wanted, create, partition_counts, topic_configs, wanted
+from npsflow.agents.kafka import clients
+from npsflow.agents.runtime.terminal import table
+from npsflow.schemas.times import DAY
+from npsflow.streams.config.settings import Where, load, where
+from npsflow.streams.engine.admin import Wanted, create, partition_counts, topic_configs, wanted
 
 _SHOWN = ("cleanup.policy", "retention.ms", "message.timestamp.type")
 
@@ -25,7 +25,7 @@ def topics() -> None:
 def create_topics() -> None:
     """Create every topic that is not there yet, with the partitions of the settings."""
     surroundings = where()
-    kafka.run(_create(surroundings, wanted(load(), surroundings)))
+    clients.run(_create(surroundings, wanted(load(), surroundings)))
 
 
 @topics.command("list")
@@ -35,20 +35,20 @@ def list_topics() -> None:
     Records are counted by offsets: transaction markers, and what compaction has removed, are counted as well.
     """
     surroundings = where()
-    kafka.run(_list(surroundings, wanted(load(), surroundings)))
+    clients.run(_list(surroundings, wanted(load(), surroundings)))
 
 
 async def _create(where: Where, topics: list[Wanted]) -> None:
-    async with kafka.admin(where) as client:
+    async with clients.admin(where) as client:
         there = await partition_counts(client)
         if wrong := [t for t in topics if there.get(t.name, t.partitions) != t.partitions]:
             said = ", ".join(f"{t.name} has {there[t.name]} instead of {t.partitions}" for t in wrong)
-            raise kafka.KafkaFailed(
+            raise clients.KafkaFailed(
                 f"nothing was created, partitions differ from the settings: {said}. Set [topics] partitions and "
                 "pane_partitions in npsflow.toml to what there is, or use another NPSFLOW_PREFIX"
             )
         made = set(await create(client, [t for t in topics if t.name not in there]))
-        async with asyncio.timeout(kafka.PATIENCE):
+        async with asyncio.timeout(clients.PATIENCE):
             while made - (await partition_counts(client)).keys():  # brokers hear of them a little later
                 await asyncio.sleep(0.05)
         for topic in topics:
@@ -56,7 +56,7 @@ async def _create(where: Where, topics: list[Wanted]) -> None:
 
 
 async def _list(where: Where, topics: list[Wanted]) -> None:
-    async with kafka.admin(where) as client:
+    async with clients.admin(where) as client:
         counts = await partition_counts(client)
         there = [t.name for t in topics if t.name in counts]
         configs = await topic_configs(client, there)
@@ -77,8 +77,8 @@ async def _records(where: Where, counts: Mapping[str, int]) -> Counter[str]:
     """How many each topic holds, by offsets; `counts` are its partitions."""
     records = Counter(dict.fromkeys(counts, 0))
     if counts:
-        async with kafka.reader(where) as consumer:
+        async with clients.reader(where) as consumer:
             of = [TopicPartition(name, partition) for name, count in counts.items() for partition in range(count)]
-            for tp, (begin, end) in (await kafka.offset_ranges(consumer, of)).items():
+            for tp, (begin, end) in (await clients.offset_ranges(consumer, of)).items():
                 records[tp.topic] += end - begin
     return records

@@ -5,14 +5,14 @@ from typing import get_args
 
 import click
 
-from npsflow.agents import kafka
-from npsflow.agents.text import minute, one_line, table
+from npsflow.agents.kafka import clients
+from npsflow.agents.runtime.terminal import minute, one_line, table
 from npsflow.schemas import codec, topics
 from npsflow.schemas.response import Metric
 from npsflow.schemas.window import Window
-from npsflow.streams.panes import window_spec
-from npsflow.streams.segments import normal
-from npsflow.streams.settings import Where, where
+from npsflow.streams.config.settings import Where, where
+from npsflow.streams.scoring.segments import normal
+from npsflow.streams.windows.panes import window_spec
 
 METRICS: tuple[str, ...] = get_args(Metric)
 OVERALL = "overall"
@@ -30,7 +30,7 @@ OVERALL = "overall"
 @click.option("--metric", type=click.Choice(METRICS))
 def windows(as_json: bool, segments: tuple[str, ...], window: str | None, metric: str | None) -> None:
     """Show n, score and 95% interval by metric, segment and window. Times are in UTC."""
-    found = kafka.run(_current(where()))
+    found = clients.run(_current(where()))
     asked = [
         w for w in found
         if metric in (None, w.metric) and window in (None, w.window) and _is_asked(w.segment, segments)
@@ -49,7 +49,7 @@ def windows(as_json: bool, segments: tuple[str, ...], window: str | None, metric
 async def _current(where: Where) -> Iterable[Window]:
     """The last value of each key."""
     values: dict[bytes | None, bytes] = {}
-    async for record in kafka.committed_records(where, topics.WINDOWS):
+    async for record in clients.committed_records(where, topics.WINDOWS):
         if record.value is None:
             values.pop(record.key, None)
         else:

@@ -7,13 +7,13 @@ import time
 
 import click
 
-from npsflow.agents import access, kafka
-from npsflow.agents.reach import Refused
-from npsflow.agents.stages import STAGES
+from npsflow.agents.kafka import clients, permissions
+from npsflow.agents.kafka.diagnosis import Refused
 from npsflow.agents.worker import run
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams import logs
-from npsflow.streams.settings import Where, load, where
+from npsflow.streams.config.settings import Where, load, where
+from npsflow.streams.engine import logs
+from npsflow.streams.topology import STAGES
 
 _AGAIN = 1.0
 
@@ -49,20 +49,20 @@ def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) ->
     if level not in logging.getLevelNamesMapping():
         raise SettingsError(f"NPSFLOW_LOG_LEVEL is {level!r}; use DEBUG, INFO, WARNING or ERROR")
     # What is not there or not allowed is said before anything starts, a line for each.
-    _await(surroundings, access.of_worker(settings, surroundings, stages))
+    _await(surroundings, permissions.of_worker(settings, surroundings, stages))
     _expect_free(web_host, web_port)
     logs.set_up(level)
     run(settings, surroundings, stages, (web_host, web_port), name)
 
 
-def _await(surroundings: Where, needs: set[access.Need]) -> None:
+def _await(surroundings: Where, needs: set[permissions.Need]) -> None:
     """Return when all that is needed is there. A worker outlives the absence of its broker, also at its own start."""
     said = False
     while True:
         try:
-            kafka.run(access.require(surroundings, needs))
+            clients.run(permissions.require(surroundings, needs))
             return
-        except kafka.KafkaFailed as error:
+        except clients.KafkaFailed as error:
             if not _passes(error):
                 raise
             if not said:
@@ -71,7 +71,7 @@ def _await(surroundings: Where, needs: set[access.Need]) -> None:
             time.sleep(_AGAIN)
 
 
-def _passes(error: kafka.KafkaFailed) -> bool:
+def _passes(error: clients.KafkaFailed) -> bool:
     """Whether it may come right by itself: nobody answers yet, or not in time."""
     if isinstance(error, Refused):
         return error.step == "reach"

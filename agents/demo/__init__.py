@@ -1,0 +1,1 @@
+"""`npsflow demo`: the whole system on sample data, proven against an oracle."""

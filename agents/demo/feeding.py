@@ -9,13 +9,13 @@ from itertools import islice
 import aiohttp
 from aiokafka import AIOKafkaProducer
 
-from npsflow.agents import kafka
 from npsflow.agents.demo import sample
 from npsflow.agents.demo.installation import Installation
 from npsflow.agents.demo.lines import Fields, dump, key_of
 from npsflow.agents.demo.sample import Line
 from npsflow.agents.demo.webhooks import Webhook, webhook
 from npsflow.agents.demo.workers import DemoFailed
+from npsflow.agents.kafka import clients
 from npsflow.schemas import codec, topics
 
 _CHUNK = 500
@@ -69,14 +69,14 @@ async def send(producer: AIOKafkaProducer, here: Installation, lines: Iterable[L
 
 async def feed(here: Installation, lines: Iterable[Line]) -> int:
     """The same with a producer of its own."""
-    async with kafka.producer(here.where) as producer:
+    async with clients.producer(here.where) as producer:
         return await send(producer, here, lines)
 
 
 async def feed_webhooks(here: Installation, lines: Iterable[Line]) -> int:
     """Through intake, what platforms do not say straight into Kafka; gives how many webhooks there were."""
     sent, lines = 0, iter(lines)
-    async with platforms(here) as senders, kafka.producer(here.where) as producer:
+    async with platforms(here) as senders, clients.producer(here.where) as producer:
         while chunk := list(islice(lines, _CHUNK)):
             made = [(line, senders.says(line)) for line in chunk]
             found = [webhook for _, webhook in made if webhook is not None]

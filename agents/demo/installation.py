@@ -13,19 +13,20 @@ from pathlib import Path
 import msgspec
 from aiokafka import TopicPartition
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.broker.download import fetch_kafka
+from npsflow.agents.broker.embedded import Broker, free_port
 from npsflow.agents.demo import show, webhooks
 from npsflow.agents.demo.interrupts import Interrupts
 from npsflow.agents.demo.workers import DemoFailed, Intake, Process, Worker
-from npsflow.agents.jars import fetch_kafka
-from npsflow.agents.stages import STAGES
+from npsflow.agents.kafka import clients
 from npsflow.schemas.errors import NpsflowError
 from npsflow.schemas.topics import BY_NAME
-from npsflow.streams import settings, topics
-from npsflow.streams.security import VARIABLES, Security
-from npsflow.streams.settings import Settings, Where
-from npsflow.streams.topics import Wanted
+from npsflow.streams.config import settings
+from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.engine import admin
+from npsflow.streams.engine.admin import Wanted
+from npsflow.streams.engine.kafka.security import VARIABLES, Security
+from npsflow.streams.topology import STAGES
 
 # The oracle knows no wall clock: windows end where the data end, so idle ticks are off while both are compared. They
 # stay off behind that, too: the trickle carries the time on.
@@ -78,7 +79,7 @@ def installation(interrupts: Interrupts) -> Iterator[Installation]:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="npsflow-demo-")))
         where, chosen = _cluster(folder, cleanup), settings.parse(_SETTINGS)
         with show.waiting("topics are made"):
-            interrupts.run(_make_topics(where, topics.wanted(chosen, where), cleanup))
+            interrupts.run(_make_topics(where, admin.wanted(chosen, where), cleanup))
         config = folder / "npsflow.toml"
         config.write_text(_SETTINGS)
         names = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": str(config)}
@@ -118,21 +119,21 @@ def _cluster(folder: Path, cleanup: ExitStack) -> Where:
 
 
 async def _make_topics(where: Where, wanted: list[Wanted], cleanup: ExitStack) -> None:
-    async with kafka.admin(where) as client:
+    async with clients.admin(where) as client:
         if os.environ.get("NPSFLOW_BROKERS"):  # one that is not the demo's own
             cleanup.callback(_remove, where, [topic.name for topic in wanted])
-        await topics.create(client, wanted)
+        await admin.create(client, wanted)
 
 
 def _remove(where: Where, names: list[str]) -> None:
     try:
-        kafka.run(_delete(where, names))
+        clients.run(_delete(where, names))
     except NpsflowError as error:
         show.say(f"Topics that begin with {where.prefix} could not be deleted: {error}")
 
 
 async def _delete(where: Where, names: list[str]) -> None:
-    async with asyncio.timeout(_DELETE_SECONDS), kafka.admin(where) as client:
+    async with asyncio.timeout(_DELETE_SECONDS), clients.admin(where) as client:
         await client.delete_topics(names)
 
 

@@ -5,7 +5,7 @@ import signal
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from npsflow.agents import kafka
+from npsflow.agents.kafka import clients
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ class Interrupts:
         """As `kafka.run`."""
         self._running = True
         try:
-            return kafka.run(self._heard(work))
+            return clients.run(self._heard(work))
         finally:
             self._running = False
             if self._came:  # whatever the work made of it

@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from npsflow.agents import kafka
 from npsflow.agents.demo import oracle, reading, show
 from npsflow.agents.demo.workers import DemoFailed
+from npsflow.agents.kafka import clients
 from npsflow.schemas import codec, topics
-from npsflow.streams.classification import OUTCOMES
-from npsflow.streams.settings import Where
+from npsflow.streams.classify.stage import OUTCOMES
+from npsflow.streams.config.settings import Where
 from npsflow.streams.stage import Record
 
 _SHOWN = 10  # differences, where there are any
@@ -38,7 +38,7 @@ async def collect(where: Where) -> Evidence:
             follow_ups=await reading.records(where, topics.FOLLOW_UP),
             dead_letters=await reading.records(where, topics.DEAD_LETTERS),
             windows=await reading.windows(where),
-            counters=await kafka.counters(where, "classify"),
+            counters=await clients.counters(where, "classify"),
         )
 
 

@@ -7,14 +7,14 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from npsflow.agents import kafka
 from npsflow.agents.demo.installation import Installation
 from npsflow.agents.demo.show import Waiting
 from npsflow.agents.demo.workers import DemoFailed
-from npsflow.agents.stages import STAGES
+from npsflow.agents.kafka import clients
 from npsflow.schemas import codec, topics
-from npsflow.streams.settings import Where
+from npsflow.streams.config.settings import Where
 from npsflow.streams.stage import Record
+from npsflow.streams.topology import STAGES
 
 _SECONDS = 60.0
 _POLL = 0.1
@@ -22,7 +22,7 @@ _POLL = 0.1
 
 async def records(where: Where, topic: str) -> list[Record]:
     """Everything on a topic (without prefix)."""
-    return [record async for record in kafka.committed_records(where, topic)]
+    return [record async for record in clients.committed_records(where, topic)]
 
 
 async def windows(where: Where) -> list[dict[str, Any]]:
@@ -33,14 +33,14 @@ async def windows(where: Where) -> list[dict[str, Any]]:
 
 async def lag(here: Installation) -> int:
     """Records that are in the input topic, but whose effects are not committed yet."""
-    async with kafka.admin(here.where) as admin, AIOKafkaConsumer(**kafka.client_settings(here.where)) as consumer:
+    async with clients.admin(here.where) as admin, AIOKafkaConsumer(**clients.client_settings(here.where)) as consumer:
         return await _lag(here, admin, consumer, "classify")
 
 
 async def processed(here: Installation, progress: Waiting) -> None:
     """Return when all stages have committed the effects of everything that was sent. Raises DemoFailed."""
     deadline = time.monotonic() + _SECONDS
-    async with kafka.admin(here.where) as admin, AIOKafkaConsumer(**kafka.client_settings(here.where)) as consumer:
+    async with clients.admin(here.where) as admin, AIOKafkaConsumer(**clients.client_settings(here.where)) as consumer:
         while True:
             left = {stage: await _lag(here, admin, consumer, stage) for stage in STAGES}
             if not any(left.values()) and await _in_time(here.where):
@@ -59,12 +59,12 @@ async def _lag(here: Installation, admin: AIOKafkaAdminClient, consumer: AIOKafk
     """
     of = here.inputs(stage)
     committed = await admin.list_consumer_group_offsets(here.where.group(stage))
-    ranges = await kafka.offset_ranges(consumer, of)  # after the group, whose answer is then not out of date
+    ranges = await clients.offset_ranges(consumer, of)  # after the group, whose answer is then not out of date
     return sum(end - (committed[tp].offset if tp in committed else begin) for tp, (begin, end) in ranges.items())
 
 
 async def _in_time(where: Where) -> bool:
     """Whether roll up has heard how far classify got: its last tick may follow a second behind the records."""
-    classify, rollup = await asyncio.gather(*(kafka.positions(where, stage) for stage in ("classify", "rollup")))
+    classify, rollup = await asyncio.gather(*(clients.positions(where, stage) for stage in ("classify", "rollup")))
     time = max(position["stream_time"] for position in classify)
     return all(position["stream_time"] >= time for position in rollup)

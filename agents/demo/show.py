@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import click
 
-from npsflow.agents.text import one_line, table
+from npsflow.agents.runtime.terminal import one_line, table
 
 _TERMINAL = sys.stdout.isatty()
 _BEGIN = "\r\033[K" if _TERMINAL else ""  # writes over the line of progress

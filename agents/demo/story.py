@@ -8,16 +8,16 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from npsflow.agents import kafka
-from npsflow.agents.acting import action_of, send
+from npsflow.agents.cases.actions import action_of, send
 from npsflow.agents.demo import feeding, show
 from npsflow.agents.demo.installation import Installation
 from npsflow.agents.demo.lines import Fields
 from npsflow.agents.demo.workers import DemoFailed
-from npsflow.agents.text import minute
+from npsflow.agents.kafka import clients
+from npsflow.agents.runtime.terminal import minute
 from npsflow.schemas import codec, events, topics
 from npsflow.schemas.cases import Happening, event_type
-from npsflow.streams.partitioner import partition_of
+from npsflow.schemas.partitioner import partition_of
 
 _SECONDS = 30.0
 _ANNA: Fields = {
@@ -55,8 +55,8 @@ async def tell(here: Installation) -> None:
     """Send two responses and what is corrected in them; print what comes of each, and after how long."""
     async with (
         feeding.platforms(here) as platforms,
-        kafka.reader(here.where) as consumer,
-        kafka.producer(here.where) as producer,
+        clients.reader(here.where) as consumer,
+        clients.producer(here.where) as producer,
     ):
         stage = _Stage(here, platforms, consumer, producer)
         await stage.listen()
@@ -128,7 +128,7 @@ class _Stage:
     async def listen(self) -> None:
         """Hear what is written from now on."""
         names = (topics.SERVICE_RECOVERY, topics.FOLLOW_UP)
-        of = [tp for name in names for tp in await kafka.partitions(self._here.where, name)]
+        of = [tp for name in names for tp in await clients.partitions(self._here.where, name)]
         self._consumer.assign(of)
         await self._consumer.seek_to_end(*of)
 

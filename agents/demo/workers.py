@@ -9,8 +9,8 @@ from contextlib import closing, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
-from npsflow.agents.broker import HOST, WITH_PARENT, free_port
-from npsflow.agents.intake.turning import secret_name
+from npsflow.agents.broker.embedded import HOST, WITH_PARENT, free_port
+from npsflow.agents.intake.entrance import secret_name
 from npsflow.schemas.errors import NpsflowError
 
 _COMMAND = (sys.executable, "-m", "npsflow.agents.cli")

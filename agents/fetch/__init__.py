@@ -1,0 +1,1 @@
+"""The process `npsflow fetch`: answers that webhooks only name."""

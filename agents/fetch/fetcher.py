@@ -13,14 +13,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
 
+from npsflow.agents.fetch.attempt import Tried, attempt, dead
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.queue import Due, Queue
 from npsflow.agents.fetch.sources import Source
-from npsflow.agents.fetch.trying import Tried, attempt, dead
 from npsflow.schemas import topics
 from npsflow.schemas.fetch import decode_fetch
-from npsflow.streams.partitioner import partition_of
-from npsflow.streams.settings import Where
+from npsflow.schemas.partitioner import partition_of
+from npsflow.streams.config.settings import Where
 
 log = logging.getLogger(__name__)
 

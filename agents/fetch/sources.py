@@ -7,11 +7,11 @@ from pathlib import Path
 
 import aiohttp
 
-from npsflow.agents.intake import platforms
+from npsflow.agents import platforms
 from npsflow.agents.intake.api import Answers, Api
-from npsflow.agents.intake.turning import Entrance, environment_name, unsigned
+from npsflow.agents.intake.entrance import Entrance, environment_name, unsigned
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.forms import Form
+from npsflow.streams.intake.mapping import Form
 
 _TOKEN = "NPSFLOW_TOKEN_"
 

@@ -1,0 +1,1 @@
+"""`npsflow import`: the exports of survey platforms."""

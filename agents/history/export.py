@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from npsflow.agents.history.times import Clock
 from npsflow.schemas.errors import NpsflowError
-from npsflow.streams.forms import Form, Offered, Submission
+from npsflow.streams.intake.mapping import Form, Offered, Submission
 
 Given = Submission | Offered
 

@@ -8,17 +8,17 @@ from typing import NamedTuple
 import msgspec
 
 from npsflow.agents.history.export import Export, NotAnAnswer, Refused, Said
-from npsflow.agents.intake.turning import Entrance, Record
+from npsflow.agents.intake.entrance import Entrance, Record
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.events import Severity
 from npsflow.schemas.invitation import Invitation
 from npsflow.schemas.response import Metric, Response
-from npsflow.streams import policy
-from npsflow.streams.forms import Unmapped
-from npsflow.streams.reading import read
-from npsflow.streams.scores import WORST, Scale, Scales
-from npsflow.streams.times import to_ms
+from npsflow.schemas.times import to_ms
+from npsflow.streams.classify import policy
+from npsflow.streams.classify.parsing import read
+from npsflow.streams.intake.mapping import Unmapped
+from npsflow.streams.scoring.scores import WORST, Scale, Scales
 
 
 class Kind(NamedTuple):

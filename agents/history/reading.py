@@ -9,7 +9,7 @@ from npsflow.agents.history.export import Context, Export, Given, NotAnAnswer, R
 from npsflow.agents.history.rows import Rows, titles_known
 from npsflow.schemas import codec
 from npsflow.schemas.topics import MAX_INPUT
-from npsflow.streams.forms import Form
+from npsflow.streams.intake.mapping import Form
 
 _DELIMITERS = (",", ";", "\t")
 _LINE = 1 << 20  # characters; a longer first line of JSON is a document of its own

@@ -9,9 +9,9 @@ from npsflow.agents.history.planning import Due, Plan
 from npsflow.agents.history.reading import File
 from npsflow.schemas import topics
 from npsflow.schemas.events import Severity
-from npsflow.streams.partitioner import partition_of
-from npsflow.streams.policy import STALE_AFTER
-from npsflow.streams.times import DAY, rfc3339_seconds
+from npsflow.schemas.partitioner import partition_of
+from npsflow.schemas.times import DAY, rfc3339_seconds
+from npsflow.streams.classify.policy import STALE_AFTER
 
 _SEVERITIES = get_args(Severity)
 _MOST = 20  # refused lines named one by one

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from npsflow.agents.history.export import Context, Header, NotAnAnswer, Table, Unreadable
 from npsflow.agents.history.times import NoTime
-from npsflow.streams.forms import COLUMNS, Form, Offered, Submission, find
+from npsflow.streams.intake.mapping import COLUMNS, Form, Offered, Submission, find
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(\.\d{1,9})?")
 

@@ -1,0 +1,1 @@
+"""The process `npsflow intake`: webhooks of survey platforms."""

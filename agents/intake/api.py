@@ -18,9 +18,9 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from npsflow.agents.rates import RateLimit
+from npsflow.agents.web.rate_limit import RateLimit
 from npsflow.schemas import codec
-from npsflow.streams.forms import Submission
+from npsflow.streams.intake.mapping import Submission
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=10)
 _MOST = 16 << 20  # bytes of an answer

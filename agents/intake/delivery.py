@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from npsflow.agents.intake.api import Answers
 from npsflow.schemas import codec
-from npsflow.streams.forms import Form, Offered, Submission
+from npsflow.streams.intake.mapping import Form, Offered, Submission
 
 T = TypeVar("T")
 

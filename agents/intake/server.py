@@ -7,17 +7,17 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 
 from npsflow.agents.intake.delivery import Delivery, TurnedDown
-from npsflow.agents.intake.guard import MAX_BODY, OUTCOME, Guard
-from npsflow.agents.intake.keeping import Keeper
+from npsflow.agents.intake.entrance import Entrance
+from npsflow.agents.intake.limits import MAX_BODY, OUTCOME, Guard
 from npsflow.agents.intake.metrics import Metrics
-from npsflow.agents.intake.turning import Entrance
+from npsflow.agents.intake.producer import Keeper
 from npsflow.agents.web.answers import again, answer, said
 from npsflow.agents.web.connections import Door
 from npsflow.schemas import topics
 from npsflow.schemas.headers import Headers, dead_letter
-from npsflow.streams.forms import Unmapped
-from npsflow.streams.times import rfc3339
-from npsflow.streams.web import routes
+from npsflow.schemas.times import rfc3339
+from npsflow.streams.engine.health import routes
+from npsflow.streams.intake.mapping import Unmapped
 
 
 class Server:

@@ -1,0 +1,1 @@
+"""The process `npsflow notify`: tells teams what happens to cases."""

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 
+from npsflow.agents.notify.erased_customers import Forgotten
 from npsflow.agents.notify.events import Events
-from npsflow.agents.notify.forgotten import Forgotten
 from npsflow.agents.notify.sending import OUTCOMES, Again, Delivered, Gone, Never, Result, Sender, Unknown
-from npsflow.agents.rates import RateLimit
+from npsflow.agents.web.rate_limit import RateLimit
 from npsflow.schemas.notify import Delivery
 from npsflow.streams.notify.event import Event, Unreadable, read
 from npsflow.streams.notify.message import Message, message_of

@@ -7,14 +7,14 @@ from typing import Any
 
 from msgspec.structs import replace as changed
 
-from npsflow.agents import kafka
+from npsflow.agents.kafka import clients
 from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import DIGEST, Delivery
+from npsflow.streams.config.settings import Where
 from npsflow.streams.notify.digest import Digest, last_slot
 from npsflow.streams.notify.event import type_of
 from npsflow.streams.notify.message import Message
 from npsflow.streams.notify.settings import Notifier, digest_time
-from npsflow.streams.settings import Where
 from npsflow.streams.stage import Record
 
 log = logging.getLogger(__name__)
@@ -65,9 +65,9 @@ class Digests:
 
     async def _records(self, topic: str, since: int | None = None) -> AsyncIterator[Record]:
         """All that are committed now, in each partition's order; those before a time, in ms, are left out."""
-        of = await kafka.partitions(self._where, topic)
-        async with kafka.reader(self._where) as consumer:
-            ranges = await kafka.offset_ranges(consumer, of)
+        of = await clients.partitions(self._where, topic)
+        async with clients.reader(self._where) as consumer:
+            ranges = await clients.offset_ranges(consumer, of)
             begins = {tp: begin for tp, (begin, _) in ranges.items()}
             if since is not None:
                 found = await consumer.offsets_for_times(dict.fromkeys(of, since))

@@ -6,8 +6,8 @@ from email.utils import parsedate_to_datetime
 
 import aiohttp
 
-from npsflow.agents.notify.guard import NotAllowed
 from npsflow.agents.notify.sending import SECONDS, Again, Never, Result, Unknown
+from npsflow.agents.notify.ssrf_guard import NotAllowed
 
 TIMEOUT = aiohttp.ClientTimeout(total=SECONDS, connect=SECONDS / 2)
 LONGEST = 86_400.0

@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 
 from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import Delivery
-from npsflow.streams.settings import Where
+from npsflow.streams.config.settings import Where
 
 _SECONDS = 30.0
 

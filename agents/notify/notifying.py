@@ -21,7 +21,7 @@ from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 
 from npsflow.agents.notify.attempt import Attempts
-from npsflow.agents.notify.delivering import RESTING, Delivering, about
+from npsflow.agents.notify.delivery import RESTING, Delivering, about
 from npsflow.agents.notify.digests import Digests
 from npsflow.agents.notify.events import Events
 from npsflow.agents.notify.log import Log
@@ -30,9 +30,9 @@ from npsflow.agents.notify.planning import Planning
 from npsflow.schemas import topics
 from npsflow.schemas.errors import NpsflowError
 from npsflow.schemas.notify import Delivery, decode_delivery
+from npsflow.streams.config.settings import Where
 from npsflow.streams.notify.queue import Queue
 from npsflow.streams.notify.settings import Notifier
-from npsflow.streams.settings import Where
 
 log = logging.getLogger(__name__)
 

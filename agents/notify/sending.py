@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.mistakes import explain
+from npsflow.streams.config.errors import explain
 from npsflow.streams.notify.message import Message
 from npsflow.streams.notify.settings import EVERYBODY, Notifier
 

@@ -1,0 +1,1 @@
+"""What notifiers say and when: messages, digests and the queue. Pure."""

@@ -6,11 +6,11 @@ from hashlib import blake2b
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from npsflow.schemas.times import from_rfc3339, rfc3339, to_datetime, to_ms
 from npsflow.streams.notify.event import concerns, let_through, of_department
 from npsflow.streams.notify.message import Message, Section, address, score_of, title_of, when
 from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.notify.texts import LABELS
-from npsflow.streams.times import from_rfc3339, rfc3339, to_datetime, to_ms
 
 DIGEST_TYPE = "npsflow.cases.digest.v1"
 _HEADINGS = ("new", "overdue", "won_back", "praise")

@@ -7,7 +7,7 @@ from npsflow.schemas import codec
 from npsflow.schemas.events import Severity
 from npsflow.schemas.headers import Headers
 from npsflow.streams.notify.settings import Notifier, Told
-from npsflow.streams.segments import normal
+from npsflow.streams.scoring.segments import normal
 from npsflow.streams.stage import Record
 
 _PREFIX, _SUFFIX = "npsflow.case.", ".v1"

@@ -1,0 +1,1 @@
+"""Stage `recover`: alerts, follow-ups and actions of teams in; cases out."""

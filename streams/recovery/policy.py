@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from npsflow.schemas.cases import Case, Due
 from npsflow.schemas.events import Context, Severity
-from npsflow.streams import policy
-from npsflow.streams.recovery.hours import Clock
+from npsflow.schemas.times import DAY, HOUR, from_rfc3339
+from npsflow.streams.classify import policy
+from npsflow.streams.recovery.business_hours import Clock
 from npsflow.streams.recovery.settings import Recovery, SeverityRule, When
-from npsflow.streams.segments import normal
-from npsflow.streams.times import DAY, HOUR, from_rfc3339
+from npsflow.streams.scoring.segments import normal
 
 _ORDER: tuple[Severity, ...] = ("medium", "high", "critical")
 THANKS = {"en": "Thank you for your answer.", "nl": "Dank u wel voor uw antwoord."}

@@ -18,11 +18,11 @@ from msgspec import Struct
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Case, Status
 from npsflow.schemas.events import Context
+from npsflow.schemas.times import from_rfc3339
 from npsflow.streams.recovery.case import ended
-from npsflow.streams.recovery.memory import File
-from npsflow.streams.recovery.standing import contacted_late, deadline
-from npsflow.streams.segments import normal
-from npsflow.streams.times import from_rfc3339
+from npsflow.streams.recovery.case_index import contacted_late, deadline
+from npsflow.streams.recovery.state import File
+from npsflow.streams.scoring.segments import normal
 
 TARGET = 0.9
 """Share of unhappy customers who should be contacted in time."""

@@ -13,18 +13,18 @@ from npsflow.schemas.cases import Case, Happening, Status, TeamAction, event_typ
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.events import AlertRetracted, FollowUpRetracted
 from npsflow.schemas.headers import CloudEvents, dead_letter
+from npsflow.schemas.times import DAY, MINUTE, rfc3339
 from npsflow.streams.recovery import case as life
-from npsflow.streams.recovery.acting import AT_ONCE, Actions
-from npsflow.streams.recovery.asking import FollowUps
-from npsflow.streams.recovery.deciding import Alerts
-from npsflow.streams.recovery.draft import Draft, Memory
-from npsflow.streams.recovery.facts import AlertFact, FollowUpFact, fact_of
-from npsflow.streams.recovery.forgetting import forget
-from npsflow.streams.recovery.memory import File, Table
+from npsflow.streams.recovery.actions import AT_ONCE, Actions
+from npsflow.streams.recovery.alerts import Alerts
+from npsflow.streams.recovery.case_index import contacted_late
+from npsflow.streams.recovery.changes import Draft, Memory
+from npsflow.streams.recovery.erasure import forget
+from npsflow.streams.recovery.follow_ups import FollowUps
+from npsflow.streams.recovery.inputs import AlertFact, FollowUpFact, fact_of
 from npsflow.streams.recovery.policy import Policy
-from npsflow.streams.recovery.standing import contacted_late
+from npsflow.streams.recovery.state import File, Table
 from npsflow.streams.stage import Checkpoint, Emit, Record
-from npsflow.streams.times import DAY, MINUTE, rfc3339
 
 _CUSTOMERS_AT_ONCE = 5_000
 

@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 
-from npsflow.agents.jars import BrokerError
+from npsflow.agents.broker.download import BrokerError
 from npsflow.schemas.errors import NpsflowError
 from tests.bench.common import SCALE, NotMeasured, cluster, say
 

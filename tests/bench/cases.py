@@ -6,11 +6,11 @@ from npsflow.schemas import topics
 from npsflow.schemas.codec import dumps
 from npsflow.schemas.events import ALERT_RAISED
 from npsflow.schemas.headers import CloudEvents
+from npsflow.schemas.times import HOUR, rfc3339
+from npsflow.streams.config.settings import Where
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.settings import Recovery, clock_of
 from npsflow.streams.recovery.stage import Recover, Recovering
-from npsflow.streams.settings import Where
-from npsflow.streams.times import HOUR, rfc3339
 from tests.bench.common import measured, report, say, scaled, tell
 from tests.bench.memory import _STATM, Received, _resident
 

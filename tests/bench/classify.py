@@ -6,7 +6,7 @@ Limit and worker take turns, so that a machine that gets slower or faster in bet
 from statistics import mean
 from typing import Any
 
-from npsflow.streams.settings import Where
+from npsflow.streams.config.settings import Where
 from tests.bench import data
 from tests.bench.common import FIXED, Installation, NotMeasured, installation, measured, report, say
 from tests.bench.limit import COUNT, limit, per_million

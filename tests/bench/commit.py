@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
-from npsflow.streams.settings import Where
+from npsflow.streams.config.settings import Where
 from tests.bench import data
 from tests.bench.common import Process, installation, report, say, scaled
 

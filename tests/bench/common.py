@@ -18,15 +18,16 @@ from typing import Any
 import msgspec
 from confluent_kafka.admin import AdminClient
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import Broker, free_port
-from npsflow.agents.jars import fetch_kafka
+from npsflow.agents.broker.download import fetch_kafka
+from npsflow.agents.broker.embedded import Broker, free_port
+from npsflow.agents.kafka import clients
+from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import RESPONSES
-from npsflow.streams import settings, topics
-from npsflow.streams.partitioner import partition_of
-from npsflow.streams.security import VARIABLES, Security
-from npsflow.streams.settings import Settings, Where
-from npsflow.streams.transaction import Outputs
+from npsflow.streams.config import settings
+from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.engine import admin
+from npsflow.streams.engine.kafka.security import VARIABLES, Security
+from npsflow.streams.engine.transaction import Outputs
 from tests.bench.data import Encoded
 
 FIXED = "idle_ticks = false\n"
@@ -112,16 +113,16 @@ class Installation:
 
     def fill(self, records: Iterable[Encoded], topic: str = RESPONSES) -> int:
         """Produce the records, each to the partition of its key; gives how many."""
-        return kafka.run(self._fill(records, topic))
+        return clients.run(self._fill(records, topic))
 
     async def _fill(self, records: Iterable[Encoded], topic: str) -> int:
         count, partitions, records = 0, self.settings.topics.partitions, iter(records)
-        async with kafka.producer(self.where) as producer:
+        async with clients.producer(self.where) as producer:
             outputs = Outputs(producer, self.where.prefix, 0)
             while chunk := list(islice(records, _CHUNK)):
                 for key, value in chunk:
                     outputs.emit(topic, partition_of(key, partitions), key, value, [])
-                await kafka.deliver(producer, outputs)
+                await clients.deliver(producer, outputs)
                 count += len(chunk)
         return count
 
@@ -136,7 +137,7 @@ def installation(at: Where, toml: str = FIXED) -> Iterator[Installation]:
         names = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": config.name}
         if where.security == Security():
             names |= dict.fromkeys(VARIABLES, "")  # what is set may be for another cluster than our own
-        kafka.run(_create(where, chosen))
+        clients.run(_create(where, chosen))
         try:
             yield Installation(where, chosen, os.environ | names)
         finally:
@@ -144,8 +145,8 @@ def installation(at: Where, toml: str = FIXED) -> Iterator[Installation]:
 
 
 async def _create(where: Where, chosen: Settings) -> None:
-    async with kafka.admin(where) as client:
-        await topics.create(client, topics.wanted(chosen, where))
+    async with clients.admin(where) as client:
+        await admin.create(client, admin.wanted(chosen, where))
 
 
 def _delete(where: Where) -> None:
@@ -271,6 +272,6 @@ def starved_seconds() -> float:
 
 def use_uvloop() -> None:
     if sys.platform != "win32":
-        from npsflow.agents import loops
+        from npsflow.agents.runtime import event_loop
 
-        loops.use_uvloop()
+        event_loop.use_uvloop()

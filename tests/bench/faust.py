@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from npsflow.schemas import codec
 from npsflow.schemas.topics import FOLLOW_UP, SERVICE_RECOVERY
-from npsflow.streams.settings import Where
+from npsflow.streams.config.settings import Where
 from tests.bench import data
 from tests.bench.classify import ONE_DIMENSION, WITHOUT_FOLLOW_UPS, drained
 from tests.bench.common import FIXED, installation, measured, report, say, scaled

@@ -19,16 +19,16 @@ from typing import Any, cast
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from npsflow.agents.broker import HOST
-from npsflow.agents.intake.keeping import keeping
+from npsflow.agents.broker.embedded import HOST
+from npsflow.agents.intake.entrance import entrances, secret_name
 from npsflow.agents.intake.metrics import Metrics
+from npsflow.agents.intake.producer import keeping
 from npsflow.agents.intake.server import Server
-from npsflow.agents.intake.turning import entrances, secret_name
-from npsflow.agents.process import prepare
+from npsflow.agents.runtime.process import prepare
 from npsflow.agents.web.connections import Door, listening
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
-from npsflow.streams.settings import Where, load, where
+from npsflow.streams.config.settings import Where, load, where
 from tests.bench.common import (
     Process,
     cpu_seconds,

@@ -11,12 +11,12 @@ from time import monotonic
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from npsflow.agents import kafka
-from npsflow.agents.kafka import client_settings
+from npsflow.agents.kafka import clients
+from npsflow.agents.kafka.clients import client_settings
 from npsflow.schemas import codec
+from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
-from npsflow.streams.partitioner import partition_of
-from npsflow.streams.settings import Where, load, where
+from npsflow.streams.config.settings import Where, load, where
 from tests.bench import data
 from tests.bench.common import Installation, Process, installation, report, say, scaled, tell, use_uvloop
 
@@ -40,7 +40,7 @@ def run(at: Where) -> None:
         say(f"latency: {_RATE:,} responses/s for {_WARM_UP + _SECONDS} s")
         worker.ask("what have you used?")
         before = worker.answer()
-        seen, within = kafka.run(_read(here, generator))
+        seen, within = clients.run(_read(here, generator))
         behind = generator.answer()["behind_ms"]
         worker.ask("and now?")
         after = worker.answer()
@@ -115,7 +115,7 @@ async def _offer() -> None:
     made = [(key, value, partition_of(key, partitions)) for key, value in map(data.encode, data.responses(times))]
     tell(made=len(made))
     start, behind = float(sys.stdin.readline()), 0.0
-    async with kafka.producer(here) as producer:
+    async with clients.producer(here) as producer:
         for n, (key, value, partition) in enumerate(made):
             due = start + n / _RATE
             while (early := due - monotonic()) > 0:

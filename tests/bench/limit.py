@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer
 
-from npsflow.agents.kafka import client_settings
+from npsflow.agents.kafka.clients import client_settings
 from npsflow.schemas.topics import RESPONSES
-from npsflow.streams.settings import Where, where
+from npsflow.streams.config.settings import Where, where
 from tests.bench import data
 from tests.bench.common import (
     Installation,

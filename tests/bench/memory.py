@@ -7,9 +7,9 @@ from pathlib import Path
 
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.topics import RESPONSES
-from npsflow.streams.classification import Classify
-from npsflow.streams.settings import Settings, Where
-from npsflow.streams.store import MemoryStore
+from npsflow.streams.classify.stage import Classify
+from npsflow.streams.classify.state_store import MemoryStore
+from npsflow.streams.config.settings import Settings, Where
 from tests.bench import data
 from tests.bench.common import measured, report, say, scaled, tell
 

@@ -16,12 +16,12 @@ from typing import Any
 
 import msgspec
 
-from npsflow.agents import kafka
+from npsflow.agents.kafka import clients
 from npsflow.schemas import codec
+from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import RESPONSES, SERVICE_RECOVERY, WINDOWS
-from npsflow.streams.partitioner import partition_of
-from npsflow.streams.settings import Where
-from npsflow.streams.transaction import Outputs
+from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.transaction import Outputs
 from tests.bench.classify import ONE_DIMENSION, WITHOUT_FOLLOW_UPS, drained
 from tests.bench.common import FIXED, Installation, installation, report, say
 from tests.bench.limit import per_million
@@ -69,9 +69,9 @@ def _peer(folder: Path, program: Path, name: str) -> dict[str, Any] | None:
 def _compare(at: Where, folder: Path, count: int, peers: dict[str, dict[str, Any]]) -> None:
     wanted = json.loads((folder / f"expected-{count}.json").read_text())
     with installation(at, FIXED + WITHOUT_FOLLOW_UPS + ONE_DIMENSION) as here:
-        say(f"peers: npsflow, {kafka.run(_copy(here, f'bench-by-survey-{count}')):,} of the same responses")
+        say(f"peers: npsflow, {clients.run(_copy(here, f'bench-by-survey-{count}')):,} of the same responses")
         ours = drained(here, "classify,rollup", count, one_core=False)
-        correct = kafka.run(_correct(here, wanted))
+        correct = clients.run(_correct(here, wanted))
     rate, cpu = count / ours["seconds"], per_million(ours, count)
     for name, theirs in peers.items():
         comparable = correct and theirs["correct"]
@@ -98,26 +98,26 @@ def _compare(at: Where, folder: Path, count: int, peers: dict[str, dict[str, Any
 async def _copy(here: Installation, topic: str) -> int:
     """The peers' input, which is keyed by survey, under our keys."""
     theirs, partitions, count = msgspec.structs.replace(here.where, prefix=""), here.settings.topics.partitions, 0
-    async with kafka.producer(here.where) as producer:
+    async with clients.producer(here.where) as producer:
         outputs = Outputs(producer, here.where.prefix, 0)
-        async for record in kafka.committed_records(theirs, topic):
+        async for record in clients.committed_records(theirs, topic):
             response = codec.loads(record.value or b"")
             key = f"{response['source']}/{response['response_id']}".encode()
             outputs.emit(RESPONSES, partition_of(key, partitions), key, record.value, [])
             count += 1
             if count % _CHUNK == 0:
-                await kafka.deliver(producer, outputs)
-        await kafka.deliver(producer, outputs)
+                await clients.deliver(producer, outputs)
+        await clients.deliver(producer, outputs)
     return count
 
 
 async def _correct(here: Installation, wanted: dict[str, Any]) -> bool:
     """Whether we raised exactly the alerts that the peers should raise, and counted what they should count."""
     ids = []
-    async for record in kafka.committed_records(here.where, SERVICE_RECOVERY):
+    async for record in clients.committed_records(here.where, SERVICE_RECOVERY):
         ids.append(codec.loads(record.value or b"")["response_id"])
     tallies: dict[str, tuple[int, int, int]] = {}
-    async for record in kafka.committed_records(here.where, WINDOWS):
+    async for record in clients.committed_records(here.where, WINDOWS):
         window = codec.loads(record.value or b"{}")
         if window and window["window"] == _LONGEST and (survey := window["segment"].get("survey_id")):
             tallies[survey] = (window["promoters"], window["passives"], window["detractors"])

@@ -2,7 +2,7 @@
 
 from time import monotonic
 
-from npsflow.streams.settings import Where
+from npsflow.streams.config.settings import Where
 from tests.bench import data
 from tests.bench.classify import drained
 from tests.bench.common import FIXED, Process, installation, report, say, scaled

@@ -1,6 +1,6 @@
 """`rollup`: how many responses a second of classify one core of roll up can follow; and a month through both stages."""
 
-from npsflow.streams.settings import Where
+from npsflow.streams.config.settings import Where
 from tests.bench import data
 from tests.bench.classify import drained
 from tests.bench.common import installation, report, say, scaled

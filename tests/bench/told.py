@@ -15,12 +15,12 @@ from time import monotonic
 
 from aiohttp import web
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import HOST, free_port
+from npsflow.agents.broker.embedded import HOST, free_port
+from npsflow.agents.kafka import clients
 from npsflow.schemas.codec import dumps
+from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import RESPONSES
-from npsflow.streams.partitioner import partition_of
-from npsflow.streams.settings import Where
+from npsflow.streams.config.settings import Where
 from tests.bench.common import Installation, NotMeasured, Process, installation, report, say, scaled
 
 _RATE, _SECONDS, _WARM_UP, _PATIENCE = 100, scaled(20), 3, 30
@@ -70,7 +70,7 @@ async def _measure(here: Installation, port: int) -> tuple[list[float], int]:
     """Milliseconds of each response after the warm-up, in order of length; how many were told twice."""
     count = _RATE * (_WARM_UP + _SECONDS)
     heard = dict[int, float]()
-    async with _receiver(port, heard) as repeated, kafka.producer(here.where) as producer:
+    async with _receiver(port, heard) as repeated, clients.producer(here.where) as producer:
         partitions, begin = here.settings.topics.partitions, monotonic() + 1
         for number in range(count):
             await asyncio.sleep(begin + number / _RATE - monotonic())

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Any
 
-from npsflow.agents.process import prepare
+from npsflow.agents.runtime.process import prepare
 from npsflow.agents.worker import host
 from npsflow.schemas.topics import RESPONSES
-from npsflow.streams import logs
-from npsflow.streams.app import Host
-from npsflow.streams.classification import OUTCOMES
-from npsflow.streams.settings import load, where
-from npsflow.streams.task import Task
+from npsflow.streams.classify.stage import OUTCOMES
+from npsflow.streams.config.settings import load, where
+from npsflow.streams.engine import logs
+from npsflow.streams.engine.app import Host
+from npsflow.streams.engine.task import Task
 from tests.bench.common import cpu_seconds, one_core, peak_mb, starved_seconds, tell
 
 _LOOK = 0.01

@@ -1,7 +1,7 @@
 """What holds of cases whatever happened on the way: a judge that shares no code with recover.
 
-It does not say what should have been decided (`tests/unit/test_recovery.py` does), but that everything was decided
-once, that no step of a case is missing or there twice, and that the table shows the last of them.
+It does not say what should have been decided (`tests/streams/recovery/test_stage.py` does), but that everything was
+decided once, that no step of a case is missing or there twice, and that the table shows the last of them.
 """
 
 import json

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from npsflow.agents.broker import Broker
-from npsflow.agents.jars import fetch_kafka
+from npsflow.agents.broker.download import fetch_kafka
+from npsflow.agents.broker.embedded import Broker
 
 from .installation import Installation
 from .secured import Secured

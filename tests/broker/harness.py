@@ -18,20 +18,20 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import free_port
+from npsflow.agents.broker.embedded import free_port
 from npsflow.agents.demo import oracle
 from npsflow.agents.demo.sample import Line, sample
-from npsflow.agents.stages import STAGES
+from npsflow.agents.kafka import clients
 from npsflow.agents.worker import host
 from npsflow.schemas.codec import dumps, loads
+from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import ACTIONS, CASES, DEAD_LETTERS, FOLLOW_UP, PANES, RESPONSES, SERVICE_RECOVERY, WINDOWS
-from npsflow.streams import topics
-from npsflow.streams.app import Host
-from npsflow.streams.classification import OUTCOMES
-from npsflow.streams.partitioner import partition_of
-from npsflow.streams.settings import parse, where
+from npsflow.streams.classify.stage import OUTCOMES
+from npsflow.streams.config.settings import parse, where
+from npsflow.streams.engine import admin
+from npsflow.streams.engine.app import Host
 from npsflow.streams.stage import Record
+from npsflow.streams.topology import STAGES
 
 from .cases import compare_cases
 
@@ -92,9 +92,9 @@ class Installation:
         await self.admin.alter_configs([resource])
 
     async def __aenter__(self) -> "Installation":
-        self.admin = await self._open.enter_async_context(kafka.admin(self.where))
-        self._reader = await self._open.enter_async_context(AIOKafkaConsumer(**kafka.client_settings(self.where)))
-        await topics.create(self.admin, topics.wanted(self.settings, self.where))
+        self.admin = await self._open.enter_async_context(clients.admin(self.where))
+        self._reader = await self._open.enter_async_context(AIOKafkaConsumer(**clients.client_settings(self.where)))
+        await admin.create(self.admin, admin.wanted(self.settings, self.where))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -195,13 +195,13 @@ class Installation:
         for stage in _INPUTS:
             if not await self.caught_up(stage):
                 return False
-        classified, rolled = [await kafka.positions(self.where, stage) for stage in ("classify", "rollup")]
+        classified, rolled = [await clients.positions(self.where, stage) for stage in ("classify", "rollup")]
         newest = max(position["stream_time"] for position in classified)
         return all(position["stream_time"] == newest for position in rolled)
 
     async def read(self, topic: str) -> list[Record]:
         """All committed records."""
-        return [record async for record in kafka.committed_records(self.where, topic)]
+        return [record async for record in clients.committed_records(self.where, topic)]
 
     async def windows(self) -> dict[bytes, bytes]:
         """The table of windows: the last value of each key."""
@@ -219,7 +219,7 @@ class Installation:
 
     async def outcomes(self) -> Counter[str]:
         """How many records came to what, as classify has counted in its changelog."""
-        counters = await kafka.counters(self.where, "classify")
+        counters = await clients.counters(self.where, "classify")
         return Counter({name: counters[name] for name in OUTCOMES})
 
     async def expected(self) -> oracle.Expected:

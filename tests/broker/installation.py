@@ -15,11 +15,11 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.broker.embedded import Broker, free_port
 from npsflow.agents.cli import main
+from npsflow.agents.kafka import clients
 from npsflow.schemas.headers import Headers
-from npsflow.streams.settings import Where
+from npsflow.streams.config.settings import Where
 from npsflow.streams.stage import Record
 
 SECONDS = 30
@@ -69,7 +69,7 @@ class Installation:
 
     def records(self, topic: str, **options: Any) -> list[Record]:
         async def read() -> list[Record]:
-            return [record async for record in kafka.committed_records(self.where, topic, **options)]
+            return [record async for record in clients.committed_records(self.where, topic, **options)]
 
         return asyncio.run(read())
 
@@ -77,7 +77,7 @@ class Installation:
         """One record, as it is."""
 
         async def send() -> None:
-            async with kafka.producer(self.where) as producer:
+            async with clients.producer(self.where) as producer:
                 await producer.send_and_wait(self.where.topic(topic), value, key, partition=0, headers=headers)
 
         asyncio.run(send())

@@ -36,7 +36,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from npsflow.agents.broker import HOST, Broker, free_port
+from npsflow.agents.broker.embedded import HOST, Broker, free_port
 from npsflow.agents.cli import main
 
 SECONDS = 60

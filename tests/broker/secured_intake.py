@@ -12,10 +12,10 @@ from pathlib import Path
 
 import aiohttp
 
-from npsflow.agents.broker import free_port
+from npsflow.agents.broker.embedded import free_port
 from npsflow.schemas.topics import DEAD_LETTERS, FETCHES
-from tests.fetch.standin import FIXTURES, TOKEN, SurveyMonkey
-from tests.intake.signing import SECRET, surveymonkey, typeform
+from tests.agents.fetch.standin import FIXTURES, TOKEN, SurveyMonkey
+from tests.agents.intake.signing import SECRET, surveymonkey, typeform
 
 from .harness import Installation, eventually
 from .secured import SECONDS, SECRETS

@@ -20,18 +20,18 @@ import pytest
 from click.testing import CliRunner
 from prometheus_client import CollectorRegistry
 
-from npsflow.agents import kafka
 from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.board.server import MAX_BODY, Server
-from npsflow.agents.broker import HOST, Broker, free_port
-from npsflow.agents.casebook import Casebook
+from npsflow.agents.broker.embedded import HOST, Broker, free_port
+from npsflow.agents.cases.reader import Casebook
 from npsflow.agents.cli import main
+from npsflow.agents.kafka import clients
 from npsflow.agents.web.connections import Door, listening
 from npsflow.agents.web.limits import MAX_LINE, Limits
 from npsflow.agents.web.senders import Senders
 from npsflow.schemas.response import MAX_COMMENT
 from npsflow.schemas.topics import ACTIONS, CASES
-from tests.intake.raw import connected, head
+from tests.agents.intake.raw import connected, head
 
 from .harness import Installation, eventually, response
 
@@ -56,8 +56,8 @@ async def served(
 ) -> AsyncIterator[tuple[Client, Casebook]]:
     """The board as the command runs it, in this process. It reads from when `begin` is set, if that is given."""
     where = installation.where
-    of = await kafka.partitions(where, CASES)
-    async with kafka.reader(where) as consumer, kafka.producer(where) as producer:
+    of = await clients.partitions(where, CASES)
+    async with clients.reader(where) as consumer, clients.producer(where) as producer:
         book = Casebook(consumer)
         metrics = Metrics(CollectorRegistry(), book.cases)
         app = Server(book, producer, where, TOKENS, metrics, patience).app
@@ -152,7 +152,7 @@ async def test_cases_and_actions(broker: Broker) -> None:
 async def test_who_may_not_and_what_cannot(broker: Broker) -> None:
     async with Installation(broker, "board-no.") as installation, served(installation) as served_by:
         client, book = served_by
-        async with kafka.producer(installation.where) as producer:
+        async with clients.producer(installation.where) as producer:
             await producer.send_and_wait(installation.where.topic(CASES), json.dumps(CASE).encode(), b"c-1", 0)
 
         async def there() -> bool:
@@ -258,7 +258,7 @@ async def test_nobody_holds_it_up(broker: Broker) -> None:
 
 async def test_who_hangs_up_is_no_mistake_of_ours(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
     async with Installation(broker, "board-gone.") as installation, served(installation) as (client, book):
-        async with kafka.producer(installation.where) as producer:
+        async with clients.producer(installation.where) as producer:
             await producer.send_and_wait(installation.where.topic(CASES), json.dumps(CASE).encode(), b"c-1", 0)
 
         async def there() -> bool:
@@ -279,7 +279,7 @@ async def test_who_hangs_up_is_no_mistake_of_ours(broker: Broker, caplog: pytest
 
 async def test_a_case_of_another_version_is_not_passed_over(broker: Broker) -> None:
     async with Installation(broker, "board-version.") as installation:
-        async with kafka.producer(installation.where) as producer:
+        async with clients.producer(installation.where) as producer:
             strange = json.dumps(CASE | {"status": "pondered"}).encode()
             await producer.send_and_wait(installation.where.topic(CASES), strange, b"c-1", 0)
         found = await asyncio.to_thread(CliRunner().invoke, main, ["cases"], env=installation.environment)

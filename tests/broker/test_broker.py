@@ -15,8 +15,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from npsflow.agents.broker import HOST, Broker, free_port
-from npsflow.agents.jars import BrokerError, fetch_kafka
+from npsflow.agents.broker.download import BrokerError, fetch_kafka
+from npsflow.agents.broker.embedded import HOST, Broker, free_port
 
 SECONDS = 30
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from npsflow.agents.broker import free_port
+from npsflow.agents.broker.embedded import free_port
 
 from .installation import SECONDS, Installation, response, until
 

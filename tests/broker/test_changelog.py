@@ -8,11 +8,11 @@ from aiokafka.admin import NewPartitions
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
+from npsflow.agents.kafka import clients
 from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.topics import RESPONSES
-from npsflow.streams.changelog import FORMAT
+from npsflow.streams.engine.changelog import FORMAT
 
 from .harness import FIXED, Installation, eventually, lines
 
@@ -36,7 +36,7 @@ async def test_refused(broker: Broker, tmp_path: Path) -> None:
             before = await written(partition)
             with installation.process(tmp_path, "--stages=classify") as process:
                 assert await process.ended() == 1
-            # A marker may have been added, see streams/settling.py, but no record.
+            # A marker may have been added, see streams/engine/kafka/hanging_transactions.py, but no record.
             assert await written(partition) == before
             said = [line for line in process.said.splitlines() if "ChangelogRefused" in line]
             assert said
@@ -124,6 +124,6 @@ async def positions(installation: Installation) -> dict[int, dict[str, Any]]:
 
 async def write_position(installation: Installation, position: dict[str, Any]) -> None:
     """As partition 0's last."""
-    async with kafka.producer(installation.where) as producer:
+    async with clients.producer(installation.where) as producer:
         topic = installation.where.topic(STATE)
         await producer.send_and_wait(topic, dumps(position), b"position", partition=0)

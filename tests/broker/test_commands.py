@@ -12,11 +12,11 @@ from typing import Any
 from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Producer
 
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
 from npsflow.schemas.headers import dead_letter, with_origin
 from npsflow.schemas.topics import MAX_RECORD
-from npsflow.streams.settings import Settings
-from npsflow.streams.topics import wanted
+from npsflow.streams.config.settings import Settings
+from npsflow.streams.engine.admin import wanted
 
 from .installation import SECONDS, Installation, as_it_is, response, until, working
 

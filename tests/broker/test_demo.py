@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import HOST, Broker
-from npsflow.streams.settings import Where
+from npsflow.agents.broker.embedded import HOST, Broker
+from npsflow.agents.kafka import clients
+from npsflow.streams.config.settings import Where
 
 SECONDS = 120
 STOP_SECONDS = 5
@@ -104,7 +104,7 @@ def assert_parts(said: list[str]) -> None:
 
 def topics_left(broker: Broker) -> list[str]:
     async def names() -> list[str]:
-        async with kafka.admin(Where(broker.bootstrap)) as client:
+        async with clients.admin(Where(broker.bootstrap)) as client:
             return [name for name in await client.list_topics() if name.startswith("demo-")]
 
     return asyncio.run(names())

@@ -14,13 +14,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from click.testing import CliRunner, Result
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import Broker, free_port
+from npsflow.agents.broker.embedded import Broker, free_port
 from npsflow.agents.cli import main
 from npsflow.agents.demo.sample import Line
-from npsflow.agents.intake.turning import pseudonym
+from npsflow.agents.intake.entrance import pseudonym
+from npsflow.agents.kafka import clients
 from npsflow.schemas import topics
-from npsflow.streams.topics import wanted
+from npsflow.streams.engine.admin import wanted
 from tests.conftest import SHORT_SESSIONS
 
 from .harness import FIXED, Installation, eventually, response
@@ -65,10 +65,10 @@ def said(number: int, customer: dict[str, Any], ago: timedelta = timedelta(), **
 async def raw(installation: Installation) -> dict[str, list[str]]:
     """By topic, what of the customer's data is still read from it, uncommitted records too."""
     found: dict[str, list[str]] = {}
-    client = kafka.client_settings(installation.where)
+    client = clients.client_settings(installation.where)
     async with AIOKafkaConsumer(**client, isolation_level="read_uncommitted") as consumer:
         of = [TopicPartition(topic.name, 0) for topic in wanted(installation.settings, installation.where)]
-        async for record in kafka.to_the_end(consumer, of):
+        async for record in clients.to_the_end(consumer, of):
             for text in (record.key, record.value, *(value for _, value in record.headers)):
                 for hit in PERSONAL.findall(text or b""):
                     found.setdefault(record.topic.removeprefix(installation.where.prefix), []).append(hit.decode())
@@ -101,7 +101,7 @@ async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
                 said(5, {"id": "C-5"}, before, score=5, metric="csat"),
             ]
         )
-        async with kafka.producer(where) as producer:
+        async with clients.producer(where) as producer:
             asked = json.dumps({"invitation_id": "i", "source": "s", "survey_id": "q", "customer": ann}).encode()
             await producer.send_and_wait(where.topic(topics.INVITATIONS), asked, b"C-4711", 0)
 
@@ -178,7 +178,7 @@ async def test_odd_names(broker: Broker, tmp_path: Path, name: str) -> None:
     escaped = json.dumps(name).replace("/", "\\/")
     async with Installation(broker, f"forget-odd-{len(name)}.", SETTINGS) as installation, installation.worker():
         asked = f'{{"invitation_id":"i","source":"s","survey_id":"q","customer":{{"id":{escaped}}}}}'
-        async with kafka.producer(installation.where) as producer:
+        async with clients.producer(installation.where) as producer:
             await producer.send_and_wait(installation.where.topic(topics.INVITATIONS), asked.encode())
         installation.produce([said(1, {"id": name}, score=1), said(2, {"id": name + "y"}, score=1)])
 
@@ -202,7 +202,7 @@ async def test_who_is_known_by_an_address(broker: Broker, tmp_path: Path) -> Non
         installation.produce(
             [said(1, ann, score=1), said(2, {"id": "C-4711"}, score=1), said(3, {"id": "C-5"}, score=1)]
         )
-        async with kafka.producer(installation.where) as producer:
+        async with clients.producer(installation.where) as producer:
             topic = installation.where.topic(topics.DEAD_LETTERS)
             await producer.send_and_wait(topic, b'{"to":"Ann@Example.com"} {"to":"joann@example.com"}')
             await producer.send_and_wait(topic, b'{"to":"joann@example.com"}')
@@ -233,7 +233,7 @@ async def test_what_is_no_text_is_said(tmp_path: Path, broker: Broker) -> None:
 
 async def test_it_asks_and_says_when_nobody_answers(broker: Broker, tmp_path: Path) -> None:
     async with Installation(broker, "forget-alone.", SETTINGS) as installation:
-        async with kafka.producer(installation.where) as producer:
+        async with clients.producer(installation.where) as producer:
             topic = installation.where.topic(topics.SERVICE_RECOVERY)
             await producer.send_and_wait(topic, b"{}", b"C-4711", 0)
         assert (await run(installation, tmp_path, "forget", "C-4711")).exit_code == 1  # nobody said yes

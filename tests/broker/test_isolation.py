@@ -2,7 +2,7 @@
 
 from contextlib import AsyncExitStack
 
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
 
 from .harness import Installation, eventually, lines
 

@@ -6,13 +6,13 @@ from pathlib import Path
 
 from click.testing import CliRunner, Result
 
-from npsflow.agents import kafka
-from npsflow.agents.acting import action_of, send
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
+from npsflow.agents.cases.actions import action_of, send
 from npsflow.agents.cli import main
+from npsflow.agents.kafka import clients
 from npsflow.schemas.response import MAX_COMMENT
 from npsflow.schemas.topics import CASES, SERVICE_RECOVERY
-from npsflow.streams.recovery.acting import AT_ONCE
+from npsflow.streams.recovery.actions import AT_ONCE
 
 from .harness import FIXED, Installation, eventually, response
 
@@ -35,7 +35,7 @@ async def resolved(installation: Installation) -> None:
 
     await eventually(all_there)
     action = {"action": "resolve", "by": "anna", "root_cause": "late", "comment": "c"}
-    async with kafka.producer(installation.where) as producer:
+    async with clients.producer(installation.where) as producer:
         await asyncio.gather(*[
             send(producer, installation.where, None, 0, action_of(action | {"action_id": name, "case_id": name}))
             for name in map(bytes.decode, await table(installation))

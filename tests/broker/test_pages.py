@@ -9,8 +9,8 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from npsflow.agents.broker import HOST, Broker, free_port
-from npsflow.streams.changelog import Changelog
+from npsflow.agents.broker.embedded import HOST, Broker, free_port
+from npsflow.streams.engine.changelog import Changelog
 
 from .harness import Installation, eventually, lines
 

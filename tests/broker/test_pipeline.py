@@ -6,9 +6,9 @@ from typing import Any
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line
+from npsflow.agents.kafka import clients
 from npsflow.schemas import topics
 from npsflow.schemas.events import ALERT_RAISED
 
@@ -67,7 +67,7 @@ async def test_any_producer(broker: Broker) -> None:
             await eventually(installation.finished)
 
         assert await installation.differences() == []
-        assert (await kafka.counters(installation.where, "classify"))["foreign_partitioner"] >= 1
+        assert (await clients.counters(installation.where, "classify"))["foreign_partitioner"] >= 1
 
 
 def produce_in_transactions(

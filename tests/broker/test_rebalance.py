@@ -12,14 +12,14 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import Broker
-from npsflow.agents.stages import STAGES
+from npsflow.agents.broker.embedded import Broker
+from npsflow.agents.kafka import clients
 from npsflow.schemas.topics import PANES
-from npsflow.streams.app import Host
-from npsflow.streams.changelog import Changelog
-from npsflow.streams.ownership import Ownership
-from npsflow.streams.source import Batch, Source
+from npsflow.streams.engine.app import Host
+from npsflow.streams.engine.assignment import Ownership
+from npsflow.streams.engine.changelog import Changelog
+from npsflow.streams.engine.source import Batch, Source
+from npsflow.streams.topology import STAGES
 
 from .harness import FIXED, SECONDS, Installation, Process, eventually, lines, response
 
@@ -108,7 +108,7 @@ async def test_records_fetched_before_a_rebalance(
             task = worker.sources[0].tasks[0]
             epoch = task.epoch
             other = AIOKafkaConsumer(  # which wants nothing of this topic
-                **kafka.client_settings(installation.where), group_id=group, session_timeout_ms=SECONDS * 1000,
+                **clients.client_settings(installation.where), group_id=group, session_timeout_ms=SECONDS * 1000,
                 partition_assignment_strategy=(RangePartitionAssignor,),
             )  # fmt: skip
             other.subscribe([installation.where.topic(PANES)])

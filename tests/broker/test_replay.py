@@ -4,11 +4,11 @@ from collections import Counter
 
 import pytest
 
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line
 from npsflow.schemas.codec import loads
 from npsflow.schemas.topics import FOLLOW_UP, SERVICE_RECOVERY
-from npsflow.streams import source
+from npsflow.streams.engine import source
 
 from .harness import FIXED, Installation, eventually, lines, response
 

@@ -11,17 +11,17 @@ from typing import Any
 
 import pytest
 
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line
-from npsflow.agents.stages import STAGES
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
-from npsflow.streams import task
-from npsflow.streams.classification import Classification
-from npsflow.streams.judge import Change, Judge
-from npsflow.streams.rollup import Rolling
-from npsflow.streams.source import Batch, Source
+from npsflow.streams.classify.stage import Classification
+from npsflow.streams.classify.versions import Change, Judge
+from npsflow.streams.engine import task
+from npsflow.streams.engine.source import Batch, Source
+from npsflow.streams.engine.task import Task
 from npsflow.streams.stage import Record
-from npsflow.streams.task import Task
+from npsflow.streams.topology import STAGES
+from npsflow.streams.windows.stage import Rolling
 
 from .harness import SECONDS, Installation, eventually, lines, response
 

@@ -18,20 +18,20 @@ import aiohttp
 import pytest
 from click.testing import CliRunner
 
-from npsflow.agents.broker import free_port
+from npsflow.agents.broker.embedded import free_port
 from npsflow.agents.cli import main
 from npsflow.agents.demo.sample import Line
-from npsflow.agents.kafka import ALLOW
+from npsflow.agents.kafka.clients import ALLOW
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
-from npsflow.streams.settings import Settings, Where
-from npsflow.streams.topics import wanted
+from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.engine.admin import wanted
 
 from .acls import PROCESSES, by_commands, commands, table, user
 from .harness import FIXED, Installation, Process, eventually, lines, response
 from .secured import SECONDS, SECRETS, Acl, Secured, said_by_check, said_by_worker
 from .secured_intake import take_in_and_fetch
 
-EXPORTS = Path(__file__).parents[1] / "history" / "fixtures" / "delighted"
+EXPORTS = Path(__file__).parents[1] / "agents" / "history" / "fixtures" / "delighted"
 PREFIX = "acls."
 CUSTOMERS = ("C-one", "C-two")
 SETTINGS = FIXED + '[dead_letters]\npause = true\n[notify.desk]\nkind = "console"\ncases = ["ask"]\n'

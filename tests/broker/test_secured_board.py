@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from npsflow.agents import kafka
+from npsflow.agents.kafka import clients
 from npsflow.schemas.topics import CASES
 
 from .harness import Installation, eventually
@@ -21,7 +21,7 @@ async def test_what_kafka_forbids_is_named_and_not_to_be_sent_again(
     secured.add_user("lectern")
     secured.allow("lectern", [EVERYTHING])
     async with Installation(secured.broker, PREFIX, door=secured.with_login("lectern")) as installation:
-        async with kafka.producer(installation.where) as producer:
+        async with clients.producer(installation.where) as producer:
             await producer.send_and_wait(installation.where.topic(CASES), json.dumps(CASE).encode(), b"c-1", 0)
         async with served(installation) as (client, book):
 

@@ -6,9 +6,9 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaConnectionError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from npsflow.agents.broker import HOST
-from npsflow.agents.loops import Loop
-from npsflow.streams.settings import where
+from npsflow.agents.broker.embedded import HOST
+from npsflow.agents.runtime.event_loop import Loop
+from npsflow.streams.config.settings import where
 
 from .secured import Secured
 

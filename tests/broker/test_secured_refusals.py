@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner
 
-from npsflow.agents.broker import HOST, free_port
+from npsflow.agents.broker.embedded import HOST, free_port
 from npsflow.agents.cli import main
 
 from .secured import Acl, Secured, said_by_check, said_by_worker

@@ -5,9 +5,9 @@ from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from npsflow.agents import kafka
-from npsflow.streams.settings import Where, where
-from npsflow.streams.transaction import Batches, Transaction
+from npsflow.agents.kafka import clients
+from npsflow.streams.config.settings import Where, where
+from npsflow.streams.engine.transaction import Batches, Transaction
 
 from .secured import Acl, Secured
 
@@ -22,9 +22,9 @@ async def test_a_commit_to_a_forbidden_topic_leaves_nothing_on_others(secured: S
         Acl("TRANSACTIONAL_ID", "PREFIXED", "partly.", "ALL"), Acl("GROUP", "PREFIXED", "partly.", "ALL"),
     ])  # fmt: skip
     operator = Where(secured.broker.bootstrap, "partly.")
-    async with kafka.admin(operator) as admin:
+    async with clients.admin(operator) as admin:
         await admin.create_topics([NewTopic("partly.open", PARTITIONS, 1), NewTopic("partly.shut", 1, 1)])
-    client = kafka.client_settings(where(secured.with_login("partly")))
+    client = clients.client_settings(where(secured.with_login("partly")))
     for _ in range(ROUNDS):
         under_test = Transaction("partly.id", "partly.group", client)
         await under_test.start()
@@ -38,7 +38,7 @@ async def test_a_commit_to_a_forbidden_topic_leaves_nothing_on_others(secured: S
                 )
         finally:
             await under_test.stop()
-    found = [record.value async for record in kafka.committed_records(operator, "open")]
+    found = [record.value async for record in clients.committed_records(operator, "open")]
     assert found == [b"before"] * PARTITIONS * ROUNDS
 
 

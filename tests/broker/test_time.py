@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
 from npsflow.schemas.codec import loads
-from npsflow.streams.task import BrokerClock
-from npsflow.streams.times import HOUR
+from npsflow.schemas.times import HOUR
+from npsflow.streams.engine.task import BrokerClock
 
 from .harness import Installation, eventually, response
 

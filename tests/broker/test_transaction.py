@@ -6,10 +6,10 @@ import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
-from npsflow.agents.broker import Broker
-from npsflow.streams import transaction
-from npsflow.streams.settings import Where
-from npsflow.streams.transaction import Transaction
+from npsflow.agents.broker.embedded import Broker
+from npsflow.streams.config.settings import Where
+from npsflow.streams.engine import transaction
+from npsflow.streams.engine.transaction import Transaction
 
 
 async def test_a_commit_to_a_topic_that_is_gone_is_given_up(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:

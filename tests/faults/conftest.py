@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from npsflow.agents.broker import Broker, free_port
-from npsflow.agents.jars import fetch_kafka
+from npsflow.agents.broker.download import fetch_kafka
+from npsflow.agents.broker.embedded import Broker, free_port
 from tests.conftest import SHORT_SESSIONS
 
 from .scenario import REPORTS

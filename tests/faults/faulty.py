@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 
 def slow_restore(seconds: str) -> None:
-    from npsflow.streams import changelog
+    from npsflow.streams.engine import changelog
 
     read = changelog._read
 
@@ -62,7 +62,7 @@ def clock(ahead: str) -> None:
 
 
 def poison() -> None:
-    from npsflow.streams.judge import Change, Judge
+    from npsflow.streams.classify.versions import Change, Judge
     from npsflow.streams.stage import Record
 
     read = Judge.read

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from npsflow.agents.broker import HOST, Broker, free_port
-from npsflow.agents.jars import fetch_kafka
+from npsflow.agents.broker.download import fetch_kafka
+from npsflow.agents.broker.embedded import HOST, Broker, free_port
 from tests.conftest import SHORT_SESSIONS
 
 from .proxy import Proxy

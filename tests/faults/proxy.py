@@ -14,7 +14,7 @@ from enum import IntEnum
 from math import inf
 from typing import Any, Literal
 
-from npsflow.agents.broker import HOST
+from npsflow.agents.broker.embedded import HOST
 
 _PIECE = 4096
 _FEW = 64  # frames on their way in one direction: a client that sends faster has to wait

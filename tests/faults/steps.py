@@ -11,10 +11,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from npsflow.streams import transaction
-from npsflow.streams.classification import Classification
+from npsflow.streams.classify.stage import Classification
+from npsflow.streams.engine import transaction
 from npsflow.streams.recovery.stage import Recovering
-from npsflow.streams.rollup import Rolling
+from npsflow.streams.windows.stage import Rolling
 
 STEPS = {
     "fold": "in the middle of a batch",

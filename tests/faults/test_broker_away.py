@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
 from tests.broker.harness import Process, eventually
 
 from .gate import opened
@@ -39,7 +39,7 @@ async def test_restarts(own_broker: Broker, tmp_path: Path, how: str) -> None:
 async def test_killed_while_it_commits(tmp_path: Path) -> None:
     """At the moment when it has decided and begins to write so in all partitions, and the worker with it.
 
-    The next worker has to settle what the broker leaves undone, see streams/settling.py.
+    The next worker has to settle what the broker leaves undone, see streams/engine/kafka/hanging_transactions.py.
     """
     with opened(tmp_path / "kafka") as gate:
         async with (

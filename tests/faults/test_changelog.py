@@ -17,11 +17,11 @@ from aiokafka import TopicPartition
 from aiokafka.admin import NewPartitions
 from aiokafka.admin.records_to_delete import RecordsToDelete
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
+from npsflow.agents.kafka import clients
 from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.topics import DEAD_LETTERS, FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
-from npsflow.streams.changelog import FORMAT, POSITION
+from npsflow.streams.engine.changelog import FORMAT, POSITION
 from npsflow.streams.stage import Record
 from tests.broker.harness import Installation, Process, eventually
 
@@ -94,7 +94,7 @@ async def age(installation: Installation) -> None:
     """A later version of npsflow has written the position of partition 0."""
     positions = [r for r in await installation.read(CLASSIFY) if r.key == POSITION and r.partition == 0]
     position: dict[str, Any] = loads(positions[-1].value or b"") | {"format": FORMAT + 1}
-    async with kafka.producer(installation.where) as producer:
+    async with clients.producer(installation.where) as producer:
         await producer.send_and_wait(installation.where.topic(CLASSIFY), dumps(position), POSITION, partition=0)
 
 

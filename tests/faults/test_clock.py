@@ -6,7 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from random import Random
 
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import MONTH, Line, sample
 from tests.broker.harness import END, eventually, lines
 

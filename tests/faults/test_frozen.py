@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import Broker
-from npsflow.streams.settings import Where
+from npsflow.agents.broker.embedded import Broker
+from npsflow.agents.kafka import clients
+from npsflow.streams.config.settings import Where
 from tests.broker.harness import Installation, eventually
 
 from .scenario import PATIENCE, Scenario
@@ -68,6 +68,6 @@ async def transaction_aborted(installation: Installation, stage: str) -> bool:
 
 
 async def committed_ends(where: Where, topic: str) -> dict[int, int]:
-    async with kafka.reader(where) as reader:
-        ends = await reader.end_offsets(await kafka.partitions(where, topic))
+    async with clients.reader(where) as reader:
+        ends = await reader.end_offsets(await clients.partitions(where, topic))
     return {tp.partition: end for tp, end in ends.items()}

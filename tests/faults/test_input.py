@@ -10,9 +10,9 @@ from typing import Any
 from aiokafka import AIOKafkaProducer
 from confluent_kafka import Producer
 
-from npsflow.agents import kafka
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line, sample
+from npsflow.agents.kafka import clients
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.stage import Record
 from tests.broker.harness import END, SECONDS, Installation, eventually, lines
@@ -42,7 +42,7 @@ async def test_every_client_and_codec(broker: Broker, tmp_path: Path) -> None:
         records = await installation.read(RESPONSES)
         assert not [r.key for r in records if r.key is not None and r.partition != home(installation, r)]
         await scenario.committed(200)
-        assert (await kafka.counters(installation.where, "classify"))["foreign_partitioner"] == 0
+        assert (await clients.counters(installation.where, "classify"))["foreign_partitioner"] == 0
 
 
 def home(installation: Installation, record: Record) -> int:

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
 
 from .scenario import Scenario
 from .steps import STEPS

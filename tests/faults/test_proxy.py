@@ -8,7 +8,7 @@ from contextlib import ExitStack, asynccontextmanager, closing
 
 import pytest
 
-from npsflow.agents.broker import HOST, free_port
+from npsflow.agents.broker.embedded import HOST, free_port
 
 from .proxy import Api, Proxy
 

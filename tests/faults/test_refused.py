@@ -12,8 +12,8 @@ from confluent_kafka.admin._acl import AclBinding, AclBindingFilter, AclOperatio
 from confluent_kafka.admin._config import AlterConfigOpType, ConfigEntry, ConfigResource
 from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 
-from npsflow.agents.broker import Broker, free_port
-from npsflow.agents.jars import fetch_kafka
+from npsflow.agents.broker.download import fetch_kafka
+from npsflow.agents.broker.embedded import Broker, free_port
 from npsflow.schemas.topics import FOLLOW_UP, PANES, SERVICE_RECOVERY, WINDOWS
 from tests.broker.harness import SECONDS, Process, eventually
 from tests.broker.test_operating import command

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from npsflow.agents.broker import Broker
-from npsflow.agents.stages import STAGES
+from npsflow.agents.broker.embedded import Broker
+from npsflow.streams.topology import STAGES
 from tests.broker.harness import Installation, Process, eventually, response
 
 from .faulty import BROKEN_OFF, RESTORING

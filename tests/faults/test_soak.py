@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
 from npsflow.schemas.codec import loads
 from npsflow.schemas.topics import FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
 from tests.broker.harness import Installation, eventually

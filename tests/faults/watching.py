@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from npsflow.agents.stages import STAGES
+from npsflow.streams.topology import STAGES
 from tests.broker.harness import SECONDS, Installation, Process
 
 _ASK = 5.0

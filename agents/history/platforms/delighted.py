@@ -10,8 +10,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from npsflow.agents.history.export import Context, Export, Given, NotAnAnswer, Table
-from npsflow.agents.history.items import scalar, time
-from npsflow.streams.forms import Form, Offered, Score, Submission
+from npsflow.agents.history.fields import scalar, time
+from npsflow.streams.intake.mapping import Form, Offered, Score, Submission
 
 _METRICS: dict[str, Any] = {"nps": "nps", "enps": "enps", "csat": "csat"}
 """Survey types whose scale is that of a metric of ours; of any other its scale has to be said."""

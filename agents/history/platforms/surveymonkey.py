@@ -9,9 +9,9 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from npsflow.agents.history.export import Context, Export, Given, Table
-from npsflow.agents.history.items import scalar
-from npsflow.agents.history.sharing import as_fetched
-from npsflow.streams.forms import Form
+from npsflow.agents.history.fields import scalar
+from npsflow.agents.history.webhook_bridge import as_fetched
+from npsflow.streams.intake.mapping import Form
 
 
 def item(fields: dict[str, Any], form: Form, context: Context) -> Iterable[Given]:

@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from typing import Any
 
 from npsflow.agents.history.export import Context, Export, Given, Table
-from npsflow.agents.history.sharing import as_webhook
+from npsflow.agents.history.webhook_bridge import as_webhook
 from npsflow.agents.intake.delivery import maybe
-from npsflow.streams.forms import Form
+from npsflow.streams.intake.mapping import Form
 
 
 def item(fields: dict[str, Any], form: Form, context: Context) -> Iterable[Given]:

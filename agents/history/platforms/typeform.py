@@ -10,8 +10,8 @@ from datetime import UTC
 from typing import Any
 
 from npsflow.agents.history.export import Context, Export, Given, Table
-from npsflow.agents.history.sharing import as_webhook
-from npsflow.streams.forms import Form
+from npsflow.agents.history.webhook_bridge import as_webhook
+from npsflow.streams.intake.mapping import Form
 
 _NEVER = "0001-01-01T00:00:00Z"  # what is not submitted yet
 

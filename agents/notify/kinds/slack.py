@@ -14,9 +14,9 @@ from msgspec import Struct
 from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from npsflow.agents.notify.guard import expect_tls
 from npsflow.agents.notify.http import failed, retry_after, unanswered
 from npsflow.agents.notify.sending import SECONDS, Again, Delivered, Kind, Never, Result, Unknown
+from npsflow.agents.notify.ssrf_guard import expect_tls
 from npsflow.streams.notify.message import Message
 
 _MOST_HEADER, _MOST_SECTION, _MOST_FIELDS, _MOST_FIELD, _MOST_BLOCKS = 150, 3000, 10, 2000, 50

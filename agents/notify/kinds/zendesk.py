@@ -15,9 +15,9 @@ import aiohttp
 from msgspec import Struct
 from yarl import URL
 
-from npsflow.agents.notify.guard import expect_tls
 from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
 from npsflow.agents.notify.sending import Delivered, Done, Kind, Result, Unknown
+from npsflow.agents.notify.ssrf_guard import expect_tls
 from npsflow.schemas import codec
 from npsflow.schemas.cases import event_type
 from npsflow.streams.notify.message import Message

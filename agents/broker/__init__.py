@@ -1,0 +1,1 @@
+"""The embedded Kafka, for the demo and the tests."""

@@ -1,0 +1,1 @@
+"""Cases for processes and commands: read, acted upon, erased."""

@@ -1,0 +1,222 @@
+"""What one record says: a version of a response, or why it is a dead letter."""
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+
+from .model import MINUTE, SCALES, Fields, Record, Version
+
+_MAX_DEPTH = 1024
+_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:?[0-5]\d)")
+_MAX_IDENTIFIER, _MAX_TEXT, _MAX_COMMENT, _MAX_ATTRIBUTES = 256, 128, 16_384, 20
+_HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
+_DROPPED = object()
+
+
+class DeadError(Exception):
+    """The record is a dead letter; the reason is the only argument."""
+
+
+def read(record: Record) -> Version:
+    """Give the version that the record holds; raises DeadError."""
+    fields = _decode(record.value)
+    identity = f"{_identifier(fields, 'source')}/{_identifier(fields, 'response_id')}"
+    origin = (record.timestamp, record.partition, record.offset)
+    if fields.get("deleted") is True:
+        updated, content = record.timestamp + 10 * MINUTE, Fields(deleted=True)
+        said = _updated(fields.get("updated_at"))
+        if isinstance(said, datetime):
+            updated, content["updated_at"] = _not_ahead(_milliseconds(said), record), said.isoformat()
+        return Version(identity, (updated, *origin), record.timestamp, content)
+    content = _response(fields)
+    times: list[datetime] = [content[name] for name in ("submitted_at", "updated_at") if name in content]
+    submitted, *later = (_not_ahead(_milliseconds(time), record) for time in times)
+    sent = {}
+    for name, time, ms in zip(("submitted_at", "updated_at"), times, (submitted, *later), strict=False):
+        sent[name] = time.isoformat()
+        ahead = ms != _milliseconds(time)
+        content[name] = (datetime.fromtimestamp(ms / 1000, UTC) if ahead else time).isoformat()
+    return Version(identity, ((later or [submitted])[0], *origin), submitted, content, sent)
+
+
+def _decode(value: bytes | None) -> Fields:
+    """Give the JSON object in the value."""
+    if not value:
+        raise DeadError("null_value")
+    if len(value) > 1_048_576:
+        raise DeadError("too_large")
+    try:
+        text = value.decode()
+    except UnicodeDecodeError:
+        raise DeadError("not_utf8") from None
+    if _depth(text) > _MAX_DEPTH:
+        raise DeadError("too_deep")
+    try:
+        fields = json.loads(text, parse_constant=_refuse)
+    except RecursionError:
+        raise DeadError("too_deep") from None
+    except ValueError:
+        raise DeadError("not_json") from None
+    if not isinstance(fields, dict):
+        raise DeadError("not_object")
+    if "\\ud" not in text.lower():
+        return fields
+    text = json.dumps(fields, ensure_ascii=False)
+    if not _HALF_A_CHARACTER.search(text):
+        return fields
+    whole: Fields = json.loads(_HALF_A_CHARACTER.sub("\ufffd", text))
+    if any("\ufffd" in str(whole.get(name)) for name in ("source", "response_id", "survey_id")):
+        raise DeadError("invalid_identifier")
+    return whole
+
+
+def _depth(text: str) -> int:
+    """How deep brackets outside strings are nested."""
+    if text.count("[") + text.count("{") <= _MAX_DEPTH:
+        return 0
+    depth = deepest = 0
+    for bracket in re.findall(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket, 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _identifier(fields: Fields, name: str) -> str:
+    value = fields.get(name)
+    if value is None:
+        raise DeadError("missing_field")
+    if not isinstance(value, str) or not 1 <= len(value) <= 256 or (name == "source" and "/" in value):
+        raise DeadError("invalid_identifier")
+    return value
+
+
+def _response(fields: Fields) -> Fields:
+    """Give all known fields of a response, what is wrong but not required left out; times are datetimes."""
+    if any(fields.get(name) is None for name in ("survey_id", "metric", "score", "submitted_at")):
+        raise DeadError("missing_field")
+    content = {"survey_id": _identifier(fields, "survey_id"), "metric": fields["metric"], "score": fields["score"]}
+    if not isinstance(content["metric"], str) or content["metric"] not in SCALES:
+        raise DeadError("unknown_metric")
+    low, high = SCALES[content["metric"]]
+    scale = fields.get("scale")
+    if isinstance(scale, dict) and type(scale.get("min")) is int and type(scale.get("max")) is int:
+        content["scale"] = (scale["min"], scale["max"])
+        if content["scale"] != (low, high):
+            raise DeadError("unknown_scale")
+    if type(content["score"]) is not int:
+        raise DeadError("invalid_score")
+    if not low <= content["score"] <= high:
+        raise DeadError("score_out_of_range")
+    content["submitted_at"] = _time(fields["submitted_at"])
+    return content | _parts(fields, _OPTIONAL)
+
+
+def _parts(fields: Fields, readers: dict[str, Callable[[Any], object]]) -> Fields:
+    """The known fields among these, without those that have to be dropped."""
+    found = {name: readers[name](given) for name, given in fields.items() if given is not None and name in readers}
+    return {name: value for name, value in found.items() if value is not _DROPPED}
+
+
+# Readers of optional fields: what was given -> what is kept of it, or _DROPPED.
+
+
+def _text(given: Any) -> object:
+    return given[:_MAX_TEXT] if isinstance(given, str) else _DROPPED
+
+
+def _short(given: Any) -> object:
+    return given if isinstance(given, str) and 1 <= len(given) <= _MAX_IDENTIFIER else _DROPPED
+
+
+def _long(given: Any) -> object:
+    return given.encode()[:_MAX_COMMENT].decode(errors="ignore") if isinstance(given, str) else _DROPPED
+
+
+def _number(given: Any) -> object:
+    return given if type(given) in (int, float) else _DROPPED
+
+
+def _flag(given: Any) -> object:
+    return given if isinstance(given, bool) else _DROPPED
+
+
+def _kind(given: Any) -> object:
+    return given if given in ("relationship", "transactional") else _DROPPED
+
+
+def _updated(given: Any) -> object:
+    try:
+        return _time(given)
+    except DeadError:
+        return _DROPPED
+
+
+def _object(**readers: Callable[[Any], object]) -> Callable[[Any], object]:
+    return lambda given: _parts(given, readers) if isinstance(given, dict) else _DROPPED
+
+
+def _answers(given: Any) -> object:
+    if not isinstance(given, list):
+        return _DROPPED
+    return [_ANSWER(item) for item in given if isinstance(item, dict)]
+
+
+def _attributes(given: Any) -> object:
+    if not isinstance(given, dict):
+        return _DROPPED
+    flat = {name[:_MAX_TEXT]: value for name, value in given.items() if isinstance(value, str | int | float | bool)}
+    return dict(list(flat.items())[:_MAX_ATTRIBUTES])
+
+
+def _each(reader: Callable[[Any], object], names: str) -> dict[str, Callable[[Any], object]]:
+    return dict.fromkeys(names.split(), reader)
+
+
+_ANSWER = _object(question_id=_short, topic=_text, score=_number, text=_long)
+_OPTIONAL = {
+    **_each(_text, "language channel journey_stage touchpoint department team agent_id product"),
+    **_each(_text, "survey_name survey_version"),
+    **_each(_long, "comment question response_url"),
+    **_each(_flag, "deleted contact_requested test internal"),
+    "updated_at": _updated,
+    "survey_kind": _kind,
+    "invitation_id": _short,
+    "answers": _answers,
+    "attributes": _attributes,
+    "reference": _object(type=_text, id=_short, url=_long),
+    "customer": _object(
+        **_each(_short, "id account_id primary_contact name email phone"),
+        **_each(_text, "tier renews_at"),
+        value=_number,
+        contact_allowed=_flag,
+    ),
+}
+
+
+def _time(text: object) -> datetime:
+    """A moment with its offset, rounded to microseconds: RFC 3339, a blank for the T and no colon in the offset too."""
+    found = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        raise DeadError("invalid_time")
+    day, time, fraction, zone = found.groups()
+    digits = (fraction or ".")[1:8].ljust(7, "0")
+    try:
+        return datetime.fromisoformat(f"{day}T{time}{zone.upper()}") + timedelta(
+            microseconds=int(digits[:6]) + (digits[6] >= "5")
+        )
+    except (ValueError, OverflowError):
+        raise DeadError("invalid_time") from None
+
+
+def _milliseconds(time: datetime) -> int:
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(milliseconds=1)
+
+
+def _not_ahead(time: int, record: Record) -> int:
+    return record.timestamp if time > record.timestamp + 10 * MINUTE else time

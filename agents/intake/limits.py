@@ -1,0 +1,100 @@
+"""What stands before every entrance: limits, counts, and no mistake of ours that shows."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Container
+
+from aiohttp import web
+from prometheus_client import Counter
+
+from npsflow.agents.intake.metrics import Metrics
+from npsflow.agents.web.answers import again, said
+from npsflow.agents.web.connections import Connection, Door
+from npsflow.agents.web.rate_limit import RateLimit
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 1 << 20
+"""Bytes of a body, as it is sent: none is taken compressed."""
+
+OUTCOME = web.RequestKey("outcome", str)
+"""What the handler says has become of a request; see Metrics."""
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Guard:
+    """`names`: the entrances there are."""
+
+    def __init__(self, names: Container[str], door: Door[Metrics]) -> None:
+        self._names, self._limits, self._metrics, self._senders = names, door.limits, door.metrics, door.senders
+        self._rate, self._at_once = RateLimit(door.limits.rate), 0
+        self._counters: dict[tuple[str, str], Counter] = {}
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Tells the connection how far its request is; an entrance is guarded, other paths have nothing to hide."""
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        connection.begun()
+        try:
+            name = request.match_info.get("name")
+            if name is None:
+                return await handler(request)
+            return await self._guarded(request, handler, name, self._sender(request, connection))
+        finally:
+            connection.ended()
+
+    def _sender(self, request: web.Request, connection: Connection) -> str:
+        if not connection.is_proxy:
+            return connection.sender
+        return self._senders.of(connection.peer, request.headers.getall("X-Forwarded-For", ()))
+
+    async def _guarded(self, request: web.Request, handler: Handler, name: str, sender: str) -> web.StreamResponse:
+        began = time.monotonic()
+        self._at_once += 1
+        request[OUTCOME] = "failed"
+        try:
+            return self._turned_away(request, name, sender, began) or await handler(request)
+        except web.HTTPException as error:
+            request[OUTCOME] = "too_large" if error.status == 413 else "malformed"
+            return said(error.status, error.reason)
+        except web.RequestPayloadError:
+            request[OUTCOME] = "malformed"
+            return said(400, "the body cannot be read")
+        except ConnectionError:
+            request[OUTCOME] = "gone"
+            return said(400, "the body ended too early")  # nobody hears it
+        except Exception as error:
+            log.error("a request failed: please report this", extra={"intake": name, "error": type(error).__name__})
+            return said(500, "our mistake, please send it again")
+        finally:
+            self._at_once -= 1
+            known = name if name in self._names else "unknown"
+            self._count(known, request[OUTCOME])
+            self._metrics.latency.observe(time.monotonic() - began)
+
+    def _count(self, entrance: str, outcome: str) -> None:
+        counter = self._counters.get((entrance, outcome))
+        if counter is None:  # to find it takes prometheus_client as long as all else that is counted
+            counter = self._counters[entrance, outcome] = self._metrics.requests.labels(entrance, outcome)
+        counter.inc()
+
+    def _turned_away(self, request: web.Request, name: str, sender: str, now: float) -> web.Response | None:
+        """What can be said before the body is read."""
+        if name not in self._names:
+            request[OUTCOME] = "unknown"
+            return said(404, "there is no such entrance")
+        if self._at_once > self._limits.at_once:
+            request[OUTCOME] = "busy"
+            return again(503, "too many requests at once")
+        if wait := self._rate.wait(sender, now):
+            request[OUTCOME] = "limited"
+            return again(429, "too many requests", int(wait) + 1)
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            request[OUTCOME] = "compressed"
+            return said(415, "the body must not be compressed")
+        if (request.content_length or 0) > MAX_BODY:
+            request[OUTCOME] = "too_large"
+            return said(413, f"a body may have {MAX_BODY} bytes")
+        return None

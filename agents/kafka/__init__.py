@@ -1,0 +1,1 @@
+"""Kafka clients for processes and commands."""

@@ -1,0 +1,238 @@
+"""Whether brokers can be talked to, and if not, at which step it ends: reach, TLS or login.
+
+Kafka's clients say of all of these no more than that there is no connection, so each step is tried by itself.
+"""
+
+import asyncio
+import socket
+import ssl
+from contextlib import suppress
+from typing import Literal, NamedTuple
+
+from aiokafka.conn import AIOKafkaConnection
+from aiokafka.errors import (
+    IllegalSaslStateError,
+    KafkaError,
+    SaslAuthenticationFailed,
+    UnsupportedSaslMechanismError,
+)
+from aiokafka.protocol.metadata import MetadataRequest
+
+from npsflow.schemas.errors import NpsflowError
+from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.kafka import security as names
+from npsflow.streams.engine.kafka.security import Security
+
+STEP = 3.0
+"""Seconds for each step."""
+
+_PORT = 9092
+_CLOSE = 1.0
+_ALERT = b"\x15\x03"  # how TLS answers to what is not TLS
+_MISNAMED = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+_OUTDATED = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+# Which versions of its requests do you know? A broker answers that to everybody, before any login.
+_HELLO = bytes.fromhex("0000000a 0012 0000 00000001 ffff")
+
+Step = Literal["reach", "TLS", "login", "permission", "topic"]
+
+
+class KafkaFailed(NpsflowError, ConnectionError):
+    """Kafka does not answer, refuses, or lacks a topic."""
+
+
+class Refused(KafkaFailed):
+    """It ends at this step; the text says why and what to do, and holds no secret."""
+
+    def __init__(self, step: Step, text: str, todo: str) -> None:
+        super().__init__(f"{step}: {text}: {todo}")
+        self.step = step
+
+
+class Tried(NamedTuple):
+    """An address, and why it is of no use, None where it is."""
+
+    address: str
+    refused: Refused | None
+    given: bool = True
+    """In NPSFLOW_BROKERS; else it is how a broker calls itself."""
+
+
+async def try_all(where: Where) -> list[Tried]:
+    """Every address of NPSFLOW_BROKERS; and where one is of use, those by which the brokers call themselves."""
+    context = where.security.context()
+    given = [address.strip() for address in where.brokers.split(",")]
+    found = await asyncio.gather(*(_try(address, where.security, context) for address in given))
+    called = sorted({address for _, others in found for address in others} - set(given))
+    others = await asyncio.gather(*(_knock(address, where.security, context) for address in called))
+    own = [Tried(address, refused, given=False) for address, refused in zip(called, others, strict=True)]
+    return [tried for tried, _ in found] + own
+
+
+def furthest(tried: list[Tried]) -> Refused | None:
+    """What keeps clients out: of several addresses that of the one that let us in furthest. None if nothing does."""
+    usable = any(t.given and t.refused is None for t in tried)
+    refused = [t.refused for t in tried if t.refused is not None and t.given != usable]
+    if usable and any(not t.given and t.refused is None for t in tried):
+        return None
+    steps: tuple[Step, ...] = ("reach", "TLS", "login")
+    return max(refused, key=lambda r: steps.index(r.step), default=None)
+
+
+async def why_not(where: Where) -> Refused | None:
+    """The same of all addresses as they are now."""
+    return furthest(await try_all(where))
+
+
+async def _try(address: str, security: Security, context: ssl.SSLContext | None) -> tuple[Tried, list[str]]:
+    """An address of ours, and by which ones the brokers call themselves."""
+    try:
+        if (refused := await _knock(address, security, context)) is not None:
+            raise refused
+        return Tried(address, None), await _log_in(address, security, context)
+    except Refused as refused:
+        return Tried(address, refused), []
+
+
+async def _knock(address: str, security: Security, context: ssl.SSLContext | None) -> Refused | None:
+    """Reach it, shake hands and hear a Kafka speak."""
+    try:
+        host, port = _parts(address)
+        try:
+            async with asyncio.timeout(STEP):
+                await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (socket.gaierror, UnicodeError):
+            raise _unreached(address, f"there is no host {host!r}") from None
+        except TimeoutError:
+            raise _unreached(address, "its name is not resolved in time") from None
+        await asyncio.to_thread(_speak, host, port, security, context)
+    except Refused as refused:
+        return refused
+    return None
+
+
+def _parts(address: str) -> tuple[str, int]:
+    """Host and port. Raises Refused."""
+    host, _, port = address.rpartition(":") if ":" in address else (address, "", str(_PORT))
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise Refused("reach", f"NPSFLOW_BROKERS names {address!r}", "write host:port, several with commas")
+    return host.strip("[]"), int(port)
+
+
+def _unreached(address: str, why: str) -> Refused:
+    return Refused(
+        "reach", f"no Kafka broker answers at {address} ({why})", "start one (`npsflow broker`), or set NPSFLOW_BROKERS"
+    )
+
+
+def _speak(host: str, port: int, security: Security, context: ssl.SSLContext | None) -> None:
+    """Blocking, so that an error comes as OpenSSL raised it. Raises Refused."""
+    address = f"{host}:{port}"
+    try:
+        connection = socket.create_connection((host, port), STEP)
+    except TimeoutError:
+        raise _unreached(address, f"no answer within {STEP:g} s") from None
+    except OSError as error:
+        raise _unreached(address, error.strerror or "no connection") from None
+    with connection:
+        if context is None:
+            _hear_plainly(connection, address)
+            return
+        try:
+            wrapped = context.wrap_socket(connection, server_hostname=host)
+        except ssl.SSLCertVerificationError as error:
+            raise _distrusted(address, security, error) from None
+        except OSError as error:
+            raise _no_handshake(address, security, error) from None
+        with wrapped:  # with TLS 1.3 the broker says only now what it thinks of our certificate
+            try:
+                heard = _hello(wrapped)
+            except OSError as error:
+                raise _uncertified(address, security, _said(error)) from None
+        if not heard:
+            raise _uncertified(address, security, "it hangs up")
+
+
+def _hello(connection: socket.socket) -> bytes:
+    connection.sendall(_HELLO)
+    return connection.recv(4)
+
+
+def _hear_plainly(connection: socket.socket, address: str) -> None:
+    try:
+        heard = _hello(connection)
+    except TimeoutError:
+        raise _unreached(address, "it accepts, but says nothing") from None
+    except OSError:
+        heard = b""
+    if not heard or heard.startswith(_ALERT):
+        text = f"{address} does not speak without TLS" if heard else f"{address} hangs up"
+        raise Refused("TLS", text, f"if it asks for TLS, set {names.PROTOCOL} to SSL or SASL_SSL")
+
+
+def _distrusted(address: str, security: Security, error: ssl.SSLCertVerificationError) -> Refused:
+    """We refuse the broker."""
+    if error.verify_code in _MISNAMED:
+        host = address.rpartition(":")[0]
+        todo = "reach it by a name in its certificate, or have it certified for this one"
+        return Refused("TLS", f"the certificate of {address} is not for {host}", todo)
+    if error.verify_code in _OUTDATED:
+        text = f"the certificate of {address} is not valid today ({error.verify_message})"
+        return Refused("TLS", text, "have it renewed, or set the clock")
+    by = security.ca or "an authority that this system knows"
+    text = f"the certificate of {address} is not signed by {by} ({error.verify_message})"
+    return Refused("TLS", text, f"set {names.CA} to the certificate of the authority that signed it")
+
+
+def _no_handshake(address: str, security: Security, error: OSError) -> Refused:
+    if "ALERT" in (said := _said(error)):  # it speaks TLS
+        return _uncertified(address, security, said)
+    todo = f"use the port where it does, or set {names.PROTOCOL} to PLAINTEXT or SASL_PLAINTEXT"
+    return Refused("TLS", f"{address} does not speak TLS ({said})", todo)
+
+
+def _uncertified(address: str, security: Security, said: str) -> Refused:
+    """The broker refuses us."""
+    if security.certificate:
+        text = f"{address} refuses the certificate {security.certificate} ({said})"
+        return Refused("TLS", text, f"set {names.CERTIFICATE} to one signed by an authority that the broker knows")
+    todo = f"if it asks for a client certificate, set {names.CERTIFICATE} and {names.KEY}"
+    return Refused("TLS", f"{address} refuses a client without certificate ({said})", todo)
+
+
+def _said(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    return getattr(error, "reason", None) or error.strerror or "it hangs up"
+
+
+async def _log_in(address: str, security: Security, context: ssl.SSLContext | None) -> list[str]:
+    """Log in, where that is asked of us, and hear which brokers there are. Raises Refused."""
+    host, port = _parts(address)
+    connection = AIOKafkaConnection(
+        host, port, ssl_context=context, security_protocol=security.protocol, sasl_mechanism=security.mechanism,
+        sasl_plain_username=security.username, sasl_plain_password=security.password.reveal(),
+        request_timeout_ms=int(STEP * 1000),
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(STEP):
+            await connection.connect()
+            metadata = await connection.send(MetadataRequest([]))
+    except SaslAuthenticationFailed:
+        text = f"{address} refuses user {security.username!r} with this password by {security.mechanism}"
+        raise Refused("login", text, f"set {names.USERNAME}, {names.PASSWORD} and {names.MECHANISM}") from None
+    except UnsupportedSaslMechanismError:
+        text = f"{address} does not know {security.mechanism}"
+        raise Refused("login", text, f"set {names.MECHANISM} to what it knows") from None
+    except IllegalSaslStateError:
+        todo = f"unset {names.USERNAME} and {names.PASSWORD}, or use the port where it does"
+        raise Refused("login", f"{address} does not ask for a login", todo) from None
+    except (KafkaError, OSError, TimeoutError) as error:
+        if security.login:
+            raise Refused("login", f"{address} hangs up ({type(error).__name__})", "look into its log") from None
+        todo = f"if it asks for a login, set {names.USERNAME} and {names.PASSWORD}"
+        raise Refused("login", f"{address} hangs up when it is asked something", todo) from None
+    finally:
+        with suppress(TimeoutError):  # of a broker that does not hang up in its turn
+            await asyncio.wait_for(connection.close(), _CLOSE)
+    return [f"{host}:{port}" for _, host, port, *_ in metadata.brokers]

@@ -1,0 +1,167 @@
+"""What a process needs to be allowed, and what of it Kafka does not allow: asked before anything is done."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Literal, NamedTuple
+
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError, for_code
+from aiokafka.protocol.transaction import InitProducerIdRequest
+
+from npsflow.agents.kafka import clients
+from npsflow.agents.kafka.diagnosis import STEP, Refused
+from npsflow.schemas import topics
+from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.engine.kafka.protocol import DescribeGroup, DescribeTopics
+from npsflow.streams.topology import REPLAYED, STAGES
+
+Resource = Literal["topic", "group", "transactional id"]
+Operation = Literal["READ", "WRITE", "CREATE", "DELETE", "DESCRIBE"]
+
+_BITS = {"READ": 3, "WRITE": 4, "CREATE": 5, "DELETE": 6, "DESCRIBE": 8}
+_UNKNOWN_TOPIC, _NO_TOPIC, _NO_GROUP, _NO_ID = 3, 29, 30, 53
+_BUSY = (14, 15, 16, 51)  # a coordinator that is being found, or still busy with its last transaction
+_GROUP, _TRANSACTION = 0, 1
+_WAIT = 0.1
+
+
+class Need(NamedTuple):
+    """One operation on one resource; its name with prefix."""
+
+    resource: Resource
+    name: str
+    operation: Operation
+
+
+def of_worker(settings: Settings, where: Where, stages: Iterable[str]) -> set[Need]:
+    """What a worker of these stages does."""
+    needs = set()
+    for name in stages:
+        stage = STAGES[name][0](settings, where)
+        state, remembered = (where.changelog(name, kind) for kind in ("state", "remembered"))
+        reads = {*map(where.topic, stage.inputs), state, *((remembered,) if stage.logs else ())}
+        writes = {*map(where.topic, stage.outputs), state, *((remembered,) if stage.logs else ())}
+        needs |= {Need("topic", topic, "READ") for topic in reads}
+        needs |= {Need("topic", topic, "WRITE") for topic in writes}
+        if stage.logs:
+            needs.add(Need("topic", remembered, "DELETE"))  # of its records, once nobody needs them
+        needs.add(Need("group", where.group(name), "READ"))
+        # Not that of a task: asking would fence the worker that has it.
+        needs.add(Need("transactional id", f"{where.group(name)}-check", "WRITE"))
+    if settings.dead_letters.pause and "classify" in stages:
+        needs.add(Need("group", where.group("dlq-accept"), "DESCRIBE"))
+    return needs
+
+
+def of_rebuild(settings: Settings, where: Where) -> set[Need]:
+    """A worker's work, after what was made of the responses is taken away."""
+    outputs = (topics.DEAD_LETTERS, topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.WINDOWS)
+    changelogs = [where.changelog("classify", "state"), where.changelog("classify", "remembered")]
+    changelogs.append(where.changelog("rollup", "state"))
+    needs = of_worker(settings, where, REPLAYED)
+    needs |= {Need("topic", where.topic(name), "READ") for name in outputs}
+    needs |= {Need("topic", name, operation) for name in changelogs for operation in ("CREATE", "DELETE")}
+    return needs | {Need("topic", where.topic(topics.PANES), "DELETE")}
+
+
+async def missing(where: Where, needs: Iterable[Need]) -> list[Refused]:
+    """What of it cannot be had: topics that are not there, then what is not allowed. Raises KafkaFailed."""
+    needs = sorted(needs)
+    async with clients.client(where) as client:
+        absent, lacking = await _topics(client, [need for need in needs if need.resource == "topic"])
+        for need in needs:
+            if need.resource == "group" and not await _in_time(_may_use_group, client, need):
+                lacking.append(need)
+            if need.resource == "transactional id" and not await _in_time(_may_use_id, client, need):
+                lacking.append(need)
+    found = [_absent(absent)] if absent else []
+    return found + [_forbidden(where, list(same)) for _, same in groupby(lacking, key=itemgetter(0, 1))]
+
+
+async def require(where: Where, needs: Iterable[Need]) -> None:
+    """Raises KafkaFailed, with a line for each thing that is missing."""
+    if found := await missing(where, needs):
+        raise clients.KafkaFailed("\n".join(map(str, found)))
+
+
+def _absent(names: Iterable[str]) -> Refused:
+    todo = "run `npsflow topics create`, or check NPSFLOW_PREFIX"
+    return Refused("topic", f"there is no {', '.join(sorted(names))}", todo)
+
+
+def _forbidden(where: Where, needs: list[Need]) -> Refused:
+    """`needs`: on one resource."""
+    security = where.security
+    who = "this client"
+    if security.login:
+        who = f"user {security.username!r}"
+    elif security.certificate:
+        who = f"the client with {security.certificate}"
+    operations = " and ".join(need.operation for need in needs)
+    return Refused("permission", f"{who} may not {operations} {needs[0].resource} {needs[0].name}", clients.ALLOW)
+
+
+async def _topics(client: AIOKafkaClient, needs: list[Need]) -> tuple[set[str], list[Need]]:
+    """Topics that are not there, and what is not allowed of those that are, or may be."""
+    async with asyncio.timeout(STEP):
+        # Who may make topics may have it of the cluster; what else is asked of that stands in its log as refused.
+        cluster = any(need.operation == "CREATE" for need in needs)
+        request = DescribeTopics(sorted({need.name for need in needs}), cluster)
+        answer = await client.send(client.get_random_node(), request)
+    allowed = {name: 0 if code == _NO_TOPIC else operations for code, name, _, _, operations in answer.topics}
+    absent = {name for code, name, *_ in answer.topics if code == _UNKNOWN_TOPIC}
+    lacking = []
+    for need in needs:
+        given = allowed[need.name]
+        if need.operation == "CREATE":
+            given |= answer.cluster_authorized_operations
+        if need.name not in absent and not given & 1 << _BITS[need.operation]:
+            lacking.append(need)
+    return absent, lacking
+
+
+async def _in_time(ask: Callable[[AIOKafkaClient, Need], Awaitable[int | None]], client: Any, need: Need) -> bool:
+    """Ask until the coordinator is there; whether it is allowed."""
+    try:
+        async with asyncio.timeout(clients.PATIENCE):
+            while (operations := await ask(client, need)) is None:
+                await asyncio.sleep(_WAIT)
+    except TimeoutError:
+        text = f"no broker answers for {need.resource} {need.name} within {clients.PATIENCE:g} s"
+        raise Refused("reach", text, "look into the brokers' logs, and try again") from None
+    return bool(operations & 1 << _BITS[need.operation])
+
+
+async def _may_use_group(client: AIOKafkaClient, need: Need) -> int | None:
+    try:
+        node = await client.coordinator_lookup(_GROUP, need.name)
+    except KafkaError as error:
+        return _allowed(error)
+    ((code, *_, operations),) = (await client.send(node, DescribeGroup(need.name))).groups
+    return None if code in _BUSY else 0 if code == _NO_GROUP else operations
+
+
+async def _may_use_id(client: AIOKafkaClient, need: Need) -> int | None:
+    """Begins nothing: Kafka only notes that the id is in use, and forgets it after a week."""
+    try:
+        node = await client.coordinator_lookup(_TRANSACTION, need.name)
+    except KafkaError as error:
+        return _allowed(error)
+    code = (await client.send(node, InitProducerIdRequest(need.name, 1000))).error_code
+    if code in (0, _NO_ID):
+        return 0 if code else 1 << _BITS["WRITE"]
+    if code in _BUSY:
+        return None
+    raise for_code(code)(need.name)
+
+
+def _allowed(error: KafkaError) -> int | None:
+    """What an error of looking for a coordinator means: no permission, or that it is too early to ask."""
+    code = getattr(error, "errno", None)
+    if code in (_NO_GROUP, _NO_ID):
+        return 0
+    if code in _BUSY:
+        return None
+    raise error

@@ -1,0 +1,1 @@
+"""Files of deployment that the command line needs at run time."""

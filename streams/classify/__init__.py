@@ -1,0 +1,1 @@
+"""Stage `classify`: responses in; alerts, follow-ups, dead letters and counts out."""

@@ -1,0 +1,79 @@
+"""Counts of one commit on their way to roll up: collected as numbers, sent as histogram deltas."""
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from msgspec import Struct
+
+from npsflow.schemas import topics
+from npsflow.schemas.deltas import Values, delta_key, encode_deltas
+from npsflow.schemas.times import MINUTE
+from npsflow.streams.scoring.segments import Names
+from npsflow.streams.stage import Emit
+
+PANE = 5 * MINUTE
+_MOST = 60_000  # numbers in one record, of at most 9 bytes; a multiple of three
+
+
+class Cell(Struct, frozen=True, gc=False):
+    """One response in the panes: which pane of five minutes, which segments (numbers), which score."""
+
+    pane: int
+    segments: Sequence[int]
+    score: int
+
+
+class Cells:
+    """Adds and takes back cells; `send` emits what came of it since the last time."""
+
+    def __init__(self, names: Names, partition_of: Callable[[bytes], int]) -> None:
+        self._names = names
+        self._partition_of = partition_of
+        self._owners: dict[int, tuple[bytes, Values]] = {}
+        # (pane, score) to the segments of each response, one after the other.
+        self._plus: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        self._minus: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+
+    def add(self, cell: Cell) -> None:
+        self._plus[cell.pane, cell.score] += cell.segments
+
+    def take_back(self, cell: Cell) -> None:
+        self._minus[cell.pane, cell.score] += cell.segments
+
+    def send(self, emit: Emit) -> None:
+        by_key: defaultdict[bytes, defaultdict[Values, list[int]]] = defaultdict(lambda: defaultdict(list))
+        for pane, score in sorted(self._plus.keys() | self._minus.keys()):
+            counts = Counter(self._plus.get((pane, score), ()))
+            counts.subtract(self._minus.get((pane, score), ()))
+            for number, count in counts.items():
+                if count:
+                    key, values = self._owner(number)
+                    by_key[key][values] += (pane, score, count)
+        self._plus.clear()
+        self._minus.clear()
+        for key, by_values in by_key.items():
+            for piece in _pieces(by_values):
+                emit(topics.PANES, self._partition_of(key), key, encode_deltas(piece), [])
+
+    def _owner(self, number: int) -> tuple[bytes, Values]:
+        found = self._owners.get(number)
+        if found is None:
+            metric, scale, segment = self._names.by_number[number]
+            found = delta_key(metric, scale, (d for d, _ in segment)), tuple(v for _, v in segment)
+            self._owners[number] = found
+        return found
+
+
+def _pieces(by_values: Mapping[Values, list[int]]) -> Iterator[dict[Values, list[int]]]:
+    """Cut so that no record grows beyond what a broker takes."""
+    piece: dict[Values, list[int]] = {}
+    size = 0
+    for values, flat in by_values.items():
+        for at in range(0, len(flat), _MOST):
+            piece[values] = flat[at : at + _MOST]
+            size += len(piece[values]) + len(values) * 64
+            if size >= _MOST:
+                yield piece
+                piece, size = {}, 0
+    if piece:
+        yield piece

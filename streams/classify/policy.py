@@ -1,0 +1,83 @@
+"""What every response deserves: how severe an alert is, by when, and what is asked of those who are not unhappy."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+
+from npsflow.schemas.events import Action, Severity
+from npsflow.schemas.response import Response
+from npsflow.schemas.times import DAY
+from npsflow.streams.scoring.scores import BEST, WORST, Scale
+from npsflow.streams.scoring.segments import normal
+
+ALERT_DUE = timedelta(hours=24)
+FOLLOW_UP_DUE = timedelta(days=7)
+STALE_AFTER = 7 * DAY
+"""An alert appended later than this after its answer was given is not worth a call."""
+
+OPEN_QUESTIONS = {
+    "en": "What is the most important reason for your score?",
+    "nl": "Wat is de belangrijkste reden voor uw score?",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A promoter whose fields all have these values is asked for `action`."""
+
+    action: Action
+    when: tuple[tuple[str, str], ...] = ()
+
+    def fits(self, response: Response) -> bool:
+        return all(normal(str(_field(response, name) or "")) == value for name, value in self.when)
+
+
+def _field(response: Response, name: str) -> object:
+    own = getattr(response, name, None)
+    return own if own is not None else getattr(response.customer, name, None)
+
+
+@lru_cache
+def severity(scale: Scale, score: int, contact_requested: bool) -> tuple[Severity, tuple[str, ...]]:
+    """How urgent, and why."""
+    category = scale.words[WORST]
+    if contact_requested:
+        return "critical", (category, "contact_requested")
+    if scale.formula == "net" and scale.high == 10:
+        return ("critical" if score <= 2 else "high" if score <= 4 else "medium"), (category,)
+    return ("critical" if score == scale.worst_score else "medium"), (category,)
+
+
+def not_actionable(response: Response, appended: int, submitted: int) -> str | None:
+    """Why nobody can act on this alert, or None; times in ms."""
+    if appended - submitted > STALE_AFTER:
+        return "stale"
+    customer, reference = response.customer, response.reference
+    if customer is not None and (customer.id or customer.email or customer.phone):
+        return None
+    return None if reference is not None and (reference.id or reference.url) else "no_contact"
+
+
+def action(scale: Scale, rank: int, response: Response, rules: Sequence[Rule]) -> Action | None:
+    """What to ask of a response that raises no alert, besides thanks."""
+    if rank != BEST:
+        return "ask"
+    if scale.formula != "net":
+        return None
+    for rule in rules:
+        if not rule.when or rule.fits(response):
+            return rule.action
+    return None
+
+
+def open_question(response: Response, questions: Mapping[str, str]) -> str | None:
+    """What to ask an unhappy customer who gave a score alone, in the language of the response."""
+    if response.comment:
+        return None
+    return in_language(questions, response.language)
+
+
+def in_language(texts: Mapping[str, str], language: str | None) -> str:
+    """The text of `language`, as nl or en-GB, where there is one, else the English one."""
+    return texts.get((language or "en")[:2].lower(), texts["en"])

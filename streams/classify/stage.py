@@ -1,0 +1,167 @@
+"""Stage `classify`: the fold of one task — versions remembered, counts and events emitted, ticks."""
+
+from collections import Counter
+from functools import lru_cache
+from typing import Any, get_args
+
+from npsflow.schemas import codec, topics
+from npsflow.schemas.deltas import TICK, encode_tick
+from npsflow.schemas.partitioner import partition_of
+from npsflow.schemas.times import SECOND
+from npsflow.streams.classify import stored
+from npsflow.streams.classify.breaker import Breaker
+from npsflow.streams.classify.deltas import PANE, Cells
+from npsflow.streams.classify.events import ALERT, FOLLOW_UP
+from npsflow.streams.classify.state_store import MemoryStore, Store
+from npsflow.streams.classify.versions import Change, Judge, Meaning, Outcome
+from npsflow.streams.scoring.segments import Names
+from npsflow.streams.stage import Checkpoint, Emit
+
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+"""What becomes of a record; their sum is what was read."""
+
+_EVENT = {t.encode(): f"event:{t}" for strand in (ALERT, FOLLOW_UP) for t in strand.types.values()}
+_PAUSED = "paused"  # a counter that is 1 while the task is, so that it outlives the worker
+_SOURCE = "source:"
+_MOST_SOURCES = 50
+_PER_RECORD = 1000  # remembered responses in one changelog record: far below the largest record, at 700 bytes each
+
+
+class Classify:
+    """The stage."""
+
+    name = "classify"
+    inputs = (topics.RESPONSES,)
+    logs = True
+
+    def __init__(self, meaning: Meaning) -> None:
+        self.meaning = meaning
+        as_input = (topics.RESPONSES, topics.DEAD_LETTERS, topics.SERVICE_RECOVERY, topics.FOLLOW_UP)
+        self.outputs: dict[str, int | None] = dict.fromkeys(as_input) | {topics.PANES: meaning.pane_partitions}
+        self.fixed: dict[str, Any] = {}  # what is remembered holds what it was counted under
+
+    def open(self, partition: int, partitions: int, emit: Emit) -> "Classification":
+        return Classification(self.meaning, partition, partitions, emit, MemoryStore())
+
+
+class Classification:
+    """The fold of one task of `classify`."""
+
+    def __init__(self, meaning: Meaning, partition: int, partitions: int, emit: Emit, store: Store) -> None:
+        self.urgent = self.paused = False
+        self.counters: Counter[str] = Counter()
+        self.store = store
+        self._horizon, self._meaning, self._emit = meaning.horizon, meaning, emit
+        self._names = Names()
+        self._judge = Judge(meaning, partition, partitions, store, self._names)
+        self._cells = Cells(self._names, lru_cache(lambda key: partition_of(key, meaning.pane_partitions)))
+        self._armed, self._breaker = meaning.pause_on_dead_letters, Breaker()
+        self._log: list[tuple[bytes, bytes, int]] = []
+        self._ticked = 0
+        self._ticked_at = 0
+        self.read, self.crashed = self._judge.read, self._judge.crashed
+
+    @property
+    def stream_time(self) -> int:
+        return self._judge.stream_time
+
+    def apply(self, change: Change) -> None:
+        self._judge.stream_time = change.stream_time
+        counters = self.counters
+        counters[change.outcome] += 1
+        if self._armed:
+            self._breaker.saw(change.outcome == "dead")
+            if self._breaker.tripped and not self.paused:
+                self.paused, counters[_PAUSED] = True, 1
+        for name in change.counts:
+            counters[name if name in counters else self._counter(name)] += 1
+        packed = change.packed
+        if packed:
+            self.store.put(change.key, packed, change.submitted)
+            self._log.append((change.key, packed, change.submitted))
+        if change.minus is not None:
+            self._cells.take_back(change.minus)
+        if change.plus is not None:
+            self._cells.add(change.plus)
+        for output in change.outputs:
+            self._emit(*output)
+            if packed:
+                counters[_EVENT[output[4][1][1]]] += 1
+        if change.urgent:
+            self.urgent = True
+
+    def _counter(self, name: str) -> str:
+        """The name to count something new under.
+
+        A platform is named once a response of it was accepted: before that its name may be anything that stood in the
+        wrong place, and is no label. The names of platforms do not grow without bound.
+        """
+        kind, _, rest = name.partition(":")
+        reason, _, source = rest.partition(":")
+        if kind == "dead" and f"{_SOURCE}{source}" not in self.counters:
+            return f"dead:{reason}:unknown"
+        if kind == "source" and sum(known.startswith(_SOURCE) for known in self.counters) >= _MOST_SOURCES:
+            return f"{_SOURCE}other"
+        return name
+
+    def checkpoint(self, now: int) -> Checkpoint:
+        self.urgent = False
+        self._cells.send(self._emit)
+        if self.stream_time > self._ticked and not 0 <= now - self._ticked_at < SECOND:
+            self._tick(self.stream_time, now)
+        self.store.expire(self.stream_time - self._horizon)
+        checkpoint = Checkpoint()
+        for number in self._names.fresh:
+            checkpoint.state.append((b"name:%d" % number, codec.dumps(self._names.by_number[number])))
+        self._names.fresh.clear()
+        for at in range(0, len(self._log), _PER_RECORD):
+            entries = self._log[at : at + _PER_RECORD]
+            latest = max(submitted for _, _, submitted in entries)
+            checkpoint.log.append((b"".join([id_ + packed for id_, packed, _ in entries]), latest + self._horizon))
+        self._log.clear()
+        return checkpoint
+
+    def accept(self) -> None:
+        self.paused, self.counters[_PAUSED] = False, 0
+        self._breaker.reset()
+
+    def gauges(self) -> dict[tuple[str, ...], float]:
+        return {("remembered",): len(self.store)}
+
+    def idle(self, now: int) -> bool:
+        """At the end of the input: time goes on by the broker's clock, at each boundary of a pane."""
+        boundary = now // PANE * PANE
+        if self._meaning.idle_ticks and boundary > max(self._ticked, self.stream_time):
+            self._tick(boundary, now)
+            return True
+        if self.stream_time > self._ticked and now - self._ticked_at >= SECOND:
+            self._tick(self.stream_time, now)
+            return True
+        return False
+
+    def _tick(self, time: int, now: int) -> None:
+        self._ticked, self._ticked_at = time, now
+        value = encode_tick(time)
+        for partition in range(self._meaning.pane_partitions):
+            self._emit(topics.PANES, partition, TICK, value, [])
+
+    # Restoring.
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        _, _, number = key.partition(b"name:")
+        metric, scale, segment = codec.loads(value)
+        self._names.restore(int(number), (metric, scale, tuple((d, v) for d, v in segment)))
+
+    def restore_log(self, value: bytes) -> int:
+        latest = 0
+        for id_, packed in stored.entries(value):
+            submitted = stored.submitted_of(packed)
+            self.store.put(id_, packed, submitted)
+            latest = max(latest, submitted)
+        return latest + self._horizon
+
+    def restored(self, stream_time: int, counters: dict[str, int]) -> None:
+        self._judge.stream_time = stream_time
+        self.counters.update(counters)
+        self.paused = bool(counters.get(_PAUSED))
+        self.store.expire(stream_time - self._horizon)

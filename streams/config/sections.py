@@ -1,0 +1,134 @@
+"""The sections of `npsflow.toml` that are about responses and scores, and what contradicts itself in them.
+
+Those of recovery, notifiers and intake stand where they are used.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct, field
+
+from npsflow.schemas.errors import SettingsError
+from npsflow.schemas.events import Action
+from npsflow.schemas.response import Metric
+from npsflow.schemas.times import DAY
+from npsflow.streams.classify.stored import MOST_SEGMENTS
+from npsflow.streams.scoring.scores import DEFAULT_SCALES, Scale, scale_of
+from npsflow.streams.scoring.segments import is_dimension
+from npsflow.streams.windows.panes import WindowSpec, window_spec
+
+_DIMENSIONS = ["survey_id", "survey_kind", "channel", "journey_stage", "department", "product", "tier"]
+
+
+class ScaleSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[scales]]`: thresholds of one more scale; scores that are neither worst nor middle are best."""
+
+    metric: Metric
+    min: int
+    max: int
+    worst: list[int]
+    middle: list[int] = []
+
+    def scale(self) -> Scale:
+        return scale_of(self.metric, self.min, self.max, self.worst, self.middle)
+
+
+class Segments(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[segments]`: what scores are told apart by. `max_values`: of one dimension, the rest counts as `other`."""
+
+    dimensions: list[str] = field(default_factory=lambda: list(_DIMENSIONS))
+    pairs: list[tuple[str, str]] = []
+    max_values: int = 1000
+
+
+class Windows(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[windows]`: lengths, and the n from which a score may be read."""
+
+    lengths: list[str] = field(default_factory=lambda: ["1h", "24h", "7d", "30d"])
+    sufficient: int = 30
+
+    def specs(self) -> tuple[WindowSpec, ...]:
+        """Raises ValueError for what is no length."""
+        return tuple(window_spec(name) for name in self.lengths)
+
+
+class PromoterRule(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[follow_ups.promoters]]`: the first rule whose fields all fit decides what is asked."""
+
+    action: Action
+    when: dict[str, str] = {}
+
+
+class FollowUps(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[follow_ups]`: whether those who are not unhappy get one, and what promoters are asked."""
+
+    enabled: bool = True
+    promoters: list[PromoterRule] = field(default_factory=lambda: [PromoterRule("referral")])
+
+
+class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[alerts]`: which metrics raise alerts; whether names, addresses and phone numbers may be in events."""
+
+    metrics: list[Metric] = field(default_factory=lambda: ["nps", "csat", "csat_overall", "ces"])
+    private_fields: bool = False
+
+
+class DeadLetters(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[dead_letters]`: whether a partition stops, until `npsflow dlq accept`, when most of its records are refused."""
+
+    pause: bool = False
+
+
+class Topics(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[topics]`: partitions of input and output topics, of `nps-panes` and `nps-windows`, and copies of each."""
+
+    partitions: int = 4
+    pane_partitions: int = 2
+    replication: int = 1
+
+
+def check_segments(segments: Segments, aliases: Iterable[str]) -> None:
+    """Raises SettingsError."""
+    for dimension in (*segments.dimensions, *(d for pair in segments.pairs for d in pair), *aliases):
+        if not is_dimension(dimension):
+            raise SettingsError(f"{dimension!r} is not a field that can be a dimension")
+    _check_once("segments.dimensions", segments.dimensions)
+    _check_once("segments.pairs", [" and ".join(sorted(pair)) for pair in segments.pairs])
+    for pair in segments.pairs:
+        if pair[0] == pair[1]:
+            raise SettingsError(f"segments.pairs: {pair[0]!r} is paired with itself")
+        if missing := [d for d in pair if d not in segments.dimensions]:
+            raise SettingsError(f"segments.pairs names {missing[0]!r}, which is not in segments.dimensions")
+    if len(segments.dimensions) + len(segments.pairs) > MOST_SEGMENTS - 1:
+        raise SettingsError(f"segments: dimensions and pairs are together at most {MOST_SEGMENTS - 1}")
+
+
+def check_windows(windows: Windows, horizon_days: int) -> None:
+    """Raises SettingsError."""
+    _check_once("windows.lengths", windows.lengths)
+    try:
+        specs = windows.specs()
+    except ValueError as error:
+        raise SettingsError(f"windows.lengths: {error}") from None
+    for spec in specs:
+        if spec.length > horizon_days * DAY:
+            raise SettingsError(f"window {spec.name} is longer than horizon_days = {horizon_days}: raise that first")
+
+
+def check_scales(scales: Sequence[ScaleSettings]) -> None:
+    """Raises SettingsError."""
+    names = [f"{scale.metric} {scale.min}-{scale.max}" for scale in scales]
+    _check_once("scales", names)
+    own = {f"{scale.metric} {scale.name}" for scale in DEFAULT_SCALES.values()}
+    for name, scale in zip(names, scales, strict=True):
+        scores = range(scale.min, scale.max + 1)
+        if not 0 <= scale.min < scale.max <= 1000 or any(score not in scores for score in scale.worst + scale.middle):
+            raise SettingsError(f"scales: {name}: 0 <= min < max <= 1000, worst and middle within")
+        if set(scale.worst) & set(scale.middle):
+            raise SettingsError(f"scales: {name}: a score is both worst and middle")
+        if name in own:
+            raise SettingsError(f"scales: {name} is the metric's own, its thresholds are fixed")
+
+
+def _check_once(name: str, given: list[str]) -> None:
+    if twice := [one for one in given if given.count(one) > 1]:
+        raise SettingsError(f"{name} names {twice[0]!r} more than once")

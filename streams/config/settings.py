@@ -1,0 +1,206 @@
+"""Settings: `npsflow.toml` for meaning, `NPSFLOW_*` for where and secrets. An unknown key is an error that names it."""
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from npsflow.schemas.errors import SettingsError
+from npsflow.schemas.response import Customer, Response
+from npsflow.schemas.times import DAY
+from npsflow.schemas.topics import changelog
+from npsflow.streams.classify.policy import Rule
+from npsflow.streams.classify.versions import Meaning
+from npsflow.streams.config.errors import explain
+from npsflow.streams.config.sections import (
+    Alerts,
+    DeadLetters,
+    FollowUps,
+    ScaleSettings,
+    Segments,
+    Topics,
+    Windows,
+    check_scales,
+    check_segments,
+    check_windows,
+)
+from npsflow.streams.engine.kafka.security import VARIABLES, Security, security
+from npsflow.streams.intake import mapping
+from npsflow.streams.intake.mapping import Form
+from npsflow.streams.notify import settings as notifying
+from npsflow.streams.notify.settings import Notifier
+from npsflow.streams.recovery import settings as recovering
+from npsflow.streams.recovery.settings import Recovery
+from npsflow.streams.scoring.scores import Scales
+from npsflow.streams.scoring.segments import normal
+from npsflow.streams.windows.stage import WindowSettings
+
+
+class Settings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole of `npsflow.toml`; every key has a default."""
+
+    horizon_days: int = 35
+    ces_seven_is_hard: bool = False
+    idle_ticks: bool = True
+    scales: list[ScaleSettings] = []
+    segments: Segments = Segments()
+    aliases: dict[str, dict[str, str]] = {}
+    windows: Windows = Windows()
+    alerts: Alerts = Alerts()
+    follow_ups: FollowUps = FollowUps()
+    dead_letters: DeadLetters = DeadLetters()
+    recovery: Recovery = Recovery()
+    topics: Topics = Topics()
+    intake: dict[str, Form] = {}
+    notify: dict[str, Notifier] = {}
+
+    def all_scales(self) -> Scales:
+        return Scales((s.scale() for s in self.scales), ces_seven_is_hard=self.ces_seven_is_hard)
+
+    def meaning(self, prefix: str, pane_partitions: int) -> Meaning:
+        """What classify needs; `pane_partitions` as the topic really has."""
+        return Meaning(
+            scales=self.all_scales(),
+            dimensions=tuple(self.segments.dimensions),
+            pairs=tuple(self.segments.pairs),
+            aliases=self.aliases,
+            horizon=self.horizon_days * DAY,
+            alert_metrics=frozenset(self.alerts.metrics),
+            promoter_rules=tuple(
+                Rule(r.action, tuple((k, normal(v)) for k, v in r.when.items())) for r in self.follow_ups.promoters
+            ),
+            questions=self.recovery.all_questions(),
+            follow_ups=self.follow_ups.enabled,
+            private_fields=self.alerts.private_fields,
+            idle_ticks=self.idle_ticks,
+            pause_on_dead_letters=self.dead_letters.pause,
+            event_source=event_source(prefix),
+            pane_partitions=pane_partitions,
+        )
+
+    def rolling(self, prefix: str) -> WindowSettings:
+        """What roll up needs."""
+        return WindowSettings(
+            self.all_scales(),
+            self.windows.specs(),
+            self.segments.max_values,
+            self.windows.sufficient,
+            event_source(prefix),
+        )
+
+
+def event_source(prefix: str) -> str:
+    """The `ce_source` of an installation's events."""
+    return f"npsflow/{prefix}"
+
+
+class Where(Struct, frozen=True):
+    """Which cluster and installation: `NPSFLOW_BROKERS`, `NPSFLOW_PREFIX`, and how to get in."""
+
+    brokers: str = "127.0.0.1:9092"
+    prefix: str = ""
+    session_ms: int = 10_000
+    """`NPSFLOW_SESSION_MS`: a worker not heard of for this long has lost its partitions."""
+    security: Security = Security()
+
+    def topic(self, name: str) -> str:
+        return self.prefix + name
+
+    def group(self, stage: str) -> str:
+        return f"{self.prefix}npsflow-{stage}"
+
+    def changelog(self, stage: str, kind: Literal["state", "remembered"]) -> str:
+        return self.topic(changelog(stage, kind))
+
+    def transactional_id(self, stage: str, partition: int) -> str:
+        return f"{self.prefix}npsflow-{stage}-{partition}"
+
+
+_ENTRANCE = re.compile("[a-z0-9][a-z0-9-]{0,63}")
+_MOST = {"horizon_days": 3650, "topics.replication": 100}
+_ENVIRONMENT = {"NPSFLOW_BROKERS": "brokers", "NPSFLOW_PREFIX": "prefix", "NPSFLOW_SESSION_MS": "session_ms"}
+_KNOWN = {"NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL", *VARIABLES}
+_PREFIXES = ("NPSFLOW_FAUST_", "NPSFLOW_SECRET_", "NPSFLOW_TEST_", "NPSFLOW_TOKEN_")
+
+
+def where(environment: Mapping[str, str] = os.environ) -> Where:
+    """From the environment. Raises SettingsError for an `NPSFLOW_*` that does not exist."""
+    given: dict[str, Any] = {}
+    for name, value in environment.items():
+        if name in _ENVIRONMENT:
+            given[_ENVIRONMENT[name]] = value
+        elif name.startswith("NPSFLOW_") and name not in _KNOWN and not name.startswith(_PREFIXES):
+            known = ", ".join(sorted([*_ENVIRONMENT, *_KNOWN]))
+            raise SettingsError(f"{name} is not a setting of npsflow; known: {known}")
+    try:
+        plain = msgspec.convert(given, Where, strict=False)
+    except msgspec.ValidationError:
+        given_ms = environment["NPSFLOW_SESSION_MS"]
+        raise SettingsError(f"NPSFLOW_SESSION_MS is {given_ms!r}, not a whole number of milliseconds") from None
+    return msgspec.structs.replace(plain, security=security(environment))
+
+
+def load(environment: Mapping[str, str] = os.environ) -> Settings:
+    """From `NPSFLOW_CONFIG`, else `./npsflow.toml`, else defaults. Raises SettingsError."""
+    named = environment.get("NPSFLOW_CONFIG")
+    path = Path(named or "npsflow.toml")
+    if not path.exists():
+        if named:
+            raise SettingsError(f"NPSFLOW_CONFIG names {named}, which does not exist")
+        return Settings()
+    try:
+        return parse(path.read_text("utf-8"))
+    except (SettingsError, OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def parse(text: str) -> Settings:
+    """Settings from TOML. Raises SettingsError for a typo, a wrong type or a contradiction."""
+    try:
+        settings = msgspec.convert(tomllib.loads(text), Settings)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(str(error)) from None
+    except msgspec.ValidationError as error:
+        raise SettingsError(explain(error, Settings)) from None
+    _check(settings)
+    return settings
+
+
+def _check(s: Settings) -> None:
+    """Contradictions between keys that are right for themselves. Raises SettingsError."""
+    check_segments(s.segments, s.aliases)
+    check_windows(s.windows, s.horizon_days)
+    check_scales(s.scales)
+    _check_intake(s)
+    recovering.check(s.recovery)
+    notifying.check(s.notify)
+    for rule in s.follow_ups.promoters:
+        for name in rule.when:
+            if name not in Response.__struct_fields__ and name not in Customer.__struct_fields__:
+                raise SettingsError(f"follow_ups.promoters: {name!r} is not a field of a response or its customer")
+    counts = {
+        "horizon_days": s.horizon_days,
+        "segments.max_values": s.segments.max_values,
+        "windows.sufficient": s.windows.sufficient,
+        "topics.partitions": s.topics.partitions,
+        "topics.pane_partitions": s.topics.pane_partitions,
+        "topics.replication": s.topics.replication,
+    }
+    for name, count in counts.items():
+        if not 1 <= count <= _MOST.get(name, 1_000_000):
+            raise SettingsError(f"{name} = {count} is not between 1 and {_MOST.get(name, 1_000_000):,}")
+
+
+def _check_intake(s: Settings) -> None:
+    for name, form in s.intake.items():
+        if not _ENTRANCE.fullmatch(name):
+            raise SettingsError(f"intake.{name}: a name is made of a-z, 0-9 and -")
+        if name in ("customers", "board") or name.startswith("notify-"):
+            raise SettingsError(f"intake.{name}: NPSFLOW_SECRET_* of this name is that of something else")
+        if wrong := mapping.check(form):
+            raise SettingsError(f"intake.{name}: {wrong}")

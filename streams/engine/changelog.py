@@ -1,0 +1,205 @@
+"""Changelogs of a task: what a commit adds to them, and how a task is restored from them.
+
+`-state` (compacted) holds one position record, rewritten by each commit, and the stage's keyed state. `-remembered`
+(a log, for stages that have one) holds a packed record per commit, deleted from the front once nobody needs it.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+
+from npsflow.schemas import codec
+from npsflow.schemas.errors import ChangelogRefused
+from npsflow.schemas.topics import changelog
+from npsflow.streams.config.settings import Where
+from npsflow.streams.stage import Checkpoint, Emit, Fold, Stage
+
+FORMAT = 1
+POSITION = b"position"
+_BATCH = 50  # a record of the log holds a thousand responses
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a task stands: next `offsets` of its input topics (without prefix), stream time in ms, counters.
+
+    `log`: [begin, end) that the log changelog must at least hold, so that a lost one is noticed.
+    """
+
+    offsets: dict[str, int] = field(default_factory=dict)
+    stream_time: int = 0
+    counters: dict[str, int] = field(default_factory=dict)
+    log: tuple[int, int] = (0, 0)
+
+
+@dataclass(slots=True)
+class Changelog:
+    """The changelogs of one task of `stage`. `partitions`: counts of the input topics as they are now."""
+
+    where: Where
+    stage: Stage
+    partition: int
+    partitions: Mapping[str, int]
+    rebuilding: bool = False
+    """Set while a rebuild replays the input: what it leaves behind if it does not end is refused by others."""
+    end: int | None = None
+    """Offset after this owner's last commit marker in `-state`: while it is the end, nobody has written since."""
+    log_range: tuple[int, int] = (0, 0)
+    """[begin, end) of the log: what is before is no longer needed, what is behind nobody has written."""
+    released: int = 0
+    """Begin of the log as a commit has left it: only what is before that may be deleted."""
+    purged: int = 0
+    _needed_until: deque[tuple[int, int]] = field(default_factory=deque)
+    _latest: int = 0
+
+    @property
+    def state(self) -> TopicPartition:
+        return TopicPartition(self.where.changelog(self.stage.name, "state"), self.partition)
+
+    @property
+    def log(self) -> TopicPartition | None:
+        if not self.stage.logs:
+            return None
+        return TopicPartition(self.where.changelog(self.stage.name, "remembered"), self.partition)
+
+    def write(self, emit: Emit, position: Position, checkpoint: Checkpoint) -> None:
+        """Add one commit. `emit` prefixes topics itself."""
+        for key, value in checkpoint.state:
+            emit(changelog(self.stage.name, "state"), self.partition, key, value, [])
+        for packed, _ in checkpoint.log:
+            emit(changelog(self.stage.name, "remembered"), self.partition, None, packed, [])
+        record = {
+            "format": FORMAT,
+            "partitions": dict(self.partitions),
+            "offsets": position.offsets,
+            "stream_time": position.stream_time,
+            "counters": position.counters,
+            "log": self.log_range,
+            "settings": self.stage.fixed,
+            "rebuilding": self.rebuilding,
+        }
+        emit(changelog(self.stage.name, "state"), self.partition, POSITION, codec.dumps(record), [])
+
+    def logged(self, offset: int, log_time: int) -> None:
+        """The log record at `offset` is needed until stream time `log_time`, and with it all that follow."""
+        self._latest = max(self._latest, log_time)
+        self._needed_until.append((offset, self._latest))
+        self.log_range = self.log_range[0], offset + 1
+
+    def release(self, stream_time: int) -> None:
+        """Move the begin of the log past what is no longer needed; what lies before may be deleted after a commit."""
+        while self._needed_until and self._needed_until[0][1] < stream_time:
+            self.log_range = self._needed_until.popleft()[0] + 1, self.log_range[1]
+
+    async def restore(self, consumer: AIOKafkaConsumer, fold: Fold) -> Position | None:
+        """Read both to their ends into `fold`; None where nothing was ever committed. Raises ChangelogRefused.
+
+        `consumer` reads committed records, is used for nothing else and belongs to no group. The task's producer has
+        been initialised before: no older transaction is open, so the end is the end.
+        """
+        self._latest = 0
+        self._needed_until.clear()
+        end = (await consumer.end_offsets([self.state]))[self.state]
+        latest: dict[bytes, tuple[int, bytes]] = {}
+        async for record in _read(consumer, self.state, end):
+            if record.value is None:
+                latest.pop(record.key, None)
+            else:
+                latest[record.key] = record.offset, record.value
+        self.end = end
+        offset, value = latest.pop(POSITION, (-1, b""))
+        if offset < 0:
+            return None
+        position = self._position(codec.loads(value), offset)
+        for key, (_, value) in latest.items():
+            fold.restore(key, value)
+        if self.log is not None:
+            await self._restore_log(consumer, self.log, position, fold)
+        fold.restored(position.stream_time, position.counters)
+        return position
+
+    async def _restore_log(
+        self, consumer: AIOKafkaConsumer, log: TopicPartition, position: Position, fold: Fold
+    ) -> None:
+        begin, end = (await consumer.beginning_offsets([log]))[log], (await consumer.end_offsets([log]))[log]
+        if begin > position.log[0] or end < position.log[1]:
+            raise self._refused(
+                f"{log.topic} holds {begin} to {end} where {position.log[0]} to {position.log[1]} were written: "
+                "records were deleted, or the topic was made anew; run `npsflow rebuild`"
+            )
+        async for record in _read(consumer, log, end):
+            self.logged(record.offset, fold.restore_log(record.value))
+        self.log_range = position.log[0], end
+
+    def _position(self, record: dict[str, Any], offset: int) -> Position:
+        if record["format"] != FORMAT:
+            raise self._refused(
+                f"it was written in format {record['format']}, this version of npsflow knows {FORMAT}: "
+                "start the version that wrote it, or run `npsflow rebuild`",
+                offset,
+            )
+        if record["partitions"] != dict(self.partitions):
+            raise self._refused(
+                f"it was written for {record['partitions']} input partitions, now there are {dict(self.partitions)}: "
+                "a changed count moves keys to other tasks; set the count back, or run `npsflow rebuild`",
+                offset,
+            )
+        if record["rebuilding"] and not self.rebuilding:
+            raise self._refused("a rebuild has not ended: run `npsflow rebuild` again", offset)
+        if not self.rebuilding and record["settings"] != self.stage.fixed:
+            raise self._refused(
+                f"it was made with {record['settings']}, now there is {self.stage.fixed}: "
+                "set that back, or run `npsflow rebuild`",
+                offset,
+            )
+        begin, end = record["log"]
+        return Position(record["offsets"], record["stream_time"], record["counters"], (begin, end))
+
+    def check(
+        self,
+        position: Position | None,
+        committed: Mapping[str, int | None],
+        begin: Mapping[str, int],
+        end: Mapping[str, int],
+    ) -> None:
+        """Refuse a changelog that does not fit the input. Offsets by topic, without prefix. Raises ChangelogRefused."""
+        for topic in self.stage.inputs:
+            offset = None if position is None else position.offsets.get(topic)
+            if offset is None:
+                if committed[topic] is not None:
+                    raise self._refused(
+                        f"it is empty, but group {self.where.group(self.stage.name)} has read {topic} up to "
+                        f"{committed[topic]}: its records were deleted; run `npsflow rebuild`"
+                    )
+            elif not begin[topic] <= offset <= end[topic]:
+                raise self._refused(
+                    f"its position in {topic} is {offset}, but the topic holds {begin[topic]} to {end[topic]}: records "
+                    "were deleted before they were read, or the topic was made anew; run `npsflow rebuild`"
+                )
+
+    def _refused(self, message: str, offset: int | None = None) -> ChangelogRefused:
+        return ChangelogRefused(message, topic=self.state.topic, partition=self.partition, offset=offset)
+
+
+async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> AsyncIterator[Any]:
+    """All records of `tp` before offset `end`."""
+    consumer.assign([tp])
+    try:
+        await consumer.seek_to_beginning(tp)
+        while await consumer.position(tp) < end:
+            for record in (await consumer.getmany(tp, timeout_ms=1000, max_records=_BATCH)).get(tp, ()):
+                yield record
+            await asyncio.sleep(0)  # records at hand are handed out at once: let the heartbeat have its turn
+    finally:
+        consumer.unsubscribe()  # else its waiting fetches would hold up every other request on the connection
+
+
+async def purge(admin: AIOKafkaAdminClient, tp: TopicPartition, before: int) -> None:
+    """Delete the records of `tp` before an offset."""
+    await admin.delete_records({tp: RecordsToDelete(before_offset=before)})

@@ -1,0 +1,1 @@
+"""How a form's answers become responses. Pure."""

@@ -1,0 +1,1 @@
+"""What scores mean: scales, segments, statistics and severity. Shared by the stages, pure."""

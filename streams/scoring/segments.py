@@ -1,0 +1,149 @@
+"""Which segments a response is counted in, each named once by a small number.
+
+A segment is a tuple of (dimension, value) pairs: () is overall, (("channel", "email"),) one dimension, two pairs a
+configured pair. Remembered responses hold the numbers of the segments they were counted in, so a retraction is exact
+whatever the settings have become since.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count, repeat
+from operator import attrgetter, getitem
+from typing import Any
+
+from npsflow.schemas.response import MAX_TEXT, Response
+from npsflow.streams.classify.stored import pack_segments
+from npsflow.streams.scoring.scores import Scale
+
+Segment = tuple[tuple[str, str], ...]
+Name = tuple[str, str, Segment]
+"""What is counted: (metric, scale name, segment)."""
+
+_Column = dict[Any, int]
+"""Of a dimension or a pair: what a response says (two for a pair) to the number of its segment, or to _NOWHERE."""
+
+_NOWHERE = -1
+_MOST_VALUES = 100_000  # of a column kept at hand; beyond that it starts anew
+_OF_CUSTOMER = {"tier", "account_id", "primary_contact"}
+_PLAIN = {
+    "survey_id", "survey_kind", "survey_name", "survey_version", "source", "language", "channel", "journey_stage",
+    "touchpoint", "department", "team", "agent_id", "product",
+}  # fmt: skip
+
+
+class Names:
+    """Numbers for names, in the order they were first seen; `fresh` are those not yet in the changelog."""
+
+    def __init__(self) -> None:
+        self.by_number: list[Name] = []
+        self.fresh: list[int] = []
+        self._numbers: dict[Name, int] = {}
+
+    def number(self, name: Name) -> int:
+        found = self._numbers.get(name)
+        if found is None:
+            found = self._numbers[name] = len(self.by_number)
+            self.by_number.append(name)
+            self.fresh.append(found)
+        return found
+
+    def restore(self, number: int, name: Name) -> None:
+        """Names come back from the changelog in any order."""
+        missing = number + 1 - len(self.by_number)
+        self.by_number.extend([("", "", ())] * missing)
+        self.by_number[number] = name
+        self._numbers[name] = number
+
+
+def is_dimension(name: str) -> bool:
+    """Whether a setting may name this as a dimension: a text field, or `attributes.NAME`."""
+    return name in _PLAIN or name in _OF_CUSTOMER or name.removeprefix("attributes.") not in ("", name)
+
+
+class Segmenter:
+    """Finds the segments of a response.
+
+    `dimensions` are names that `is_dimension` accepts, `pairs` pairs of them, `aliases` maps a dimension to
+    {normalised value: value to count under}.
+    """
+
+    def __init__(
+        self,
+        names: Names,
+        dimensions: Sequence[str],
+        pairs: Iterable[tuple[str, str]] = (),
+        aliases: Mapping[str, Mapping[str, str]] | None = None,
+    ) -> None:
+        self._names = names
+        # What is a field of the response itself is fetched in one step, the rest one by one.
+        plain = [d for d in dimensions if d in _PLAIN]
+        self._others = [d for d in dimensions if d not in _PLAIN]
+        self._fetch = attrgetter(*plain) if len(plain) > 1 else _one_by_one(plain)
+        self._dimensions = [*plain, *self._others]
+        self._pairs = [(self._dimensions.index(a), self._dimensions.index(b)) for a, b in pairs]
+        self._aliases = {d: {normal(k): normal(v) for k, v in m.items()} for d, m in (aliases or {}).items()}
+        self._tables: dict[Scale, tuple[int, list[_Column]]] = {}
+
+    def find(self, response: Response, scale: Scale) -> tuple[list[int], bytes]:
+        """Numbers of its segments, overall first; and the same packed."""
+        values = self._fetch(response)
+        for dimension in self._others:
+            values += (_fetch(response, dimension),)
+        for a, b in self._pairs:
+            values += ((values[a], values[b]),)
+        overall, columns = self._tables.get(scale) or self._table(scale)
+        try:
+            numbers = [overall, *map(getitem, columns, values)]
+        except KeyError:
+            numbers = [overall, *map(self._learn, repeat(scale), count(), columns, values)]
+        if _NOWHERE in numbers:
+            numbers = [number for number in numbers if number != _NOWHERE]
+        return numbers, pack_segments(numbers)
+
+    def _table(self, scale: Scale) -> tuple[int, list[_Column]]:
+        columns: list[_Column] = [{} for _ in range(len(self._dimensions) + len(self._pairs))]
+        self._tables[scale] = self._number(scale, ()), columns
+        return self._tables[scale]
+
+    def _learn(self, scale: Scale, at: int, column: _Column, given: Any) -> int:
+        """The number for what is given in this column, kept at hand from now on."""
+        number = column.get(given)
+        if number is None:
+            if len(column) >= _MOST_VALUES:
+                column.clear()
+            number = column[given] = self._numbered(scale, at, given)
+        return number
+
+    def _numbered(self, scale: Scale, at: int, given: Any) -> int:
+        pairs: Segment
+        if at < len(self._dimensions):
+            pairs = (self._pair(at, given),)
+        else:
+            a, b = self._pairs[at - len(self._dimensions)]
+            pairs = self._pair(a, given[0]), self._pair(b, given[1])
+        return self._number(scale, pairs) if all(value for _, value in pairs) else _NOWHERE
+
+    def _number(self, scale: Scale, segment: Segment) -> int:
+        return self._names.number((scale.metric, scale.name, segment))
+
+    def _pair(self, at: int, given: str | None) -> tuple[str, str]:
+        """Dimension and what it is counted under; empty for nothing."""
+        dimension, value = self._dimensions[at], "" if given is None else normal(given)
+        return dimension, self._aliases.get(dimension, {}).get(value, value)
+
+
+def _one_by_one(dimensions: list[str]) -> Callable[[Response], tuple[Any, ...]]:
+    return lambda response: tuple(getattr(response, dimension) for dimension in dimensions)
+
+
+def _fetch(response: Response, dimension: str) -> str | None:
+    """A dimension that is not a field of the response itself."""
+    if dimension in _OF_CUSTOMER:
+        return None if response.customer is None else getattr(response.customer, dimension)
+    value = None if response.attributes is None else response.attributes.get(dimension.removeprefix("attributes."))
+    # As text from here on: 1, 1.0 and true are one key of a dict, and three values.
+    return str(value).lower() if isinstance(value, bool) else None if value is None else str(value)
+
+
+def normal(value: str) -> str:
+    """A value as it is compared: trimmed and case-folded, at most 128 characters."""
+    return value.strip().casefold()[:MAX_TEXT]

@@ -1,0 +1,43 @@
+"""The Faust agents, one for each stage, and how each stage is made from settings."""
+
+from collections.abc import AsyncIterator, Callable
+
+from npsflow.streams.classify.stage import Classify
+from npsflow.streams.config.settings import Settings, Where, event_source
+from npsflow.streams.engine.app import Agent
+from npsflow.streams.engine.source import Batch
+from npsflow.streams.recovery.policy import Policy
+from npsflow.streams.recovery.settings import clock_of
+from npsflow.streams.recovery.stage import Recover
+from npsflow.streams.stage import Stage
+from npsflow.streams.windows.stage import Rollup
+
+
+async def fold(batches: AsyncIterator[Batch]) -> None:
+    """The agent of every stage: what a stage makes of records is its own."""
+    async for batch in batches:
+        with batch:
+            batch.fold()
+
+
+def _classify(settings: Settings, where: Where) -> Stage:
+    return Classify(settings.meaning(where.prefix, settings.topics.pane_partitions))
+
+
+def _rollup(settings: Settings, where: Where) -> Stage:
+    return Rollup(settings.rolling(where.prefix))
+
+
+def _recover(settings: Settings, where: Where) -> Stage:
+    policy = Policy(settings.recovery, clock_of(settings.recovery))
+    return Recover(policy, event_source(where.prefix), where.prefix)
+
+
+STAGES: dict[str, tuple[Callable[[Settings, Where], Stage], Agent]] = {
+    "classify": (_classify, fold),
+    "rollup": (_rollup, fold),
+    "recover": (_recover, fold),
+}
+"""Stage name to (how it is made, its agent)."""
+REPLAYED = ("classify", "rollup")
+"""Those whose state `npsflow rebuild` makes anew from the input; what recover knows, teams have told it."""

@@ -1,0 +1,1 @@
+"""Stage `rollup`: counts in, rolling windows of scores out."""

@@ -1,0 +1,208 @@
+"""`npsflow import` on a real Kafka, with a worker: sent once, safe to repeat, whenever it is killed."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from npsflow.agents.broker.embedded import Broker, free_port
+from npsflow.agents.kafka import clients
+from npsflow.schemas.events import ALERT_RAISED
+from npsflow.schemas.topics import DEAD_LETTERS, INVITATIONS, RESPONSES, SERVICE_RECOVERY
+from npsflow.streams.classify.stage import OUTCOMES
+from tests.broker.installation import Installation, until, working
+
+from .exports import FIXTURES
+
+MAPPING = """
+[intake.old]
+platform = "delighted"
+survey_id = "s"
+[intake.old.fields]
+"customer.id" = "person_properties.customer"
+"""
+DELIGHTED = ("--platform", "delighted")
+
+
+@pytest.fixture
+def installation(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Installation:
+    made = Installation(broker, re.sub(r"[\W_]+", "-", request.node.name) + ".", tmp_path)
+    made.config.write_text(MAPPING)
+    assert made.run("topics", "create").exit_code == 0
+    return made
+
+
+def export(folder: Path, ages: list[timedelta], score: int | None = None) -> str:
+    """A file of one response for each age, newest first."""
+    now = datetime.now(UTC)
+    rows = [
+        f"r{n},nps,{n % 11 if score is None else score},{now - age:%Y-%m-%d %H:%M:%S},C-{n}"
+        for n, age in enumerate(ages)
+    ]
+    path = folder / "export.csv"
+    path.write_text("\n".join(["Response ID,Survey Type,Score,Created At,customer", *rows]))
+    return str(path)
+
+
+def outcomes(installation: Installation) -> dict[str, int]:
+    """What the worker has counted and committed."""
+    counted = asyncio.run(clients.counters(installation.where, "classify"))
+    return {name: counted[name] for name in OUTCOMES if counted[name]}
+
+
+def raised(installation: Installation) -> list[str]:
+    """The responses of alerts; decisions about cases stand on the topic, too."""
+    events = installation.records(SERVICE_RECOVERY)
+    alerts = [record for record in events if ("ce_type", ALERT_RAISED.encode()) in record.headers]
+    return [json.loads(alert.value or b"")["response_id"] for alert in alerts]
+
+
+def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(installation: Installation, tmp_path: Path) -> None:
+    file = export(tmp_path, [timedelta(days=n) for n in range(44)])
+    Path(file).write_text(Path(file).read_text() + "\nr99,nps,2\nr98,nps,2,2026-02-30 10:00:00,secret@example.com\n")
+    bad = tmp_path / "refused.csv"
+    result = installation.run("import", file, *DELIGHTED, "--zone", "UTC", "--dry-run", "--refused", str(bad))
+    told = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    assert result.exit_code == 1
+    assert told[0] == "46 lines read"
+    assert told[1].startswith("44 responses would be sent: nps, ")
+    assert "8 more than 35 days before the newest: counted in passing, not to be corrected afterwards" in told
+    assert (
+        "21 alerts at most would be stale, not actionable: older than seven days (critical 9, high 6, medium 6)" in told
+    )
+    assert "7 alerts at most would be fresh and reach subscribers now (critical 3, high 2, medium 2)" in told
+    assert told[-3:] == [
+        "2 lines refused",
+        "line 46: ragged: 3 columns where the header has 5",
+        "line 47: invalid_time: submitted_at: there is no such date or time",
+    ]
+    assert "secret" not in result.output
+    assert installation.records(RESPONSES) == []
+
+    header, *refused = bad.read_text().splitlines()
+    assert header == "Response ID,Survey Type,Score,Created At,customer"
+    assert [line[:4] for line in refused] == ["r99,", "r98,"]
+    again = installation.run("import", str(bad), *DELIGHTED, "--zone", "UTC", "--dry-run")
+    assert "2 lines refused" in again.stdout  # it has a header of its own: it can be mended and imported
+
+
+def test_a_dry_run_needs_no_kafka(installation: Installation, tmp_path: Path) -> None:
+    installation.environment["NPSFLOW_BROKERS"] = f"127.0.0.1:{free_port()}"
+    file = export(tmp_path, [timedelta(days=1)])
+    result = installation.run("import", file, *DELIGHTED, "--zone", "UTC", "--dry-run")
+    assert result.exit_code == 0
+    assert "how far npsflow is, is not known: " in result.stdout
+    assert installation.run("import", file, *DELIGHTED, "--zone", "UTC").exit_code == 1
+
+
+def test_sent_in_order_and_safe_to_repeat(installation: Installation, tmp_path: Path) -> None:
+    file = export(tmp_path, [timedelta(hours=n) for n in range(66)])
+    first = installation.run("import", file, *DELIGHTED, "--zone", "UTC")
+    assert first.exit_code == 0, first.output
+    assert "66 responses sent: nps, " in first.stdout
+    records = installation.records(RESPONSES)
+    for partition in range(4):
+        times = [json.loads(r.value or b"")["submitted_at"] for r in records if r.partition == partition]
+        assert times
+        assert times == sorted(times)
+    with working(installation):
+        until(lambda: outcomes(installation).get("counted") == 66)
+        assert installation.run("import", file, *DELIGHTED, "--zone", "UTC").exit_code == 0
+        until(lambda: outcomes(installation) == {"counted": 66, "repeated": 66})
+    assert sorted(r.value or b"" for r in installation.records(RESPONSES)) == sorted(
+        [r.value or b"" for r in records] * 2
+    )
+    assert sorted(raised(installation)) == sorted(f"r{n}" for n in range(66) if n % 11 < 7)
+
+
+DYING = """
+import os, signal
+from npsflow.agents import kafka
+from npsflow.agents.cli import main
+
+deliver, times = kafka.deliver, 0
+
+async def dying(client, outputs):
+    global times
+    times += 1
+    if times == 3:  # part of it is under way, and nobody waits for the answer
+        for batch_of, batch in outputs.take()[:2]:
+            await client.send_batch(batch, batch_of.topic, partition=batch_of.partition)
+        os.kill(os.getpid(), signal.SIGKILL)
+    await deliver(client, outputs)
+
+kafka.deliver = dying
+main()
+"""
+
+
+@pytest.mark.parametrize("days", [20, 700])
+def test_killed_halfway_and_run_again_every_response_counts_once(
+    installation: Installation, tmp_path: Path, days: int
+) -> None:
+    """Within the horizon what was sent twice is repeated; beyond it, it may come too late, and changes nothing."""
+    count = 8_000
+    file = export(tmp_path, [timedelta(days=days) * (n / count) for n in range(count)], score=2)
+    arguments = ["import", file, *DELIGHTED, "--zone", "UTC"]
+    with working(installation):
+        killed = subprocess.run([sys.executable, "-c", DYING, *arguments], env=os.environ | installation.environment)
+        assert killed.returncode == -signal.SIGKILL
+        assert 4_000 <= len(installation.records(RESPONSES)) < count
+        assert installation.run(*arguments).exit_code == 0
+        until(lambda: outcomes(installation).get("counted") == count)
+        until(lambda: sum(outcomes(installation).values()) == len(installation.records(RESPONSES)))
+    assert sorted(raised(installation)) == sorted(f"r{n}" for n in range(count))
+    late = {dict(letter.headers)["npsflow_dlq_reason"] for letter in installation.records(DEAD_LETTERS)}
+    assert late <= ({b"too_late"} if days > 35 else set())
+
+
+def test_what_a_running_system_would_refuse_is_not_sent(installation: Installation, tmp_path: Path) -> None:
+    file = export(tmp_path, [timedelta(days=n) for n in range(100)])
+    newest = tmp_path / "newest.csv"
+    header, *rows = Path(file).read_text().splitlines()
+    newest.write_text("\n".join([header, *rows[:20]]))
+    with working(installation):
+        assert installation.run("import", str(newest), *DELIGHTED, "--zone", "UTC").exit_code == 0
+        until(lambda: outcomes(installation).get("counted") == 20)
+        result = installation.run("import", file, *DELIGHTED, "--zone", "UTC")
+        assert "not sent: more than 35 days before what npsflow has seen; they would be dead letters" in result.stdout
+        until(lambda: outcomes(installation).get("repeated") == 20)
+    assert installation.records(DEAD_LETTERS) == []
+
+
+def test_invitations_go_to_their_own_topic(installation: Installation) -> None:
+    result = installation.run("import", str(FIXTURES / "delighted" / "people.json"), *DELIGHTED)
+    assert result.exit_code == 0, result.output
+    assert "2 invitations sent: 2026-02-26 to 2026-02-26" in result.stdout
+    assert sorted(record.key or b"" for record in installation.records(INVITATIONS)) == [
+        b"delighted/9001-1772100000",
+        b"delighted/9004-1772100030",
+    ]
+    assert installation.records(RESPONSES) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "arguments", "said"),
+    [
+        (MAPPING, ("--platform", "paper"), "'paper' is not a platform; there are asknicely, delighted, "),
+        (MAPPING, ("--platform", "typeform"), 'no [intake.NAME] has platform = "typeform"'),
+        (MAPPING + MAPPING.replace("old", "new"), DELIGHTED, "choose one of old, new with --intake"),
+        (MAPPING, (*DELIGHTED, "--intake", "new"), "there is no [intake.new] of delighted; known: old"),
+        (MAPPING, (*DELIGHTED, "--zone", "Mars/Base"), "'Mars/Base' is not a time zone"),
+    ],
+)
+def test_what_is_said_wrongly_is_named(
+    tmp_path: Path, broker: Broker, settings: str, arguments: tuple[str, ...], said: str
+) -> None:
+    installation = Installation(broker, "import-wrong.", tmp_path)
+    installation.config.write_text(settings)
+    result = installation.run("import", export(tmp_path, [timedelta(days=1)]), *arguments)
+    assert result.exit_code == 2
+    assert said in result.stderr

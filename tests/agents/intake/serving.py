@@ -1,0 +1,93 @@
+"""The real server of intake, in this process, on a real Kafka."""
+
+import asyncio
+import json
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+from prometheus_client import CollectorRegistry
+
+from npsflow.agents.broker.embedded import HOST
+from npsflow.agents.intake.entrance import Entrance
+from npsflow.agents.intake.metrics import Metrics
+from npsflow.agents.intake.producer import keeping
+from npsflow.agents.intake.server import Server
+from npsflow.agents.kafka import clients
+from npsflow.agents.web.connections import Door, listening
+from npsflow.agents.web.limits import Limits
+from npsflow.agents.web.senders import Senders
+from npsflow.schemas.topics import RESPONSES
+from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.engine import admin
+from npsflow.streams.stage import Record
+
+from .conformance import platform
+from .signing import SECRET, standard_webhooks
+
+FORMBRICKS, TYPEFORM = platform("formbricks"), platform("typeform")
+PATH = "/in/feedback"
+FREELY = Limits(rate=1e6)
+ENTRANCES = {
+    "feedback": Entrance("feedback", FORMBRICKS.form, [SECRET], ""),
+    "typed": Entrance("typed", TYPEFORM.form, [SECRET], ""),
+}
+
+
+async def install(where: Where) -> None:
+    async with clients.admin(where) as client:
+        await admin.create(client, admin.wanted(Settings(), where))
+        async with asyncio.timeout(clients.PATIENCE):
+            while where.topic(RESPONSES) not in await admin.partition_counts(client):  # it is heard of a little later
+                await asyncio.sleep(0.05)
+
+
+@dataclass
+class Serving:
+    client: aiohttp.ClientSession
+    port: int
+    metrics: Metrics
+
+    def counted(self, entrance: str, outcome: str) -> float:
+        labels = {"entrance": entrance, "outcome": outcome}
+        return self.metrics.registry.get_sample_value("npsflow_intake_requests_total", labels) or 0.0
+
+    def total(self, name: str) -> float:
+        return self.metrics.registry.get_sample_value(f"npsflow_intake_{name}_total") or 0.0
+
+
+@asynccontextmanager
+async def serving(
+    where: Where,
+    limits: Limits = FREELY,
+    trusted: tuple[str, ...] = (),
+    entrances: Mapping[str, Entrance] = ENTRANCES,
+    clock: Callable[[], float] = time.time,
+) -> AsyncIterator[Serving]:
+    metrics = Metrics(CollectorRegistry())
+    door = Door(limits, Senders(trusted), metrics)
+    async with (
+        keeping(where, metrics) as keeper,
+        listening(Server(entrances, keeper, door, clock).app, HOST, 0, door) as port,
+        aiohttp.ClientSession(f"http://{HOST}:{port}") as client,
+    ):
+        yield Serving(client, port, metrics)
+
+
+def signed(body: bytes) -> dict[str, Any]:
+    return {"data": body, "headers": standard_webhooks(body, SECRET, time.time())}
+
+
+async def records(where: Where, topic: str) -> list[Record]:
+    return [record async for record in clients.committed_records(where, topic)]
+
+
+async def written(where: Where, topic: str) -> dict[str, list[Any]]:
+    """The values under each key, in the order in which they were written."""
+    found: dict[str, list[Any]] = {}
+    for record in await records(where, topic):
+        found.setdefault((record.key or b"").decode(), []).append(json.loads(record.value or b""))
+    return found

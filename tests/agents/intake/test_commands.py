@@ -1,0 +1,78 @@
+"""`npsflow intake try`, and what becomes of webhooks that nobody understood when they came."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from npsflow.agents.broker.embedded import Broker
+from npsflow.agents.cli import main
+from npsflow.schemas.headers import dead_letter
+from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
+from tests.broker.installation import Installation, until
+
+from .conformance import FIXTURES
+
+TYPEFORM = FIXTURES / "typeform"
+MAPPING = (TYPEFORM / "form.toml").read_text()
+SETTINGS = "[intake.shop]\n" + MAPPING.replace("[[", "[[intake.shop.").replace("\n[f", "\n[intake.shop.f").replace(
+    "\n[v", "\n[intake.shop.v"
+).replace("\n[d", "\n[intake.shop.d")
+
+
+def tried(folder: Path, settings: str, name: str = "shop") -> Result:
+    config = folder / "npsflow.toml"
+    config.write_text(settings)
+    arguments = ["intake", "try", name, str(TYPEFORM / "good.json")]
+    return CliRunner().invoke(main, arguments, env={"NPSFLOW_CONFIG": str(config)})
+
+
+def test_try_shows_what_a_body_would_become(tmp_path: Path) -> None:
+    result = tried(tmp_path, SETTINGS)
+    assert result.exit_code == 0, result.output
+    assert [json.loads(result.stdout)] == json.loads((TYPEFORM / "expected.json").read_text())
+    assert "typeform/a3a12ec67a1365927098a606107fac15: accepted" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (SETTINGS.replace('"lT4Z3j"', '"other"'), "unmapped`: form 'lT4Z3j' is not among the forms"),
+        (SETTINGS.replace('"answers.nps"', '"answers.other"'), "none of the questions named as scores"),
+        (SETTINGS.replace('platform = "typeform"', 'platform = "paper"'), "'paper' is not a platform; there are "),
+        (SETTINGS.replace("channel =", "chanel ="), "'chanel' is not a field that a form can fill"),
+        ("", "there is no [intake.shop]"),
+    ],
+)
+def test_try_says_what_is_wrong(tmp_path: Path, settings: str, said: str) -> None:
+    result = tried(tmp_path, settings)
+    assert result.exit_code > 0
+    assert said in result.stderr
+
+
+def test_intake_does_not_start_without_a_secret(tmp_path: Path) -> None:
+    config = tmp_path / "npsflow.toml"
+    config.write_text(SETTINGS)
+    result = CliRunner().invoke(main, ["intake"], env={"NPSFLOW_CONFIG": str(config)})
+    assert result.exit_code == 2
+    assert "intake.shop has no secret: set NPSFLOW_SECRET_SHOP" in result.stderr
+
+
+def test_replay_understands_what_has_been_mapped_meanwhile(broker: Broker, tmp_path: Path) -> None:
+    installation = Installation(broker, "intake-replay.", tmp_path)
+    assert installation.run("topics", "create").exit_code == 0
+    good = (TYPEFORM / "good.json").read_bytes()
+    at = "2026-03-01T15:02:11.000Z"
+    headers = dead_letter([], "unmapped", "no score question is named", "intake/shop", 0, 0, at, "typeform")
+    installation.produce(DEAD_LETTERS, None, good, headers)
+
+    assert installation.run("dlq", "replay").exit_code == 0  # the mapping is still missing: it comes back
+    until(lambda: len(installation.records(DEAD_LETTERS)) == 2)  # a commit is decided before it is visible
+    assert installation.records(RESPONSES) == []
+
+    installation.config.write_text(SETTINGS)
+    assert installation.run("dlq", "replay").exit_code == 0
+    until(lambda: bool(installation.records(RESPONSES)))
+    (record,) = installation.records(RESPONSES)
+    assert [json.loads(record.value or b"")] == json.loads((TYPEFORM / "expected.json").read_text())

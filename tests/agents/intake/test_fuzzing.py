@@ -1,0 +1,120 @@
+"""Whatever is sent gets a documented answer, and is quoted nowhere: `make fuzz`, and a part of it in every run."""
+
+import asyncio
+import logging
+import os
+import re
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from io import StringIO
+from random import Random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from npsflow.agents.broker.embedded import Broker
+from npsflow.agents.intake.entrance import Entrance
+from npsflow.agents.web.limits import Limits
+from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.logs import JsonFormatter
+
+from .fuzzing import ENTRANCES, UNMAPPED, Sent, anything, request
+from .raw import connected
+from .serving import Serving, install, serving
+from .signing import SECRET
+
+REQUESTS = int(os.environ.get("NPSFLOW_TEST_FUZZ", "5000"))
+AT_ONCE = 25
+SECONDS = 30.0
+STATUSES = {200, 202, 400, 401, 404, 405, 413, 415, 417}
+"""Of the documented ones those that a request alone can bring about: 408, 429 and 503 are about time and amount."""
+
+PRIVATE = re.compile(
+    rb"example\.com|C-1042|C-2208|two days late|Quick and friendly|Nobody at the desk|" + SECRET[6:].encode()
+)
+
+
+class Fuzzed:
+    """A server, and what it has said."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, intake: Serving, log: StringIO) -> None:
+        self.loop, self.intake, self.log = loop, intake, log
+        self.statuses: Counter[int] = Counter()
+
+    def send(self, all_: list[Sent]) -> None:
+        found = self.loop.run_until_complete(self._send(all_))
+        for sent, (status, said) in zip(all_, found, strict=True):
+            self.statuses[status] += 1
+            assert status in STATUSES or (sent.broken and status in (0, 100)), (status, sent.data)
+            assert not PRIVATE.search(said), (said, sent.data)
+
+    async def _send(self, all_: list[Sent]) -> list[tuple[int, bytes]]:
+        others = asyncio.Event()
+        async with asyncio.timeout(SECONDS):
+            broken = [self.loop.create_task(self._broken(sent, others)) for sent in all_ if sent.broken]
+            whole = await asyncio.gather(*(self._whole(sent) for sent in all_ if not sent.broken))
+            others.set()
+            found = iter(whole), iter(await asyncio.gather(*broken))
+        return [next(found[sent.broken]) for sent in all_]
+
+    async def _whole(self, sent: Sent) -> tuple[int, bytes]:
+        async with connected(self.intake.port) as raw:
+            raw.send(sent.data)
+            return await raw.answer(has_body=not sent.data.startswith(b"HEAD"))
+
+    async def _broken(self, sent: Sent, others: asyncio.Event) -> tuple[int, bytes]:
+        """The server may wait for the rest of it; when it has answered all others, it hears that there is none."""
+        async with connected(self.intake.port) as raw:
+            raw.send(sent.data)
+            await others.wait()
+            with suppress(OSError):
+                raw.writer.write_eof()
+            return await raw.answer(has_body=False)
+
+
+@asynccontextmanager
+async def server(broker: Broker) -> AsyncIterator[Serving]:
+    where = Where(broker.bootstrap, "intake-fuzz.")
+    await install(where)
+    forms = {name: of.form for name, of in ENTRANCES.items()}
+    forms |= {name + UNMAPPED: msgspec.structs.replace(form, scores=[]) for name, form in forms.items()}
+    entrances = {name: Entrance(name, form, [SECRET], "a key") for name, form in forms.items()}
+    limits = Limits(rate=1e9, connections=10 * AT_ONCE, connections_of_one=10 * AT_ONCE)
+    async with serving(where, limits, entrances=entrances) as intake:
+        yield intake
+
+
+@pytest.fixture(scope="module")
+def fuzzed(broker: Broker) -> Iterator[Fuzzed]:
+    log = StringIO()
+    handler = logging.StreamHandler(log)
+    handler.setFormatter(JsonFormatter())
+    logging.getLogger().addHandler(handler)
+    with asyncio.Runner() as runner:
+        loop, opened = runner.get_loop(), server(broker)
+        yield Fuzzed(loop, runner.run(opened.__aenter__()), log)
+        runner.run(opened.__aexit__(None, None, None))
+    logging.getLogger().removeHandler(handler)
+
+
+@settings(max_examples=REQUESTS // AT_ONCE, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@given(random=st.randoms(use_true_random=True), some=st.lists(anything, min_size=1, max_size=5))
+def test_whatever_is_sent_gets_a_documented_answer(fuzzed: Fuzzed, random: Random, some: list[Any]) -> None:
+    fuzzed.send([request(random, random.choice(some)) for _ in range(AT_ONCE)])
+
+
+def test_nothing_of_it_is_in_the_log_and_nothing_failed(fuzzed: Fuzzed) -> None:
+    """Behind the test above."""
+    assert sum(fuzzed.statuses.values()) >= REQUESTS
+    assert fuzzed.statuses.keys() >= STATUSES
+    assert not PRIVATE.search(fuzzed.log.getvalue().encode())
+    assert "Traceback" not in fuzzed.log.getvalue()
+    said = [line for line in fuzzed.log.getvalue().splitlines() if '"level":"error"' in line]
+    assert said == []
+    for name in (*ENTRANCES, "unknown"):
+        assert fuzzed.intake.counted(name, "failed") == 0
+    assert all(fuzzed.intake.counted(name, "accepted") for name in ENTRANCES)

@@ -1,0 +1,42 @@
+"""Every adapter conforms; nothing that an API answers makes one stumble."""
+
+from functools import cache
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from npsflow.agents import platforms
+from npsflow.agents.intake.api import Unanswered
+
+from .conformance import FIXTURES, Conformance, platform
+from .fuzzing import anything, put
+from .signing import SIGN
+
+
+@cache
+def conformance(name: str) -> Conformance:
+    return platform(name)
+
+
+def test_every_platform_has_fixtures() -> None:
+    assert platforms.names() == sorted(folder.name for folder in FIXTURES.iterdir()) == sorted(SIGN)
+
+
+@pytest.mark.parametrize("name", sorted(SIGN))
+def test_platform_conforms(name: str) -> None:
+    conformance(name).conforms()
+
+
+@pytest.mark.parametrize("name", [name for name in platforms.names() if platform(name).answers])
+@settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(data=st.data())
+def test_whatever_is_answered_is_understood_or_not(name: str, data: st.DataObject) -> None:
+    """Good answers of which one part is anything."""
+    under = platform(name)
+    random = data.draw(st.randoms(use_true_random=False)).random
+    put(under.answers[data.draw(st.sampled_from(sorted(under.answers)))], random, data.draw(anything))
+    try:
+        under.become(under.good)
+    except Unanswered as error:
+        assert "example.com" not in str(error)

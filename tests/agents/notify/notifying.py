@@ -1,0 +1,167 @@
+"""One installation whose cases are told of: notifiers in this process, with a clock of the test."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from click.testing import Result
+from prometheus_client import CollectorRegistry
+
+from npsflow.agents.broker.embedded import Broker
+from npsflow.agents.kafka import clients
+from npsflow.agents.notify import kinds
+from npsflow.agents.notify.attempt import Attempts
+from npsflow.agents.notify.digests import Digests
+from npsflow.agents.notify.erased_customers import Forgotten
+from npsflow.agents.notify.events import Events
+from npsflow.agents.notify.log import Log
+from npsflow.agents.notify.metrics import Metrics
+from npsflow.agents.notify.notifying import Notifying
+from npsflow.agents.notify.sending import Sender, opened
+from npsflow.agents.notify.status_polling import watched
+from npsflow.schemas import codec, topics
+from npsflow.schemas.notify import Delivery, decode_delivery
+from npsflow.streams.config.settings import parse
+from npsflow.streams.notify.queue import believed
+from npsflow.streams.stage import Record
+from tests.broker.installation import Installation
+from tests.streams.folding import Output
+
+NAME = "desk"
+
+
+class Clock:
+    """Goes with the real one, which stamps events, and ahead of it as far as it is told; or stands still there."""
+
+    def __init__(self) -> None:
+        self.ahead = 0.0
+        self.still = 0.0
+
+    def stop(self) -> None:
+        self.still = time.time()
+
+    def __call__(self) -> float:
+        return (self.still or time.time()) + self.ahead
+
+
+class Running:
+    """One notifier."""
+
+    def __init__(self, metrics: Metrics, consumer: AIOKafkaConsumer, notifying: Notifying) -> None:
+        self.metrics, self.consumer = metrics, consumer
+        self.queue, self.ready = notifying.queue, notifying.ready
+
+    def count(self, outcome: str) -> float:
+        return self._value("npsflow_notify_deliveries_total", outcome=outcome)
+
+    def value(self, name: str) -> float:
+        return self._value(f"npsflow_notify_{name}")
+
+    def _value(self, name: str, **labels: str) -> float:
+        return self.metrics.registry.get_sample_value(name, {"notifier": NAME} | labels) or 0.0
+
+
+class Desk:
+    """`settings`: those of the notifier `desk`, as TOML below its heading."""
+
+    def __init__(self, broker: Broker, prefix: str, folder: Path, settings: str) -> None:
+        self.commands = Installation(broker, prefix, folder)
+        self.where = self.commands.where
+        self.clock = Clock()
+        self.configure(settings)
+
+    def configure(self, settings: str) -> None:
+        text = f"[notify.{NAME}]\n{settings}\n"
+        self.commands.config.write_text(text)
+        self.notifier = parse(text).notify[NAME]
+
+    async def __aenter__(self) -> "Desk":
+        assert (await self.run("topics", "create")).exit_code == 0
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+    async def run(self, *words: str) -> Result:
+        return await asyncio.to_thread(self.commands.run, *words)
+
+    @asynccontextmanager
+    async def notifying(
+        self, sender: Sender | None = None, producer: AIOKafkaProducer | None = None, secret: str = ""
+    ) -> AsyncIterator[Running]:
+        """`sender` in place of the one that the settings name; `producer`: another one."""
+        variables = os.environ | ({"NPSFLOW_SECRET_NOTIFY_DESK": secret} if secret else {})
+        kind = kinds.named(self.notifier.kind)
+        group = self.where.group(f"notify-{NAME}")
+        async with (
+            opened(NAME, kind, self.notifier, variables) as own,
+            clients.reader(self.where, group, 1000) as consumer,
+            clients.reader(self.where) as again,
+            clients.reader(self.where) as actions,
+            clients.producer(self.where) as own_producer,
+        ):
+            metrics, stopping = Metrics(CollectorRegistry()), asyncio.Event()
+            events = Events(again, self.where.topic(topics.SERVICE_RECOVERY))
+            digests = Digests(NAME, self.notifier, self.where)
+            forgotten = Forgotten(actions, self.where.topic(topics.ACTIONS), self.clock)
+            attempts = Attempts(
+                self.notifier, sender or own, events, forgotten, digests.get, 1000.0, self.clock, lambda: 0.5
+            )
+            log = Log(producer or own_producer, self.where)
+            notifying = Notifying(
+                NAME, self.notifier, attempts, consumer, events, digests, log, self.where, metrics,
+                self.clock, apart=kind.apart,
+            )  # fmt: skip
+            async with watched(sender or own, notifying.queue, events, own_producer, self.where, every=0.1):
+                work = asyncio.create_task(notifying.run(stopping))
+                try:
+                    yield Running(metrics, consumer, notifying)
+                finally:
+                    stopping.set()
+                    await work
+
+    async def tell(self, outputs: Iterable[Output], partition: int = 0) -> None:
+        """As stages write them."""
+        async with clients.producer(self.where) as producer:
+            for output in outputs:
+                topic = self.where.topic(output.topic)
+                await producer.send_and_wait(
+                    topic, output.value, output.key, partition=partition, headers=output.headers
+                )
+
+    async def records(self, topic: str) -> list[Record]:
+        return [record async for record in clients.committed_records(self.where, topic)]
+
+    async def standing(self) -> Mapping[str, Delivery]:
+        """The last word on each."""
+        newest: dict[int, int] = {}
+        found = {}
+        for record in await self.records(topics.NOTIFY_LOG):
+            delivery = decode_delivery(record.value or b"")
+            if believed(delivery, record.partition, newest):
+                found[delivery.event_id] = delivery
+        return found
+
+    async def states(self) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for delivery in (await self.standing()).values():
+            found[delivery.state] = found.get(delivery.state, 0) + 1
+        return found
+
+
+async def reached(desk: Desk, **states: int) -> bool:
+    return await desk.states() == states
+
+
+def ids(outputs: Iterable[Output]) -> list[str]:
+    return [dict(output.headers)["ce_id"].decode() for output in outputs]
+
+
+def with_fields(output: Output, **fields: Any) -> Output:
+    """The same event with other content."""
+    return output._replace(value=codec.dumps(codec.loads(output.value or b"{}") | fields))

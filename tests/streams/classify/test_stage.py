@@ -1,0 +1,364 @@
+"""The fold of classify: against the oracle, and whatever the commits, restarts and crashes in between."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+
+from npsflow.agents.demo import oracle
+from npsflow.schemas import topics
+from npsflow.schemas.deltas import TICK, decode_tick, delta_key
+from npsflow.schemas.headers import ORIGIN
+from npsflow.schemas.partitioner import partition_of
+from npsflow.schemas.times import MINUTE, rfc3339
+from npsflow.streams.classify import parsing, versions
+from npsflow.streams.classify.parsing import Read
+from npsflow.streams.classify.stage import OUTCOMES, Classification, Classify
+from npsflow.streams.classify.state_store import MemoryStore
+from npsflow.streams.config.sections import DeadLetters, Segments
+from npsflow.streams.config.settings import Settings
+from npsflow.streams.scoring.scores import Scales
+from npsflow.streams.windows.stage import Rollup
+from tests.strategies import NOW, Produced, histories, own_key, plans
+from tests.streams.folding import Output, Record, Task, deltas, for_oracle, log, panes, run, windows
+from tests.streams.recovery.oracle_cases import deletion, response
+
+SETTINGS = Settings(idle_ticks=False)
+STAGE = Classify(SETTINGS.meaning("t.", 1))
+
+
+def told(outputs: list[Output], topic: str) -> list[Output]:
+    return [output for output in outputs if output.topic == topic]
+
+
+def events(outputs: list[Output], topic: str) -> list[oracle.Event]:
+    return [
+        oracle.Event(dict(o.headers)["ce_type"].decode(), o.key, json.loads(o.value or b""))
+        for o in told(outputs, topic)
+    ]
+
+
+def dead(outputs: list[Output]) -> list[tuple[str, int, int]]:
+    found = [dict(output.headers) for output in told(outputs, topics.DEAD_LETTERS)]
+    return [
+        (h["npsflow_dlq_reason"].decode(), int(h["npsflow_dlq_partition"]), int(h["npsflow_dlq_offset"])) for h in found
+    ]
+
+
+def outcomes(task: Task) -> dict[str, int]:
+    counters = task.fold.counters
+    return {name: counters[name] for name in OUTCOMES if counters.get(name)}
+
+
+# Against the oracle
+
+
+@settings(max_examples=150)
+@given(histories(), plans)
+def test_everything_that_comes_out_is_what_the_oracle_expects(history: list[Produced], plan: list[str]) -> None:
+    task, whole = run(STAGE, log(history), plan)
+    expected = oracle.expect(for_oracle(whole), partitions=1)
+    out = task.committed
+    assert oracle.compare_outcomes(expected, outcomes(task)) == []
+    assert oracle.compare_forwarded(expected) == []
+    assert oracle.compare_dead(expected, dead(out)) == []
+    assert oracle.compare_alerts(expected, events(out, topics.SERVICE_RECOVERY)) == []
+    assert oracle.compare_follow_ups(expected, events(out, topics.FOLLOW_UP)) == []
+    rolled, _ = run(Rollup(SETTINGS.rolling("t.")), panes(out))
+    assert oracle.compare_windows(expected, map(json.loads, windows(rolled.committed).values())) == []
+
+
+# Whatever happens in between
+
+
+@given(histories(), plans)
+def test_commits_restarts_and_crashes_change_nothing_that_is_said(history: list[Produced], plan: list[str]) -> None:
+    task, _ = run(STAGE, log(history), plan)
+    plain, _ = run(STAGE, log(history))
+    assert [o for o in task.committed if o.topic != topics.PANES] == [
+        o for o in plain.committed if o.topic != topics.PANES
+    ]
+    assert deltas(task.committed) == deltas(plain.committed)
+    assert task.counters == plain.counters
+    assert task.stream_time == plain.stream_time
+
+
+@given(histories())
+def test_reading_changes_nothing(history: list[Produced]) -> None:
+    task, plain = Task(STAGE), Task(STAGE)
+    for record in log(history):
+        before = seen(task)
+        once = task.fold.read(record)
+        assert task.fold.read(record) == once
+        assert seen(task) == before
+        task.take(record)
+        plain.take(record)
+    assert task.commit(NOW) == plain.commit(NOW)
+    assert (task.state, task.log, task.counters) == (plain.state, plain.log, plain.counters)
+
+
+def seen(task: Task) -> str:
+    fold = task.fold
+    assert isinstance(fold, Classification) and isinstance(fold.store, MemoryStore)
+    store = sorted(vars(fold.store)["_packed"].items())
+    return repr((store, fold.counters, fold.stream_time, fold.urgent, fold.paused, task.pending))
+
+
+@given(histories())
+def test_outcomes_add_up_to_what_was_read(history: list[Produced]) -> None:
+    task, whole = run(STAGE, log(history))
+    assert sum(outcomes(task).values()) == len(whole)
+
+
+# One by one
+
+
+def fold(*values: dict[str, Any] | bytes, settings: Settings = SETTINGS, **more: Any) -> Task:
+    task = Task(Classify(settings.meaning("t.", 1)))
+    for offset, value in enumerate(values):
+        encoded = value if isinstance(value, bytes) else json.dumps(value).encode()
+        task.take(Record(**{"key": own_key(encoded), "value": encoded, "offset": offset, "timestamp": NOW} | more))
+    task.commit(NOW)
+    return task
+
+
+def test_too_late_is_a_millisecond_past_the_horizon_of_what_was_read_before() -> None:
+    new, border, late = "2026-03-01T15:00:00Z", "2026-01-25T15:00:00Z", "2026-01-25T14:59:59.999Z"
+    task = fold(response("1", submitted_at=late), response("2", submitted_at=new), response("3", submitted_at=border))
+    assert outcomes(task) == {"counted": 3}
+    task = fold(response("2", submitted_at=new), response("1", submitted_at=late), deletion("2"))
+    assert dead(task.committed) == [("too_late", 0, 1)]
+    assert task.stream_time == NOW - 7 * MINUTE
+
+
+def test_what_has_left_the_horizon_is_as_if_never_seen() -> None:
+    old, new = "2026-01-20T15:00:00Z", "2026-03-01T15:00:00Z"
+    task = fold(response("1", submitted_at=old), response("2", submitted_at=new), response("1", submitted_at=new))
+    assert outcomes(task) == {"counted": 3}
+    assert [event.type for event in events(task.committed, topics.SERVICE_RECOVERY)] == ["npsflow.alert.raised.v1"] * 3
+    task = fold(response("1", submitted_at=old), response("2", submitted_at=new), response("1", submitted_at=old))
+    assert dead(task.committed) == [("too_late", 0, 2)]
+
+
+def test_a_deletion_is_remembered_as_long_as_what_it_deletes() -> None:
+    old, new = "2026-01-20T15:00:00Z", "2026-03-01T15:00:00Z"
+    task = fold(response("1", submitted_at=old), deletion("1"), deletion("2"), response("3", submitted_at=new))
+    assert outcomes(task) == {"counted": 2, "deleted": 2}
+    assert task.fold.gauges()["remembered",] == 2
+
+
+def test_a_repeat_raises_the_version_that_later_arrivals_are_measured_against() -> None:
+    task, between = Task(STAGE), response(updated_at="2026-03-01T15:18:00Z")
+    for offset, fields in enumerate([deletion(), deletion(), between]):
+        value = json.dumps(fields).encode()
+        task.take(Record(b"s/1", value, offset, NOW + 2 * offset * MINUTE))
+    assert outcomes(task) == {"deleted": 1, "repeated": 1, "superseded": 1}
+
+
+@pytest.mark.parametrize("first", ["response", "deletion"])
+def test_a_deletion_without_a_time_is_newer_than_a_clock_that_is_ahead(first: str) -> None:
+    task, pair = Task(STAGE), [response(score=2, submitted_at=rfc3339(NOW + 9 * MINUTE)), deletion(updated_at="soon")]
+    for offset, fields in enumerate(pair if first == "response" else reversed(pair)):
+        value = json.dumps(fields).encode()
+        task.take(Record(b"s/1", value, offset, NOW + offset * 1000))
+    expected = {"counted": 1, "deleted": 1} if first == "response" else {"deleted": 1, "superseded": 1}
+    assert outcomes(task) == expected
+    assert task.fold.counters["warning:updated_at"] == 1
+
+
+def test_an_origin_without_a_value_is_none() -> None:
+    task, value = Task(STAGE), json.dumps(response()).encode()
+    task.take(Record(b"s/1", value, headers=[("npsflow_origin", None)]))  # type: ignore[list-item]
+    assert outcomes(task) == {"counted": 1}
+
+
+def test_what_single_employees_answered_is_not_told_by_counters() -> None:
+    task = fold(response(metric="enps", score=2), response(metric="enps", score=9, updated_at="2026-03-01T15:08:00Z"))
+    assert {n for n in task.fold.counters if "enps" in n} == {"response:enps:any", "correction:enps:any"}
+
+
+def test_sent_again_a_time_that_was_ahead_says_nothing_new() -> None:
+    """It became the time of the record, which is another one now."""
+    task, value = Task(STAGE), json.dumps(response(score=2, submitted_at=rfc3339(NOW + 60 * MINUTE))).encode()
+    for offset in range(2):
+        task.take(Record(own_key(value), value, offset, NOW + offset * MINUTE))
+    assert outcomes(task) == {"counted": 1, "repeated": 1}
+    assert len(events(task.pending, topics.SERVICE_RECOVERY)) == 1
+
+
+def test_memory_is_given_back_behind_the_horizon() -> None:
+    old = [response(str(n), submitted_at="2026-01-20T15:00:00Z") for n in range(10)]
+    task = fold(*old)
+    assert task.fold.gauges()["remembered",] == 10
+    task = fold(*old, response("x", submitted_at="2026-03-01T15:00:00Z"))
+    assert task.fold.gauges()["remembered",] == 1
+    task.restore()
+    assert task.fold.gauges()["remembered",] == 1
+
+
+def test_a_clock_of_a_live_alert_never_restarts_but_a_reinstated_one_has_its_own() -> None:
+    first = response(customer={"id": "C"})
+    comment = first | {"comment": "slow", "updated_at": "2026-03-01T15:05:00Z"}
+    found = [e.value for e in events(fold(first, comment).committed, topics.SERVICE_RECOVERY)]
+    assert [value["due_at"] for value in found] == ["2026-03-02T15:00:00Z"] * 2
+    for between in (deletion(updated_at="2026-03-01T15:01:00Z"), first | {"test": True}, first | {"score": 9}):
+        found = [e.value for e in events(fold(first, between, comment).committed, topics.SERVICE_RECOVERY)]
+        assert [value.get("due_at") for value in found] == ["2026-03-02T15:00:00Z", None, "2026-03-02T15:05:00Z"]
+
+
+def test_forwarded_once_with_its_origin_and_read_by_it() -> None:
+    value = json.dumps(response()).encode()
+    task, whole = run(STAGE, [Record(b"C-1", value, 5, NOW, [("trace", b"x")])])
+    (copy,) = told(task.committed, topics.RESPONSES)
+    assert (copy.key, copy.value, copy.headers) == (b"s/1", value, [("trace", b"x"), (ORIGIN, b"%d 0 5" % NOW)])
+    assert outcomes(task) == {"forwarded": 1, "counted": 1}
+    assert events(task.committed, topics.SERVICE_RECOVERY)[0].value["raised_at"] == "2026-03-01T15:07:00.000Z"
+    assert len(whole) == 2
+
+
+def test_a_dead_letter_of_a_forwarded_record_names_its_origin() -> None:
+    late = response("late", submitted_at="1999-01-01T00:00:00Z")
+    task = fold(response(), late, headers=[(ORIGIN, b"%d 3 5" % (NOW - MINUTE))])
+    assert dead(task.committed) == [("too_late", 3, 5)]
+    assert dict(told(task.committed, topics.DEAD_LETTERS)[0].headers)["npsflow_dlq_at"] == b"2026-03-01T15:06:00.000Z"
+
+
+def test_a_dead_letter_is_the_record_as_received_and_says_why() -> None:
+    task = fold(b"{", key=b"any", offset=7, headers=[("trace", b"x")])
+    (letter,) = told(task.committed, topics.DEAD_LETTERS)
+    assert (letter.key, letter.value) == (b"any", b"{")
+    assert letter.headers == [
+        ("trace", b"x"),
+        ("npsflow_dlq_reason", b"not_json"),
+        ("npsflow_dlq_message", b"not JSON"),
+        ("npsflow_dlq_topic", b"survey-responses"),
+        ("npsflow_dlq_partition", b"0"),
+        ("npsflow_dlq_offset", b"7"),
+        ("npsflow_dlq_at", b"2026-03-01T15:07:00.000Z"),
+    ]
+
+
+def test_a_record_that_crashes_reading_is_a_dead_letter_and_the_rest_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = parsing.read
+
+    def fails(value: bytes | None, scales: Scales) -> Read:
+        if value == json.dumps(response("2")).encode():
+            raise ZeroDivisionError("of a comment")
+        return read(value, scales)
+
+    monkeypatch.setattr(versions, "read", fails)
+    task = fold(response("1"), response("2"), response("3"))
+    assert dead(task.committed) == [("internal_error", 0, 1)]
+    assert dict(told(task.committed, topics.DEAD_LETTERS)[0].headers)["npsflow_dlq_message"] == b"ZeroDivisionError"
+    assert outcomes(task) == {"counted": 2, "dead": 1}
+
+
+@pytest.mark.parametrize("value", [json.dumps(response()).encode(), b"{"])
+def test_a_time_or_origin_beyond_the_calendar_stops_nothing(value: bytes) -> None:
+    for more in ({"headers": [(ORIGIN, b"999999999999999 65535 99999999999999")]}, {"timestamp": 10**17}):
+        assert sum(outcomes(fold(value, **more)).values()) == 1
+
+
+def test_counters_name_a_platform_once_a_response_of_it_was_accepted() -> None:
+    """Before that its name may be anything that stood in the wrong place."""
+    bad, good = {"source": "jane@example.com"}, response(score=9)
+    task = fold(bad, {"source": "s"}, good, {"source": "s"}, response(score=8, updated_at="2026-03-01T15:08:00Z"))
+    assert dict(task.fold.counters) == {
+        "counted": 2, "dead": 3, "dead:missing_field:unknown": 2, "dead:missing_field:s": 1, "source:s": 2,
+        "response:nps:promoter": 1, "correction:nps:passive": 1,
+        "event:npsflow.follow_up.requested.v1": 2, "event:npsflow.follow_up.retracted.v1": 1,
+    }  # fmt: skip
+
+
+def test_counters_do_not_grow_with_the_names_of_platforms() -> None:
+    values = [json.dumps(response(source=f"s{number}", score=9)).encode() for number in range(60)]
+    task = fold(*values, *[{"source": f"s{number}"} for number in range(60)])
+    names = task.fold.counters
+    assert (sum(n.startswith("source:") for n in names), names["source:other"]) == (51, 10)
+    assert (sum(n.startswith("dead:") for n in names), names["dead:missing_field:unknown"]) == (51, 10)
+
+
+def test_every_thousandth_record_is_checked_for_its_partitioner() -> None:
+    stage = Classify(SETTINGS.meaning("t.", 1))
+    found = {}
+    for partition in range(4):
+        task = stage.open(partition, 4, lambda *output: None)
+        for offset in (0, 999, 1000, 1500):
+            task.apply(task.read(Record(b"s/1", json.dumps(response()).encode(), offset, partition=partition)))
+        found[partition] = task.counters["foreign_partitioner"]
+    assert sorted(found.values()) == [0, 2, 2, 2]
+    assert found[partition_of(b"s/1", 4)] == 0
+
+
+def test_most_records_refused_pauses_until_accepted_and_that_outlives_a_restart() -> None:
+    task = Task(Classify(Settings(dead_letters=DeadLetters(pause=True)).meaning("", 1)))
+    for offset in range(1000):
+        assert not task.fold.paused
+        value = b"{" if offset % 2 or offset == 998 else json.dumps(response(str(offset))).encode()
+        task.take(Record(own_key(value), value, offset))
+    assert task.fold.paused
+    task.commit(NOW)
+    task.restore()
+    assert task.fold.paused
+    task.fold.accept()
+    assert not task.fold.paused
+    task.commit(NOW)
+    task.restore()
+    assert not task.fold.paused
+
+
+def test_an_alert_is_urgent_until_it_is_committed() -> None:
+    task = Task(STAGE)
+    for offset, (score, urgent) in enumerate([(9, False), (2, True), (3, True)]):
+        task.take(Record(b"s/1", json.dumps(response(score=score)).encode(), offset))
+        assert task.fold.urgent == urgent
+    task.commit(NOW)
+    assert not task.fold.urgent
+
+
+def test_time_is_told_once_a_second_and_at_the_end_of_the_input_by_the_clock() -> None:
+    task = Task(Classify(Settings(idle_ticks=True).meaning("", 2)))
+
+    def ticks() -> list[tuple[int, int]]:
+        found = [(o.partition, decode_tick(o.value or b"")) for o in task.pending if o.key == TICK]
+        task.pending.clear()
+        return found
+
+    def at(minute: int) -> int:
+        return NOW - 7 * MINUTE + minute * MINUTE
+
+    for offset, (minute, later, told) in enumerate([(1, 0, [1, 1]), (2, 999, []), (3, 1000, [3, 3])]):
+        value = json.dumps(response(str(offset), submitted_at=rfc3339(at(minute)))).encode()
+        task.take(Record(own_key(value), value, offset))
+        task.fold.checkpoint(NOW + later)
+        assert ticks() == [(partition, at(minute)) for partition, minute in enumerate(told)]
+    assert not task.fold.idle(at(4))
+    ahead = json.dumps(response("ahead", submitted_at=rfc3339(at(9)))).encode()
+    task.take(Record(own_key(ahead), ahead, 3))
+    assert task.fold.idle(at(8))
+    assert ticks() == [(0, at(9)), (1, at(9))]
+    assert task.fold.idle(at(11))
+    assert ticks() == [(0, at(10)), (1, at(10))]
+    assert not task.fold.idle(at(14))
+
+
+def test_settings_that_change_leave_corrections_exact() -> None:
+    task = fold(response("1", channel="Chat", department="Sales"))
+    wider = Settings(segments=Segments(dimensions=["department", "product"]), aliases={"department": {"sales": "all"}})
+    for later in (response("1", score=9, department="Sales", product="x"), deletion("1")):
+        task.stage = Classify(wider.meaning("t.", 1))
+        task.restore()
+        value = json.dumps(later | {"updated_at": "2026-03-01T15:01:00Z"}).encode()
+        task.take(Record(b"s/1", value, task.next))
+        task.commit(NOW)
+        kept = {key[0]: (key[1], count) for key, count in deltas(task.committed).items()}
+        assert kept == (
+            {}
+            if "deleted" in later
+            else {key(): ((), 1), key("department"): (("all",), 1), key("product"): (("x",), 1)}
+        )
+
+
+def key(*dimensions: str) -> bytes:
+    return delta_key("nps", "0-10", dimensions)

@@ -1,0 +1,348 @@
+"""Every setting has a default; what is mistyped or contradicts is named."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from npsflow.schemas.errors import SettingsError
+from npsflow.schemas.times import DAY
+from npsflow.streams.config.settings import Settings, Where, load, parse, where
+
+DEFAULTS = """
+horizon_days = 35
+ces_seven_is_hard = false
+idle_ticks = true
+scales = []
+aliases = {}
+[segments]
+dimensions = ["survey_id", "survey_kind", "channel", "journey_stage", "department", "product", "tier"]
+pairs = []
+max_values = 1000
+[windows]
+lengths = ["1h", "24h", "7d", "30d"]
+sufficient = 30
+[alerts]
+metrics = ["nps", "csat", "csat_overall", "ces"]
+private_fields = false
+[follow_ups]
+enabled = true
+promoters = [{action = "referral", when = {}}]
+[dead_letters]
+pause = false
+[recovery]
+zone = "UTC"
+clock = "wall"
+drop_from_promoter = "high"
+severity = []
+default_owner = "service-recovery"
+owners = []
+first_contact_hours = 24.0
+first_contact = []
+warn_at = 0.75
+escalations = []
+finish_days = 7.0
+cooldown_hours = 24.0
+burst_alerts = 0
+burst_minutes = 60
+ask_every_days = 90.0
+keep_days = 90.0
+remember_days = 400.0
+questions = {}
+thanks = {}
+[recovery.business]
+days = ["mon", "tue", "wed", "thu", "fri"]
+opens = "09:00"
+closes = "17:00"
+country = ""
+closed = []
+[topics]
+partitions = 4
+pane_partitions = 2
+replication = 1
+[intake]
+[notify]
+"""
+OTHERS = """
+horizon_days = 90
+ces_seven_is_hard = true
+idle_ticks = false
+[[scales]]
+metric = "nps"
+min = 0
+max = 100
+worst = [0]
+middle = [1]
+[aliases]
+channel = {"e-mail" = "email"}
+[segments]
+dimensions = ["channel", "attributes.plan"]
+pairs = [["channel", "attributes.plan"]]
+max_values = 5
+[windows]
+lengths = ["90d"]
+sufficient = 5
+[alerts]
+metrics = ["nps"]
+private_fields = true
+[follow_ups]
+enabled = false
+promoters = [{action = "review", when = {tier = "plus"}}]
+[dead_letters]
+pause = true
+[recovery]
+zone = "Europe/Amsterdam"
+clock = "business"
+drop_from_promoter = "off"
+severity = [{name = "law", at_least = "critical", when = {tier = "plus"}, min_value = 5.0, words = ["law"]}]
+default_owner = "anna"
+owners = [{owner = "ben", when = {department = "IT", severity = "high"}}]
+first_contact_hours = 8.0
+first_contact = [{hours = 2.0, when = {"attributes.plan" = "gold"}}]
+warn_at = 0.5
+escalations = [{to = "lead", at = 1.5}]
+finish_days = 3.0
+cooldown_hours = 1.0
+burst_alerts = 20
+burst_minutes = 30
+ask_every_days = 30.0
+keep_days = 10.0
+remember_days = 20.0
+questions = {de = "Warum?"}
+thanks = {de = "Danke."}
+[recovery.business]
+days = ["sat"]
+opens = "10:00"
+closes = "16:00"
+country = "NL"
+closed = ["2026-12-24"]
+[topics]
+partitions = 8
+pane_partitions = 1
+replication = 3
+[intake.kiosk]
+platform = "generic"
+source = "kiosk"
+survey_id = "exit"
+forms = ["a"]
+comment = ["text"]
+fields = {"customer.id" = "number"}
+values = {"attributes.floor" = 2}
+drivers = {queue = "waiting"}
+columns = {Desk = "a.desk", "Filled in" = "submitted_at"}
+verification = "bearer"
+header = "X-Token"
+events = {offered = "asked", answered = "told"}
+api = "https://api.example.com/v3"
+api_per_minute = 60
+scores = [{question = "face", metric = "csat", scale = {min = 1, max = 5}, words = {sad = 1}}]
+[intake.kiosk.paths]
+response_id = "id"
+submitted_at = "at"
+updated_at = "changed"
+deleted = "gone"
+form = "form"
+invitation_id = "asked.id"
+sent_at = "asked.at"
+[notify.desk]
+kind = "slack"
+to = {"*" = "C1"}
+events = ["opened", "enriched"]
+at_least = "high"
+departments = ["IT"]
+cases = ["ask"]
+language = "nl"
+texts = {opened = "{score}", digest = "{new}"}
+zone = "Europe/Amsterdam"
+settle_seconds = 30.0
+digest = "08:30"
+per_second = 2.0
+private = ["comment"]
+first_hours = 1.0
+options = {api = "https://slack-gov.com/api/"}
+"""
+
+
+def test_no_file_is_the_same_as_every_key_with_its_default() -> None:
+    assert parse(DEFAULTS) == parse("") == Settings()
+    assert msgspec.to_builtins(Settings()) == tomllib.loads(DEFAULTS)
+
+
+def test_every_key_can_be_set() -> None:
+    assert msgspec.json.encode(parse(OTHERS), order="sorted") == msgspec.json.encode(
+        tomllib.loads(OTHERS), order="sorted"
+    )
+    same = {key for key, value in tomllib.loads(OTHERS).items() if value == tomllib.loads(DEFAULTS)[key]}
+    assert not same
+
+
+def test_what_the_stages_get_of_it() -> None:
+    meaning, rolling = parse(OTHERS).meaning("t.", 3), parse(OTHERS).rolling("t.")
+    assert (meaning.horizon, meaning.pane_partitions, meaning.event_source) == (90 * DAY, 3, "npsflow/t.")
+    assert (meaning.dimensions, meaning.pairs) == (("channel", "attributes.plan"), (("channel", "attributes.plan"),))
+    assert meaning.promoter_rules[0].when == (("tier", "plus"),)
+    assert (meaning.alert_metrics, meaning.private_fields, meaning.follow_ups) == (frozenset({"nps"}), True, False)
+    assert meaning.scales.named("nps", "0-100") is not None
+    assert meaning.scales.defaults["ces"].worst_score == 7
+    assert ([spec.name for spec in rolling.windows], rolling.max_values, rolling.sufficient) == (["90d"], 5, 5)
+    assert rolling.event_source == "npsflow/t."
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("horizon = 35", "horizon"),
+        ("[segment]", "segment"),
+        ("[segments]\ndimension = []", "dimension"),
+        ("[windows]\nlenghts = []", "lenghts"),
+        ("[alerts]\nmetric = []", "metric"),
+        ("[follow_ups]\nenable = false", "enable"),
+        ("[[follow_ups.promoters]]\naction = 'review'\nif = {}", "if"),
+        ("[dead_letters]\nstop = true", "stop"),
+        ("[topics]\npartition = 4", "partition"),
+        ("[intake.x]\nplatform = 'generic'\nform = 'a'", "form"),
+        ("[intake.x]\nplatform = 'generic'\nfields = {score = 'a'}", "score"),
+        ("[intake.x]\nplatform = 'generic'\nvalues = {'customer.age' = 3}", "customer.age"),
+        ("[intake.'a/b']\nplatform = 'generic'", "a-z"),
+        ("[intake.customers]\nplatform = 'generic'", "NPSFLOW_SECRET"),
+        ("[intake.board]\nplatform = 'generic'", "NPSFLOW_SECRET"),
+        ("[intake.notify-desk]\nplatform = 'generic'", "NPSFLOW_SECRET"),
+        ("[intake.x]\nplatform = 'generic'\nsource = 'a/b'", "slash"),
+        ("[intake.x]\nplatform = 'generic'\napi = 'http://api.example.com'", "https"),
+        ("[intake.x]\nplatform = 'generic'\napi = 'https://api.example.com@evil.example'", "https"),
+        ("[intake.x]\nplatform = 'generic'\napi_per_minute = -1", "below 0"),
+        (
+            "[intake.x]\nplatform = 'generic'\n[[intake.x.scores]]\nquestion = 'a.b'\nmetric = 'nps'\n"
+            "[[intake.x.scores]]\nquestion = 'c.b'\nmetric = 'nps'",
+            "twice",
+        ),
+        ("[[scales]]\nmetric = 'nps'\nmin = 0\nmax = 5\nworst = []\nbest = []", "best"),
+        ("[[scales]]\nmetric = 'nps'\nmin = 0\nmax = 5", "worst"),
+        ("horizon_days = '35'", "horizon_days"),
+        ("horizon_days = true", "horizon_days"),
+        ("idle_ticks = 1", "idle_ticks"),
+        ("[alerts]\nmetrics = ['nsp']", "nsp"),
+        ("[[follow_ups.promoters]]\naction = 'call'", "call"),
+        ("horizon_days = 29", "30d"),
+        ("[windows]\nlengths = ['36d']", "36d"),
+        ("[windows]\nlengths = ['1w']", "1w"),
+        ("[windows]\nlengths = ['1h', '1h']", "windows.lengths"),
+        ("[segments]\ndimensions = ['chanel']", "chanel"),
+        ("[segments]\ndimensions = ['channel', 'channel']", "segments.dimensions"),
+        ("[segments]\npairs = [['channel', 'team']]", "team"),
+        ("[segments]\npairs = [['channel']]", "pairs"),
+        ("[aliases.chanel]\na = 'b'", "chanel"),
+        ("[[scales]]\nmetric = 'nps'\nmin = 5\nmax = 5\nworst = []", "5-5"),
+        ("[[scales]]\nmetric = 'nps'\nmin = -1\nmax = 5\nworst = []", "-1-5"),
+        ("[[scales]]\nmetric = 'nps'\nmin = 0\nmax = 1001\nworst = []", "0-1001"),
+        ("[[scales]]\nmetric = 'nps'\nmin = 0\nmax = 5\nworst = [6]", "0-5"),
+        ("[topics]\npartitions = 0", "topics"),
+        ("horizon_days = 0\n[windows]\nlengths = []", "horizon_days"),
+        (f"[segments]\ndimensions = {[f'attributes.{n}' for n in range(127)]}", "126"),
+        ("horizon_days = = 3", "line 1"),
+    ],
+)
+def test_a_mistake_is_named(text: str, named: str) -> None:
+    with pytest.raises(SettingsError) as error:
+        parse(text)
+    assert named in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("[[follow_ups.promoters]]\naction = 'review'\nwhen = {chanel = 'chat'}", "chanel"),
+        ("[segments]\npairs = [['channel', 'tier'], ['channel', 'tier']]", "tier"),
+        ("[segments]\npairs = [['channel', 'tier'], ['tier', 'channel']]", "tier"),
+        ("[segments]\npairs = [['tier', 'tier']]", "tier"),
+        ("[segments]\ndimensions = ['attributes.']", "attributes."),
+        ("[[scales]]\nmetric = 'nps'\nmin = 0\nmax = 10\nworst = [0]", "0-10"),
+        (2 * "[[scales]]\nmetric = 'nps'\nmin = 0\nmax = 5\nworst = [0]\n", "0-5"),
+        ("[[scales]]\nmetric = 'nps'\nmin = 0\nmax = 5\nworst = [0]\nmiddle = [0]", "0-5"),
+        ("[segments]\nmax_values = 0", "max_values"),
+        ("[windows]\nsufficient = 0", "sufficient"),
+        ("horizon_days = 100000000", "horizon_days"),
+    ],
+)
+def test_a_contradiction_is_named(text: str, named: str) -> None:
+    test_a_mistake_is_named(text, named)
+
+
+# Where
+
+
+def test_where_it_runs_comes_from_the_environment() -> None:
+    assert where({"HOME": "/"}) == Where()
+    given = {"NPSFLOW_BROKERS": "a:1,b:2", "NPSFLOW_PREFIX": "t.", "NPSFLOW_SESSION_MS": "3000"}
+    assert where(given | {"NPSFLOW_CONFIG": "x", "NPSFLOW_LOG_LEVEL": "DEBUG"}) == Where("a:1,b:2", "t.", 3000)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("horizon_day = 36", "there is no key 'horizon_day'; did you mean 'horizon_days'?"),
+        ("xyzzy = 1", "there is no key 'xyzzy'; known: horizon_days, ces_seven_is_hard, "),
+        ("horizon_days = 'long'", "horizon_days: Expected `int`, got `str`"),
+        ("topics.partition = 3", "topics: there is no key 'partition'; did you mean 'partitions'?"),
+        (
+            "recovery.severity = [{name = 'x', at_least = 'worst'}]",
+            "recovery.severity[0].at_least: Invalid enum value ",
+        ),
+        ("recovery.business.days = ['monday']", "recovery.business.days[0]: Invalid enum value 'monday'; known: fri, "),
+        ("segments.pairs = [['channel', 1]]", "segments.pairs[0][1]: Expected `str`, got `int`"),
+        ("notify.desk.events = ['open']", "notify.NAME.events[0]: Invalid enum value 'open'; known: acknowledged, "),
+        ("[intake.a]\nplatform = 'generic'\npaths.id = ''", "intake.NAME.paths: there is no key 'id'; known: resp"),
+        (
+            "[intake.a]\nplatform = 'x'\nevents.off = ''",
+            "intake.NAME.events: Invalid enum value 'off'; known: answered",
+        ),
+        ("[intake.a]", "intake.NAME: the key 'platform' is missing"),
+    ],
+)
+def test_a_mistake_is_said_with_its_key_and_what_may_stand_there(text: str, said: str) -> None:
+    with pytest.raises(SettingsError) as found:
+        parse(text)
+
+    assert str(found.value).startswith(said)
+
+
+def test_names_begin_with_the_prefix() -> None:
+    here = Where(prefix="t.")
+    names = {here.topic("a"), here.group("b"), here.changelog("b", "state"), here.changelog("b", "remembered")}
+    names |= {here.transactional_id("b", 0), here.transactional_id("b", 1)}
+    assert len(names) == 6
+    assert all(name.startswith("t.") for name in names)
+
+
+@pytest.mark.parametrize("name", ["NPSFLOW_BROKER", "NPSFLOW_PREFX", "NPSFLOW_"])
+def test_a_typo_in_the_environment_is_named(name: str) -> None:
+    with pytest.raises(SettingsError, match=f"{name} is not .*NPSFLOW_BROKERS"):
+        where({name: "x"})
+
+
+def test_a_session_that_is_no_number() -> None:
+    with pytest.raises(SettingsError, match="NPSFLOW_SESSION_MS is 'soon', not a whole number"):
+        where({"NPSFLOW_SESSION_MS": "soon"})
+
+
+def test_the_file_that_is_named_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert load({}) == Settings()
+    (tmp_path / "npsflow.toml").write_text("horizon_days = 36", "utf-8")
+    assert load({}).horizon_days == 36
+    other = tmp_path / "other.toml"
+    environment: dict[str, Any] = {"NPSFLOW_CONFIG": str(other)}
+    with pytest.raises(SettingsError, match=r"other\.toml, which does not exist"):
+        load(environment)
+    other.write_text("horizon_day = 37", "utf-8")
+    with pytest.raises(SettingsError, match=r"other\.toml: .*horizon_day"):
+        load(environment)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "latin.toml").write_bytes(b"[aliases.channel]\n'caf\xe9' = 'x'")
+    for path in (tmp_path / "latin.toml", tmp_path):
+        with pytest.raises(SettingsError, match=path.name):
+            load({"NPSFLOW_CONFIG": str(path)})

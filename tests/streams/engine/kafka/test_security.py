@@ -1,0 +1,119 @@
+"""How Kafka is reached follows from what is given; half of it is an error that names the other half, and no secret."""
+
+from pathlib import Path
+
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from npsflow.agents.kafka.clients import client_settings
+from npsflow.schemas.errors import SettingsError
+from npsflow.streams.config.settings import where
+from npsflow.streams.engine.kafka.security import VARIABLES, Secret, Security
+
+LOGIN = {"NPSFLOW_SASL_USERNAME": "ann", "NPSFLOW_SASL_PASSWORD": "hush"}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An authority, a certificate of it, the key of that, plain and encrypted, and the key of another one."""
+    folder = tmp_path_factory.mktemp("tls")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    issued = authority.issue_cert("client.example.org")
+    issued.cert_chain_pems[0].write_to_path(folder / "client.pem")
+    issued.private_key_pem.write_to_path(folder / "client.key")
+    authority.issue_cert("other.example.org").private_key_pem.write_to_path(folder / "other.key")
+    key = load_pem_private_key(issued.private_key_pem.bytes(), None)
+    encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"hush"))
+    (folder / "encrypted.key").write_bytes(encrypted)
+    return folder
+
+
+def tls(files: Path, key: str = "client.key", **others: str) -> dict[str, str]:
+    certificate = {"NPSFLOW_TLS_CERTIFICATE": str(files / "client.pem"), "NPSFLOW_TLS_KEY": str(files / key)}
+    return {"NPSFLOW_TLS_CA": str(files / "ca.pem")} | certificate | others
+
+
+def test_nothing_given_is_plain() -> None:
+    assert where({}).security == where(dict.fromkeys(VARIABLES, "")).security == Security()
+    settings = client_settings(where({}))
+    assert (settings["security_protocol"], settings["ssl_context"]) == ("PLAINTEXT", None)
+
+
+def test_a_login_means_tls_unless_said_otherwise() -> None:
+    settings = client_settings(where(LOGIN))
+    assert (settings["security_protocol"], settings["sasl_mechanism"]) == ("SASL_SSL", "SCRAM-SHA-512")
+    assert (settings["sasl_plain_username"], settings["sasl_plain_password"]) == ("ann", "hush")
+    assert settings["ssl_context"].check_hostname
+    said = LOGIN | {"NPSFLOW_SECURITY_PROTOCOL": "sasl_plaintext", "NPSFLOW_SASL_MECHANISM": "plain"}
+    assert (where(said).security.protocol, where(said).security.mechanism) == ("SASL_PLAINTEXT", "PLAIN")
+
+
+def test_a_certificate_means_tls_without_login(files: Path) -> None:
+    settings = client_settings(where(tls(files)))
+    assert settings["security_protocol"] == "SSL"
+    assert len(settings["ssl_context"].get_ca_certs()) == 1
+    assert "sasl_plain_password" not in settings
+    assert where(tls(files, "encrypted.key", NPSFLOW_TLS_KEY_PASSWORD="hush")).security.tls
+    assert where({"NPSFLOW_SECURITY_PROTOCOL": "SSL"}).security.context() is not None
+    assert where(tls(files) | LOGIN).security.protocol == "SASL_SSL"
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"NPSFLOW_SASL_USERNAME": "ann"}, "NPSFLOW_SASL_USERNAME is set but NPSFLOW_SASL_PASSWORD is not"),
+        ({"NPSFLOW_SASL_PASSWORD": "hush"}, "NPSFLOW_SASL_PASSWORD is set but NPSFLOW_SASL_USERNAME is not"),
+        (LOGIN | {"NPSFLOW_SASL_PASSWORD": ""}, "NPSFLOW_SASL_USERNAME is set but NPSFLOW_SASL_PASSWORD is not"),
+        ({"NPSFLOW_SASL_MECHANISM": "PLAIN"}, "NPSFLOW_SASL_MECHANISM is set but NPSFLOW_SASL_USERNAME is not"),
+        (LOGIN | {"NPSFLOW_SASL_MECHANISM": "MD5"}, "NPSFLOW_SASL_MECHANISM is none of SCRAM-SHA-512"),
+        ({"NPSFLOW_TLS_CERTIFICATE": "c"}, "NPSFLOW_TLS_CERTIFICATE is set but NPSFLOW_TLS_KEY is not"),
+        ({"NPSFLOW_TLS_KEY": "k"}, "NPSFLOW_TLS_KEY is set but NPSFLOW_TLS_CERTIFICATE is not"),
+        ({"NPSFLOW_TLS_KEY_PASSWORD": "hush"}, "NPSFLOW_TLS_KEY_PASSWORD is set but NPSFLOW_TLS_KEY is not"),
+        ({"NPSFLOW_SECURITY_PROTOCOL": "TLS"}, "NPSFLOW_SECURITY_PROTOCOL is none of PLAINTEXT, SSL"),
+        ({"NPSFLOW_SECURITY_PROTOCOL": "SASL_SSL"}, "SASL_SSL, which needs NPSFLOW_SASL_USERNAME"),
+        (LOGIN | {"NPSFLOW_SECURITY_PROTOCOL": "SSL"}, "NPSFLOW_SASL_USERNAME is set but .* SSL, which has no login"),
+        (
+            LOGIN | {"NPSFLOW_SECURITY_PROTOCOL": "SASL_PLAINTEXT", "NPSFLOW_TLS_CA": "ca.pem"},
+            "NPSFLOW_TLS_CA is set but .* SASL_PLAINTEXT, which has no TLS",
+        ),
+        ({"NPSFLOW_TLS_CA": "absent.pem"}, r"NPSFLOW_TLS_CA: absent\.pem cannot be read \(No such file"),
+        ({"NPSFLOW_TLS_CERTIFICATE": "c", "NPSFLOW_TLS_KEY": "k"}, r"NPSFLOW_TLS_CERTIFICATE: c cannot be read \("),
+    ],
+)
+def test_half_of_it_names_the_other_half(given: dict[str, str], said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as error:
+        where(given)
+    assert "hush" not in str(error.value)
+
+
+def test_files_that_cannot_be_used_are_named(files: Path) -> None:
+    (files / "empty").touch()
+    wrong = {
+        "NPSFLOW_TLS_CA: .*empty holds no PEM certificate": {"NPSFLOW_TLS_CA": str(files / "empty")},
+        "NPSFLOW_TLS_CERTIFICATE: .*client.key holds no PEM certificate": tls(
+            files, NPSFLOW_TLS_CERTIFICATE=str(files / "client.key")
+        ),
+        "NPSFLOW_TLS_KEY: .*client.pem holds no PEM key": tls(files, "client.pem"),
+        "NPSFLOW_TLS_KEY: .*other.key is not the key of .*client.pem": tls(files, "other.key"),
+        "NPSFLOW_TLS_KEY: .*encrypted.key is encrypted: set NPSFLOW_TLS_KEY_PASSWORD": tls(files, "encrypted.key"),
+        "is NPSFLOW_TLS_KEY_PASSWORD its password": tls(files, "encrypted.key", NPSFLOW_TLS_KEY_PASSWORD="not hush"),
+    }
+    for said, given in wrong.items():
+        with pytest.raises(SettingsError, match=said) as error:
+            where(given)
+        assert "hush" not in str(error.value)
+
+
+def test_no_secret_is_shown(files: Path) -> None:
+    given = where(tls(files, "encrypted.key", NPSFLOW_TLS_KEY_PASSWORD="hush") | LOGIN)
+    for text in (repr(given), str(given), f"{given.security.password}", f"{given.security.password!r}"):
+        assert "hush" not in text
+    assert given.security.password.reveal() == given.security.key_password.reveal() == "hush"
+    assert given.security.password == Secret("hush") != Secret("other")

@@ -1,0 +1,104 @@
+"""Everything that is counted in a fold arrives in a metric."""
+
+import pytest
+from prometheus_client import CollectorRegistry, generate_latest
+
+from npsflow.agents.demo import sample
+from npsflow.streams.classify.stage import OUTCOMES, Classify
+from npsflow.streams.config.settings import Settings
+from npsflow.streams.engine.metrics import Metrics
+from npsflow.streams.windows.stage import Rollup
+from tests.strategies import END
+from tests.streams.folding import Record, panes, run
+from tests.streams.recovery.recovering import World
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics(CollectorRegistry())
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def total(metrics: Metrics, name: str) -> float:
+    return sum(s.value for family in metrics.registry.collect() for s in family.samples if s.name == name)
+
+
+def test_what_the_sample_counts_adds_up(metrics: Metrics) -> None:
+    log = [Record(line.key, line.value, n) for n, line in enumerate(sample.sample(7, 2_000, END))]
+    task, whole = run(Classify(Settings().meaning("", 1)), log)
+    rolled, _ = run(Rollup(Settings().rolling("")), panes(task.committed))
+    metrics.count(task.counters)
+    metrics.count(rolled.counters)
+    metrics.show("classify", 0, task.fold.gauges())
+    metrics.show("rollup", 0, rolled.fold.gauges())
+    counters = task.counters
+    assert total(metrics, "npsflow_records_total") == len(whole)
+    for outcome in OUTCOMES:
+        assert value(metrics, "npsflow_records_total", outcome=outcome) == counters[outcome] > 0
+    assert total(metrics, "npsflow_dead_letters_total") == counters["dead"]
+    both = total(metrics, "npsflow_responses_total") + total(metrics, "npsflow_corrections_total")
+    assert both == counters["counted"]
+    assert total(metrics, "npsflow_responses_total") > total(metrics, "npsflow_corrections_total") > 0
+    assert total(metrics, "npsflow_warnings_total") > 0
+    assert total(metrics, "npsflow_accepted_total") == counters["counted"] + counters["test"]
+    raised = value(metrics, "npsflow_alerts_total", type="npsflow.alert.raised.v1")
+    assert raised == counters["event:npsflow.alert.raised.v1"]
+    assert total(metrics, "npsflow_follow_ups_total") > 0
+    assert value(metrics, "npsflow_remembered_responses", partition="0") == task.fold.gauges()["remembered",]
+    assert total(metrics, "npsflow_window_responses") > 0
+
+
+def test_gauges_of_a_partition_that_is_elsewhere_are_gone(metrics: Metrics) -> None:
+    for partition in range(2):
+        metrics.show("classify", partition, {("remembered",): 5})
+        metrics.paused.labels(str(partition)).set(1)
+        metrics.lag.labels("classify", str(partition)).set(7)
+    metrics.show("rollup", 1, {("window", "nps", "0-10", "1h", "promoter"): 3})
+    metrics.forget("classify", 1)
+    for name in ("remembered_responses", "paused", "lag_records"):
+        (sample,) = (s for f in metrics.registry.collect() for s in f.samples if s.name == f"npsflow_{name}")
+        assert sample.labels["partition"] == "0"
+    assert total(metrics, "npsflow_window_responses") == 3
+    metrics.forget("rollup", 1)
+    assert total(metrics, "npsflow_window_responses") == 0
+
+
+def test_a_platform_may_call_itself_anything(metrics: Metrics) -> None:
+    metrics.count({'dead:invalid_time:a:b"\n': 2})
+    assert value(metrics, "npsflow_dead_letters_total", reason="invalid_time", source='a:b"\n') == 2
+    assert rb'source="a:b\"\n"' in generate_latest(metrics.registry)
+
+
+def test_what_is_of_no_outcome_is_no_record(metrics: Metrics) -> None:
+    metrics.count({"ticks": 3, "deltas": 4, "paused": 1, "over_cap": 5, "foreign_partitioner": 6, "forwarded": 7})
+    assert total(metrics, "npsflow_records_total") == 7
+    assert total(metrics, "npsflow_segment_values_over_cap_total") == 5
+    assert total(metrics, "npsflow_foreign_partitioner_total") == 6
+
+
+def test_two_workers_in_one_process_do_not_share_figures(metrics: Metrics) -> None:
+    other = Metrics(CollectorRegistry())
+    other.count({"counted": 3})
+    assert (total(metrics, "npsflow_records_total"), total(other, "npsflow_records_total")) == (0, 3)
+
+
+def test_what_recover_counts_arrives_too(metrics: Metrics) -> None:
+    world = World()
+    for customer in ("C-1", "C-2"):
+        world.respond(2, customer)
+    world.act("contact", "C-2")
+    world.wait(25)
+    world.act("contact")  # the one of C-1, which was warned of last
+    world.wait(24 * 7)
+    metrics.count(world.recover.fold.counters)
+    metrics.show("recover", 0, world.recover.fold.gauges())
+    assert value(metrics, "npsflow_first_contacts_total", when="in_time") == 1
+    assert value(metrics, "npsflow_first_contacts_total", when="late") == 1
+    assert value(metrics, "npsflow_overdue_cases", partition="0") == 2
+    assert value(metrics, "npsflow_cases", partition="0", status="contacted") == 2
+    assert value(metrics, "npsflow_case_events_total", type="opened") == 2
+    metrics.forget("recover", 0)
+    assert value(metrics, "npsflow_overdue_cases", partition="0") is None

@@ -1,0 +1,62 @@
+"""What a rebuild leaves out: everything that has been said."""
+
+import json
+
+import pytest
+
+from npsflow.schemas import topics
+from npsflow.schemas.headers import CloudEvents, Headers, dead_letter, with_origin
+from npsflow.streams.classify.stage import Classify
+from npsflow.streams.config.settings import Settings
+from npsflow.streams.engine.replay import Replayed, Standing
+from tests.strategies import own_key
+from tests.streams.folding import Output, Record, Task
+from tests.streams.recovery.oracle_cases import response
+
+STAGE = Classify(Settings().meaning("t.", 1))
+FIRST, CORRECTED = response(score=2), response(score=1, updated_at="2026-03-01T15:08:00Z")
+
+
+def told(stage: Classify | Replayed, *values: dict[str, object]) -> list[Output]:
+    task = Task(stage)
+    for offset, value in enumerate(values):
+        encoded = json.dumps(value).encode()
+        task.take(Record(own_key(encoded), encoded, offset))
+    return [output for output in task.pending if output.topic == topics.SERVICE_RECOVERY]
+
+
+def standing(outputs: list[Output]) -> Standing:
+    found = Standing()
+    found.add(topics.SERVICE_RECOVERY, [Record(o.key, o.value, headers=o.headers) for o in outputs])
+    return found
+
+
+def test_what_stands_is_left_out_and_what_is_missing_is_not() -> None:
+    first, second = told(STAGE, FIRST, CORRECTED)
+    assert told(Replayed(STAGE, standing([first, second])), FIRST, CORRECTED) == []
+    assert told(Replayed(STAGE, standing([first])), FIRST, CORRECTED) == [second]
+    assert told(Replayed(STAGE, standing([])), FIRST, CORRECTED) == [first, second]
+
+
+def test_a_correction_whose_first_version_is_gone_raises_nothing_again() -> None:
+    """Retention has taken the first record and its event; the replay takes the second for the first."""
+    _, second = told(STAGE, FIRST, CORRECTED)
+    assert told(Replayed(STAGE, standing([second])), CORRECTED) == []
+
+
+@pytest.mark.parametrize(
+    ("topic", "one", "other"),
+    [
+        (topics.RESPONSES, with_origin([], 1, 2, 3), with_origin([], 1, 2, 4)),
+        (
+            topics.DEAD_LETTERS,
+            dead_letter([], "not_json", "", "t", 0, 7, "now", None),
+            dead_letter([], "not_json", "", "t", 0, 8, "now", None),
+        ),
+        (topics.FOLLOW_UP, CloudEvents("s", ["t"]).headers("t", "f-1", 1, "now"), []),
+    ],
+)
+def test_what_it_is_known_by(topic: str, one: Headers, other: Headers) -> None:
+    found = Standing()
+    found.add(topic, [Record(b"k", b"v", headers=one)])
+    assert (found.has(topic, one), found.has(topic, other), found.has(topics.PANES, one)) == (True, False, False)

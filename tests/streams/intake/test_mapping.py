@@ -1,0 +1,37 @@
+"""What a form's answers become; the platforms' own fixtures are in tests/agents/intake."""
+
+from typing import Any
+
+import pytest
+
+from npsflow.streams.intake.mapping import Form, Score, Submission, find, responses
+
+
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [
+        (7, 7), (7.0, 7), ("7", 7), (" 7 ", 7), ("good", 5),
+        # No whole number: sent on as it is, to be refused by name.
+        (7.5, 7.5), ("7.5", "7.5"), ("very good", "very good"), (True, True), (1e24, 1e24), ("9" * 30, "9" * 30),
+    ],
+)  # fmt: skip
+def test_answers_become_scores(answer: Any, score: Any) -> None:
+    form = Form("generic", [Score("a", "csat", words={"good": 5})])
+    (made,) = responses(form, Submission("f", "1", "now", content={"a": answer}), lambda email: None)
+    assert (made["score"], type(made["score"])) == (score, type(score))
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("a", {"b": 1, "b.c": 2}), ("a.b", 1), ("a.b.c", 2), ("a.x", None), ("d.e", 3), ("a.b.c.d", None), ("", None)],
+)
+def test_paths(path: str, found: Any) -> None:
+    assert find({"a": {"b": 1, "b.c": 2}, "d.e": 3}, path) == found
+
+
+def test_without_an_own_number_a_customer_gets_a_pseudonym_or_none() -> None:
+    form = Form("generic", [Score("a", "nps")], fields={"customer.id": "id", "customer.email": "mail"})
+    for content, id_ in (({"id": 5, "mail": "m"}, "5"), ({"mail": "m"}, "of m"), ({}, None)):
+        sent = Submission("f", "1", "now", content={"a": 1, **content})
+        (made,) = responses(form, sent, lambda email: f"of {email}")
+        assert made.get("customer", {}).get("id") == id_

@@ -1,0 +1,187 @@
+"""Cases as they stand: found by any of their names, listed by what is due, and what a report makes of them."""
+
+import json
+from typing import Any
+
+import pytest
+
+from npsflow.agents.commands import case_report
+from npsflow.schemas.cases import Case, Entry, Happening
+from npsflow.schemas.events import Context
+from npsflow.schemas.times import HOUR, rfc3339
+from npsflow.streams.recovery.case_index import Cases, Wanted
+from npsflow.streams.recovery.report import Figures, Share, as_json, report
+from npsflow.streams.recovery.state import File, pack_file
+from tests.streams.contexts import context
+
+from .recovering import NOW, World
+
+
+def file(number: int, history: tuple[tuple[float, Happening], ...] = (), **fields: Any) -> File:
+    """A case opened NOW, to be contacted within a day; `history` in hours from then; times in hours too."""
+    about = {name: fields.pop(name) for name in ("department", "tier") if name in fields}
+    times = {name: rfc3339(NOW + int(hours * HOUR)) for name, hours in fields.items() if name.endswith("_at")}
+    given: dict[str, Any] = {
+        "case_id": f"c-{number}", "kind": "recovery", "revision": 1, "status": "opened", "key": f"C-{number}",
+        "opened_at": rfc3339(NOW), "due_at": rfc3339(NOW + 24 * HOUR), "finish_by": rfc3339(NOW + 168 * HOUR),
+        "alert_ids": (f"a-{number}",), "owner": "lead",
+    }  # fmt: skip
+    entries = tuple(Entry(rfc3339(NOW + int(hours * HOUR)), what, "anna") for hours, what in history)
+    return File(Case(**given | fields | times | {"history": entries}), context(**about))
+
+
+def told(*files: File) -> Cases:
+    cases = Cases()
+    for one in files:
+        cases.take(0, one.case.case_id.encode(), pack_file(one))
+    return cases
+
+
+def test_a_case_is_found_by_its_own_id_and_by_those_of_its_alerts() -> None:
+    cases = told(file(1), file(2, alert_ids=("a-2", "a-3")))
+    for name in ("c-2", "a-2", "a-3"):
+        found = cases.find(name)
+        assert found is not None
+        assert (found.case_id, found.key) == ("c-2", "C-2")
+    cases.take(0, b"q-9", pack_file(file(9, case_id="q-9", kind="ask", alert_ids=(), follow_up_id="f-9")))
+    ask = cases.find("f-9")
+    assert ask is not None
+    assert ask.case_id == "q-9"
+    cases.take(0, b"q-9", None)
+    assert cases.find("f-9") is None
+    cases.take(0, b"c-2", pack_file(file(2, alert_ids=("a-3",))))
+    assert (cases.find("a-2"), cases.find("c-9"), len(cases)) == (None, None, 2)
+    cases.take(0, b"c-2", None)
+    assert (cases.find("a-3"), cases.find("c-2"), len(cases)) == (None, None, 1)
+
+
+def test_an_alert_that_has_moved_to_another_case_is_found_there() -> None:
+    cases = told(file(1), file(2, alert_ids=("a-1",)))
+    cases.take(0, b"c-1", pack_file(file(1, status="closed", alert_ids=())))
+    found = cases.find("a-1")
+    assert found is not None
+    assert found.case_id == "c-2"
+
+
+def test_what_is_due_first_stands_first_and_what_is_over_last() -> None:
+    cases = told(
+        file(1, status="loop_closed", contacted_at=1),
+        file(2, status="contacted", contacted_at=1),
+        file(3, owner="ben", department="Support"),
+        file(4, due_at=2, kind="ask"),
+    )
+
+    def listed(hours: float, **wanted: Any) -> list[str]:
+        return [one.case_id for one in cases.listed(Wanted(**wanted), NOW + int(hours * HOUR))]
+
+    assert listed(0) == ["c-4", "c-3", "c-2", "c-1"]
+    assert listed(0, open=True) == ["c-4", "c-3", "c-2"]
+    assert listed(0, overdue=True) == []
+    assert listed(24, overdue=True) == ["c-4", "c-3"]
+    assert listed(200, overdue=True) == ["c-4", "c-3", "c-2"]
+    assert listed(0, owner="ben") == listed(0, department="SUPPORT ") == ["c-3"]
+    assert listed(0, kind="ask") == ["c-4"]
+
+
+def test_opening_hours_may_leave_more_time_for_the_first_contact_than_for_all() -> None:
+    case = file(1, due_at=240)  # and the whole within 168 hours
+    assert [one.case_id for one in told(case).listed(Wanted(overdue=True), NOW + 168 * HOUR)] == ["c-1"]
+    assert told(case).listed(Wanted(overdue=True), NOW + 168 * HOUR - 1) == []
+    # A contact would still be in time.
+    assert report([case], NOW + 239 * HOUR).overall == Figures(1, 1, 1, Share(0, 1), Share(0, 0))
+    assert report([case], NOW + 240 * HOUR).overall == Figures(1, 1, 1, Share(0, 1), Share(0, 1))
+
+
+def test_a_report_on_hand_made_cases() -> None:
+    files = [
+        file(1, status="loop_closed", contacted_at=2, won_back_at=50, department="Support", tier="gold"),
+        file(2, status="contacted", contacted_at=30, department=" SUPPORT"),  # late
+        file(3, department="Sales", owner="ben"),  # due at 24
+        file(4, status="closed"),  # taken back, never contacted
+        file(5, kind="bundle", status="contacted", contacted_at=24),  # at the last moment
+        file(6, kind="ask", status="closed"),
+    ]
+    early = report(files, NOW + 23 * HOUR)
+    assert early.overall == Figures(5, 3, 0, Share(1, 4), Share(2, 3))
+    late = report(files, NOW + 24 * HOUR)
+    assert late.overall == Figures(5, 3, 1, Share(1, 4), Share(2, 4))
+    assert late.overall.won_back.value == 0.25
+    assert late.by["owner"] == {
+        "ben": Figures(1, 1, 1, Share(0, 1), Share(0, 1)),
+        "lead": Figures(4, 2, 0, Share(1, 3), Share(2, 3)),
+    }
+    assert list(late.by["department"]) == ["sales", "support"]
+    assert late.by["tier"] == {"gold": Figures(1, 0, 0, Share(1, 1), Share(1, 1))}
+    assert report([], NOW).overall.contacted_in_time.value is None
+
+
+@pytest.mark.parametrize(
+    ("history", "expected"),
+    [
+        ([], {}),
+        ([((0, "opened"), (1, "noted"))], {}),  # it still stands there
+        ([((0, "opened"), (1, "noted"), (2, "contacted"), (5, "loop_closed"))], {"opened": 2, "contacted": 3}),
+        (
+            [((0, "opened"), (1, "resolved"), (4, "reopened"), (5, "resolved"), (7, "loop_closed"))],
+            {"opened": 1, "resolved": 2.5, "reopened": 1},
+        ),
+        ([((0, "opened"), (2, "acknowledged"), (1, "contacted"))], {"opened": 2, "acknowledged": 0}),
+        (
+            [((0, "opened"), (1, "closed")), ((0, "opened"), (2, "closed")), ((0, "opened"), (9, "closed"))],
+            {"opened": 2},
+        ),
+    ],
+)
+def test_the_median_time_in_each_status(
+    history: list[tuple[tuple[float, Happening], ...]], expected: dict[str, float]
+) -> None:
+    found = report([file(number, entries) for number, entries in enumerate(history)], NOW).median_ms
+    assert {status: ms / HOUR for status, ms in found.items()} == expected
+
+
+def test_what_recover_writes_can_be_reported() -> None:
+    world = World()
+    for customer in ("C-1", "C-2"):
+        world.respond(2, customer, department="Support")
+    world.wait(2)
+    world.act("contact", case_id=world.cases[0]["case_id"])
+    world.wait(30)
+    assert world.respond(9, "C-1") == ["won_back", "suppressed"]
+    cases = Cases()
+    for output in world.recover.committed:
+        if output.topic == "recovery-cases":
+            cases.take(0, output.key or b"", output.value)
+    found = report((one.file() for one in cases), world.now)
+    assert found.by["department"] == {"support": Figures(2, 2, 1, Share(1, 2), Share(1, 2))}
+    assert found.median_ms == {"opened": 2 * HOUR}
+
+
+def test_a_context_may_have_nothing_to_be_grouped_by() -> None:
+    assert isinstance(file(1).context, Context)
+    assert report([file(1)], NOW).by["tier"] == {}
+
+
+def test_the_report_as_text_and_as_json() -> None:
+    made = report(
+        [
+            file(1, ((0, "opened"), (2.5, "contacted"), (60, "loop_closed")), contacted_at=2, won_back_at=50),
+            file(2, department="Sup\x1bport"),
+        ],
+        NOW + 24 * HOUR,
+    )
+    assert list(case_report.as_text(made)) == [
+        "2 cases, 2 open, 1 overdue",
+        "contacted in time  50%, 1 of 2 (target 90%, missed)",
+        "won back           50%, 1 of 2 of a single customer: a later answer was a better one",
+        "median time opened         2 h 30 min",
+        "median time contacted      2 days",
+        "",
+        "                      cases  open  overdue  in time  won back\n"
+        "owner       lead          2     2        1      50%       50%\n"
+        "department  sup port      1     1        1       0%        0%",
+    ]
+    read = json.loads(as_json(made))
+    assert read["overall"]["contacted_in_time"] == {"part": 1, "whole": 2, "share": 0.5}
+    assert read["median_seconds_in_status"] == {"opened": 9000, "contacted": 207_000}
+    assert list(read["owner"]) == ["lead"]
+    assert "target 90%)" in list(case_report.as_text(report([], NOW)))[1]

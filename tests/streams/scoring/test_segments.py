@@ -1,0 +1,113 @@
+"""Which segments a response is counted in, and their numbers."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from npsflow.schemas.response import Customer, Response
+from npsflow.streams.classify.stored import unpack_segments
+from npsflow.streams.scoring import segments
+from npsflow.streams.scoring.scores import DEFAULT_SCALES
+from npsflow.streams.scoring.segments import Names, Segment, Segmenter, is_dimension, normal
+
+SCALE = DEFAULT_SCALES["nps"]
+
+
+def answer(**fields: Any) -> Response:
+    return Response("1", "s", "q", "nps", 2, datetime(2026, 3, 1, tzinfo=UTC), **fields)
+
+
+def found(segmenter: Segmenter, names: Names, response: Response) -> list[Segment]:
+    numbers, packed = segmenter.find(response, SCALE)
+    assert unpack_segments(packed) == tuple(numbers)
+    assert all(names.by_number[number][:2] == ("nps", "0-10") for number in numbers)
+    return [names.by_number[number][2] for number in numbers]
+
+
+def test_overall_then_each_dimension_that_is_there_then_pairs() -> None:
+    names = Names()
+    dimensions = ["tier", "channel", "attributes.plan", "department"]
+    segmenter = Segmenter(names, dimensions, [("channel", "tier"), ("department", "channel")])
+    whole = answer(channel=" Chat ", customer=Customer(tier="PLUS"), attributes={"plan": 3}, department=" ")
+    tier, channel = ("tier", "plus"), ("channel", "chat")
+    expected: list[Segment] = [(), (tier,), (channel,), (("attributes.plan", "3"),), (channel, tier)]
+    for _ in range(2):  # learnt, then known
+        segments = found(segmenter, names, whole)
+        assert (segments[0], sorted(segments)) == ((), sorted(expected))
+    assert found(segmenter, names, answer()) == [()]
+    assert found(segmenter, names, answer(customer=Customer(), attributes={})) == [()]
+
+
+@pytest.mark.parametrize("dimensions", [[], ["channel"], ["tier"], ["channel", "department", "tier", "survey_id"]])
+def test_however_many_dimensions_there_are(dimensions: list[str]) -> None:
+    names = Names()
+    response = answer(channel="chat", department="sales", customer=Customer(tier="plus"))
+    assert len(found(Segmenter(names, dimensions), names, response)) == 1 + len(dimensions)
+
+
+def test_values_are_trimmed_and_folded_before_they_are_cut() -> None:
+    assert normal("  Straße\t") == "strasse"
+    assert normal(" " * 200 + "x") == "x"
+    assert normal("ß" * 128) == "s" * 128
+    assert normal("x" * 129) == "x" * 128
+
+
+def test_aliases_are_compared_and_counted_as_all_values_are() -> None:
+    names = Names()
+    segmenter = Segmenter(names, ["channel", "department"], [], {"channel": {" E-Mail": "Email "}})
+    assert found(segmenter, names, answer(channel="e-mail")) == [(), (("channel", "email"),)]
+    assert found(segmenter, names, answer(department="e-mail")) == [(), (("department", "e-mail"),)]
+
+
+def test_equal_values_of_different_dimensions_are_different_segments() -> None:
+    names = Names()
+    segmenter = Segmenter(names, ["channel", "department"])
+    assert found(segmenter, names, answer(channel="x")) == [(), (("channel", "x"),)]
+    assert found(segmenter, names, answer(department="x")) == [(), (("department", "x"),)]
+
+
+def test_numbers_and_truth_are_different_values() -> None:
+    names = Names()
+    segmenter = Segmenter(names, ["attributes.plan"])
+    for value, text in ((1, "1"), (True, "true"), (1.0, "1.0"), (False, "false"), (0, "0")):
+        assert found(segmenter, names, answer(attributes={"plan": value})) == [(), (("attributes.plan", text),)]
+
+
+def test_more_values_than_are_kept_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "_MOST_VALUES", 3)
+    names = Names()
+    segmenter = Segmenter(names, ["channel", "department"])
+    for at in [*range(10), *range(10)]:
+        expected = [(), (("channel", str(at)),), (("department", str(at)),)]
+        assert found(segmenter, names, answer(channel=str(at), department=str(at))) == expected
+    assert len(names.by_number) == 21
+    ((_, columns),) = segmenter._tables.values()
+    assert [len(column) <= 3 for column in columns] == [True, True]
+
+
+def test_scales_are_counted_apart() -> None:
+    names = Names()
+    segmenter = Segmenter(names, [])
+    for scale in (SCALE, DEFAULT_SCALES["csat"], SCALE):
+        segmenter.find(answer(), scale)
+    assert names.by_number == [("nps", "0-10", ()), ("csat", "1-5", ())]
+
+
+def test_names_come_back_in_any_order_and_keep_their_numbers() -> None:
+    names, restored = Names(), Names()
+    for value in "abc":
+        names.number(("nps", "0-10", (("channel", value),)))
+    assert names.fresh == [0, 1, 2]
+    for number in (2, 0, 1):
+        restored.restore(number, names.by_number[number])
+    assert restored.by_number == names.by_number
+    assert [restored.number(name) for name in names.by_number] == [0, 1, 2]
+    assert restored.fresh == []
+    assert restored.number(("nps", "0-10", ())) == 3
+    assert restored.fresh == [3]
+
+
+def test_what_can_be_a_dimension() -> None:
+    assert all(map(is_dimension, ["survey_id", "tier", "account_id", "source", "attributes.region"]))
+    assert not any(map(is_dimension, ["comment", "customer", "score", "email", "chanel", "attributes"]))
