@@ -9,36 +9,45 @@ from prometheus_client import CollectorRegistry
 
 from npsflow.agents.kafka.clients import client_settings
 from npsflow.agents.runtime.process import prepare
-from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.app import Host
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.metrics import Metrics
-from npsflow.streams.engine.replay import Replayed, Standing
+from npsflow.streams.engine.replay import PublishedOutputs, Replayed
 from npsflow.streams.topology import STAGES
 
 
 def host(
     settings: Settings,
-    where: Where,
+    installation: Installation,
     stages: Iterable[str],
     web: tuple[str, int] | None,
     name: str | None = None,
-    standing: Standing | None = None,
+    published: PublishedOutputs | None = None,
 ) -> Host:
-    """A worker of these stages, not yet started. With `standing` it rebuilds: those outputs are not written again."""
-    made = [(make(settings, where), agent) for make, agent in (STAGES[stage] for stage in stages)]
-    if standing is not None:
-        made = [(Replayed(stage, standing), agent) for stage, agent in made]
+    """A worker of these stages, not yet started. With `published` it rebuilds: those outputs are not written again."""
+    made = [(make(settings, installation), agent) for make, agent in (STAGES[stage] for stage in stages)]
+    if published is not None:
+        made = [(Replayed(stage, published), agent) for stage, agent in made]
     return Host(
-        where, client_settings(where), made, Metrics(CollectorRegistry()), web, name, rebuilding=standing is not None
+        installation,
+        client_settings(installation),
+        made,
+        Metrics(CollectorRegistry()),
+        web,
+        name,
+        rebuilding=published is not None,
     )
 
 
-def run(settings: Settings, where: Where, stages: Iterable[str], web: tuple[str, int], name: str | None) -> NoReturn:
+def run(
+    settings: Settings, installation: Installation, stages: Iterable[str], web: tuple[str, int], name: str | None
+) -> NoReturn:
     """Run until SIGTERM or Ctrl-C; everything folded is committed before it returns."""
     prepare()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = host(settings, where, stages, web, name).app
+    app = host(settings, installation, stages, web, name).app
     _Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
 
 

@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from npsflow.schemas.codec import convert, dumps, loads, pack, unpack
+from npsflow.schemas.times import MINUTE
 
 TICK = b"tick"
+PANE = 5 * MINUTE
+"""Milliseconds of the finest pane: the one in which deltas are counted."""
 _FORMAT = 1
 
 Values = tuple[str, ...]

@@ -3,8 +3,9 @@
 from collections.abc import AsyncIterator, Callable
 
 from npsflow.streams.classify.stage import Classify
-from npsflow.streams.config.settings import Settings, Where, event_source
+from npsflow.streams.config.settings import Settings, event_source
 from npsflow.streams.engine.app import Agent
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.source import Batch
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.settings import clock_of
@@ -20,20 +21,20 @@ async def fold(batches: AsyncIterator[Batch]) -> None:
             batch.fold()
 
 
-def _classify(settings: Settings, where: Where) -> Stage:
-    return Classify(settings.meaning(where.prefix, settings.topics.pane_partitions))
+def _classify(settings: Settings, installation: Installation) -> Stage:
+    return Classify(settings.meaning(installation.prefix, settings.topics.pane_partitions))
 
 
-def _rollup(settings: Settings, where: Where) -> Stage:
-    return Rollup(settings.rolling(where.prefix))
+def _rollup(settings: Settings, installation: Installation) -> Stage:
+    return Rollup(settings.rolling(installation.prefix))
 
 
-def _recover(settings: Settings, where: Where) -> Stage:
+def _recover(settings: Settings, installation: Installation) -> Stage:
     policy = Policy(settings.recovery, clock_of(settings.recovery))
-    return Recover(policy, event_source(where.prefix), where.prefix)
+    return Recover(policy, event_source(installation.prefix), installation.prefix)
 
 
-STAGES: dict[str, tuple[Callable[[Settings, Where], Stage], Agent]] = {
+STAGES: dict[str, tuple[Callable[[Settings, Installation], Stage], Agent]] = {
     "classify": (_classify, fold),
     "rollup": (_rollup, fold),
     "recover": (_recover, fold),

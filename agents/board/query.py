@@ -6,7 +6,7 @@ from typing import Any, NoReturn, get_args
 from aiohttp import web
 
 from npsflow.schemas.cases import Kind
-from npsflow.streams.recovery.case_index import Place, Standing, Wanted
+from npsflow.streams.recovery.case_index import ListedCase, Place, Wanted
 
 _MOST_LISTED = 1000
 _TRUTHS = {"1": True, "true": True, "0": False, "false": False}
@@ -41,7 +41,7 @@ def after(text: str) -> Place | None:
     return not deadline, int(deadline or 0), case_id
 
 
-def behind(one: Standing) -> str:
+def behind(one: ListedCase) -> str:
     """The place of a case, so that it is found again when that case has changed or is gone."""
     return f"{'' if one.deadline is None else one.deadline}.{one.case_id}"
 

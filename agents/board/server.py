@@ -13,15 +13,15 @@ from aiokafka.errors import KafkaError
 from npsflow.agents.board import query
 from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.cases.actions import NoAction, action_of, send
-from npsflow.agents.cases.reader import Casebook
+from npsflow.agents.cases.reader import CaseReader
 from npsflow.agents.kafka import clients
 from npsflow.agents.web.connections import Connection
 from npsflow.agents.web.signatures import matches
 from npsflow.schemas import codec
 from npsflow.schemas.cases import TeamAction
-from npsflow.streams.config.settings import Where
 from npsflow.streams.engine.health import routes
-from npsflow.streams.recovery.case_index import Standing
+from npsflow.streams.engine.installation import Installation
+from npsflow.streams.recovery.case_index import ListedCase
 from npsflow.streams.recovery.report import as_json, report
 
 log = logging.getLogger(__name__)
@@ -48,15 +48,15 @@ class Server:
 
     def __init__(
         self,
-        book: Casebook,
+        book: CaseReader,
         producer: AIOKafkaProducer,
-        where: Where,
+        installation: Installation,
         secrets: Sequence[str],
         metrics: Metrics,
         patience: float = 10.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._book, self._producer, self._where, self._secrets = book, producer, where, secrets
+        self._book, self._producer, self._installation, self._secrets = book, producer, installation, secrets
         self._metrics, self._patience, self._clock = metrics, patience, clock
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guard])
         watched = routes(metrics.registry, lambda: book.ready, "reading")
@@ -128,7 +128,7 @@ class Server:
     def _now(self) -> int:
         return int(self._clock() * 1000)
 
-    def _found(self, request: web.Request) -> Standing:
+    def _found(self, request: web.Request) -> ListedCase:
         one = self._book.cases.find(request.match_info["id"])
         if one is None:
             raise web.HTTPNotFound(text="there is no such case")
@@ -140,7 +140,7 @@ class Server:
         accepted = {"action_id": action.action_id}
         try:
             async with asyncio.timeout(_KAFKA_SECONDS):
-                await send(self._producer, self._where, one.key, one.partition, action)
+                await send(self._producer, self._installation, one.key, one.partition, action)
         except clients.FORBIDDEN as error:
             log.error("%s", clients.forbidden(error))
             text = "this board may not send actions: whoever runs it finds in its log what to allow"

@@ -8,7 +8,7 @@ from msgspec import ValidationError
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.response import Time
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 
 HEADERS = [("content-type", b"application/json")]
 
@@ -39,10 +39,12 @@ def action_of(said: dict[str, Any]) -> TeamAction:
     return action
 
 
-async def send(producer: AIOKafkaProducer, where: Where, key: str | None, partition: int, action: TeamAction) -> None:
+async def send(
+    producer: AIOKafkaProducer, installation: Installation, key: str | None, partition: int, action: TeamAction
+) -> None:
     """Return when Kafka has acknowledged it. `key` and `partition` are those of the case."""
     await producer.send_and_wait(
-        where.topic(topics.ACTIONS),
+        installation.topic(topics.ACTIONS),
         codec.encode(action),
         None if key is None else key.encode(),
         partition,

@@ -16,7 +16,7 @@ from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import Topic
 from npsflow.streams.classify import stored
 from npsflow.streams.classify.stage import Classify
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.recovery.stage import Recover
 from npsflow.streams.recovery.state import unpack_file
 from npsflow.streams.stage import Record
@@ -41,9 +41,9 @@ class Forgetting:
     """Works on one customer; `names`: all ids, as in `customer.id` of responses, and e-mail addresses."""
 
     def __init__(
-        self, where: Where, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, names: Sequence[str]
+        self, installation: Installation, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, names: Sequence[str]
     ) -> None:
-        self._where, self._admin, self._consumer, self._names = where, admin, consumer, names
+        self._installation, self._admin, self._consumer, self._names = installation, admin, consumer, names
         self._partitions: dict[str, list[TopicPartition]] = {}
 
     async def by_recover(self, producer: AIOKafkaProducer, action: TeamAction, seconds: float) -> int:
@@ -64,7 +64,7 @@ class Forgetting:
                     cases = max(cases, count)
                     for name in known:
                         partition = partition_of(name.encode(), len(await self._of(topics.ACTIONS)))
-                        await send(producer, self._where, name, partition, action)
+                        await send(producer, self._installation, name, partition, action)
         except TimeoutError:
             raise clients.KafkaFailed(
                 f"{waits_for} has not read all that there is within {seconds:g} s: is a worker running? `npsflow "
@@ -115,7 +115,7 @@ class Forgetting:
         of = [tp for topic in inputs for tp in await self._of(topic)]
         ranges = await clients.offset_ranges(self._consumer, of)
         while True:
-            read = await clients.committed_offsets(self._admin, self._where.group(stage))
+            read = await clients.committed_offsets(self._admin, self._installation.group(stage))
             if all(begin == end or _offset(read, tp) >= end for tp, (begin, end) in ranges.items()):
                 return
             await asyncio.sleep(_AGAIN)
@@ -126,7 +126,7 @@ class Forgetting:
 
     async def _of(self, topic: str) -> list[TopicPartition]:
         if topic not in self._partitions:
-            self._partitions[topic] = await clients.partitions(self._where, topic)
+            self._partitions[topic] = await clients.partitions(self._installation, topic)
         return self._partitions[topic]
 
 

@@ -11,14 +11,14 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from npsflow.agents.kafka import clients
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import Entry
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.recovery import case_index
 from npsflow.streams.recovery.case_index import Cases
 
 _AT_ONCE = 500  # cases
 
 
-class Casebook:
+class CaseReader:
     """The cases as they stand; `ready` once all that stood there at the start was read."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
@@ -76,10 +76,10 @@ class Casebook:
 
 
 @asynccontextmanager
-async def casebook(where: Where, progress: clients.Progress | None = None) -> AsyncIterator[Casebook]:
+async def casebook(installation: Installation, progress: clients.Progress | None = None) -> AsyncIterator[CaseReader]:
     """One that has been read to its end. Raises KafkaFailed."""
-    of = await clients.partitions(where, topics.CASES)
-    async with clients.reader(where) as consumer:
-        book = Casebook(consumer)
+    of = await clients.partitions(installation, topics.CASES)
+    async with clients.reader(installation) as consumer:
+        book = CaseReader(consumer)
         await book.load(of, progress)
         yield book

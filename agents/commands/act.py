@@ -9,14 +9,14 @@ import click
 from msgspec.structs import replace
 
 from npsflow.agents.cases.actions import NoAction, action_of, send
-from npsflow.agents.cases.reader import Casebook, casebook
+from npsflow.agents.cases.reader import CaseReader, casebook
 from npsflow.agents.commands.progress import reading
 from npsflow.agents.kafka import clients
 from npsflow.agents.runtime.terminal import one_line
 from npsflow.schemas import topics
 from npsflow.schemas.cases import NO_COMPLAINT, Entry, TeamAction, Verb
-from npsflow.streams.config.settings import Where, where
-from npsflow.streams.recovery.case_index import Standing
+from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.recovery.case_index import ListedCase
 
 _VERBS = [verb for verb in get_args(Verb) if verb != "forget"]
 
@@ -70,7 +70,7 @@ def act(
         made = action_of(said | {"root_cause" if action == "fixed" else "case_id": case})
     except NoAction as error:
         raise click.UsageError(str(error)) from None
-    clients.run((_fixed if action == "fixed" else _act)(where(), made, case, timeout))
+    clients.run((_fixed if action == "fixed" else _act)(read_installation(), made, case, timeout))
 
 
 def login() -> str:
@@ -81,20 +81,20 @@ def login() -> str:
         raise click.UsageError("this user has no name: say who you are with --by") from None
 
 
-async def _act(where: Where, action: TeamAction, name: str, timeout: float) -> None:
+async def _act(installation: Installation, action: TeamAction, name: str, timeout: float) -> None:
     with reading("cases") as progress:
-        async with casebook(where, progress) as book:
+        async with casebook(installation, progress) as book:
             one = book.cases.find(name)
             if one is None:
                 raise click.ClickException(f"there is no case {one_line(name)}: see `npsflow cases`")
             action = replace(action, case_id=one.case_id)
-            async with clients.producer(where) as producer:
-                await send(producer, where, one.key, one.partition, action)
+            async with clients.producer(installation) as producer:
+                await send(producer, installation, one.key, one.partition, action)
             entry = await _answer(book, one, action.action_id, timeout)
             _say(one, entry, book)
 
 
-async def _answer(book: Casebook, one: Standing, action_id: str, timeout: float) -> Entry:
+async def _answer(book: CaseReader, one: ListedCase, action_id: str, timeout: float) -> Entry:
     try:
         async with asyncio.timeout(timeout):
             while (entry := book.answer(one.case_id, action_id)) is None:
@@ -111,7 +111,7 @@ def _unanswered(timeout: float) -> clients.KafkaFailed:
     )
 
 
-def _say(one: Standing, entry: Entry, book: Casebook) -> None:
+def _say(one: ListedCase, entry: Entry, book: CaseReader) -> None:
     now = book.cases.find(one.case_id) or one
     if entry.what == "action_refused":
         advice = f"; {_ADVICE[entry.reason]}" if entry.reason in _ADVICE else ""
@@ -119,15 +119,15 @@ def _say(one: Standing, entry: Entry, book: Casebook) -> None:
     click.echo(f"{entry.what}: {now.case_id} is {now.status}, owner {one_line(now.owner)}")
 
 
-async def _fixed(where: Where, action: TeamAction, cause: str, timeout: float) -> None:
+async def _fixed(installation: Installation, action: TeamAction, cause: str, timeout: float) -> None:
     """Sent to every partition; waits for the cases that it is known to concern, as long as they become fewer."""
-    partitions = await clients.partitions(where, topics.ACTIONS)
+    partitions = await clients.partitions(installation, topics.ACTIONS)
     with reading("cases") as progress:
-        async with casebook(where, progress) as book:
+        async with casebook(installation, progress) as book:
             concerned = {one.case_id for one in book.cases if one.status == "resolved" and _root_cause(one) == cause}
-            async with clients.producer(where) as producer:
+            async with clients.producer(installation) as producer:
                 for tp in partitions:
-                    await send(producer, where, None, tp.partition, action)
+                    await send(producer, installation, None, tp.partition, action)
             while concerned:
                 concerned = await _fewer(book, concerned, action, timeout)
     told = sum(book.answer(one.case_id, action.action_id) is not None for one in book.cases)
@@ -138,7 +138,7 @@ async def _fixed(where: Where, action: TeamAction, cause: str, timeout: float) -
         click.echo(f"resolved cases have these root causes: {listed}", err=True)
 
 
-async def _fewer(book: Casebook, concerned: set[str], action: TeamAction, timeout: float) -> set[str]:
+async def _fewer(book: CaseReader, concerned: set[str], action: TeamAction, timeout: float) -> set[str]:
     """Wait until some of the cases have heard of it, of very many not all at once; those that have not."""
     try:
         async with asyncio.timeout(timeout):
@@ -149,11 +149,11 @@ async def _fewer(book: Casebook, concerned: set[str], action: TeamAction, timeou
     return left
 
 
-def _root_cause(one: Standing) -> str | None:
+def _root_cause(one: ListedCase) -> str | None:
     return one.file().case.root_cause
 
 
-def _waits(book: Casebook, case_id: str, action: TeamAction) -> bool:
+def _waits(book: CaseReader, case_id: str, action: TeamAction) -> bool:
     """Whether a case has still to hear of it: one that is told, reopened or forgotten meanwhile is not concerned."""
     one = book.cases.find(case_id)
     return one is not None and one.status == "resolved" and book.answer(case_id, action.action_id) is None

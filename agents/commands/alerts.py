@@ -8,7 +8,7 @@ import click
 from npsflow.agents.kafka import clients
 from npsflow.agents.runtime.terminal import minute, one_line
 from npsflow.schemas import codec, topics
-from npsflow.streams.config.settings import Where, where
+from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.stage import Record
 
 _TYPE = "npsflow.alert."
@@ -20,12 +20,12 @@ _TYPE = "npsflow.alert."
 def alerts(follow: bool, as_json: bool) -> None:
     """Show every alert event, oldest first. Times are in UTC."""
     with suppress(KeyboardInterrupt):
-        clients.run(_show(where(), follow, as_json))
+        clients.run(_show(read_installation(), follow, as_json))
 
 
-async def _show(where: Where, follow: bool, as_json: bool) -> None:
+async def _show(installation: Installation, follow: bool, as_json: bool) -> None:
     shown = False
-    async with aclosing(clients.committed_records(where, topics.SERVICE_RECOVERY, follow=follow)) as records:
+    async with aclosing(clients.committed_records(installation, topics.SERVICE_RECOVERY, follow=follow)) as records:
         async for record in records:
             if (event := _event(record)) is not None:
                 click.echo(codec.dumps(event) if as_json else _line(event))

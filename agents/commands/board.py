@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.board.server import Server
-from npsflow.agents.cases.reader import Casebook
+from npsflow.agents.cases.reader import CaseReader
 from npsflow.agents.kafka import clients
 from npsflow.agents.runtime.process import prepare
 from npsflow.agents.web.connections import Door, listening
@@ -18,8 +18,8 @@ from npsflow.agents.web.senders import Senders
 from npsflow.agents.web.serving import cannot_listen, until_told
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.config.settings import Where, where
 from npsflow.streams.engine import logs
+from npsflow.streams.engine.installation import Installation, read_installation
 
 SECRET = "NPSFLOW_SECRET_BOARD"
 
@@ -38,16 +38,20 @@ def board(host: str, port: int) -> None:
         raise SettingsError(f"{SECRET} is not set: without a token nobody could look at cases")
     logs.set_up("INFO")
     prepare()
-    clients.run(_serve(where(), secrets, host, port))
+    clients.run(_serve(read_installation(), secrets, host, port))
 
 
-async def _serve(where: Where, secrets: list[str], host: str, port: int) -> None:
+async def _serve(installation: Installation, secrets: list[str], host: str, port: int) -> None:
     stopping, loop = until_told(), asyncio.get_running_loop()
-    of = await clients.partitions(where, topics.CASES)
-    async with clients.reader(where) as consumer, clients.producer(where) as producer, AsyncExitStack() as stack:
-        book = Casebook(consumer)
+    of = await clients.partitions(installation, topics.CASES)
+    async with (
+        clients.reader(installation) as consumer,
+        clients.producer(installation) as producer,
+        AsyncExitStack() as stack,
+    ):
+        book = CaseReader(consumer)
         metrics = Metrics(CollectorRegistry(), book.cases)
-        app = Server(book, producer, where, secrets, metrics).app
+        app = Server(book, producer, installation, secrets, metrics).app
         try:
             await stack.enter_async_context(listening(app, host, port, Door(Limits(), Senders(), metrics)))
         except OSError as error:

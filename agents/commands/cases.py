@@ -13,11 +13,11 @@ from npsflow.agents.kafka import clients
 from npsflow.agents.runtime.terminal import minute, one_line, span, table
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Entry, Kind
-from npsflow.streams.config.settings import Where, where
-from npsflow.streams.recovery.case_index import Cases, Standing, Wanted
+from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.recovery.case_index import Cases, ListedCase, Wanted
 from npsflow.streams.recovery.report import as_json as as_report
 from npsflow.streams.recovery.report import report
-from npsflow.streams.recovery.state import File
+from npsflow.streams.recovery.state import CaseRecord
 
 _as_json = click.option("--json", "as_json", is_flag=True, help="JSON, as published.")
 
@@ -45,7 +45,7 @@ def cases(
     if ctx.invoked_subcommand is not None:
         return
     now = int(time.time() * 1000)
-    found = clients.run(_standing(where())).listed(Wanted(is_open, overdue, owner, department, kind), now)
+    found = clients.run(_standing(read_installation())).listed(Wanted(is_open, overdue, owner, department, kind), now)
     if is_report:
         made = report((one.file() for one in found), now)
         click.echo(as_report(made) if as_json else "\n".join(case_report.as_text(made)))
@@ -61,19 +61,19 @@ def cases(
 @_as_json
 def show(case: str, as_json: bool) -> None:
     """Show all of one case: what is known, and its history. CASE is its id, or that of its alert or follow-up."""
-    one = clients.run(_standing(where())).find(case)
+    one = clients.run(_standing(read_installation())).find(case)
     if one is None:
         raise click.ClickException(f"there is no case {one_line(case)}: see `npsflow cases`")
     click.echo(one.packed if as_json else "\n".join(_whole(one.file())))
 
 
-async def _standing(where: Where) -> Cases:
+async def _standing(installation: Installation) -> Cases:
     with reading("cases") as progress:
-        async with casebook(where, progress) as book:
+        async with casebook(installation, progress) as book:
             return book.cases
 
 
-def _table(found: list[Standing], now: int) -> str:
+def _table(found: list[ListedCase], now: int) -> str:
     head = ("case", "severity", "status", "owner", "due", "customer", "channel", "score", "comment")
     rows = []
     for one in found:
@@ -101,7 +101,7 @@ def due(deadline: int | None, now: int) -> str:
     return f"in {span(deadline - now)}" if deadline > now else f"{span(now - deadline)} late"
 
 
-def _whole(file: File) -> Iterator[str]:
+def _whole(file: CaseRecord) -> Iterator[str]:
     """What is known, a field a line; then the history."""
     fields = codec.loads(codec.encode(file.case)) | codec.loads(codec.encode(file.context))
     for name, value in fields.items():

@@ -19,9 +19,10 @@ from npsflow.schemas import topics as names
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.times import DAY
 from npsflow.streams.classify.stage import OUTCOMES
-from npsflow.streams.config.settings import Settings, Where, load, where
+from npsflow.streams.config.settings import Settings, load
 from npsflow.streams.engine.admin import Wanted, partition_counts, topic_configs, wanted
 from npsflow.streams.engine.changelog import FORMAT
+from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.topology import STAGES
 
 COMMITS_WITHIN = 2.0
@@ -59,7 +60,7 @@ def check() -> None:
 async def _report() -> bool:
     """Print findings as they come; whether any is a failure. What rests on a section that failed is left out."""
     try:
-        settings, surroundings = load(), where()
+        settings, installation = load(), read_installation()
         unsigned(settings.intake, {})  # whether their platforms are known
         for name in settings.notify:
             notifier = notifier_of(settings, name)
@@ -67,12 +68,12 @@ async def _report() -> bool:
     except SettingsError as error:
         click.echo(f"fail  settings: {error}")
         return True
-    sections: tuple[Callable[[Settings, Where], Awaitable[list[Finding]]], ...]
+    sections: tuple[Callable[[Settings, Installation], Awaitable[list[Finding]]], ...]
     sections = (_settings, _broker, _access, _topics, _state, _groups, _outcomes)
     for section in sections:
         try:
             async with asyncio.timeout(_SECTION):
-                found = await section(settings, surroundings)
+                found = await section(settings, installation)
         except clients.KafkaFailed as error:
             found = [Finding("fail", str(error))]
         except (KafkaError, TimeoutError) as error:
@@ -84,7 +85,7 @@ async def _report() -> bool:
     return False
 
 
-async def _settings(settings: Settings, where: Where) -> list[Finding]:
+async def _settings(settings: Settings, installation: Installation) -> list[Finding]:
     found = [_ok(f"settings: horizon {settings.horizon_days} days, windows {' '.join(settings.windows.lengths)}")]
     if not settings.idle_ticks:
         found.append(_warn("settings: windows stand still while nothing arrives", "set idle_ticks = true"))
@@ -94,15 +95,17 @@ async def _settings(settings: Settings, where: Where) -> list[Finding]:
     return found
 
 
-async def _broker(settings: Settings, where: Where) -> list[Finding]:
-    tried = await try_all(where)
+async def _broker(settings: Settings, installation: Installation) -> list[Finding]:
+    tried = await try_all(installation)
     if (refused := furthest(tried)) is not None:
         return [Finding("fail", str(refused))]
-    async with clients.admin(where) as client:
+    async with clients.admin(installation) as client:
         brokers = len((await client.describe_cluster())["brokers"])
-    security = where.security
+    security = installation.security
     who = f" to user {security.username!r}" if security.login else ""
-    found = [_ok(f"broker: {where.brokers} answers{who} by {security.protocol}, brokers in the cluster: {brokers}")]
+    found = [
+        _ok(f"broker: {installation.brokers} answers{who} by {security.protocol}, brokers in the cluster: {brokers}")
+    ]
     found += [Finding("warn", str(one.refused)) for one in tried if one.refused is not None]
     copies = settings.topics.replication
     if copies < 3 <= brokers:
@@ -111,16 +114,16 @@ async def _broker(settings: Settings, where: Where) -> list[Finding]:
     return found
 
 
-async def _access(settings: Settings, where: Where) -> list[Finding]:
+async def _access(settings: Settings, installation: Installation) -> list[Finding]:
     """What a worker needs, as if this was one: Kafka does not say what others may do."""
-    needs = permissions.of_worker(settings, where, STAGES)
-    found = [Finding("fail", str(refused)) for refused in await permissions.missing(where, needs)]
+    needs = permissions.of_worker(settings, installation, STAGES)
+    found = [Finding("fail", str(refused)) for refused in await permissions.missing(installation, needs)]
     return found or [_ok("permission: all that a worker needs is allowed")]
 
 
-async def _topics(settings: Settings, where: Where) -> list[Finding]:
-    topics = wanted(settings, where)
-    async with clients.admin(where) as client:
+async def _topics(settings: Settings, installation: Installation) -> list[Finding]:
+    topics = wanted(settings, installation)
+    async with clients.admin(installation) as client:
         counts = await partition_counts(client)
         found = []
         if absent := [t.name for t in topics if t.name not in counts]:  # those that no worker needs
@@ -158,12 +161,12 @@ def _topic(topic: Wanted, count: int, config: Mapping[str, str], horizon: int) -
         yield _fail(*differs("retention.ms", "so a rebuild misses responses within the horizon"))
 
 
-async def _state(settings: Settings, where: Where) -> list[Finding]:
-    async with clients.admin(where) as client:
+async def _state(settings: Settings, installation: Installation) -> list[Finding]:
+    async with clients.admin(installation) as client:
         counts = await partition_counts(client)
     found = []
     for stage in STAGES:
-        positions = await clients.positions(where, stage)
+        positions = await clients.positions(installation, stage)
         if any(position["format"] != FORMAT for position in positions):
             todo = "start the version that wrote it, or run `npsflow rebuild`"
             found.append(_fail(f"state: that of {stage} is in another format than {FORMAT}", todo))
@@ -171,7 +174,7 @@ async def _state(settings: Settings, where: Where) -> list[Finding]:
             topic
             for position in positions
             for topic, count in position["partitions"].items()
-            if counts[where.topic(topic)] != count
+            if counts[installation.topic(topic)] != count
         }:
             todo = "set the count back, or run `npsflow rebuild`"
             found.append(_fail(f"state: that of {stage} is for another partition count of {', '.join(changed)}", todo))
@@ -185,13 +188,13 @@ class Lag(NamedTuple):
     committed: int
 
 
-async def _groups(settings: Settings, where: Where) -> list[Finding]:
+async def _groups(settings: Settings, installation: Installation) -> list[Finding]:
     ours = {
-        where.group(name): [where.topic(topic) for topic in make(settings, where).inputs]
+        installation.group(name): [installation.topic(topic) for topic in make(settings, installation).inputs]
         for name, (make, _) in STAGES.items()
     }
-    recovery = where.topic(names.SERVICE_RECOVERY)
-    async with clients.admin(where) as client, clients.reader(where) as consumer:
+    recovery = installation.topic(names.SERVICE_RECOVERY)
+    async with clients.admin(installation) as client, clients.reader(installation) as consumer:
         before = {group: await _lag(client, consumer, group, of) for group, of in ours.items()}
         if any(lag and lag.records for lag in before.values()):
             await asyncio.sleep(COMMITS_WITHIN)
@@ -225,8 +228,8 @@ def _group(group: str, before: Lag | None, after: Lag | None) -> Finding:
     return _ok(f"groups: {group}, lag {after.records}")
 
 
-async def _outcomes(settings: Settings, where: Where) -> list[Finding]:
-    total = await clients.counters(where, "classify")
+async def _outcomes(settings: Settings, installation: Installation) -> list[Finding]:
+    total = await clients.counters(installation, "classify")
     said = ", ".join(f"{outcome} {total[outcome]}" for outcome in OUTCOMES if total[outcome])
     found = [_ok(f"outcomes: {said or 'nothing has been read yet'}")]
     if ours := sum(n for name, n in total.items() if name.startswith("dead:internal_error")):

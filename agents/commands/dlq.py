@@ -22,8 +22,9 @@ from npsflow.schemas.errors import Reason
 from npsflow.schemas.fetch import decode_fetch
 from npsflow.schemas.headers import ORIGIN, Headers
 from npsflow.schemas.partitioner import partition_of
-from npsflow.streams.config.settings import Where, load, where
+from npsflow.streams.config.settings import load
 from npsflow.streams.engine.admin import partition_counts
+from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.intake.mapping import Unmapped
 from npsflow.streams.stage import Record
@@ -48,7 +49,7 @@ def dlq() -> None:
 @_of_reason
 def list_letters(as_json: bool, reason: str | None) -> None:
     """Show why, from which platform, where and when each was refused, oldest first; never its content."""
-    clients.run(_list(where(), as_json, reason))
+    clients.run(_list(read_installation(), as_json, reason))
 
 
 @dlq.command()
@@ -60,13 +61,13 @@ def replay(reason: str | None, dry_run: bool, again: bool) -> None:
 
     What was replayed is not sent by a later replay. Whatever is refused once more comes back as a new dead letter.
     """
-    clients.run(_replay(where(), reason, dry_run, again))
+    clients.run(_replay(read_installation(), reason, dry_run, again))
 
 
 @dlq.command()
 def accept() -> None:
     """Let partitions go on that stopped because most of their records were refused (`dead_letters.pause`)."""
-    clients.run(_accept(where()))
+    clients.run(_accept(read_installation()))
 
 
 class Letter(NamedTuple):
@@ -89,9 +90,9 @@ async def _letters(records: AsyncIterator[Record], reason: str | None) -> AsyncI
             yield Letter(record, why, own)
 
 
-async def _list(where: Where, as_json: bool, reason: str | None) -> None:
+async def _list(installation: Installation, as_json: bool, reason: str | None) -> None:
     reasons: Counter[str] = Counter()
-    async with aclosing(clients.committed_records(where, topics.DEAD_LETTERS)) as records:
+    async with aclosing(clients.committed_records(installation, topics.DEAD_LETTERS)) as records:
         async for _, why, _ in _letters(records, reason):
             reasons[why["reason"]] += 1
             if as_json:
@@ -131,16 +132,16 @@ class Replayed:
         return OffsetAndMetadata(self.offset, codec.dumps(self.further).decode() if self.further else "")
 
 
-async def _replay(where: Where, reason: str | None, dry_run: bool, again: bool) -> None:
-    group = where.group(_GROUP)
+async def _replay(installation: Installation, reason: str | None, dry_run: bool, again: bool) -> None:
+    group = installation.group(_GROUP)
     reasons: Counter[str] = Counter()
-    async with nullcontext() if dry_run else clients.producer(where, transactional_id=group) as producer:
+    async with nullcontext() if dry_run else clients.producer(installation, transactional_id=group) as producer:
         # Offsets are read after the producer has started, which ends whatever an earlier replay left open.
-        async with clients.admin(where) as client:
+        async with clients.admin(installation) as client:
             counts = await partition_counts(client)
             committed = await clients.committed_offsets(client, group)
         replayed = defaultdict(Replayed, {tp: Replayed(offset) for tp, offset in committed.items()})
-        async with aclosing(clients.committed_records(where, topics.DEAD_LETTERS)) as records:
+        async with aclosing(clients.committed_records(installation, topics.DEAD_LETTERS)) as records:
             letters = _letters(records, reason)
             due = (letter async for letter in letters if again or letter not in replayed[letter.partition])
             async for chunk in _chunks(due):
@@ -149,7 +150,7 @@ async def _replay(where: Where, reason: str | None, dry_run: bool, again: bool) 
                 if producer is not None:
                     offsets = {letter.partition: replayed[letter.partition].committed() for letter in chunk}
                     async with producer.transaction():
-                        await clients.deliver(producer, _as_produced(producer, where, chunk, counts))
+                        await clients.deliver(producer, _as_produced(producer, installation, chunk, counts))
                         await producer.send_offsets_to_transaction(offsets, group)
                 reasons.update(letter.why["reason"] for letter in chunk)
                 if sys.stderr.isatty():
@@ -172,15 +173,17 @@ async def _chunks(letters: AsyncIterator[Letter]) -> AsyncIterator[list[Letter]]
 
 
 def _as_produced(
-    producer: AIOKafkaProducer, where: Where, letters: Iterable[Letter], counts: Mapping[str, int]
+    producer: AIOKafkaProducer, installation: Installation, letters: Iterable[Letter], counts: Mapping[str, int]
 ) -> Outputs:
     """To the partitions that Kafka's default partitioner gives."""
-    outputs = Outputs(producer, where.prefix, int(time.time() * 1000))
+    outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
     for letter in letters:
         for topic, key, value, headers in _SENT_FOR.get(letter.why["reason"], _as_it_was)(letter):
-            count = counts.get(where.topic(topic))
+            count = counts.get(installation.topic(topic))
             if count is None:
-                raise clients.KafkaFailed(f"topic {where.topic(topic)}, where a dead letter came from, does not exist")
+                raise clients.KafkaFailed(
+                    f"topic {installation.topic(topic)}, where a dead letter came from, does not exist"
+                )
             partition = int(letter.why["partition"]) % count if key is None else partition_of(key, count)
             outputs.emit(topic, partition, key, value, headers)
     return outputs
@@ -214,13 +217,13 @@ _SENT_FOR = {"unmapped": _as_mapped_now, "unfetched": _from_the_start}
 """By reason; whatever was refused for another is sent as it was."""
 
 
-async def _accept(where: Where) -> None:
+async def _accept(installation: Installation) -> None:
     """Commit, in the group that paused workers look at, how far dead letters are accepted: as far as was read."""
-    async with clients.admin(where) as client:
-        read = await clients.committed_offsets(client, where.group("classify"))
+    async with clients.admin(installation) as client:
+        read = await clients.committed_offsets(client, installation.group("classify"))
     if not read:
         raise clients.KafkaFailed("nothing was read yet: there is nothing to accept")
-    async with clients.reader(where, group=where.group(_ACCEPTED)) as consumer:
+    async with clients.reader(installation, group=installation.group(_ACCEPTED)) as consumer:
         consumer.assign(list(read))
         await consumer.commit({tp: OffsetAndMetadata(offset, "") for tp, (offset, _) in read.items()})
     click.echo(f"accepted what was refused so far in {len(read)} partitions: paused ones go on within a second")

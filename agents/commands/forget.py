@@ -18,8 +18,9 @@ from npsflow.agents.runtime.terminal import table
 from npsflow.schemas import topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.times import DAY, rfc3339
-from npsflow.streams.config.settings import Settings, Where, load, where
+from npsflow.streams.config.settings import Settings, load
 from npsflow.streams.engine.admin import topic_configs
+from npsflow.streams.engine.installation import Installation, read_installation
 
 _UNBOUND = 1 << 62  # where no setting says how long something may wait for compaction
 
@@ -53,7 +54,7 @@ def forget(customers: tuple[str, ...], by: str | None, yes: bool, timeout: float
     if not yes:
         click.confirm("Remove what is known of this customer, cases too? There is no way back", abort=True)
     names = [*customers, *(pseudonym(address, key) for address in addresses if key)]
-    clients.run(_forget(load(), where(), names, action, timeout))
+    clients.run(_forget(load(), read_installation(), names, action, timeout))
 
 
 class Row(NamedTuple):
@@ -65,22 +66,24 @@ class Row(NamedTuple):
     why: str
 
 
-async def _forget(settings: Settings, where: Where, names: list[str], action: TeamAction, timeout: float) -> None:
-    kept = [where.topic(name) for name in (*(topic.name for topic in READ), topics.CASES, STATE)]
-    async with clients.admin(where) as admin, clients.reader(where) as consumer:
+async def _forget(
+    settings: Settings, installation: Installation, names: list[str], action: TeamAction, timeout: float
+) -> None:
+    kept = [installation.topic(name) for name in (*(topic.name for topic in READ), topics.CASES, STATE)]
+    async with clients.admin(installation) as admin, clients.reader(installation) as consumer:
         configs = await topic_configs(admin, kept)
-        work = Forgetting(where, admin, consumer, names)
-        async with clients.producer(where) as producer:
+        work = Forgetting(installation, admin, consumer, names)
+        async with clients.producer(installation) as producer:
             cases = await work.by_recover(producer, action, timeout)
         click.echo(f"forgotten: all that recover knew of the customer, cases among it: {cases}; counts stay")
         rows = []
         for topic in READ:
             with reading(topic.name) as progress:
-                rows.append(_row(topic.name, await work.kept(topic, progress), configs[where.topic(topic.name)]))
+                rows.append(_row(topic.name, await work.kept(topic, progress), configs[installation.topic(topic.name)]))
         with reading(REMEMBERED) as progress:
             rows.append(_remembered(await work.remembered(progress), settings.horizon_days))
     click.echo(_shown(rows))
-    for line in _compacted(configs[where.topic(topics.CASES)], configs[where.topic(STATE)]):
+    for line in _compacted(configs[installation.topic(topics.CASES)], configs[installation.topic(STATE)]):
         click.echo(line)
     if not any("@" in name for name in names):
         click.echo("Refused webhooks in survey-responses-dlq may hold an e-mail address and no id: name that, too.")

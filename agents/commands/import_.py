@@ -23,7 +23,8 @@ from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import DAY
-from npsflow.streams.config.settings import Settings, Where, load, where
+from npsflow.streams.config.settings import Settings, load
+from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.transaction import Outputs
 
 _CHUNK = 2_000
@@ -58,7 +59,7 @@ def import_(
     What its columns mean says [intake.NAME] in the settings, as for webhooks. It can be repeated: what is known already
     changes nothing. Exit status 1 if anything was refused.
     """
-    settings, surroundings = load(), where()
+    settings, installation = load(), read_installation()
     if platform not in platforms.names():
         raise SettingsError(f"{platform!r} is not a platform; there are {', '.join(platforms.names())}")
     export = platforms.named(platform)
@@ -70,10 +71,10 @@ def import_(
         plan = planner.plan(_watched(source, opened), _Writer(bad, opened.header).write)
     horizon, now = settings.horizon_days * DAY, int(time.time() * 1000)
     if dry_run:
-        seen = _seen_if_possible(surroundings)
+        seen = _seen_if_possible(installation)
         sent = sendable(plan, seen, horizon)
     else:
-        seen, sent = clients.run(_send(surroundings, plan, horizon))
+        seen, sent = clients.run(_send(installation, plan, horizon))
     click.echo("\n".join(lines(plan, sent, seen, horizon, now, not dry_run, opened)))
     if plan.refused:
         raise SystemExit(1)
@@ -139,31 +140,31 @@ class _Writer:
             self.header = ""
 
 
-def _seen_if_possible(where: Where) -> Seen:
+def _seen_if_possible(installation: Installation) -> Seen:
     try:
-        return clients.run(_seen(where))
+        return clients.run(_seen(installation))
     except clients.KafkaFailed as error:
         return Seen({}, 1, str(error))
 
 
-async def _seen(where: Where) -> Seen:
+async def _seen(installation: Installation) -> Seen:
     """How far the workers are. Raises KafkaFailed."""
-    partitions = len(await clients.partitions(where, topics.RESPONSES))
-    positions = await clients.positions_by_partition(where, "classify")
+    partitions = len(await clients.partitions(installation, topics.RESPONSES))
+    positions = await clients.positions_by_partition(installation, "classify")
     return Seen({partition: position["stream_time"] for partition, position in positions.items()}, partitions)
 
 
-async def _send(where: Where, plan: Plan, horizon: int) -> tuple[Seen, list[Due]]:
+async def _send(installation: Installation, plan: Plan, horizon: int) -> tuple[Seen, list[Due]]:
     """Send what is not too late, a chunk at a time, each acknowledged before the next: in order in each partition."""
-    seen = await _seen(where)
+    seen = await _seen(installation)
     due, sent = sendable(plan, seen, horizon), 0
-    counts = {topic: len(await clients.partitions(where, topic)) for topic in {one.kind.topic for one in due}}
+    counts = {topic: len(await clients.partitions(installation, topic)) for topic in {one.kind.topic for one in due}}
     try:
-        async with clients.producer(where) as producer:
+        async with clients.producer(installation) as producer:
             with progress("sending", len(due)) as advance:
                 while sent < len(due):
                     chunk = due[sent : sent + _CHUNK]
-                    outputs = Outputs(producer, where.prefix, int(time.time() * 1000))
+                    outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
                     for _, kind, key, value in chunk:
                         outputs.emit(kind.topic, partition_of(key, counts[kind.topic]), key, value, [])
                     await clients.deliver(producer, outputs)

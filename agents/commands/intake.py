@@ -21,8 +21,9 @@ from npsflow.agents.web.serving import cannot_listen, until_told
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord, SettingsError
 from npsflow.streams.classify.parsing import read
-from npsflow.streams.config.settings import Where, load, where
+from npsflow.streams.config.settings import load
 from npsflow.streams.engine import logs
+from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.intake.mapping import Unmapped
 
 
@@ -56,12 +57,14 @@ def intake(ctx: click.Context, host: str, port: int, rate: float, connections: i
         limits = Limits(rate=rate, connections=connections, connections_of_one=connections // 10)
         logs.set_up("INFO")
         prepare()
-        clients.run(_serve(where(), found, host, port, Door(limits, senders, Metrics(CollectorRegistry()))))
+        clients.run(_serve(read_installation(), found, host, port, Door(limits, senders, Metrics(CollectorRegistry()))))
 
 
-async def _serve(where: Where, found: dict[str, Entrance], host: str, port: int, door: Door[Metrics]) -> None:
+async def _serve(
+    installation: Installation, found: dict[str, Entrance], host: str, port: int, door: Door[Metrics]
+) -> None:
     stopping = until_told()
-    async with keeping(where, door.metrics) as keeper:
+    async with keeping(installation, door.metrics) as keeper:
         try:
             async with listening(Server(found, keeper, door).app, host, port, door):
                 click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(found))}")

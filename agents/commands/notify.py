@@ -30,9 +30,10 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.notify import Delivery, State, decode_delivery
 from npsflow.schemas.times import rfc3339
-from npsflow.streams.config.settings import Settings, Where, load, where
+from npsflow.streams.config.settings import Settings, load
 from npsflow.streams.engine import logs
 from npsflow.streams.engine.health import routes
+from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.notify.queue import believed
 from npsflow.streams.notify.settings import Notifier
 
@@ -61,7 +62,7 @@ def _command(name: str) -> click.Command:
         notifier = notifier_of(load(), name)
         logs.set_up("INFO")
         prepare()
-        clients.run(_run(where(), name, notifier, host, port))
+        clients.run(_run(read_installation(), name, notifier, host, port))
 
     return run
 
@@ -83,30 +84,43 @@ def _expect_known(settings: Settings, name: str, more: Iterable[str] = ()) -> No
         raise SettingsError(f"there is no [notify.{name}] in npsflow.toml; known: {known}")
 
 
-async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int) -> None:
+async def _run(installation: Installation, name: str, notifier: Notifier, host: str, port: int) -> None:
     stopping, metrics = until_told(), Metrics(CollectorRegistry())
     kind = kinds.named(notifier.kind)
     async with opened(name, kind, notifier, os.environ) as sender:
         for topic in (topics.NOTIFY_LOG, topics.ACTIONS):
-            await clients.partitions(where, topic)  # says so where it is not there
+            await clients.partitions(installation, topic)  # says so where it is not there
         async with (
-            clients.reader(where, where.group(f"notify-{name}"), where.session_ms) as consumer,
-            clients.reader(where) as again,
-            clients.reader(where) as actions,
-            clients.producer(where) as producer,
+            clients.reader(installation, installation.group(f"notify-{name}"), installation.session_ms) as consumer,
+            clients.reader(installation) as again,
+            clients.reader(installation) as actions,
+            clients.producer(installation) as producer,
         ):
-            events, digests = Events(again, where.topic(topics.SERVICE_RECOVERY)), Digests(name, notifier, where)
-            forgotten = Forgotten(actions, where.topic(topics.ACTIONS), time.time)
+            events, digests = (
+                Events(again, installation.topic(topics.SERVICE_RECOVERY)),
+                Digests(name, notifier, installation),
+            )
+            forgotten = Forgotten(actions, installation.topic(topics.ACTIONS), time.time)
             attempts = Attempts(
                 notifier, sender, events, forgotten, digests.get, kind.per_second, time.time, random.random
             )
-            log = Log(producer, where)
+            log = Log(producer, installation)
             notifying = Notifying(
-                name, notifier, attempts, consumer, events, digests, log, where, metrics, time.time, apart=kind.apart
+                name,
+                notifier,
+                attempts,
+                consumer,
+                events,
+                digests,
+                log,
+                installation,
+                metrics,
+                time.time,
+                apart=kind.apart,
             )
             app = web.Application()
             app.router.add_routes(routes(metrics.registry, notifying.ready, "reading"))
-            async with served(app, host, port), watched(sender, notifying.queue, events, producer, where):
+            async with served(app, host, port), watched(sender, notifying.queue, events, producer, installation):
                 click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
                 await notifying.run(stopping)
 
@@ -117,7 +131,7 @@ async def _run(where: Where, name: str, notifier: Notifier, host: str, port: int
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def show(name: str | None, state: str | None, as_json: bool) -> None:
     """Show what became of each message, of NAME or of all notifiers; never its content."""
-    standing = clients.run(_standing(where()))
+    standing = clients.run(_standing(read_installation()))
     on_log = {one.notifier for _, one in standing}
     if name is not None and name not in on_log:
         _expect_known(load(), name, on_log)
@@ -134,27 +148,27 @@ def show(name: str | None, state: str | None, as_json: bool) -> None:
 def replay(name: str, event_id: str | None) -> None:
     """Send messages again that were given up, after what stood in the way has been mended."""
     _expect_known(load(), name)
-    click.echo(f"{clients.run(_replay(where(), name, event_id))} messages will be sent again")
+    click.echo(f"{clients.run(_replay(read_installation(), name, event_id))} messages will be sent again")
 
 
-async def _replay(where: Where, name: str, event_id: str | None) -> int:
+async def _replay(installation: Installation, name: str, event_id: str | None) -> int:
     chosen = [
         (partition, one)
-        for partition, one in await _standing(where)
+        for partition, one in await _standing(installation)
         if (one.notifier, one.state) == (name, "given_up") and event_id in (None, one.event_id)
     ]
-    async with clients.producer(where) as producer:
-        log = Log(producer, where)
+    async with clients.producer(installation) as producer:
+        log = Log(producer, installation)
         for partition, one in chosen:
             await log.write(partition, [replace(one, state="waiting", attempts=0, not_before=0, error="", owner=0)])
     return len(chosen)
 
 
-async def _standing(where: Where) -> list[tuple[int, Delivery]]:
+async def _standing(installation: Installation) -> list[tuple[int, Delivery]]:
     """The last word on each message, with its partition, in the order in which they were said."""
     found: dict[tuple[int, Any], Delivery] = {}
     newest: dict[tuple[int, str], int] = {}
-    async with aclosing(clients.committed_records(where, topics.NOTIFY_LOG)) as records:
+    async with aclosing(clients.committed_records(installation, topics.NOTIFY_LOG)) as records:
         async for record in records:
             one = decode_delivery(record.value) if record.value else None
             if one is not None and not believed(one, (record.partition, one.notifier), newest):

@@ -18,7 +18,8 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.partitioner import partition_of
 from npsflow.streams.classify.parsing import read
-from npsflow.streams.config.settings import Where, load, where
+from npsflow.streams.config.settings import load
+from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.scoring.scores import Scales
 
@@ -50,18 +51,18 @@ def produce(file: BinaryIO, check: bool) -> None:
     to end as a dead letter, unless --check is given.
     """
     scales = load().all_scales() if check else None
-    clients.run(_produce(where(), file.fileno(), scales))
+    clients.run(_produce(read_installation(), file.fileno(), scales))
 
 
-async def _produce(where: Where, fd: int, scales: Scales | None) -> None:
+async def _produce(installation: Installation, fd: int, scales: Scales | None) -> None:
     topic, sent = topics.RESPONSES, 0
-    count = len(await clients.partitions(where, topic))
+    count = len(await clients.partitions(installation, topic))
     chunks = _lines(fd) if scales is None else _checked(fd, scales)
     try:
-        async with clients.producer(where) as producer:
+        async with clients.producer(installation) as producer:
             with _progress("sending", fd) as advance:
                 async for lines in chunks:
-                    outputs = Outputs(producer, where.prefix, int(time.time() * 1000))
+                    outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
                     for line in lines:
                         key, value = _message(line)
                         partition = line.number % count if key is None else partition_of(key, count)
@@ -73,7 +74,7 @@ async def _produce(where: Where, fd: int, scales: Scales | None) -> None:
                     sent += len(lines)
                     advance(lines)
     finally:
-        click.echo(f"{sent} records sent to {where.topic(topic)}")
+        click.echo(f"{sent} records sent to {installation.topic(topic)}")
 
 
 async def _lines(fd: int) -> AsyncIterator[list[Line]]:

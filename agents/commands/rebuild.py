@@ -15,10 +15,11 @@ from npsflow.agents.worker import host
 from npsflow.schemas import topics
 from npsflow.schemas.errors import NpsflowError
 from npsflow.streams.config.sections import DeadLetters
-from npsflow.streams.config.settings import Settings, Where, load, where
+from npsflow.streams.config.settings import Settings, load
 from npsflow.streams.engine.admin import create, wanted
 from npsflow.streams.engine.changelog import Changelog, Position
-from npsflow.streams.engine.replay import Standing
+from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.engine.replay import PublishedOutputs
 from npsflow.streams.engine.source import Source
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.stage import Checkpoint, Stage
@@ -38,61 +39,61 @@ def rebuild(yes: bool) -> None:
 
     Workers have to be stopped. Alerts, follow-ups and dead letters that stand already are not written again.
     """
-    surroundings = where()
+    installation = read_installation()
     if not yes:
-        click.confirm(f"Empty the state below prefix {surroundings.prefix!r} and replay?", abort=True)
+        click.confirm(f"Empty the state below prefix {installation.prefix!r} and replay?", abort=True)
     # What was accepted or refused once is so again: nobody is asked, and no clock is heard.
     settings = replace(load(), idle_ticks=False, dead_letters=DeadLetters(pause=False))
-    clients.run(_rebuild(settings, surroundings))
+    clients.run(_rebuild(settings, installation))
 
 
-async def _rebuild(settings: Settings, where: Where) -> None:
+async def _rebuild(settings: Settings, installation: Installation) -> None:
     # Before anything is taken away: what is not allowed would be noticed half-way.
-    await permissions.require(where, permissions.of_rebuild(settings, where))
-    async with clients.admin(where) as admin:
-        await _refuse_running(admin, where)
-        standing = await _standing(where)
-        begin = {tp.partition: begin for tp, (begin, _) in (await _ranges(where, topics.RESPONSES)).items()}
+    await permissions.require(installation, permissions.of_rebuild(settings, installation))
+    async with clients.admin(installation) as admin:
+        await _refuse_running(admin, installation)
+        published = await _published(installation)
+        begin = {tp.partition: begin for tp, (begin, _) in (await _ranges(installation, topics.RESPONSES)).items()}
         click.echo("emptying state, panes and windows")
-        await _make_changelogs_anew(admin, settings, where)
-        panes = {tp: RecordsToDelete(end) for tp, (_, end) in (await _ranges(where, topics.PANES)).items()}
+        await _make_changelogs_anew(admin, settings, installation)
+        panes = {tp: RecordsToDelete(end) for tp, (_, end) in (await _ranges(installation, topics.PANES)).items()}
         await admin.delete_records({tp: records for tp, records in panes.items() if records.before_offset})
-        await _take_windows_back(where)
-        classify, rollup = (STAGES[name][0](settings, where) for name in REPLAYED)
-        await _seed(where, classify, begin)
-        await _seed(where, rollup, {tp.partition: r.before_offset for tp, r in panes.items()})
-        await _replay(settings, where, standing)
+        await _take_windows_back(installation)
+        classify, rollup = (STAGES[name][0](settings, installation) for name in REPLAYED)
+        await _seed(installation, classify, begin)
+        await _seed(installation, rollup, {tp.partition: r.before_offset for tp, r in panes.items()})
+        await _replay(settings, installation, published)
     click.echo("rebuilt: workers can be started")
 
 
-async def _refuse_running(admin: AIOKafkaAdminClient, where: Where) -> None:
+async def _refuse_running(admin: AIOKafkaAdminClient, installation: Installation) -> None:
     for stage in REPLAYED:
-        group = where.group(stage)
+        group = installation.group(stage)
         for response in await admin.describe_consumer_groups([group]):
             for _, _, state, *_ in response.groups:
                 if state not in ("Empty", "Dead"):
                     raise RebuildRefused(f"group {group} has workers ({state.lower()}): stop them, then try again")
 
 
-async def _standing(where: Where) -> Standing:
+async def _published(installation: Installation) -> PublishedOutputs:
     """What stands on the output topics, and which records were forwarded."""
-    standing = Standing()
-    for topic in Standing.TOPICS:
-        async for record in clients.committed_records(where, topic):
-            standing.add(topic, [record])
-        click.echo(f"{where.topic(topic)}: {len(standing.known.get(topic, ()))} known")
-    return standing
+    published = PublishedOutputs()
+    for topic in PublishedOutputs.TOPICS:
+        async for record in clients.committed_records(installation, topic):
+            published.add(topic, [record])
+        click.echo(f"{installation.topic(topic)}: {len(published.known.get(topic, ()))} known")
+    return published
 
 
-async def _ranges(where: Where, topic: str) -> dict[TopicPartition, tuple[int, int]]:
-    of = await clients.partitions(where, topic)
-    async with clients.reader(where) as reader:
+async def _ranges(installation: Installation, topic: str) -> dict[TopicPartition, tuple[int, int]]:
+    of = await clients.partitions(installation, topic)
+    async with clients.reader(installation) as reader:
         return await clients.offset_ranges(reader, of)
 
 
-async def _make_changelogs_anew(admin: AIOKafkaAdminClient, settings: Settings, where: Where) -> None:
-    ours = tuple(f"{where.group(stage)}-" for stage in REPLAYED)
-    anew = [w for w in wanted(settings, where) if w.name.startswith(ours)]
+async def _make_changelogs_anew(admin: AIOKafkaAdminClient, settings: Settings, installation: Installation) -> None:
+    ours = tuple(f"{installation.group(stage)}-" for stage in REPLAYED)
+    anew = [w for w in wanted(settings, installation) if w.name.startswith(ours)]
     names = {w.name for w in anew}
     await admin.delete_topics(sorted(names & set(await admin.list_topics())))
     async with asyncio.timeout(_DEADLINE):
@@ -106,52 +107,52 @@ async def _make_changelogs_anew(admin: AIOKafkaAdminClient, settings: Settings, 
             await asyncio.sleep(0.1)
 
 
-async def _take_windows_back(where: Where) -> None:
+async def _take_windows_back(installation: Installation) -> None:
     """A tombstone for every window: readers of the table see it empty, then filled again."""
     live: dict[bytes, int] = {}
-    async for record in clients.committed_records(where, topics.WINDOWS):
+    async for record in clients.committed_records(installation, topics.WINDOWS):
         if record.key is not None and record.value is not None:
             live[record.key] = record.partition
         elif record.key is not None:
             live.pop(record.key, None)
-    async with _outputs(where) as outputs:
+    async with _outputs(installation) as outputs:
         for key, partition in live.items():
             outputs.emit(topics.WINDOWS, partition, key, None, [])
 
 
-async def _seed(where: Where, stage: Stage, offsets: dict[int, int]) -> None:
+async def _seed(installation: Installation, stage: Stage, offsets: dict[int, int]) -> None:
     """A position to replay from, which no worker takes for whole state."""
     (topic,) = stage.inputs
-    async with _outputs(where) as outputs:
+    async with _outputs(installation) as outputs:
         for partition, offset in offsets.items():
-            changelog = Changelog(where, stage, partition, {topic: len(offsets)}, rebuilding=True)
+            changelog = Changelog(installation, stage, partition, {topic: len(offsets)}, rebuilding=True)
             changelog.write(outputs.emit, Position({topic: offset}), Checkpoint())
 
 
 @contextlib.asynccontextmanager
-async def _outputs(where: Where) -> AsyncIterator[Outputs]:
-    async with clients.producer(where) as producer:
-        outputs = Outputs(producer, where.prefix, 0)
+async def _outputs(installation: Installation) -> AsyncIterator[Outputs]:
+    async with clients.producer(installation) as producer:
+        outputs = Outputs(producer, installation.prefix, 0)
         yield outputs
         await clients.deliver(producer, outputs)
 
 
-async def _replay(settings: Settings, where: Where, standing: Standing) -> None:
-    worker = host(settings, where, REPLAYED, None, standing=standing)
+async def _replay(settings: Settings, installation: Installation, published: PublishedOutputs) -> None:
+    worker = host(settings, installation, REPLAYED, None, published=published)
     async with worker.app:
         # When classify has ended, all that roll up will ever have to read is there.
         for source in worker.sources:
-            await _caught_up(source, where)
+            await _caught_up(source, installation)
             await source.end_rebuild()
 
 
-async def _caught_up(source: Source, where: Where) -> None:
+async def _caught_up(source: Source, installation: Installation) -> None:
     """Wait until a stage has read all there is now: platforms may go on to send, that is left to the workers.
 
     Raises RebuildRefused when it stands still.
     """
     stage, (topic,) = source.stage.name, source.stage.inputs
-    ends = {tp.partition: end for tp, (_, end) in (await _ranges(where, topic)).items()}
+    ends = {tp.partition: end for tp, (_, end) in (await _ranges(installation, topic)).items()}
     last, loop = -1, asyncio.get_running_loop()
     deadline = loop.time() + _DEADLINE
     while True:

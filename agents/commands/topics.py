@@ -10,8 +10,9 @@ from aiokafka import TopicPartition
 from npsflow.agents.kafka import clients
 from npsflow.agents.runtime.terminal import table
 from npsflow.schemas.times import DAY
-from npsflow.streams.config.settings import Where, load, where
+from npsflow.streams.config.settings import load
 from npsflow.streams.engine.admin import Wanted, create, partition_counts, topic_configs, wanted
+from npsflow.streams.engine.installation import Installation, read_installation
 
 _SHOWN = ("cleanup.policy", "retention.ms", "message.timestamp.type")
 
@@ -24,8 +25,8 @@ def topics() -> None:
 @topics.command("create")
 def create_topics() -> None:
     """Create every topic that is not there yet, with the partitions of the settings."""
-    surroundings = where()
-    clients.run(_create(surroundings, wanted(load(), surroundings)))
+    installation = read_installation()
+    clients.run(_create(installation, wanted(load(), installation)))
 
 
 @topics.command("list")
@@ -34,12 +35,12 @@ def list_topics() -> None:
 
     Records are counted by offsets: transaction markers, and what compaction has removed, are counted as well.
     """
-    surroundings = where()
-    clients.run(_list(surroundings, wanted(load(), surroundings)))
+    installation = read_installation()
+    clients.run(_list(installation, wanted(load(), installation)))
 
 
-async def _create(where: Where, topics: list[Wanted]) -> None:
-    async with clients.admin(where) as client:
+async def _create(installation: Installation, topics: list[Wanted]) -> None:
+    async with clients.admin(installation) as client:
         there = await partition_counts(client)
         if wrong := [t for t in topics if there.get(t.name, t.partitions) != t.partitions]:
             said = ", ".join(f"{t.name} has {there[t.name]} instead of {t.partitions}" for t in wrong)
@@ -55,12 +56,12 @@ async def _create(where: Where, topics: list[Wanted]) -> None:
             click.echo(f"{'created' if topic.name in made else 'already there'}: {topic.name}")
 
 
-async def _list(where: Where, topics: list[Wanted]) -> None:
-    async with clients.admin(where) as client:
+async def _list(installation: Installation, topics: list[Wanted]) -> None:
+    async with clients.admin(installation) as client:
         counts = await partition_counts(client)
         there = [t.name for t in topics if t.name in counts]
         configs = await topic_configs(client, there)
-        records = await _records(where, {name: counts[name] for name in there})
+        records = await _records(installation, {name: counts[name] for name in there})
     rows = []
     for topic in topics:
         if topic.name in records:
@@ -73,11 +74,11 @@ async def _list(where: Where, topics: list[Wanted]) -> None:
     click.echo(table(head, rows, right=("partitions", "records")))
 
 
-async def _records(where: Where, counts: Mapping[str, int]) -> Counter[str]:
+async def _records(installation: Installation, counts: Mapping[str, int]) -> Counter[str]:
     """How many each topic holds, by offsets; `counts` are its partitions."""
     records = Counter(dict.fromkeys(counts, 0))
     if counts:
-        async with clients.reader(where) as consumer:
+        async with clients.reader(installation) as consumer:
             of = [TopicPartition(name, partition) for name, count in counts.items() for partition in range(count)]
             for tp, (begin, end) in (await clients.offset_ranges(consumer, of)).items():
                 records[tp.topic] += end - begin

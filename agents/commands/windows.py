@@ -10,7 +10,7 @@ from npsflow.agents.runtime.terminal import minute, one_line, table
 from npsflow.schemas import codec, topics
 from npsflow.schemas.response import Metric
 from npsflow.schemas.window import Window
-from npsflow.streams.config.settings import Where, where
+from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.scoring.segments import normal
 from npsflow.streams.windows.panes import window_spec
 
@@ -30,7 +30,7 @@ OVERALL = "overall"
 @click.option("--metric", type=click.Choice(METRICS))
 def windows(as_json: bool, segments: tuple[str, ...], window: str | None, metric: str | None) -> None:
     """Show n, score and 95% interval by metric, segment and window. Times are in UTC."""
-    found = clients.run(_current(where()))
+    found = clients.run(_current(read_installation()))
     asked = [
         w for w in found
         if metric in (None, w.metric) and window in (None, w.window) and _is_asked(w.segment, segments)
@@ -46,10 +46,10 @@ def windows(as_json: bool, segments: tuple[str, ...], window: str | None, metric
         click.echo(_table(sorted(asked, key=_order)))
 
 
-async def _current(where: Where) -> Iterable[Window]:
+async def _current(installation: Installation) -> Iterable[Window]:
     """The last value of each key."""
     values: dict[bytes | None, bytes] = {}
-    async for record in clients.committed_records(where, topics.WINDOWS):
+    async for record in clients.committed_records(installation, topics.WINDOWS):
         if record.value is None:
             values.pop(record.key, None)
         else:

@@ -11,8 +11,9 @@ from npsflow.agents.kafka import clients, permissions
 from npsflow.agents.kafka.diagnosis import Refused
 from npsflow.agents.worker import run
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.config.settings import Where, load, where
+from npsflow.streams.config.settings import load
 from npsflow.streams.engine import logs
+from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.topology import STAGES
 
 _AGAIN = 1.0
@@ -44,23 +45,23 @@ def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) ->
 
     While no broker answers it waits for one. The log goes to standard error; NPSFLOW_LOG_LEVEL says how much (INFO).
     """
-    settings, surroundings = load(), where()
+    settings, installation = load(), read_installation()
     level = os.environ.get("NPSFLOW_LOG_LEVEL", "INFO").upper()
     if level not in logging.getLevelNamesMapping():
         raise SettingsError(f"NPSFLOW_LOG_LEVEL is {level!r}; use DEBUG, INFO, WARNING or ERROR")
     # What is not there or not allowed is said before anything starts, a line for each.
-    _await(surroundings, permissions.of_worker(settings, surroundings, stages))
+    _await(installation, permissions.of_worker(settings, installation, stages))
     _expect_free(web_host, web_port)
     logs.set_up(level)
-    run(settings, surroundings, stages, (web_host, web_port), name)
+    run(settings, installation, stages, (web_host, web_port), name)
 
 
-def _await(surroundings: Where, needs: set[permissions.Need]) -> None:
+def _await(installation: Installation, needs: set[permissions.Need]) -> None:
     """Return when all that is needed is there. A worker outlives the absence of its broker, also at its own start."""
     said = False
     while True:
         try:
-            clients.run(permissions.require(surroundings, needs))
+            clients.run(permissions.require(installation, needs))
             return
         except clients.KafkaFailed as error:
             if not _passes(error):

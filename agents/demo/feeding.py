@@ -10,7 +10,7 @@ import aiohttp
 from aiokafka import AIOKafkaProducer
 
 from npsflow.agents.demo import sample
-from npsflow.agents.demo.installation import Installation
+from npsflow.agents.demo.installation import DemoInstallation
 from npsflow.agents.demo.lines import Fields, dump, key_of
 from npsflow.agents.demo.sample import Line
 from npsflow.agents.demo.webhooks import Webhook, webhook
@@ -27,7 +27,7 @@ _TRICKLE_SEED, _TRICKLE_COUNT = 11, 1_000_000
 class Platforms:
     """Sends what survey platforms send to intake."""
 
-    def __init__(self, here: Installation, client: aiohttp.ClientSession) -> None:
+    def __init__(self, here: DemoInstallation, client: aiohttp.ClientSession) -> None:
         self._here, self._client = here, client
 
     def says(self, line: Line) -> Webhook | None:
@@ -52,31 +52,31 @@ class Platforms:
 
 
 @asynccontextmanager
-async def platforms(here: Installation) -> AsyncIterator[Platforms]:
+async def platforms(here: DemoInstallation) -> AsyncIterator[Platforms]:
     connector = aiohttp.TCPConnector(limit=_CONNECTIONS)
     async with aiohttp.ClientSession(here.intake.url, connector=connector) as client:
         yield Platforms(here, client)
 
 
-async def send(producer: AIOKafkaProducer, here: Installation, lines: Iterable[Line]) -> int:
+async def send(producer: AIOKafkaProducer, here: DemoInstallation, lines: Iterable[Line]) -> int:
     """Produce the lines under their keys; gives how many, once all are acknowledged."""
-    topic, sent, lines = here.where.topic(topics.RESPONSES), 0, iter(lines)
+    topic, sent, lines = here.installation.topic(topics.RESPONSES), 0, iter(lines)
     while chunk := list(islice(lines, _CHUNK)):
         await asyncio.gather(*[await producer.send(topic, line.value, line.key) for line in chunk])
         sent += len(chunk)
     return sent
 
 
-async def feed(here: Installation, lines: Iterable[Line]) -> int:
+async def feed(here: DemoInstallation, lines: Iterable[Line]) -> int:
     """The same with a producer of its own."""
-    async with clients.producer(here.where) as producer:
+    async with clients.producer(here.installation) as producer:
         return await send(producer, here, lines)
 
 
-async def feed_webhooks(here: Installation, lines: Iterable[Line]) -> int:
+async def feed_webhooks(here: DemoInstallation, lines: Iterable[Line]) -> int:
     """Through intake, what platforms do not say straight into Kafka; gives how many webhooks there were."""
     sent, lines = 0, iter(lines)
-    async with platforms(here) as senders, clients.producer(here.where) as producer:
+    async with platforms(here) as senders, clients.producer(here.installation) as producer:
         while chunk := list(islice(lines, _CHUNK)):
             made = [(line, senders.says(line)) for line in chunk]
             found = [webhook for _, webhook in made if webhook is not None]
@@ -86,7 +86,7 @@ async def feed_webhooks(here: Installation, lines: Iterable[Line]) -> int:
     return sent
 
 
-async def trickle(here: Installation) -> None:
+async def trickle(here: DemoInstallation) -> None:
     """Five responses a second, each given just now, until it is cancelled or a process ends by itself."""
     async with platforms(here) as senders:
         for line in sample.sample(_TRICKLE_SEED, _TRICKLE_COUNT, datetime.now(UTC)):

@@ -22,9 +22,10 @@ from npsflow.agents.kafka import clients
 from npsflow.schemas.errors import NpsflowError
 from npsflow.schemas.topics import BY_NAME
 from npsflow.streams.config import settings
-from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine import admin
 from npsflow.streams.engine.admin import Wanted
+from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.kafka.security import VARIABLES, Security
 from npsflow.streams.topology import STAGES
 
@@ -40,10 +41,10 @@ _CALM_STOP, _QUICK_STOP = 30.0, 1.0  # of the embedded broker: its first stop ev
 
 
 @dataclass
-class Installation:
+class DemoInstallation:
     """Where it is, its settings, its processes, and what is to be told of Ctrl-C."""
 
-    where: Where
+    installation: Installation
     settings: Settings
     workers: list[Worker]
     intake: Intake
@@ -59,8 +60,8 @@ class Installation:
         make, _ = STAGES[stage]
         counts = {"input": self.settings.topics.partitions, "panes": self.settings.topics.pane_partitions}
         return [
-            TopicPartition(self.where.topic(name), partition)
-            for name in make(self.settings, self.where).inputs
+            TopicPartition(self.installation.topic(name), partition)
+            for name in make(self.settings, self.installation).inputs
             for partition in range(counts[BY_NAME[name].partitions])
         ]
 
@@ -73,23 +74,27 @@ class Installation:
 
 
 @contextmanager
-def installation(interrupts: Interrupts) -> Iterator[Installation]:
+def demo_installation(interrupts: Interrupts) -> Iterator[DemoInstallation]:
     """Start everything; stop it at the end, within five seconds where that is Ctrl-C or an error."""
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="npsflow-demo-")))
-        where, chosen = _cluster(folder, cleanup), settings.parse(_SETTINGS)
+        installation, chosen = _cluster(folder, cleanup), settings.parse(_SETTINGS)
         with show.waiting("topics are made"):
-            interrupts.run(_make_topics(where, admin.wanted(chosen, where), cleanup))
+            interrupts.run(_make_topics(installation, admin.wanted(chosen, installation), cleanup))
         config = folder / "npsflow.toml"
         config.write_text(_SETTINGS)
-        names = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": str(config)}
+        names = {
+            "NPSFLOW_BROKERS": installation.brokers,
+            "NPSFLOW_PREFIX": installation.prefix,
+            "NPSFLOW_CONFIG": str(config),
+        }
         stages = {"one": "classify,rollup", "two": "classify,recover"}  # they share the partitions of classify
-        if where.security == Security():
+        if installation.security == Security():
             names |= dict.fromkeys(VARIABLES, "")  # what is set may be for another cluster than the demo's own
         workers = [Worker(name, of, os.environ | names, folder) for name, of in stages.items()]
         intake = Intake(webhooks.ENTRANCES, os.environ | names, folder)
         cleanup.callback(_stop, [*workers, intake])
-        here = Installation(where, chosen, workers, intake, interrupts)
+        here = DemoInstallation(installation, chosen, workers, intake, interrupts)
         with show.waiting("workers and intake start") as progress:
             for process in (*workers, intake):
                 process.start()
@@ -101,9 +106,9 @@ def installation(interrupts: Interrupts) -> Iterator[Installation]:
         yield here
 
 
-def _cluster(folder: Path, cleanup: ExitStack) -> Where:
+def _cluster(folder: Path, cleanup: ExitStack) -> Installation:
     """The cluster of NPSFLOW_BROKERS, else a Kafka of the demo's own; in both under a prefix that nobody else has."""
-    given = settings.where()
+    given = read_installation()
     prefix = f"demo-{secrets.token_hex(3)}."
     if os.environ.get("NPSFLOW_BROKERS"):
         show.say(f"Kafka is that of NPSFLOW_BROKERS, {given.brokers}; all names begin with {prefix}")
@@ -118,22 +123,22 @@ def _cluster(folder: Path, cleanup: ExitStack) -> Where:
     return msgspec.structs.replace(given, brokers=broker.bootstrap, prefix=prefix, security=Security())
 
 
-async def _make_topics(where: Where, wanted: list[Wanted], cleanup: ExitStack) -> None:
-    async with clients.admin(where) as client:
+async def _make_topics(installation: Installation, wanted: list[Wanted], cleanup: ExitStack) -> None:
+    async with clients.admin(installation) as client:
         if os.environ.get("NPSFLOW_BROKERS"):  # one that is not the demo's own
-            cleanup.callback(_remove, where, [topic.name for topic in wanted])
+            cleanup.callback(_remove, installation, [topic.name for topic in wanted])
         await admin.create(client, wanted)
 
 
-def _remove(where: Where, names: list[str]) -> None:
+def _remove(installation: Installation, names: list[str]) -> None:
     try:
-        clients.run(_delete(where, names))
+        clients.run(_delete(installation, names))
     except NpsflowError as error:
-        show.say(f"Topics that begin with {where.prefix} could not be deleted: {error}")
+        show.say(f"Topics that begin with {installation.prefix} could not be deleted: {error}")
 
 
-async def _delete(where: Where, names: list[str]) -> None:
-    async with asyncio.timeout(_DELETE_SECONDS), clients.admin(where) as client:
+async def _delete(installation: Installation, names: list[str]) -> None:
+    async with asyncio.timeout(_DELETE_SECONDS), clients.admin(installation) as client:
         await client.delete_topics(names)
 
 

@@ -10,7 +10,7 @@ from npsflow.agents.demo.workers import DemoFailed
 from npsflow.agents.kafka import clients
 from npsflow.schemas import codec, topics
 from npsflow.streams.classify.stage import OUTCOMES
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Record
 
 _SHOWN = 10  # differences, where there are any
@@ -29,16 +29,16 @@ class Evidence:
     counters: Mapping[str, int]
 
 
-async def collect(where: Where) -> Evidence:
+async def collect(installation: Installation) -> Evidence:
     """Read it all."""
     with show.waiting("everything on the topics is read"):
         return Evidence(
-            responses=await reading.records(where, topics.RESPONSES),
-            alerts=await reading.records(where, topics.SERVICE_RECOVERY),
-            follow_ups=await reading.records(where, topics.FOLLOW_UP),
-            dead_letters=await reading.records(where, topics.DEAD_LETTERS),
-            windows=await reading.windows(where),
-            counters=await clients.counters(where, "classify"),
+            responses=await reading.records(installation, topics.RESPONSES),
+            alerts=await reading.records(installation, topics.SERVICE_RECOVERY),
+            follow_ups=await reading.records(installation, topics.FOLLOW_UP),
+            dead_letters=await reading.records(installation, topics.DEAD_LETTERS),
+            windows=await reading.windows(installation),
+            counters=await clients.counters(installation, "classify"),
         )
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from npsflow.agents.demo import feeding, proof, reading, sample, show, story, tables, webhooks
-from npsflow.agents.demo.installation import Installation, installation
+from npsflow.agents.demo.installation import DemoInstallation, demo_installation
 from npsflow.agents.demo.interrupts import Interrupts
 
 _SEED, _COUNT = 7, 20_000
@@ -18,7 +18,7 @@ _MORE_SEED, _MORE_COUNT = 8, 10_000
 def run(interrupts: Interrupts, *, once: bool) -> None:
     """Print the four parts; then, unless `once`, stay up until Ctrl-C. Raises DemoFailed, BrokerError, KafkaFailed."""
     show.headline("npsflow demo")
-    with installation(interrupts) as here:
+    with demo_installation(interrupts) as here:
         show.headline("(a) What becomes of one response")
         here.interrupts.run(story.tell(here))
         show.headline("(b) NPS per department: the last 24 hours beside 7 days")
@@ -33,7 +33,7 @@ def run(interrupts: Interrupts, *, once: bool) -> None:
             here.interrupts.run(feeding.trickle(here))
 
 
-def _month(here: Installation) -> None:
+def _month(here: DemoInstallation) -> None:
     with show.waiting("the responses of a month are sent") as progress:
         lines = sample.sample(_SEED, _COUNT, datetime.now(UTC), live=True)
         here.interrupts.run(feeding.feed(here, islice(lines, _COUNT - _NEWEST)))
@@ -43,10 +43,10 @@ def _month(here: Installation) -> None:
     show.say(
         f"  {sent:,} of the last three days as signed webhooks of {', '.join(webhooks.PLATFORMS)}; the others directly"
     )
-    tables.departments(here.interrupts.run(reading.windows(here.where)))
+    tables.departments(here.interrupts.run(reading.windows(here.installation)))
 
 
-def _kill(here: Installation) -> proof.Evidence:
+def _kill(here: DemoInstallation) -> proof.Evidence:
     lines = sample.sample(_MORE_SEED, _MORE_COUNT, datetime.now(UTC), live=True)
     victim = here.workers[0]
     with show.waiting("more responses are sent"):
@@ -62,14 +62,14 @@ def _kill(here: Installation) -> proof.Evidence:
     with show.waiting("the rest is classified and counted") as progress:
         here.interrupts.run(reading.processed(here, progress))
     show.say(f"Everything was classified and counted {progress.seconds:.1f} s later")
-    found = here.interrupts.run(proof.collect(here.where))
+    found = here.interrupts.run(proof.collect(here.installation))
     proof.prove(found, here.settings.topics.partitions)
     return found
 
 
-def _say_what_next(here: Installation) -> None:
+def _say_what_next(here: DemoInstallation) -> None:
     """Commands that can be pasted into another terminal."""
-    npsflow = f"NPSFLOW_BROKERS={here.where.brokers} NPSFLOW_PREFIX={here.where.prefix} {_command()}"
+    npsflow = f"NPSFLOW_BROKERS={here.installation.brokers} NPSFLOW_PREFIX={here.installation.prefix} {_command()}"
     response = (
         '{"source":"me","response_id":"1","survey_id":"first","metric":"nps","score":2,'
         f'"submitted_at":"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}","customer":{{"id":"C-1"}}}}'

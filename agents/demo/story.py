@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from npsflow.agents.cases.actions import action_of, send
 from npsflow.agents.demo import feeding, show
-from npsflow.agents.demo.installation import Installation
+from npsflow.agents.demo.installation import DemoInstallation
 from npsflow.agents.demo.lines import Fields
 from npsflow.agents.demo.workers import DemoFailed
 from npsflow.agents.kafka import clients
@@ -51,12 +51,12 @@ _COMES_OF: dict[str, Happening] = {"contact": "contacted", "resolve": "resolved"
 _COMMENT = "I explained it three times, and nobody called back."
 
 
-async def tell(here: Installation) -> None:
+async def tell(here: DemoInstallation) -> None:
     """Send two responses and what is corrected in them; print what comes of each, and after how long."""
     async with (
         feeding.platforms(here) as platforms,
-        clients.reader(here.where) as consumer,
-        clients.producer(here.where) as producer,
+        clients.reader(here.installation) as consumer,
+        clients.producer(here.installation) as producer,
     ):
         stage = _Stage(here, platforms, consumer, producer)
         await stage.listen()
@@ -115,7 +115,7 @@ class _Stage:
 
     def __init__(
         self,
-        here: Installation,
+        here: DemoInstallation,
         platforms: feeding.Platforms,
         consumer: AIOKafkaConsumer,
         producer: AIOKafkaProducer,
@@ -128,7 +128,7 @@ class _Stage:
     async def listen(self) -> None:
         """Hear what is written from now on."""
         names = (topics.SERVICE_RECOVERY, topics.FOLLOW_UP)
-        of = [tp for name in names for tp in await clients.partitions(self._here.where, name)]
+        of = [tp for name in names for tp in await clients.partitions(self._here.installation, name)]
         self._consumer.assign(of)
         await self._consumer.seek_to_end(*of)
 
@@ -141,7 +141,7 @@ class _Stage:
         self._sent = time.monotonic()
         said = action_of({"action_id": uuid4().hex, "by": "support", "case_id": case["case_id"], **action})
         partition = partition_of(case["key"].encode(), self._here.settings.topics.partitions)
-        await send(self._producer, self._here.where, case["key"], partition, said)
+        await send(self._producer, self._here.installation, case["key"], partition, said)
 
     async def event(self, kind: str, response: Fields) -> dict[str, Any]:
         """The event of this kind that the last response caused. Raises DemoFailed when it does not come."""

@@ -29,14 +29,14 @@ def departments(windows: Iterable[Mapping[str, Any]]) -> None:
         if day["high"] < week["low"]:
             dropped.add(name)
         note = click.style("◄ dropped: the intervals do not overlap", fg="red") if name in dropped else ""
-        body.append((name, *_cells(day), *_cells(week), note))
+        body.append((name, *_pane_counts(day), *_pane_counts(week), note))
     head = ("department", _DAY, "95% interval", "n", _WEEK, "95% interval", "n", "")
     show.rows(head, body, right=head[1:-1])
     if DROPPED_DEPARTMENT.casefold() not in dropped:
         raise DemoFailed(f"the drop that is planted in {DROPPED_DEPARTMENT} does not show")
 
 
-def _cells(window: Mapping[str, Any]) -> tuple[str, str, str]:
+def _pane_counts(window: Mapping[str, Any]) -> tuple[str, str, str]:
     return f"{window['score']:.0f}", f"{window['low']:.0f} to {window['high']:.0f}", str(window["n"])
 
 

@@ -20,7 +20,7 @@ from npsflow.agents.fetch.sources import Source
 from npsflow.schemas import topics
 from npsflow.schemas.fetch import decode_fetch
 from npsflow.schemas.partitioner import partition_of
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 
 log = logging.getLogger(__name__)
 
@@ -41,14 +41,14 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
         sources: Mapping[str, Source],
         consumer: AIOKafkaConsumer,
         producer: AIOKafkaProducer,
-        where: Where,
+        installation: Installation,
         partitions: int,
         metrics: Metrics,
         clock: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._sources, self._consumer, self._producer = sources, consumer, producer
-        self._where, self._partitions, self._metrics = where, partitions, metrics
+        self._installation, self._partitions, self._metrics = installation, partitions, metrics
         self._clock, self._jitter = clock, jitter
         self._queue = Queue()
         self._joined = False  # the group has said which partitions are ours
@@ -65,7 +65,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Until told to stop; what is under way then is left to whoever comes next."""
-        self._consumer.subscribe([self._where.topic(topics.FETCHES)], listener=self)
+        self._consumer.subscribe([self._installation.topic(topics.FETCHES)], listener=self)
         try:
             while not stopping.is_set():
                 await self._read()
@@ -163,11 +163,13 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
     async def _write(self, tried: Tried) -> None:
         """The tombstone only when all that stands for it is acknowledged. A crash in between fetches once more."""
         sent = [
-            await self._producer.send(self._where.topic(topic), value, key, self._partition(key), headers=headers)
+            await self._producer.send(
+                self._installation.topic(topic), value, key, self._partition(key), headers=headers
+            )
             for (topic, key, value), headers in tried.first
         ]
         await asyncio.gather(*sent)
-        topic = self._where.topic(topics.FETCHES)
+        topic = self._installation.topic(topics.FETCHES)
         acks = [await self._producer.send(topic, value, key, self._partition(key)) for key, value in tried.then]
         for (key, value), ack in zip(tried.then, await asyncio.gather(*acks), strict=True):
             self._queue.put(ack.partition, ack.offset, key, None if value is None else decode_fetch(value), ahead=True)

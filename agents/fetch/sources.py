@@ -11,7 +11,7 @@ from npsflow.agents import platforms
 from npsflow.agents.intake.api import Answers, Api
 from npsflow.agents.intake.entrance import Entrance, environment_name, unsigned
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.intake.mapping import Form
+from npsflow.streams.intake.mapping import FormMapping
 
 _TOKEN = "NPSFLOW_TOKEN_"
 
@@ -26,7 +26,7 @@ class Source:
 
 
 def sources(
-    configured: Mapping[str, Form],
+    configured: Mapping[str, FormMapping],
     environment: Mapping[str, str],
     session: aiohttp.ClientSession,
     clock: Callable[[], float],

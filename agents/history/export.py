@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from npsflow.agents.history.times import Clock
 from npsflow.schemas.errors import NpsflowError
-from npsflow.streams.intake.mapping import Form, Offered, Submission
+from npsflow.streams.intake.mapping import FormMapping, Offered, Submission
 
 Given = Submission | Offered
 
@@ -87,7 +87,7 @@ class Table:
     identity: Callable[[str], str] = str
 
 
-def _as_it_is(form: Form, given: Given) -> Form:
+def _as_it_is(form: FormMapping, given: Given) -> FormMapping:
     return form
 
 
@@ -100,9 +100,9 @@ class Export:
     that of one submission, where they differ.
     """
 
-    table: Table | Callable[[Form], Table]
-    item: Callable[[dict[str, Any], Form, Context], Iterable[Given]]
+    table: Table | Callable[[FormMapping], Table]
+    item: Callable[[dict[str, Any], FormMapping, Context], Iterable[Given]]
     lists: Sequence[str] = ()
     form: str = ""
-    default: Form | None = None
-    mapping: Callable[[Form, Given], Form] = _as_it_is
+    default: FormMapping | None = None
+    mapping: Callable[[FormMapping, Given], FormMapping] = _as_it_is

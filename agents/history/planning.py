@@ -19,6 +19,7 @@ from npsflow.streams.classify import policy
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.intake.mapping import Unmapped
 from npsflow.streams.scoring.scores import WORST, Scale, Scales
+from npsflow.streams.scoring.severity import severity_of
 
 
 class Kind(NamedTuple):
@@ -110,7 +111,7 @@ class Planner:
         unhappy = scale.ranks[response.score - scale.low] == WORST and response.metric in self._alert_metrics
         if not unhappy or response.test or response.internal:
             return _kind(topics.RESPONSES, response.metric)
-        severity, _ = policy.severity(scale, response.score, bool(response.contact_requested))
+        severity, _ = severity_of(scale, response.score, bool(response.contact_requested))
         submitted = to_ms(response.submitted_at)
         reachable = policy.not_actionable(response, submitted, submitted) is None
         return _kind(topics.RESPONSES, response.metric, severity, reachable)

@@ -9,7 +9,7 @@ from npsflow.agents.history.export import Context, Export, Given, NotAnAnswer, R
 from npsflow.agents.history.rows import Rows, titles_known
 from npsflow.schemas import codec
 from npsflow.schemas.topics import MAX_INPUT
-from npsflow.streams.intake.mapping import Form
+from npsflow.streams.intake.mapping import FormMapping
 
 _DELIMITERS = (",", ";", "\t")
 _LINE = 1 << 20  # characters; a longer first line of JSON is a document of its own
@@ -27,7 +27,7 @@ class File(NamedTuple):
     entries: Iterator[Said | Refused]
 
 
-def read(file: BinaryIO, export: Export, form: Form, context: Context, encoding: str = "utf-8") -> File:
+def read(file: BinaryIO, export: Export, form: FormMapping, context: Context, encoding: str = "utf-8") -> File:
     """Raises Unreadable, also while the entries are taken."""
     lines = _lines(file, encoding)
     blank, first = 0, next(lines, None)
@@ -68,7 +68,7 @@ def _said(number: int, text: str, read: Callable[[], Iterable[Given]]) -> Said |
 # CSV
 
 
-def _table(blank: int, lines: Iterator[str], export: Export, form: Form, context: Context) -> File:
+def _table(blank: int, lines: Iterator[str], export: Export, form: FormMapping, context: Context) -> File:
     csv.field_size_limit(MAX_INPUT)
     taken: list[str] = []
 
@@ -139,7 +139,7 @@ def _rows(source: _Counting, reader: "Iterator[list[str]]", rows: Rows, width: i
 # JSON
 
 
-def _json(blank: int, first: str, lines: Iterator[str], export: Export, form: Form, context: Context) -> File:
+def _json(blank: int, first: str, lines: Iterator[str], export: Export, form: FormMapping, context: Context) -> File:
     try:
         one = codec.loads(first) if len(first) < _LINE else None
     except codec.NotJson:
@@ -152,7 +152,7 @@ def _json(blank: int, first: str, lines: Iterator[str], export: Export, form: Fo
 
 
 def _json_lines(
-    numbered: Iterable[tuple[int, str]], export: Export, form: Form, context: Context
+    numbered: Iterable[tuple[int, str]], export: Export, form: FormMapping, context: Context
 ) -> Iterator[Said | Refused]:
     """A line is one response, or a page of them."""
     for number, line in numbered:
@@ -164,7 +164,7 @@ def _json_lines(
 
 
 def _items(
-    number: int, data: bytes, export: Export, form: Form, context: Context, count: bool = True
+    number: int, data: bytes, export: Export, form: FormMapping, context: Context, count: bool = True
 ) -> Iterator[Said | Refused]:
     try:
         parts = codec.parts(data, export.lists)

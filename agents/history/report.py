@@ -11,7 +11,7 @@ from npsflow.schemas import topics
 from npsflow.schemas.events import Severity
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import DAY, rfc3339_seconds
-from npsflow.streams.classify.policy import STALE_AFTER
+from npsflow.streams.scoring.severity import STALE_AFTER
 
 _SEVERITIES = get_args(Severity)
 _MOST = 20  # refused lines named one by one

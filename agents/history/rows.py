@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from npsflow.agents.history.export import Context, Header, NotAnAnswer, Table, Unreadable
 from npsflow.agents.history.times import NoTime
-from npsflow.streams.intake.mapping import COLUMNS, Form, Offered, Submission, find
+from npsflow.streams.intake.mapping import COLUMNS, FormMapping, Offered, Submission, find
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(\.\d{1,9})?")
 
@@ -24,7 +24,7 @@ class Rows:
     Cells are found where a webhook has the same: by `[intake.NAME.columns]`, else where the platform's table says.
     """
 
-    def __init__(self, table: Table, form: Form, header: Header, context: Context) -> None:
+    def __init__(self, table: Table, form: FormMapping, header: Header, context: Context) -> None:
         self._table, self._form, self._context, self._zone = table, form, context, table.zone(header)
         self.missing: list[str] = []
         """Where the mapping leads, and no column does."""
@@ -140,7 +140,7 @@ def _put(content: dict[str, Any], path: Sequence[str], value: Any) -> None:
     inner[last] = value if before is None else [*before, value] if isinstance(before, list) else [before, value]
 
 
-def titles_known(table: Table, form: Form, header: Header) -> tuple[int, int]:
+def titles_known(table: Table, form: FormMapping, header: Header) -> tuple[int, int]:
     """How many of the columns that are wanted stand in a header, and how many columns it has."""
     wanted = {*map(str.casefold, (*table.response_id, *table.submitted_at, *form.columns)), *table.paths}
     names = [[name.strip().casefold() for name in names] for names in table.titles(header)]

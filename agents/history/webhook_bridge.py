@@ -8,10 +8,10 @@ from npsflow.agents.history.export import Given, NotAnAnswer
 from npsflow.agents.intake.api import Unanswered
 from npsflow.agents.intake.delivery import Delivery, TurnedDown
 from npsflow.schemas import codec
-from npsflow.streams.intake.mapping import Form, Offered, Submission
+from npsflow.streams.intake.mapping import FormMapping, Offered, Submission
 
 
-def as_webhook(body: Mapping[str, Any], form: Form) -> Iterator[Given]:
+def as_webhook(body: Mapping[str, Any], form: FormMapping) -> Iterator[Given]:
     """As if `body` had come. Raises NotAnAnswer."""
     try:
         for given in platforms.named(form.platform).parse(Delivery({}, codec.dumps(body)), form):
@@ -22,7 +22,7 @@ def as_webhook(body: Mapping[str, Any], form: Form) -> Iterator[Given]:
         raise NotAnAnswer("missing_field", str(error)) from None
 
 
-def as_fetched(answer: Mapping[str, Any], ids: Mapping[str, str], form: Form) -> Iterator[Given]:
+def as_fetched(answer: Mapping[str, Any], ids: Mapping[str, str], form: FormMapping) -> Iterator[Given]:
     """As if the platform's API had answered so when it was asked for the response `ids`. Raises NotAnAnswer."""
     platform: Any = platforms.named(form.platform)
     asking = platform.answers.get(_Answering(answer), ids)

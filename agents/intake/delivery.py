@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from npsflow.agents.intake.api import Answers
 from npsflow.schemas import codec
-from npsflow.streams.intake.mapping import Form, Offered, Submission
+from npsflow.streams.intake.mapping import FormMapping, Offered, Submission
 
 T = TypeVar("T")
 
@@ -63,8 +63,8 @@ class Platform:
     `answers`: where its events hold none, how they are fetched.
     """
 
-    verify: Callable[[Delivery, Form, Sequence[str], float], None]
-    parse: Callable[[Delivery, Form], Iterable[Submission | Offered | Asked]]
+    verify: Callable[[Delivery, FormMapping, Sequence[str], float], None]
+    parse: Callable[[Delivery, FormMapping], Iterable[Submission | Offered | Asked]]
     answers: Answers | None = None
 
 

@@ -12,7 +12,7 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.fetch import Fetch
 from npsflow.streams.intake import mapping
-from npsflow.streams.intake.mapping import Form, Offered, Submission
+from npsflow.streams.intake.mapping import FormMapping, Offered, Submission
 
 _SECRET = "NPSFLOW_SECRET_"
 CUSTOMERS = _SECRET + "CUSTOMERS"
@@ -32,7 +32,7 @@ class Entrance:
     """One `[intake.NAME]`: what its form means, and the secrets that hold now, two while one replaces the other."""
 
     name: str
-    form: Form
+    form: FormMapping
     secrets: Sequence[str]
     customers_key: str
 
@@ -79,7 +79,7 @@ def pseudonym(email: str, customers_key: str) -> str:
     return "e-" + blake2b(email.strip().lower().encode(), digest_size=16, key=key).hexdigest()
 
 
-def entrances(configured: Mapping[str, Form], environment: Mapping[str, str]) -> dict[str, Entrance]:
+def entrances(configured: Mapping[str, FormMapping], environment: Mapping[str, str]) -> dict[str, Entrance]:
     """All of the settings, by name. Raises SettingsError for an unknown platform or a missing secret."""
     found = unsigned(configured, environment)
     for name, entrance in found.items():
@@ -91,7 +91,7 @@ def entrances(configured: Mapping[str, Form], environment: Mapping[str, str]) ->
     return found
 
 
-def unsigned(configured: Mapping[str, Form], environment: Mapping[str, str]) -> dict[str, Entrance]:
+def unsigned(configured: Mapping[str, FormMapping], environment: Mapping[str, str]) -> dict[str, Entrance]:
     """The same for bodies that need not be verified: no secret is asked for, and none would fit."""
     known = platforms.names()
     sending = {name: form for name, form in configured.items() if form.platform not in platforms.ONLY_EXPORTS}
@@ -101,7 +101,7 @@ def unsigned(configured: Mapping[str, Form], environment: Mapping[str, str]) -> 
     return {name: mapped(name, form, environment) for name, form in sending.items()}
 
 
-def mapped(name: str, form: Form, environment: Mapping[str, str]) -> Entrance:
+def mapped(name: str, form: FormMapping, environment: Mapping[str, str]) -> Entrance:
     """A mapping alone."""
     return Entrance(name, form, (), environment.get(CUSTOMERS, ""))
 

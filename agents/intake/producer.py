@@ -14,7 +14,7 @@ from npsflow.agents.kafka import clients
 from npsflow.agents.kafka.diagnosis import KafkaFailed, Refused
 from npsflow.schemas import topics
 from npsflow.schemas.headers import Headers
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.protocol import DescribeTopics
 
 log = logging.getLogger(__name__)
@@ -26,9 +26,9 @@ _ANSWER_SECONDS = 4.0
 class Keeper:
     """Writes records; `ready` says whether Kafka answered when it was last asked."""
 
-    def __init__(self, where: Where, metrics: Metrics) -> None:
+    def __init__(self, installation: Installation, metrics: Metrics) -> None:
         self.ready = False
-        self._where, self._metrics = where, metrics
+        self._installation, self._metrics = installation, metrics
         self._gathering: Gathering | None = None
 
     async def keep(self, records: Sequence[Record], headers: Headers) -> bool:
@@ -43,9 +43,9 @@ class Keeper:
 
     async def connect(self, until_closed: AsyncExitStack) -> None:
         """Raises KafkaFailed."""
-        partitions = len(await clients.partitions(self._where, topics.RESPONSES))
-        producer = await until_closed.enter_async_context(clients.producer(self._where))
-        self._gathering = Gathering(producer, self._where.prefix, partitions)
+        partitions = len(await clients.partitions(self._installation, topics.RESPONSES))
+        producer = await until_closed.enter_async_context(clients.producer(self._installation))
+        self._gathering = Gathering(producer, self._installation.prefix, partitions)
         self.ready = True
 
     async def look(self, until_closed: AsyncExitStack) -> None:
@@ -64,17 +64,17 @@ class Keeper:
     async def _answers(self, producer: AIOKafkaProducer) -> bool:
         asking = producer.client
         async with asyncio.timeout(_ANSWER_SECONDS):
-            question = DescribeTopics([self._where.topic(topics.RESPONSES)])
+            question = DescribeTopics([self._installation.topic(topics.RESPONSES)])
             answer = await asking.send(asking.get_random_node(), question)
         return not any(code for code, *_ in answer.topics)
 
 
 @asynccontextmanager
-async def keeping(where: Where, metrics: Metrics) -> AsyncIterator[Keeper]:
+async def keeping(installation: Installation, metrics: Metrics) -> AsyncIterator[Keeper]:
     """A process behind a balancer comes up whether Kafka is there or not, and says which; where Kafka is there but
     does not let us in, or has no topics, it does not: raises KafkaFailed.
     """
-    keeper = Keeper(where, metrics)
+    keeper = Keeper(installation, metrics)
     async with AsyncExitStack() as until_closed:
         try:
             await keeper.connect(until_closed)

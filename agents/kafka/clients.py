@@ -29,8 +29,8 @@ from npsflow.agents.kafka.diagnosis import KafkaFailed as KafkaFailed
 from npsflow.agents.kafka.diagnosis import Refused, why_not
 from npsflow.schemas import codec
 from npsflow.schemas.topics import MAX_RECORD, changelog
-from npsflow.streams.config.settings import Where
 from npsflow.streams.engine.changelog import POSITION
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.protocol import DescribeTopics
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.stage import Record
@@ -65,11 +65,11 @@ T = TypeVar("T")
 Step = Callable[[], Coroutine[Any, Any, None]]
 
 
-def client_settings(where: Where) -> dict[str, Any]:
+def client_settings(installation: Installation) -> dict[str, Any]:
     """Keyword arguments of every Kafka client; the password is among them. Raises SettingsError for unusable files."""
-    security = where.security
+    security = installation.security
     settings: dict[str, Any] = {
-        "bootstrap_servers": where.brokers,
+        "bootstrap_servers": installation.brokers,
         "security_protocol": security.protocol,
         "ssl_context": security.context(),
         "metadata_max_age_ms": _METADATA_AGE,
@@ -103,71 +103,73 @@ def forbidden(error: KafkaError) -> Refused:
 
 
 @asynccontextmanager
-async def client(where: Where) -> AsyncIterator[AIOKafkaClient]:
+async def client(installation: Installation) -> AsyncIterator[AIOKafkaClient]:
     """A client for single requests."""
-    client = AIOKafkaClient(**client_settings(where))
-    async with _started(client.bootstrap, client.close, where):
+    client = AIOKafkaClient(**client_settings(installation))
+    async with _started(client.bootstrap, client.close, installation):
         yield client
 
 
 @asynccontextmanager
-async def admin(where: Where) -> AsyncIterator[AIOKafkaAdminClient]:
+async def admin(installation: Installation) -> AsyncIterator[AIOKafkaAdminClient]:
     """A client that asks about topics and groups, and makes topics."""
-    client = AIOKafkaAdminClient(**client_settings(where))
-    async with _started(client.start, client.close, where):
+    client = AIOKafkaAdminClient(**client_settings(installation))
+    async with _started(client.start, client.close, installation):
         yield client
 
 
 @asynccontextmanager
-async def reader(where: Where, group: str | None = None, session_ms: int = 10_000) -> AsyncIterator[AIOKafkaConsumer]:
+async def reader(
+    installation: Installation, group: str | None = None, session_ms: int = 10_000
+) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of committed records; with a `group` it can commit offsets for it, and never on its own.
 
     `session_ms`: once it subscribes, the group notices its death after this time.
     """
     consumer = AIOKafkaConsumer(
-        **client_settings(where), group_id=group, enable_auto_commit=False, isolation_level="read_committed",
+        **client_settings(installation), group_id=group, enable_auto_commit=False, isolation_level="read_committed",
         auto_offset_reset="earliest", max_partition_fetch_bytes=4 << 20, fetch_max_wait_ms=_FETCH_WAIT,
         session_timeout_ms=session_ms, heartbeat_interval_ms=max(100, session_ms // 4),
         partition_assignment_strategy=(RangePartitionAssignor,),  # equal partitions of two topics go together
     )  # fmt: skip
-    async with _started(consumer.start, consumer.stop, where):
+    async with _started(consumer.start, consumer.stop, installation):
         yield consumer
 
 
 @asynccontextmanager
-async def producer(where: Where, transactional_id: str | None = None) -> AsyncIterator[AIOKafkaProducer]:
+async def producer(installation: Installation, transactional_id: str | None = None) -> AsyncIterator[AIOKafkaProducer]:
     """An idempotent producer that waits for all replicas; with an id, for transactions."""
     client = AIOKafkaProducer(
-        **client_settings(where), acks="all", enable_idempotence=True, transactional_id=transactional_id,
+        **client_settings(installation), acks="all", enable_idempotence=True, transactional_id=transactional_id,
         max_batch_size=_BATCH, max_request_size=MAX_RECORD, compression_type="zstd",
     )  # fmt: skip
-    async with _started(client.start, client.stop, where):
+    async with _started(client.start, client.stop, installation):
         yield client
 
 
 @asynccontextmanager
-async def _started(start: Step, stop: Step, where: Where) -> AsyncIterator[None]:
+async def _started(start: Step, stop: Step, installation: Installation) -> AsyncIterator[None]:
     try:
         try:
             async with asyncio.timeout(PATIENCE):
                 await start()
         except (KafkaConnectionError, TimeoutError) as error:
-            text = f"no Kafka broker answers at {where.brokers} in time"
-            raise await why_not(where) or Refused("reach", text, "look into its log, and try again") from error
+            text = f"no Kafka broker answers at {installation.brokers} in time"
+            raise await why_not(installation) or Refused("reach", text, "look into its log, and try again") from error
         try:
             yield
         except NodeNotReadyError as error:  # it answered, and named brokers that do not
-            raise await why_not(where) or error from error
+            raise await why_not(installation) or error from error
     finally:
         with suppress(TimeoutError):
             async with asyncio.timeout(PATIENCE):
                 await stop()
 
 
-async def partitions(where: Where, topic: str) -> list[TopicPartition]:
+async def partitions(installation: Installation, topic: str) -> list[TopicPartition]:
     """Those of a topic, given without prefix. Raises KafkaFailed where it does not exist."""
-    name = where.topic(topic)
-    async with client(where) as asking:
+    name = installation.topic(topic)
+    async with client(installation) as asking:
         ((code, _, _, parts, _),) = (await asking.send(asking.get_random_node(), DescribeTopics([name]))).topics
     if code == UnknownTopicOrPartitionError.errno:
         raise KafkaFailed(_ABSENT.format(name))
@@ -185,15 +187,15 @@ async def offset_ranges(consumer: AIOKafkaConsumer, of: list[TopicPartition]) ->
 
 
 async def committed_records(
-    where: Where, topic: str, *, follow: bool = False, last: int | None = None
+    installation: Installation, topic: str, *, follow: bool = False, last: int | None = None
 ) -> AsyncGenerator[Record, None]:
     """All committed records of a topic (without prefix), from the beginning to where it ends now, oldest first.
 
     Within a partition their order is kept. With `follow` it goes on with what is written later; with `last` it begins
     so many offsets before the end of each partition. A loop that may be left early needs `contextlib.aclosing`.
     """
-    of = await partitions(where, topic)
-    async with reader(where) as consumer:
+    of = await partitions(installation, topic)
+    async with reader(installation) as consumer:
         ranges = await offset_ranges(consumer, of)
         for tp, (begin, end) in ranges.items():
             consumer.seek(tp, begin if last is None else max(begin, end - last))
@@ -262,28 +264,28 @@ async def committed_offsets(client: AIOKafkaAdminClient, group: str) -> dict[Top
             await asyncio.sleep(0.1)
 
 
-async def positions(where: Where, stage: str) -> list[dict[str, Any]]:
+async def positions(installation: Installation, stage: str) -> list[dict[str, Any]]:
     """The newest position record of each task of a stage that has committed: see streams/engine/changelog.py."""
-    return list((await positions_by_partition(where, stage)).values())
+    return list((await positions_by_partition(installation, stage)).values())
 
 
-async def positions_by_partition(where: Where, stage: str) -> dict[int, dict[str, Any]]:
+async def positions_by_partition(installation: Installation, stage: str) -> dict[int, dict[str, Any]]:
     """The same by partition of the stage's input."""
     topic = changelog(stage, "state")
-    tasks = len(await partitions(where, topic))
+    tasks = len(await partitions(installation, topic))
     newest: dict[int, bytes] = {}
     for last in (_TAIL, None):  # each commit ends with its position: only many aborted ones put it further back
         if len(newest) < tasks:
-            async for record in committed_records(where, topic, last=last):
+            async for record in committed_records(installation, topic, last=last):
                 if record.key == POSITION and record.value:
                     newest[record.partition] = record.value
     return {partition: codec.loads(value) for partition, value in newest.items()}
 
 
-async def counters(where: Where, stage: str) -> Counter[str]:
+async def counters(installation: Installation, stage: str) -> Counter[str]:
     """What all tasks of a stage have counted since their state began."""
     total: Counter[str] = Counter()
-    for position in await positions(where, stage):
+    for position in await positions(installation, stage):
         total.update(position["counters"])
     return total
 

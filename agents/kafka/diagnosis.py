@@ -19,7 +19,7 @@ from aiokafka.errors import (
 from aiokafka.protocol.metadata import MetadataRequest
 
 from npsflow.schemas.errors import NpsflowError
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka import security as names
 from npsflow.streams.engine.kafka.security import Security
 
@@ -58,13 +58,13 @@ class Tried(NamedTuple):
     """In NPSFLOW_BROKERS; else it is how a broker calls itself."""
 
 
-async def try_all(where: Where) -> list[Tried]:
+async def try_all(installation: Installation) -> list[Tried]:
     """Every address of NPSFLOW_BROKERS; and where one is of use, those by which the brokers call themselves."""
-    context = where.security.context()
-    given = [address.strip() for address in where.brokers.split(",")]
-    found = await asyncio.gather(*(_try(address, where.security, context) for address in given))
+    context = installation.security.context()
+    given = [address.strip() for address in installation.brokers.split(",")]
+    found = await asyncio.gather(*(_try(address, installation.security, context) for address in given))
     called = sorted({address for _, others in found for address in others} - set(given))
-    others = await asyncio.gather(*(_knock(address, where.security, context) for address in called))
+    others = await asyncio.gather(*(_knock(address, installation.security, context) for address in called))
     own = [Tried(address, refused, given=False) for address, refused in zip(called, others, strict=True)]
     return [tried for tried, _ in found] + own
 
@@ -79,9 +79,9 @@ def furthest(tried: list[Tried]) -> Refused | None:
     return max(refused, key=lambda r: steps.index(r.step), default=None)
 
 
-async def why_not(where: Where) -> Refused | None:
+async def why_not(installation: Installation) -> Refused | None:
     """The same of all addresses as they are now."""
-    return furthest(await try_all(where))
+    return furthest(await try_all(installation))
 
 
 async def _try(address: str, security: Security, context: ssl.SSLContext | None) -> tuple[Tried, list[str]]:

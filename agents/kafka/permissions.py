@@ -13,7 +13,8 @@ from aiokafka.protocol.transaction import InitProducerIdRequest
 from npsflow.agents.kafka import clients
 from npsflow.agents.kafka.diagnosis import STEP, Refused
 from npsflow.schemas import topics
-from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.config.settings import Settings
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.protocol import DescribeGroup, DescribeTopics
 from npsflow.streams.topology import REPLAYED, STAGES
 
@@ -35,41 +36,41 @@ class Need(NamedTuple):
     operation: Operation
 
 
-def of_worker(settings: Settings, where: Where, stages: Iterable[str]) -> set[Need]:
+def of_worker(settings: Settings, installation: Installation, stages: Iterable[str]) -> set[Need]:
     """What a worker of these stages does."""
     needs = set()
     for name in stages:
-        stage = STAGES[name][0](settings, where)
-        state, remembered = (where.changelog(name, kind) for kind in ("state", "remembered"))
-        reads = {*map(where.topic, stage.inputs), state, *((remembered,) if stage.logs else ())}
-        writes = {*map(where.topic, stage.outputs), state, *((remembered,) if stage.logs else ())}
+        stage = STAGES[name][0](settings, installation)
+        state, remembered = (installation.changelog(name, kind) for kind in ("state", "remembered"))
+        reads = {*map(installation.topic, stage.inputs), state, *((remembered,) if stage.logs else ())}
+        writes = {*map(installation.topic, stage.outputs), state, *((remembered,) if stage.logs else ())}
         needs |= {Need("topic", topic, "READ") for topic in reads}
         needs |= {Need("topic", topic, "WRITE") for topic in writes}
         if stage.logs:
             needs.add(Need("topic", remembered, "DELETE"))  # of its records, once nobody needs them
-        needs.add(Need("group", where.group(name), "READ"))
+        needs.add(Need("group", installation.group(name), "READ"))
         # Not that of a task: asking would fence the worker that has it.
-        needs.add(Need("transactional id", f"{where.group(name)}-check", "WRITE"))
+        needs.add(Need("transactional id", f"{installation.group(name)}-check", "WRITE"))
     if settings.dead_letters.pause and "classify" in stages:
-        needs.add(Need("group", where.group("dlq-accept"), "DESCRIBE"))
+        needs.add(Need("group", installation.group("dlq-accept"), "DESCRIBE"))
     return needs
 
 
-def of_rebuild(settings: Settings, where: Where) -> set[Need]:
+def of_rebuild(settings: Settings, installation: Installation) -> set[Need]:
     """A worker's work, after what was made of the responses is taken away."""
     outputs = (topics.DEAD_LETTERS, topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.WINDOWS)
-    changelogs = [where.changelog("classify", "state"), where.changelog("classify", "remembered")]
-    changelogs.append(where.changelog("rollup", "state"))
-    needs = of_worker(settings, where, REPLAYED)
-    needs |= {Need("topic", where.topic(name), "READ") for name in outputs}
+    changelogs = [installation.changelog("classify", "state"), installation.changelog("classify", "remembered")]
+    changelogs.append(installation.changelog("rollup", "state"))
+    needs = of_worker(settings, installation, REPLAYED)
+    needs |= {Need("topic", installation.topic(name), "READ") for name in outputs}
     needs |= {Need("topic", name, operation) for name in changelogs for operation in ("CREATE", "DELETE")}
-    return needs | {Need("topic", where.topic(topics.PANES), "DELETE")}
+    return needs | {Need("topic", installation.topic(topics.PANES), "DELETE")}
 
 
-async def missing(where: Where, needs: Iterable[Need]) -> list[Refused]:
+async def missing(installation: Installation, needs: Iterable[Need]) -> list[Refused]:
     """What of it cannot be had: topics that are not there, then what is not allowed. Raises KafkaFailed."""
     needs = sorted(needs)
-    async with clients.client(where) as client:
+    async with clients.client(installation) as client:
         absent, lacking = await _topics(client, [need for need in needs if need.resource == "topic"])
         for need in needs:
             if need.resource == "group" and not await _in_time(_may_use_group, client, need):
@@ -77,12 +78,12 @@ async def missing(where: Where, needs: Iterable[Need]) -> list[Refused]:
             if need.resource == "transactional id" and not await _in_time(_may_use_id, client, need):
                 lacking.append(need)
     found = [_absent(absent)] if absent else []
-    return found + [_forbidden(where, list(same)) for _, same in groupby(lacking, key=itemgetter(0, 1))]
+    return found + [_forbidden(installation, list(same)) for _, same in groupby(lacking, key=itemgetter(0, 1))]
 
 
-async def require(where: Where, needs: Iterable[Need]) -> None:
+async def require(installation: Installation, needs: Iterable[Need]) -> None:
     """Raises KafkaFailed, with a line for each thing that is missing."""
-    if found := await missing(where, needs):
+    if found := await missing(installation, needs):
         raise clients.KafkaFailed("\n".join(map(str, found)))
 
 
@@ -91,9 +92,9 @@ def _absent(names: Iterable[str]) -> Refused:
     return Refused("topic", f"there is no {', '.join(sorted(names))}", todo)
 
 
-def _forbidden(where: Where, needs: list[Need]) -> Refused:
+def _forbidden(installation: Installation, needs: list[Need]) -> Refused:
     """`needs`: on one resource."""
-    security = where.security
+    security = installation.security
     who = "this client"
     if security.login:
         who = f"user {security.username!r}"

@@ -10,7 +10,7 @@ from msgspec.structs import replace as changed
 from npsflow.agents.kafka import clients
 from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import DIGEST, Delivery
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.notify.digest import Digest, last_slot
 from npsflow.streams.notify.event import type_of
 from npsflow.streams.notify.message import Message
@@ -25,8 +25,8 @@ _FOLLOW_UP = "npsflow.follow_up."
 class Digests:
     """Of one notifier. What was put together once is kept for as long as it is being sent."""
 
-    def __init__(self, name: str, notifier: Notifier, where: Where) -> None:
-        self._name, self._notifier, self._where = name, notifier, where
+    def __init__(self, name: str, notifier: Notifier, installation: Installation) -> None:
+        self._name, self._notifier, self._installation = name, notifier, installation
         self._at = digest_time(notifier)
         self._kept: tuple[int, int, dict[str, Message]] = 0, 0, {}
 
@@ -65,8 +65,8 @@ class Digests:
 
     async def _records(self, topic: str, since: int | None = None) -> AsyncIterator[Record]:
         """All that are committed now, in each partition's order; those before a time, in ms, are left out."""
-        of = await clients.partitions(self._where, topic)
-        async with clients.reader(self._where) as consumer:
+        of = await clients.partitions(self._installation, topic)
+        async with clients.reader(self._installation) as consumer:
             ranges = await clients.offset_ranges(consumer, of)
             begins = {tp: begin for tp, (begin, _) in ranges.items()}
             if since is not None:

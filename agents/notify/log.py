@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaProducer
 
 from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import Delivery
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 
 _SECONDS = 30.0
 
@@ -16,8 +16,8 @@ _SECONDS = 30.0
 class Log:
     """`producer` is idempotent and waits for all replicas."""
 
-    def __init__(self, producer: AIOKafkaProducer, where: Where) -> None:
-        self._producer, self._topic = producer, where.topic(topics.NOTIFY_LOG)
+    def __init__(self, producer: AIOKafkaProducer, installation: Installation) -> None:
+        self._producer, self._topic = producer, installation.topic(topics.NOTIFY_LOG)
 
     async def write(self, partition: int, deliveries: Sequence[Delivery]) -> int:
         """The offset of the first, once Kafka has them. Raises KafkaError, TimeoutError."""

@@ -30,7 +30,7 @@ from npsflow.agents.notify.planning import Planning
 from npsflow.schemas import topics
 from npsflow.schemas.errors import NpsflowError
 from npsflow.schemas.notify import Delivery, decode_delivery
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.notify.queue import Queue
 from npsflow.streams.notify.settings import Notifier
 
@@ -56,7 +56,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
         events: Events,
         digests: Digests,
         log_: Log,
-        where: Where,
+        installation: Installation,
         metrics: Metrics,
         clock: Callable[[], float],
         *,
@@ -64,7 +64,10 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
     ) -> None:
         self._name, self._notifier, self._consumer, self._clock = name, notifier, consumer, clock
         self._events, self._digests, self._log, self._metrics = events, digests, log_, metrics
-        self._source, self._log_topic = where.topic(topics.SERVICE_RECOVERY), where.topic(topics.NOTIFY_LOG)
+        self._source, self._log_topic = (
+            installation.topic(topics.SERVICE_RECOVERY),
+            installation.topic(topics.NOTIFY_LOG),
+        )
         self.queue = Queue()
         self._planning = Planning(name, notifier, self.queue)
         self._joined = False  # the group has said which partitions are ours
@@ -72,7 +75,7 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
         self._positions: dict[TopicPartition, int] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._commit_at = 0.0
-        self._member_until, self._member_for = 0.0, where.session_ms / 2000  # seconds of the steady clock
+        self._member_until, self._member_for = 0.0, installation.session_ms / 2000  # seconds of the steady clock
         self._confirming = asyncio.Lock()
         self._digest: asyncio.Task[None] | None = None  # that is being put together
         self._steady = asyncio.Lock()  # held while events become messages: partitions do not go in between

@@ -13,7 +13,7 @@ from npsflow.agents.notify.sending import Done, Sender, Watched
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.times import from_rfc3339
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.notify.queue import Line, Queue, Thread
 
 log = logging.getLogger(__name__)
@@ -23,13 +23,18 @@ _EVERY = 60.0
 
 @asynccontextmanager
 async def watched(
-    sender: Sender, queue: Queue, events: Events, producer: AIOKafkaProducer, where: Where, every: float = _EVERY
+    sender: Sender,
+    queue: Queue,
+    events: Events,
+    producer: AIOKafkaProducer,
+    installation: Installation,
+    every: float = _EVERY,
 ) -> AsyncIterator[None]:
     """As long as the block lasts, if this sender tells at all; `every` so many seconds."""
     if not isinstance(sender, Watched):
         yield
         return
-    work = asyncio.create_task(Watching(sender, queue, events, producer, where, every).run())
+    work = asyncio.create_task(Watching(sender, queue, events, producer, installation, every).run())
     try:
         yield
     finally:
@@ -41,10 +46,16 @@ class Watching:
     """`queue` knows what the other side calls each case."""
 
     def __init__(
-        self, sender: Watched, queue: Queue, events: Events, producer: AIOKafkaProducer, where: Where, every: float
+        self,
+        sender: Watched,
+        queue: Queue,
+        events: Events,
+        producer: AIOKafkaProducer,
+        installation: Installation,
+        every: float,
     ) -> None:
         self._sender, self._queue, self._events, self._producer = sender, queue, events, producer
-        self._topic, self._every = where.topic(topics.ACTIONS), every
+        self._topic, self._every = installation.topic(topics.ACTIONS), every
         self._written: dict[str, str] = {}  # by reference, the newest action
         self._over: set[str] = set()
 

@@ -8,15 +8,15 @@ from collections.abc import Iterable, Sequence
 from npsflow.agents.intake.delivery import Delivery, Malformed, Platform, identifier, json_object, maybe, part
 from npsflow.agents.platforms import times
 from npsflow.agents.platforms.signing import static
-from npsflow.streams.intake.mapping import Form, Submission
+from npsflow.streams.intake.mapping import FormMapping, Submission
 
 
-def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
+def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     """The header named in `header`, as it was typed in on AskNicely's page; `Authorization: Bearer` if none is."""
     static(delivery, form.header, secrets)
 
 
-def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
+def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
     """`question.NAME` and `person.NAME` are where paths lead; a form is what AskNicely calls a survey template.
 
     Of a change AskNicely tells only that it is one: `count` goes up by one each time, so it counts as so many seconds

@@ -7,16 +7,16 @@ from collections.abc import Iterable, Sequence
 
 from npsflow.agents.intake.delivery import Delivery, Malformed, Platform, json_object, maybe, part
 from npsflow.agents.platforms.signing import standard_webhooks
-from npsflow.streams.intake.mapping import Form, Submission
+from npsflow.streams.intake.mapping import FormMapping, Submission
 
 _EVENTS = {"responseCreated", "responseUpdated", "responseFinished"}
 
 
-def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
+def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     standard_webhooks(delivery, secrets, now)
 
 
-def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
+def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
     """`answers.ID`, `contact.userId`, `attributes.NAME`, `meta.NAME`, `survey.title` and `language` for paths."""
     event = json_object(delivery.body)
     if str(event.get("event")) not in _EVENTS:

@@ -5,17 +5,17 @@ from typing import Any
 
 from npsflow.agents.intake.delivery import Delivery, Malformed, Platform, json_object
 from npsflow.agents.platforms.signing import standard_webhooks, static
-from npsflow.streams.intake.mapping import Form, Offered, Submission, find
+from npsflow.streams.intake.mapping import FormMapping, Offered, Submission, find
 
 
-def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
+def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     if form.verification == "bearer":
         static(delivery, form.header, secrets)
     else:
         standard_webhooks(delivery, secrets, now)
 
 
-def parse(delivery: Delivery, form: Form) -> Iterable[Submission | Offered]:
+def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission | Offered]:
     """Paths lead into the whole body. One that was sent and has no time of an answer is an invitation."""
     content, paths = json_object(delivery.body), form.paths
     invitation_id, sent_at = _text(content, paths.invitation_id), _text(content, paths.sent_at)

@@ -26,19 +26,19 @@ from npsflow.agents.intake.delivery import (
     part,
 )
 from npsflow.agents.web.signatures import matches
-from npsflow.streams.intake.mapping import Form, Submission
+from npsflow.streams.intake.mapping import FormMapping, Submission
 
 _BEFORE = timedelta(hours=1)  # notifications come within minutes; one every thirty seconds at most
 _PAGE = "1000"
 _MOST_PAGES = 1000
 
 
-def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
+def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     if not matches(delivery.query.get("token", ""), secrets, lambda secret: secret):
         raise Forged("token is missing or wrong")
 
 
-def parse(delivery: Delivery, form: Form) -> Iterable[Asked]:
+def parse(delivery: Delivery, form: FormMapping) -> Iterable[Asked]:
     """Notifications of one hour are about the same: those that wait are fetched at once."""
     message = part(json_object(delivery.body), "message", dict)
     attributes = part(message, "attributes", dict)

@@ -14,12 +14,12 @@ from urllib.parse import parse_qsl
 from npsflow.agents.intake.api import Answers, Api, Later
 from npsflow.agents.intake.delivery import Asked, Delivery, Forged, Malformed, Platform, json_object, maybe, part
 from npsflow.agents.web.signatures import matches
-from npsflow.streams.intake.mapping import Form, Submission
+from npsflow.streams.intake.mapping import FormMapping, Submission
 
 _MOST_FIELDS = 20
 
 
-def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
+def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     """The hexadecimal HMAC-SHA512 of `MSG`; a secret is the subscription's `sharedKey`. No time is signed."""
     fields = _fields(delivery.body)
     message = fields.get("MSG", b"")
@@ -28,7 +28,7 @@ def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -
         raise Forged("HMAC is missing or wrong")
 
 
-def parse(delivery: Delivery, form: Form) -> Iterable[Asked]:
+def parse(delivery: Delivery, form: FormMapping) -> Iterable[Asked]:
     """Events have no id of their own: a response that is completed at another time is another event."""
     fields = _fields(delivery.body)
     event = json_object(fields.get("MSG", b""))

@@ -12,7 +12,7 @@ from npsflow.agents.intake.api import Answers, Api, Later
 from npsflow.agents.intake.delivery import Asked, Delivery, Forged, Platform, json_object, maybe, objects, part
 from npsflow.agents.platforms.signing import hmac_base64
 from npsflow.agents.web.signatures import matches
-from npsflow.streams.intake.mapping import Form, Submission
+from npsflow.streams.intake.mapping import FormMapping, Submission
 
 _ANSWERED = ("response_created", "response_updated", "response_completed")
 _COUNTS = ("completed", "partial")
@@ -20,14 +20,14 @@ _PREVIEWS = ("preview", "survey_preview")
 _LIMITS = ("day", "minute")
 
 
-def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
+def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     """HMAC-SHA1 of the body; a secret is the client id, `&`, and the client secret. SurveyMonkey signs no time."""
     given = delivery.headers.get("sm-signature", "")
     if not matches(given, secrets, lambda secret: hmac_base64(secret, delivery.body, "sha1")):
         raise Forged("Sm-Signature is missing or wrong")
 
 
-def parse(delivery: Delivery, form: Form) -> Iterable[Submission | Asked]:
+def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission | Asked]:
     """A deletion needs no answers: what the mapping makes of the response is gone."""
     event = json_object(delivery.body)
     kind = event.get("event_type")

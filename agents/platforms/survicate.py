@@ -14,12 +14,12 @@ from npsflow.agents.intake.delivery import Delivery, Forged, Platform, json_obje
 from npsflow.agents.platforms import times
 from npsflow.agents.platforms.signing import hmac_base64
 from npsflow.agents.web.signatures import matches
-from npsflow.streams.intake.mapping import Form, Submission
+from npsflow.streams.intake.mapping import FormMapping, Submission
 
 _CATEGORIES = ("promoter", "passive", "detractor")
 
 
-def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
+def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     """HMAC-SHA256 of the body; Survicate signs no time."""
     given, body = delivery.headers.get("hmac", ""), delivery.body
     in_hex = matches(given, secrets, lambda secret: digest(secret.encode(), body, sha256).hex())
@@ -28,7 +28,7 @@ def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -
         raise Forged("Hmac is missing or wrong")
 
 
-def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
+def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
     """`answers.QUESTION`, `comments.QUESTION`, `fields.NAME`, `attributes.NAME`, `survey.name` and `url` for paths."""
     event = part(json_object(delivery.body), "event", dict)
     for name in ("questionAnswered", "surveyCompleted"):

@@ -9,17 +9,17 @@ from typing import Any
 from npsflow.agents.intake.delivery import Delivery, Forged, Malformed, Platform, json_object, maybe, objects, part
 from npsflow.agents.platforms.signing import hmac_base64
 from npsflow.agents.web.signatures import matches
-from npsflow.streams.intake.mapping import Form, Submission
+from npsflow.streams.intake.mapping import FormMapping, Submission
 
 
-def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
+def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     """HMAC-SHA256 of the body; Typeform signs no time."""
     given = delivery.headers.get("typeform-signature", "")
     if not matches(given, secrets, lambda secret: "sha256=" + hmac_base64(secret, delivery.body)):
         raise Forged("Typeform-Signature is missing or wrong")
 
 
-def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
+def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
     """`answers.REF` and `hidden.NAME` are where paths lead."""
     event = json_object(delivery.body)
     if event.get("event_type") not in ("form_response", "form_response_partial"):

@@ -12,20 +12,20 @@ from urllib.parse import parse_qsl
 from npsflow.agents.intake.delivery import Delivery, Forged, Malformed, Platform, identifier, json_object, maybe, part
 from npsflow.agents.platforms import times
 from npsflow.agents.web.signatures import matches
-from npsflow.streams.intake.mapping import Form, Submission
+from npsflow.streams.intake.mapping import FormMapping, Submission
 
 _ENCODED = "application/x-www-form-urlencoded"
 _MOST_FIELDS = 1_000
 
 
-def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
+def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     """HMAC-SHA1 of the body, in hex; Wootric signs no time."""
     given = delivery.headers.get("x-wootric-signature", "")
     if not matches(given, secrets, lambda secret: "sha1=" + digest(secret.encode(), delivery.body, sha1).hex()):
         raise Forged("X-Wootric-Signature is missing or wrong")
 
 
-def parse(delivery: Delivery, form: Form) -> Iterable[Submission]:
+def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
     """`response.NAME` is where paths lead. A form is a survey mode (NPS, CSAT, CES): a `survey_id` is of one asking."""
     encoded = delivery.headers.get("content-type", "").lower().startswith(_ENCODED)
     event = _decoded(delivery.body) if encoded else json_object(delivery.body)

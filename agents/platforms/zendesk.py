@@ -27,14 +27,14 @@ from npsflow.agents.intake.delivery import (
 from npsflow.agents.platforms import times
 from npsflow.agents.platforms.signing import fresh_iso, hmac_base64
 from npsflow.agents.web.signatures import matches, raw
-from npsflow.streams.intake.mapping import Form, Offered, Submission, find
+from npsflow.streams.intake.mapping import FormMapping, Offered, Submission, find
 
 _SIGNATURE = "x-zendesk-webhook-signature"
 _EVENTS = {"offered": "zen:event-type:ticket.csat_requested", "answered": "zen:event-type:ticket.csat_received"}
 _PERSONS = {"requester_id", "submitter_id", "actor_id"}  # Zendesk's own numbers: no customer.id
 
 
-def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -> None:
+def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     """HMAC-SHA256 of the time and the body; the time is ISO 8601."""
     given, stamp = (delivery.headers.get(name, "") for name in (_SIGNATURE, _SIGNATURE + "-timestamp"))
     signed = raw(stamp) + delivery.body
@@ -43,7 +43,7 @@ def verify(delivery: Delivery, form: Form, secrets: Sequence[str], now: float) -
     fresh_iso(stamp, now)
 
 
-def parse(delivery: Delivery, form: Form) -> Iterable[Submission | Offered | Asked]:
+def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission | Offered | Asked]:
     """Of an event paths lead into `ticket` (its `detail`), `event` and `subject`; of a trigger, into its whole body."""
     sent = json_object(delivery.body)
     names = _EVENTS | form.events
@@ -55,7 +55,7 @@ def parse(delivery: Delivery, form: Form) -> Iterable[Submission | Offered | Ask
         raise Malformed("it has neither a type nor a satisfaction_rating")
 
 
-def _event(sent: dict[str, Any], form: Form, offered: bool) -> Iterable[Submission | Offered | Asked]:
+def _event(sent: dict[str, Any], form: FormMapping, offered: bool) -> Iterable[Submission | Offered | Asked]:
     subject, time = part(sent, "subject", str), times.of_text(part(sent, "time", str))
     content = {"ticket": _public(part(sent, "detail", dict)), "event": maybe(sent, "event", dict), "subject": subject}
     if offered:

@@ -7,15 +7,13 @@ from msgspec import Struct
 
 from npsflow.schemas import topics
 from npsflow.schemas.deltas import Values, delta_key, encode_deltas
-from npsflow.schemas.times import MINUTE
 from npsflow.streams.scoring.segments import Names
 from npsflow.streams.stage import Emit
 
-PANE = 5 * MINUTE
 _MOST = 60_000  # numbers in one record, of at most 9 bytes; a multiple of three
 
 
-class Cell(Struct, frozen=True, gc=False):
+class PaneCount(Struct, frozen=True, gc=False):
     """One response in the panes: which pane of five minutes, which segments (numbers), which score."""
 
     pane: int
@@ -23,7 +21,7 @@ class Cell(Struct, frozen=True, gc=False):
     score: int
 
 
-class Cells:
+class PaneCounts:
     """Adds and takes back cells; `send` emits what came of it since the last time."""
 
     def __init__(self, names: Names, partition_of: Callable[[bytes], int]) -> None:
@@ -34,10 +32,10 @@ class Cells:
         self._plus: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         self._minus: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
 
-    def add(self, cell: Cell) -> None:
+    def add(self, cell: PaneCount) -> None:
         self._plus[cell.pane, cell.score] += cell.segments
 
-    def take_back(self, cell: Cell) -> None:
+    def take_back(self, cell: PaneCount) -> None:
         self._minus[cell.pane, cell.score] += cell.segments
 
     def send(self, emit: Emit) -> None:

@@ -16,6 +16,7 @@ from npsflow.streams.classify import lifecycle, policy
 from npsflow.streams.classify.fingerprint import changed, fingerprint
 from npsflow.streams.classify.stored import ALERT_LIVE, DELETED, FOLLOW_LIVE, INTERNAL, TEST, Remembered
 from npsflow.streams.scoring.scores import WORST, Scale
+from npsflow.streams.scoring.severity import ALERT_DUE, severity_of
 
 Output = tuple[str, int, bytes | None, bytes | None, Headers]
 """(topic, partition, key, value, headers) for `Emit`."""
@@ -91,7 +92,7 @@ FOLLOW_UP = Strand(
 )
 
 
-class Teller:
+class EventBuilder:
     """Makes events.
 
     `alert_metrics` may raise alerts; promoters are asked by `rules`, the unhappy by `questions`, of which each language
@@ -200,9 +201,9 @@ class Teller:
         self, kind: lifecycle.Kind, revision: int, told: Told, who: Identity, why: Cause, differ: list[str] | None
     ) -> Output:
         response, alert_id = told.response, ALERT.prefix + who.hexed
-        level, reasons = policy.severity(told.scale, response.score, response.contact_requested is True)
+        level, reasons = severity_of(told.scale, response.score, response.contact_requested is True)
         why_not = policy.not_actionable(response, why.raised, why.submitted)
-        due = (response.submitted_at if why.since == why.submitted else to_datetime(why.since)) + policy.ALERT_DUE
+        due = (response.submitted_at if why.since == why.submitted else to_datetime(why.since)) + ALERT_DUE
         own = events.Alert(
             alert_id, revision, level, reasons, why_not is None, self._instant(why.raised), due, why_not,
             policy.open_question(response, self._questions), differ, told.warnings,

@@ -3,23 +3,15 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
 
-from npsflow.schemas.events import Action, Severity
+from npsflow.schemas.events import Action
 from npsflow.schemas.response import Response
-from npsflow.schemas.times import DAY
-from npsflow.streams.scoring.scores import BEST, WORST, Scale
+from npsflow.streams.scoring.questions import in_language
+from npsflow.streams.scoring.scores import BEST, Scale
 from npsflow.streams.scoring.segments import normal
+from npsflow.streams.scoring.severity import STALE_AFTER
 
-ALERT_DUE = timedelta(hours=24)
 FOLLOW_UP_DUE = timedelta(days=7)
-STALE_AFTER = 7 * DAY
-"""An alert appended later than this after its answer was given is not worth a call."""
-
-OPEN_QUESTIONS = {
-    "en": "What is the most important reason for your score?",
-    "nl": "Wat is de belangrijkste reden voor uw score?",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +28,6 @@ class Rule:
 def _field(response: Response, name: str) -> object:
     own = getattr(response, name, None)
     return own if own is not None else getattr(response.customer, name, None)
-
-
-@lru_cache
-def severity(scale: Scale, score: int, contact_requested: bool) -> tuple[Severity, tuple[str, ...]]:
-    """How urgent, and why."""
-    category = scale.words[WORST]
-    if contact_requested:
-        return "critical", (category, "contact_requested")
-    if scale.formula == "net" and scale.high == 10:
-        return ("critical" if score <= 2 else "high" if score <= 4 else "medium"), (category,)
-    return ("critical" if score == scale.worst_score else "medium"), (category,)
 
 
 def not_actionable(response: Response, appended: int, submitted: int) -> str | None:
@@ -76,8 +57,3 @@ def open_question(response: Response, questions: Mapping[str, str]) -> str | Non
     if response.comment:
         return None
     return in_language(questions, response.language)
-
-
-def in_language(texts: Mapping[str, str], language: str | None) -> str:
-    """The text of `language`, as nl or en-GB, where there is one, else the English one."""
-    return texts.get((language or "en")[:2].lower(), texts["en"])

@@ -5,15 +5,15 @@ from functools import lru_cache
 from typing import Any, get_args
 
 from npsflow.schemas import codec, topics
-from npsflow.schemas.deltas import TICK, encode_tick
+from npsflow.schemas.deltas import PANE, TICK, encode_tick
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import SECOND
 from npsflow.streams.classify import stored
 from npsflow.streams.classify.breaker import Breaker
-from npsflow.streams.classify.deltas import PANE, Cells
+from npsflow.streams.classify.deltas import PaneCounts
 from npsflow.streams.classify.events import ALERT, FOLLOW_UP
 from npsflow.streams.classify.state_store import MemoryStore, Store
-from npsflow.streams.classify.versions import Change, Judge, Meaning, Outcome
+from npsflow.streams.classify.versions import Change, Classifier, ClassifySettings, Outcome
 from npsflow.streams.scoring.segments import Names
 from npsflow.streams.stage import Checkpoint, Emit
 
@@ -34,39 +34,39 @@ class Classify:
     inputs = (topics.RESPONSES,)
     logs = True
 
-    def __init__(self, meaning: Meaning) -> None:
+    def __init__(self, meaning: ClassifySettings) -> None:
         self.meaning = meaning
         as_input = (topics.RESPONSES, topics.DEAD_LETTERS, topics.SERVICE_RECOVERY, topics.FOLLOW_UP)
         self.outputs: dict[str, int | None] = dict.fromkeys(as_input) | {topics.PANES: meaning.pane_partitions}
         self.fixed: dict[str, Any] = {}  # what is remembered holds what it was counted under
 
-    def open(self, partition: int, partitions: int, emit: Emit) -> "Classification":
-        return Classification(self.meaning, partition, partitions, emit, MemoryStore())
+    def open(self, partition: int, partitions: int, emit: Emit) -> "ClassifyFold":
+        return ClassifyFold(self.meaning, partition, partitions, emit, MemoryStore())
 
 
-class Classification:
+class ClassifyFold:
     """The fold of one task of `classify`."""
 
-    def __init__(self, meaning: Meaning, partition: int, partitions: int, emit: Emit, store: Store) -> None:
+    def __init__(self, meaning: ClassifySettings, partition: int, partitions: int, emit: Emit, store: Store) -> None:
         self.urgent = self.paused = False
         self.counters: Counter[str] = Counter()
         self.store = store
         self._horizon, self._meaning, self._emit = meaning.horizon, meaning, emit
         self._names = Names()
-        self._judge = Judge(meaning, partition, partitions, store, self._names)
-        self._cells = Cells(self._names, lru_cache(lambda key: partition_of(key, meaning.pane_partitions)))
+        self._classifier = Classifier(meaning, partition, partitions, store, self._names)
+        self._pane_counts = PaneCounts(self._names, lru_cache(lambda key: partition_of(key, meaning.pane_partitions)))
         self._armed, self._breaker = meaning.pause_on_dead_letters, Breaker()
         self._log: list[tuple[bytes, bytes, int]] = []
         self._ticked = 0
         self._ticked_at = 0
-        self.read, self.crashed = self._judge.read, self._judge.crashed
+        self.read, self.crashed = self._classifier.read, self._classifier.crashed
 
     @property
     def stream_time(self) -> int:
-        return self._judge.stream_time
+        return self._classifier.stream_time
 
     def apply(self, change: Change) -> None:
-        self._judge.stream_time = change.stream_time
+        self._classifier.stream_time = change.stream_time
         counters = self.counters
         counters[change.outcome] += 1
         if self._armed:
@@ -80,9 +80,9 @@ class Classification:
             self.store.put(change.key, packed, change.submitted)
             self._log.append((change.key, packed, change.submitted))
         if change.minus is not None:
-            self._cells.take_back(change.minus)
+            self._pane_counts.take_back(change.minus)
         if change.plus is not None:
-            self._cells.add(change.plus)
+            self._pane_counts.add(change.plus)
         for output in change.outputs:
             self._emit(*output)
             if packed:
@@ -106,7 +106,7 @@ class Classification:
 
     def checkpoint(self, now: int) -> Checkpoint:
         self.urgent = False
-        self._cells.send(self._emit)
+        self._pane_counts.send(self._emit)
         if self.stream_time > self._ticked and not 0 <= now - self._ticked_at < SECOND:
             self._tick(self.stream_time, now)
         self.store.expire(self.stream_time - self._horizon)
@@ -161,7 +161,7 @@ class Classification:
         return latest + self._horizon
 
     def restored(self, stream_time: int, counters: dict[str, int]) -> None:
-        self._judge.stream_time = stream_time
+        self._classifier.stream_time = stream_time
         self.counters.update(counters)
         self.paused = bool(counters.get(_PAUSED))
         self.store.expire(stream_time - self._horizon)

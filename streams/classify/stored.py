@@ -4,9 +4,10 @@ Measured on CPython 3.11: a tuple of the same facts in a dict takes 400-490 byte
 """
 
 import struct
-from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
+
+from npsflow.streams.scoring.segments import packed_size
 
 DELETED, TEST, INTERNAL, ALERT_LIVE, FOLLOW_LIVE = 1, 2, 4, 8, 16
 _CORRECTED = 32
@@ -16,40 +17,17 @@ _SUBMITTED = struct.Struct("<q")
 _SINCE = struct.Struct("<qq")
 _SUBMITTED_AT = struct.calcsize("<HBBHHHH")
 _OFFSET_BITS = 48
-_WIDE = 0x80
 
 ID = 15
 """Bytes of the digest by which a response is remembered: with CPython's 33 they fill 48, one more would take 64."""
 
-MOST_SEGMENTS = 0x7F
-"""That one response can be counted in."""
-
-_NARROW = [struct.Struct(f"<B{size}H") for size in range(MOST_SEGMENTS + 1)]
-
 Version = tuple[int, int, int]
 """(updated or submitted, origin append time, origin partition and offset): the greater stands. Times in ms."""
-
-NO_SEGMENTS = b"\0"
 
 
 def place(partition: int, offset: int) -> int:
     """Partition and offset as one number that sorts like the pair."""
     return partition << _OFFSET_BITS | offset
-
-
-def pack_segments(numbers: Sequence[int]) -> bytes:
-    """Numbers of 1 to MOST_SEGMENTS segments: a count, then 2 bytes each, or 4 where a number needs them."""
-    size = len(numbers)
-    try:
-        return _NARROW[size].pack(size, *numbers)
-    except struct.error:  # a number is above 0xFFFF
-        return struct.pack(f"<B{size}I", size | _WIDE, *numbers)
-
-
-def unpack_segments(packed: bytes) -> tuple[int, ...]:
-    numbers = array("I" if packed[0] & _WIDE else "H")
-    numbers.frombytes(packed[1:])
-    return tuple(numbers)
 
 
 class Remembered(NamedTuple):
@@ -117,7 +95,7 @@ def unpack(packed: bytes) -> Remembered:
         _HEAD.unpack_from(packed)
     )
     at = _HEAD.size
-    end = at + 1 + (packed[at] & ~_WIDE) * (4 if packed[at] & _WIDE else 2)
+    end = at + packed_size(packed, at)
     segments, key = packed[at:end], packed[end : end + key_size]
     end += key_size
     since, raised = submitted, appended

@@ -11,14 +11,15 @@ from msgspec.structs import replace
 from xxhash import xxh3_64_intdigest
 
 from npsflow.schemas import codec, topics
+from npsflow.schemas.deltas import PANE
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.headers import dead_letter, origin, with_origin
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.response import Deletion, Response
 from npsflow.schemas.times import MINUTE, rfc3339, to_datetime, to_ms
 from npsflow.streams.classify import policy, stored
-from npsflow.streams.classify.deltas import PANE, Cell
-from npsflow.streams.classify.events import Cause, Identity, Output, Teller
+from npsflow.streams.classify.deltas import PaneCount
+from npsflow.streams.classify.events import Cause, EventBuilder, Identity, Output
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.classify.state_store import Store
 from npsflow.streams.classify.stored import (
@@ -27,15 +28,13 @@ from npsflow.streams.classify.stored import (
     FOLLOW_LIVE,
     ID,
     INTERNAL,
-    NO_SEGMENTS,
     TEST,
     Remembered,
     Version,
     place,
-    unpack_segments,
 )
 from npsflow.streams.scoring.scores import Scale, Scales
-from npsflow.streams.scoring.segments import Names, Segmenter
+from npsflow.streams.scoring.segments import NO_SEGMENTS, Names, Segmenter, unpack_segments
 from npsflow.streams.stage import Record
 
 Outcome = Literal["counted", "deleted", "test", "repeated", "superseded", "forwarded", "dead"]
@@ -50,7 +49,7 @@ def _category(scale: Scale, rank: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class ClassifySettings:
     """The settings that classify depends on. `horizon` in ms, `pane_partitions` of `nps-panes`."""
 
     scales: Scales
@@ -78,23 +77,23 @@ class Change(Struct, gc=False):
     key: bytes = b""
     packed: bytes = b""
     submitted: int = 0
-    minus: Cell | None = None
-    plus: Cell | None = None
+    minus: PaneCount | None = None
+    plus: PaneCount | None = None
     outputs: tuple[Output, ...] | list[Output] = ()
     urgent: bool = False
 
 
-class Judge:
+class Classifier:
     """Reads the records of one task. Changes nothing but caches and the numbers of names."""
 
-    def __init__(self, meaning: Meaning, partition: int, partitions: int, store: Store, names: Names) -> None:
+    def __init__(self, meaning: ClassifySettings, partition: int, partitions: int, store: Store, names: Names) -> None:
         self.stream_time = 0
         """Greatest `submitted_at` accepted so far, ms; set by the owner."""
         self._store, self._names, self._partition = store, names, partition
         self._scales, self._horizon = meaning.scales, meaning.horizon
         self._partition_of = lru_cache(65_536)(lambda key: partition_of(key, partitions))
         self._segmenter = Segmenter(names, meaning.dimensions, meaning.pairs, meaning.aliases)
-        self._teller = Teller(
+        self._events = EventBuilder(
             meaning.event_source,
             meaning.alert_metrics,
             meaning.promoter_rules,
@@ -164,14 +163,14 @@ class Judge:
         segments, packed_segments = self._segmenter.find(response, scale)
         customer = response.customer
         customer_key = customer.id.encode() if customer is not None and customer.id is not None else b""
-        told = None if flags else self._teller.told(response, scale, rank, warnings)
+        told = None if flags else self._events.told(response, scale, rank, warnings)
         context = 0 if told is None else told.digest
         who = Identity(key, digest.hex(), self._partition)
-        plus = None if flags else Cell(submitted // PANE, segments, response.score)
+        plus = None if flags else PaneCount(submitted // PANE, segments, response.score)
         outcome: Outcome = "test" if flags else "counted"
         if before is None:
             why = Cause(customer_key, submitted, submitted, appended, appended)
-            live, fields, output = self._teller.first(told, who, why)
+            live, fields, output = self._events.first(told, who, why)
             alert, follow = live == ALERT_LIVE, live == FOLLOW_LIVE
             packed = stored.pack(
                 flags | live, rank, response.score, alert, follow, submitted, version, content, context,
@@ -185,7 +184,7 @@ class Judge:
             flags, rank, response.score, 0, 0, submitted, version, content, context, packed_segments, customer_key,
             since, appended, b"",
         )  # fmt: skip
-        after, events, urgent = self._teller.next(before, self._metric(before), after, scale.metric, told, who)
+        after, events, urgent = self._events.next(before, self._metric(before), after, scale.metric, told, who)
         counts += _accepted(response.source, "" if flags else f"correction:{scale.metric}:{_category(scale, rank)}")
         packed = stored.pack(*after)
         return Change(outcome, stream_time, counts, id_, packed, submitted, _cell(before), plus, events, urgent)
@@ -222,7 +221,7 @@ class Judge:
         urgent, minus = False, None
         if before is not None:
             who = Identity(key, digest.hex(), self._partition)
-            after, events, urgent = self._teller.next(before, self._metric(before), after, "", None, who)
+            after, events, urgent = self._events.next(before, self._metric(before), after, "", None, who)
             minus = _cell(before)
         packed = stored.pack(*after)
         return Change("deleted", self.stream_time, counts, id_, packed, submitted, minus, None, events, urgent)
@@ -271,9 +270,9 @@ def _accepted(source: str, what: str) -> tuple[str, ...]:
     return (f"source:{source}", what) if what else (f"source:{source}",)
 
 
-def _cell(r: Remembered) -> Cell | None:
+def _cell(r: Remembered) -> PaneCount | None:
     """Where a remembered response is counted; None where it is not."""
-    return Cell(r.submitted // PANE, unpack_segments(r.segments), r.score) if r.live else None
+    return PaneCount(r.submitted // PANE, unpack_segments(r.segments), r.score) if r.live else None
 
 
 def _too_late(source: str) -> RefusedRecord:

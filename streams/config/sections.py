@@ -11,9 +11,8 @@ from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Action
 from npsflow.schemas.response import Metric
 from npsflow.schemas.times import DAY
-from npsflow.streams.classify.stored import MOST_SEGMENTS
 from npsflow.streams.scoring.scores import DEFAULT_SCALES, Scale, scale_of
-from npsflow.streams.scoring.segments import is_dimension
+from npsflow.streams.scoring.segments import MOST_SEGMENTS, is_dimension
 from npsflow.streams.windows.panes import WindowSpec, window_spec
 
 _DIMENSIONS = ["survey_id", "survey_kind", "channel", "journey_stage", "department", "product", "tier"]

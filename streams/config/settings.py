@@ -5,7 +5,6 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -13,9 +12,8 @@ from msgspec import Struct
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.response import Customer, Response
 from npsflow.schemas.times import DAY
-from npsflow.schemas.topics import changelog
 from npsflow.streams.classify.policy import Rule
-from npsflow.streams.classify.versions import Meaning
+from npsflow.streams.classify.versions import ClassifySettings
 from npsflow.streams.config.errors import explain
 from npsflow.streams.config.sections import (
     Alerts,
@@ -29,9 +27,8 @@ from npsflow.streams.config.sections import (
     check_segments,
     check_windows,
 )
-from npsflow.streams.engine.kafka.security import VARIABLES, Security, security
 from npsflow.streams.intake import mapping
-from npsflow.streams.intake.mapping import Form
+from npsflow.streams.intake.mapping import FormMapping
 from npsflow.streams.notify import settings as notifying
 from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.recovery import settings as recovering
@@ -56,15 +53,15 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     dead_letters: DeadLetters = DeadLetters()
     recovery: Recovery = Recovery()
     topics: Topics = Topics()
-    intake: dict[str, Form] = {}
+    intake: dict[str, FormMapping] = {}
     notify: dict[str, Notifier] = {}
 
     def all_scales(self) -> Scales:
         return Scales((s.scale() for s in self.scales), ces_seven_is_hard=self.ces_seven_is_hard)
 
-    def meaning(self, prefix: str, pane_partitions: int) -> Meaning:
+    def meaning(self, prefix: str, pane_partitions: int) -> ClassifySettings:
         """What classify needs; `pane_partitions` as the topic really has."""
-        return Meaning(
+        return ClassifySettings(
             scales=self.all_scales(),
             dimensions=tuple(self.segments.dimensions),
             pairs=tuple(self.segments.pairs),
@@ -99,50 +96,8 @@ def event_source(prefix: str) -> str:
     return f"npsflow/{prefix}"
 
 
-class Where(Struct, frozen=True):
-    """Which cluster and installation: `NPSFLOW_BROKERS`, `NPSFLOW_PREFIX`, and how to get in."""
-
-    brokers: str = "127.0.0.1:9092"
-    prefix: str = ""
-    session_ms: int = 10_000
-    """`NPSFLOW_SESSION_MS`: a worker not heard of for this long has lost its partitions."""
-    security: Security = Security()
-
-    def topic(self, name: str) -> str:
-        return self.prefix + name
-
-    def group(self, stage: str) -> str:
-        return f"{self.prefix}npsflow-{stage}"
-
-    def changelog(self, stage: str, kind: Literal["state", "remembered"]) -> str:
-        return self.topic(changelog(stage, kind))
-
-    def transactional_id(self, stage: str, partition: int) -> str:
-        return f"{self.prefix}npsflow-{stage}-{partition}"
-
-
 _ENTRANCE = re.compile("[a-z0-9][a-z0-9-]{0,63}")
 _MOST = {"horizon_days": 3650, "topics.replication": 100}
-_ENVIRONMENT = {"NPSFLOW_BROKERS": "brokers", "NPSFLOW_PREFIX": "prefix", "NPSFLOW_SESSION_MS": "session_ms"}
-_KNOWN = {"NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL", *VARIABLES}
-_PREFIXES = ("NPSFLOW_FAUST_", "NPSFLOW_SECRET_", "NPSFLOW_TEST_", "NPSFLOW_TOKEN_")
-
-
-def where(environment: Mapping[str, str] = os.environ) -> Where:
-    """From the environment. Raises SettingsError for an `NPSFLOW_*` that does not exist."""
-    given: dict[str, Any] = {}
-    for name, value in environment.items():
-        if name in _ENVIRONMENT:
-            given[_ENVIRONMENT[name]] = value
-        elif name.startswith("NPSFLOW_") and name not in _KNOWN and not name.startswith(_PREFIXES):
-            known = ", ".join(sorted([*_ENVIRONMENT, *_KNOWN]))
-            raise SettingsError(f"{name} is not a setting of npsflow; known: {known}")
-    try:
-        plain = msgspec.convert(given, Where, strict=False)
-    except msgspec.ValidationError:
-        given_ms = environment["NPSFLOW_SESSION_MS"]
-        raise SettingsError(f"NPSFLOW_SESSION_MS is {given_ms!r}, not a whole number of milliseconds") from None
-    return msgspec.structs.replace(plain, security=security(environment))
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:

@@ -11,7 +11,8 @@ from npsflow.schemas import topics
 from npsflow.schemas.errors import StateError
 from npsflow.schemas.times import DAY
 from npsflow.streams.classify.stage import Classify
-from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.config.settings import Settings
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.recovery.stage import Recover
 from npsflow.streams.stage import Stage
 from npsflow.streams.windows.stage import Rollup
@@ -29,12 +30,13 @@ class Wanted:
     config: Mapping[str, str]
 
 
-def wanted(settings: Settings, where: Where) -> list[Wanted]:
+def wanted(settings: Settings, installation: Installation) -> list[Wanted]:
     """Every topic of an installation, changelogs included."""
     counts = {"input": settings.topics.partitions, "panes": settings.topics.pane_partitions}
     copies = settings.topics.replication
     found = [
-        Wanted(where.topic(t.name), counts[t.partitions], copies, t.config(settings.horizon_days)) for t in topics.ALL
+        Wanted(installation.topic(t.name), counts[t.partitions], copies, t.config(settings.horizon_days))
+        for t in topics.ALL
     ]
     state = {
         "cleanup.policy": "compact",
@@ -54,9 +56,9 @@ def wanted(settings: Settings, where: Where) -> list[Wanted]:
     }
     for stage in _STAGES:
         partitions = counts[topics.BY_NAME[stage.inputs[0]].partitions]
-        found.append(Wanted(where.changelog(stage.name, "state"), partitions, copies, state))
+        found.append(Wanted(installation.changelog(stage.name, "state"), partitions, copies, state))
         if stage.logs:
-            found.append(Wanted(where.changelog(stage.name, "remembered"), partitions, copies, log))
+            found.append(Wanted(installation.changelog(stage.name, "remembered"), partitions, copies, log))
     return found
 
 
@@ -75,7 +77,7 @@ async def topic_configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[st
     return {name: {key: value for key, value, *_ in entries} for _, _, _, name, entries in resources}
 
 
-async def input_counts(admin: AIOKafkaAdminClient, stage: Stage, where: Where) -> dict[str, int]:
+async def input_counts(admin: AIOKafkaAdminClient, stage: Stage, installation: Installation) -> dict[str, int]:
     """Partitions of the stage's inputs, by name without prefix.
 
     Raises StateError where a topic of the stage is missing, or has other partitions than its keys rely on.
@@ -87,9 +89,9 @@ async def input_counts(admin: AIOKafkaAdminClient, stage: Stage, where: Where) -
             raise StateError("topic does not exist: run `npsflow topics create`", topic=topic, partition=0)
         return found[topic]
 
-    inputs = {name: count(where.topic(name)) for name in stage.inputs}
+    inputs = {name: count(installation.topic(name)) for name in stage.inputs}
     for kind in ("state", "remembered") if stage.logs else ("state",):
-        changelog = where.changelog(stage.name, kind)
+        changelog = installation.changelog(stage.name, kind)
         if {count(changelog)} != set(inputs.values()):
             raise StateError(
                 f"it has {count(changelog)} partitions where the input has {inputs}: a changed count moves keys to "
@@ -98,7 +100,7 @@ async def input_counts(admin: AIOKafkaAdminClient, stage: Stage, where: Where) -
                 partition=0,
             )
     for name, wanted in stage.outputs.items():
-        topic, expected = where.topic(name), wanted or next(iter(inputs.values()))
+        topic, expected = installation.topic(name), wanted or next(iter(inputs.values()))
         if count(topic) != expected:
             raise StateError(
                 f"it has {count(topic)} partitions instead of {expected}: set [topics] in npsflow.toml as it was when "

@@ -11,9 +11,9 @@ from typing import Any
 import faust
 from faust.app.base import BootStrategy
 
-from npsflow.streams.config.settings import Where
-from npsflow.streams.engine.committer import Pacer
+from npsflow.streams.engine.committer import CommitRateLimit
 from npsflow.streams.engine.health import Web
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.metrics import Metrics
 from npsflow.streams.engine.source import Batch, Source
 from npsflow.streams.stage import Stage
@@ -32,7 +32,7 @@ class Host:
 
     def __init__(
         self,
-        where: Where,
+        installation: Installation,
         client: dict[str, Any],
         stages: Iterable[tuple[Stage, Agent]],
         metrics: Metrics,
@@ -45,7 +45,7 @@ class Host:
         A `name` that lasts makes membership static: a worker back within the session keeps its partitions.
         """
         self.app = faust.App(
-            f"{where.prefix}npsflow",
+            f"{installation.prefix}npsflow",
             env_prefix="NPSFLOW_FAUST_",  # else BROKER_URL or WEB_PORT of the environment would override arguments
             broker="kafka://unused",
             autodiscover=False,
@@ -53,12 +53,14 @@ class Host:
             datadir=tempfile.gettempdir(),
         )
         self.app.boot_strategy = _Boot(self.app)
-        self.metrics, pacer = metrics, Pacer(COMMITS_PER_SECOND)
+        self.metrics, commit_rate = metrics, CommitRateLimit(COMMITS_PER_SECOND)
         self.sources: list[Source] = []
         for stage, agent in stages:
             channel = self.app.channel(maxsize=1)
             self.app.agent(channel, name=f"npsflow.{stage.name}")(agent)  # type: ignore[arg-type]
-            self.sources.append(Source(stage, where, client, _sender(channel), metrics, pacer, name, rebuilding))
+            self.sources.append(
+                Source(stage, installation, client, _sender(channel), metrics, commit_rate, name, rebuilding)
+            )
             self.app.service(self.sources[-1])  # type: ignore[arg-type]
         if web is not None:
             self.app.web_server(Web(*web, metrics.registry, lambda: self.ready))

@@ -13,7 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from npsflow.schemas.errors import StateError
-from npsflow.streams.engine.committer import Committer, Pacer
+from npsflow.streams.engine.committer import CommitRateLimit, Committer
 from npsflow.streams.engine.logs import describe
 from npsflow.streams.engine.metrics import Metrics
 from npsflow.streams.engine.restorer import Restorer
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 _BACKOFF = (0.2, 5.0)
 
 
-class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
+class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     """The tasks of one stage on this worker; the stage's consumer tells it of every rebalance."""
 
     def __init__(
@@ -33,7 +33,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         topics: list[str],
         session: float,
         metrics: Metrics,
-        pacer: Pacer,
+        commit_rate: CommitRateLimit,
         ready: Callable[[Task], None],
         spawn: Callable[[Coroutine[Any, Any, None]], Any],
         crash: Callable[[BaseException], Coroutine[Any, Any, None]],
@@ -41,7 +41,7 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
         """`topics`: the inputs, with prefix. `session` in seconds. `ready` lets a task be read, `spawn` runs something
         beside, `crash` ends the worker with an error that only a person can mend."""
         self.tasks: dict[int, Task] = {}
-        self.committer = Committer(stage, metrics, pacer, self._committed)
+        self.committer = Committer(stage, metrics, commit_rate, self._committed)
         self._stage, self._topics, self._session, self._metrics = stage, topics, session, metrics
         self._ready, self._spawn, self._crash = ready, spawn, crash
         self._assigned: set[int] | None = None
@@ -161,8 +161,8 @@ class Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
                 raise
             except Exception as error:
                 failures[partition] += 1
-                where = {"stage": self._stage, "partition": partition}
-                log.warning("restore failed, trying again: %s", error, extra=where)
+                extra = {"stage": self._stage, "partition": partition}
+                log.warning("restore failed, trying again: %s", error, extra=extra)
 
     async def _restore(self, partition: int) -> None:
         with self._metrics.restore_time.labels(self._stage).time():

@@ -17,7 +17,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from npsflow.schemas import codec
 from npsflow.schemas.errors import ChangelogRefused
 from npsflow.schemas.topics import changelog
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Checkpoint, Emit, Fold, Stage
 
 FORMAT = 1
@@ -42,7 +42,7 @@ class Position:
 class Changelog:
     """The changelogs of one task of `stage`. `partitions`: counts of the input topics as they are now."""
 
-    where: Where
+    installation: Installation
     stage: Stage
     partition: int
     partitions: Mapping[str, int]
@@ -60,13 +60,13 @@ class Changelog:
 
     @property
     def state(self) -> TopicPartition:
-        return TopicPartition(self.where.changelog(self.stage.name, "state"), self.partition)
+        return TopicPartition(self.installation.changelog(self.stage.name, "state"), self.partition)
 
     @property
     def log(self) -> TopicPartition | None:
         if not self.stage.logs:
             return None
-        return TopicPartition(self.where.changelog(self.stage.name, "remembered"), self.partition)
+        return TopicPartition(self.installation.changelog(self.stage.name, "remembered"), self.partition)
 
     def write(self, emit: Emit, position: Position, checkpoint: Checkpoint) -> None:
         """Add one commit. `emit` prefixes topics itself."""
@@ -174,7 +174,7 @@ class Changelog:
             if offset is None:
                 if committed[topic] is not None:
                     raise self._refused(
-                        f"it is empty, but group {self.where.group(self.stage.name)} has read {topic} up to "
+                        f"it is empty, but group {self.installation.group(self.stage.name)} has read {topic} up to "
                         f"{committed[topic]}: its records were deleted; run `npsflow rebuild`"
                     )
             elif not begin[topic] <= offset <= end[topic]:

@@ -9,7 +9,7 @@ from npsflow.streams.engine.metrics import Metrics
 from npsflow.streams.engine.task import Task
 
 
-class Pacer:
+class CommitRateLimit:
     """At most so many commits a second, whichever task of the worker asks."""
 
     def __init__(self, per_second: float) -> None:
@@ -26,9 +26,13 @@ class Committer:
     """Commits the tasks of one stage while folding goes on. `ended` hears of each commit, and of the error if any."""
 
     def __init__(
-        self, stage: str, metrics: Metrics, pacer: Pacer, ended: Callable[[Task, Exception | None], None]
+        self,
+        stage: str,
+        metrics: Metrics,
+        commit_rate: CommitRateLimit,
+        ended: Callable[[Task, Exception | None], None],
     ) -> None:
-        self._stage, self._metrics, self._pacer, self._ended = stage, metrics, pacer, ended
+        self._stage, self._metrics, self._commit_rate, self._ended = stage, metrics, commit_rate, ended
         self._timers: dict[Task, tuple[float, asyncio.Handle]] = {}
         self._commits: dict[Task, asyncio.Task[None]] = {}
 
@@ -46,7 +50,7 @@ class Committer:
 
     def _due(self, task: Task) -> None:
         loop = asyncio.get_running_loop()
-        delay = self._pacer.claim(loop.time())
+        delay = self._commit_rate.claim(loop.time())
         self._timers[task] = -inf, loop.call_later(delay, self._start, task)  # nothing is sooner: it keeps its slot
 
     def _start(self, task: Task) -> None:

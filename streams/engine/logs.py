@@ -35,7 +35,7 @@ class JsonFormatter(logging.Formatter):
         return codec.dumps(line).decode()
 
 
-class Calm(logging.Filter):
+class RepeatFilter(logging.Filter):
     """Of what Kafka's client repeats, one line in `PAUSE` seconds; it says as `repeated` how many were left out before.
 
     While a broker is away each of its connections says the same some ten times a second.
@@ -92,7 +92,7 @@ def set_up(level: str = "INFO", stream: TextIO = sys.stderr) -> None:
     """Log as JSON lines; the Kafka client's and Faust's own chatter only from warnings on, repeated lines seldom."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
-    handler.addFilter(Calm())
+    handler.addFilter(RepeatFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("aiokafka", "faust", "mode", "kafka"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))

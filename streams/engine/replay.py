@@ -30,7 +30,7 @@ def identity(topic: str, headers: Headers) -> bytes | None:
 
 
 @dataclass(slots=True)
-class Standing:
+class PublishedOutputs:
     """The records that stand on the output topics: by topic, what each is known by to its greatest revision."""
 
     known: dict[str, dict[bytes, int]] = field(default_factory=dict)
@@ -63,14 +63,14 @@ def _revision(topic: str, headers: Headers) -> tuple[bytes, int] | None:
 class Replayed:
     """A stage whose outputs are left out where they stand already."""
 
-    def __init__(self, stage: Stage, standing: Standing) -> None:
+    def __init__(self, stage: Stage, published: PublishedOutputs) -> None:
         self.name, self.inputs, self.outputs = stage.name, stage.inputs, stage.outputs
         self.logs, self.fixed = stage.logs, stage.fixed
-        self._stage, self._standing = stage, standing
+        self._stage, self._published = stage, published
 
     def open(self, partition: int, partitions: int, emit: Emit) -> Fold:
         def emit_new(topic: str, to: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-            if not self._standing.has(topic, headers):
+            if not self._published.has(topic, headers):
                 emit(topic, to, key, value, headers)
 
         return self._stage.open(partition, partitions, emit_new)

@@ -6,11 +6,12 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from npsflow.streams.config.settings import Where
 from npsflow.streams.engine.changelog import Changelog, Position
+from npsflow.streams.engine.clock import BrokerClock
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.hanging_transactions import decided
 from npsflow.streams.engine.metrics import Metrics
-from npsflow.streams.engine.task import BrokerClock, Task
+from npsflow.streams.engine.task import Task
 from npsflow.streams.engine.transaction import Transaction
 from npsflow.streams.stage import Stage
 
@@ -27,7 +28,7 @@ class Restorer:
     def __init__(
         self,
         stage: Stage,
-        where: Where,
+        installation: Installation,
         client: dict[str, Any],
         reader: AIOKafkaConsumer,
         group: AIOKafkaConsumer,
@@ -36,7 +37,13 @@ class Restorer:
         clock: BrokerClock,
         rebuilding: bool,
     ) -> None:
-        self._stage, self._where, self._client, self._reader, self._group = stage, where, client, reader, group
+        self._stage, self._installation, self._client, self._reader, self._group = (
+            stage,
+            installation,
+            client,
+            reader,
+            group,
+        )
         self._partitions, self._metrics, self._clock = dict(partitions), metrics, clock
         self._rebuilding = rebuilding
         self._unsettled = dict[int, bool]()
@@ -46,12 +53,14 @@ class Restorer:
 
         Raises ChangelogRefused where a person has to decide, any other error where trying again may help.
         """
-        where, name = self._where, self._stage.name
-        transaction = Transaction(where.transactional_id(name, partition), where.group(name), self._client)
+        installation, name = self._installation, self._stage.name
+        transaction = Transaction(
+            installation.transactional_id(name, partition), installation.group(name), self._client
+        )
         try:
             if kept is not None:
                 await kept.transaction.stop()
-            was_committed = await decided(self._reader._client, where.transactional_id(name, partition))
+            was_committed = await decided(self._reader._client, installation.transactional_id(name, partition))
             if was_committed is not None:
                 self._unsettled[partition] = was_committed  # a restore can be cancelled after the broker forgot it
             await transaction.start()
@@ -76,13 +85,13 @@ class Restorer:
     async def _written(self, partition: int) -> list[TopicPartition]:
         """All that a transaction of this task can have touched, as far as it exists."""
         cluster = await self._reader._client.fetch_all_metadata()
-        outputs = [self._where.topic(name) for name in self._stage.outputs]
+        outputs = [self._installation.topic(name) for name in self._stage.outputs]
         written = [TopicPartition(t, p) for t in outputs for p in cluster.partitions_for_topic(t) or ()]
-        changelog = Changelog(self._where, self._stage, partition, self._partitions)
+        changelog = Changelog(self._installation, self._stage, partition, self._partitions)
         return [*written, *filter(None, (changelog.state, changelog.log))]
 
     async def _from_changelog(self, partition: int, transaction: Transaction) -> Task:
-        changelog = Changelog(self._where, self._stage, partition, self._partitions, self._rebuilding)
+        changelog = Changelog(self._installation, self._stage, partition, self._partitions, self._rebuilding)
         count = next(iter(self._partitions.values()))
         task = Task(
             partition,
@@ -93,7 +102,7 @@ class Restorer:
             self._clock,
         )
         position = await changelog.restore(self._reader, task.fold)
-        inputs = {name: TopicPartition(self._where.topic(name), partition) for name in self._stage.inputs}
+        inputs = {name: TopicPartition(self._installation.topic(name), partition) for name in self._stage.inputs}
         begins = await self._reader.beginning_offsets(list(inputs.values()))
         ends = await self._reader.end_offsets(list(inputs.values()))
         begin = {name: begins[tp] for name, tp in inputs.items()}

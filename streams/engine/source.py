@@ -13,15 +13,16 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from mode import Service
 
 from npsflow.schemas.errors import StateError
-from npsflow.streams.config.settings import Where
 from npsflow.streams.engine import admin
-from npsflow.streams.engine.assignment import Ownership
+from npsflow.streams.engine.assignment import Assignment
 from npsflow.streams.engine.changelog import purge
-from npsflow.streams.engine.committer import Pacer
-from npsflow.streams.engine.kafka.metadata_backoff import calm
+from npsflow.streams.engine.clock import BrokerClock
+from npsflow.streams.engine.committer import CommitRateLimit
+from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.kafka.metadata_backoff import back_off_metadata
 from npsflow.streams.engine.metrics import Metrics
 from npsflow.streams.engine.restorer import Restorer
-from npsflow.streams.engine.task import BrokerClock, Task
+from npsflow.streams.engine.task import Task
 from npsflow.streams.stage import Record, Stage
 
 log = logging.getLogger(__name__)
@@ -82,49 +83,49 @@ class Source(Service):
     def __init__(
         self,
         stage: Stage,
-        where: Where,
+        installation: Installation,
         client: dict[str, Any],
         send: Callable[[Batch], Any],
         metrics: Metrics,
-        pacer: Pacer,
+        commit_rate: CommitRateLimit,
         name: str | None = None,
         rebuilding: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self._instance = None if name is None else f"{where.group(stage.name)}-{name}"
+        self._instance = None if name is None else f"{installation.group(stage.name)}-{name}"
         self._rebuilding = rebuilding
-        self.stage, self.where = stage, where
+        self.stage, self.installation = stage, installation
         self._client, self._send, self._metrics = client, send, metrics
-        self._topics = {where.topic(name): name for name in stage.inputs}
-        self._owned = Ownership(
-            stage.name, list(self._topics), where.session_ms / 1000, metrics, pacer, self._go_on, self.add_future,
-            self.crash,
+        self._topics = {installation.topic(name): name for name in stage.inputs}
+        self._assignment = Assignment(
+            stage.name, list(self._topics), installation.session_ms / 1000, metrics, commit_rate, self._go_on,
+            self.add_future, self.crash,
         )  # fmt: skip
 
     @property
     def ready(self) -> bool:
         """Whether every assigned partition is restored and being read."""
-        return self._owned.complete
+        return self._assignment.complete
 
     @property
     def tasks(self) -> dict[int, Task]:
         """By partition, those that are restored."""
-        return self._owned.tasks
+        return self._assignment.tasks
 
     # Life of the service.
 
     async def on_start(self) -> None:
         self._consumer = AIOKafkaConsumer(
             **self._client,
-            group_id=self.where.group(self.stage.name),
+            group_id=self.installation.group(self.stage.name),
             group_instance_id=self._instance,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             isolation_level="read_committed",
             partition_assignment_strategy=(RangePartitionAssignor,),
-            session_timeout_ms=self.where.session_ms,
-            heartbeat_interval_ms=max(100, self.where.session_ms // 4),
+            session_timeout_ms=self.installation.session_ms,
+            heartbeat_interval_ms=max(100, self.installation.session_ms // 4),
             max_partition_fetch_bytes=4 << 20,
             fetch_max_wait_ms=_FETCH_WAIT,
         )
@@ -133,17 +134,17 @@ class Source(Service):
             max_partition_fetch_bytes=4 << 20, fetch_max_wait_ms=_FETCH_WAIT,
         )  # fmt: skip
         for consumer in (self._consumer, self._reader):
-            calm(consumer._client)
+            back_off_metadata(consumer._client)
         # Else it gives up on offsets just before its client gives up on the request, and never renews the connection.
         self._reader._request_timeout_ms *= 2
         self._admin = AIOKafkaAdminClient(**self._client)
         await self._reader.start()
         await self._admin.start()
         await self._consumer.start()
-        partitions = await admin.input_counts(self._admin, self.stage, self.where)
+        partitions = await admin.input_counts(self._admin, self.stage, self.installation)
         restorer = Restorer(
             self.stage,
-            self.where,
+            self.installation,
             self._client,
             self._reader,
             self._consumer,
@@ -152,10 +153,10 @@ class Source(Service):
             BrokerClock(time.monotonic, time.time),
             self._rebuilding,
         )
-        self._owned.start(self._consumer, restorer, next(iter(partitions.values())))
+        self._assignment.start(self._consumer, restorer, next(iter(partitions.values())))
 
     async def on_stop(self) -> None:
-        await self._owned.close(_STOP)
+        await self._assignment.close(_STOP)
         await self._consumer.stop()
         await self._reader.stop()
         await self._admin.close()
@@ -198,7 +199,7 @@ class Source(Service):
                 self.drop(task, StateError(message, topic=tp.topic, partition=tp.partition, offset=expected))
             return
         while task.full and batch.current:
-            await self._owned.committer.ended(task)
+            await self._assignment.committer.ended(task)
         if batch.current:
             batch.begin, task.handed[topic] = expected, batch.position
             await self._send(batch)
@@ -231,11 +232,11 @@ class Source(Service):
             if lag == 0 and not task.closed and not task.fold.paused:
                 task.idle()
             if task.dirty_since is not None:
-                self._owned.committer.soon(task)
+                self._assignment.committer.soon(task)
 
     def _go_on(self, task: Task) -> None:
         """Read on where a restored task stands, unless it is paused."""
-        inputs = self._owned.inputs(task.partition)
+        inputs = self._assignment.inputs(task.partition)
         for tp in inputs:
             self._consumer.seek(tp, task.position.offsets[self._topics[tp.topic]])
         if task.fold.paused:
@@ -245,31 +246,31 @@ class Source(Service):
 
     def drop(self, task: Task, error: BaseException) -> None:
         """The agent has failed in the middle of a batch."""
-        self._owned.drop(task, error)
+        self._assignment.drop(task, error)
 
     def folded(self, task: Task) -> None:
         """The agent has folded a batch."""
-        self._owned.committer.soon(task)
+        self._assignment.committer.soon(task)
         if task.fold.paused:
             self._pause(task)
 
     async def end_rebuild(self) -> None:
         """What was rebuilt is whole: read no further, and let workers have it."""
         tasks = list(self.tasks.values())
-        self._consumer.pause(*(tp for task in tasks for tp in self._owned.inputs(task.partition)))
+        self._consumer.pause(*(tp for task in tasks for tp in self._assignment.inputs(task.partition)))
         for task in tasks:
             task.end_rebuild()
-        in_time = await self._owned.committer.finish(tasks, _REBUILD)
+        in_time = await self._assignment.committer.finish(tasks, _REBUILD)
         if unfinished := [task.partition for task in tasks if task.closed or not in_time]:
-            state = self.where.changelog(self.stage.name, "state")
+            state = self.installation.changelog(self.stage.name, "state")
             raise StateError("the last commit did not end: run it again", topic=state, partition=unfinished[0])
 
     def _pause(self, task: Task) -> None:
         """Too many dead letters in a row: read no further until a person has accepted them."""
-        self._consumer.pause(*self._owned.inputs(task.partition))
+        self._consumer.pause(*self._assignment.inputs(task.partition))
         self._metrics.paused.labels(str(task.partition)).set(1)
-        where = {"partition": task.partition, "offsets": dict(task.position.offsets)}
-        log.error("most records are refused: paused until `npsflow dlq accept`", extra=where)
+        extra = {"partition": task.partition, "offsets": dict(task.position.offsets)}
+        log.error("most records are refused: paused until `npsflow dlq accept`", extra=extra)
 
     async def _resume_accepted(self) -> None:
         """`npsflow dlq accept` commits, in a group of its own, up to where dead letters are accepted."""
@@ -277,12 +278,14 @@ class Source(Service):
         if not paused:
             return
         try:
-            accepted = await self._admin.list_consumer_group_offsets(self.where.group("dlq-accept"))
+            accepted = await self._admin.list_consumer_group_offsets(self.installation.group("dlq-accept"))
         except KafkaError as error:
             log.info("cannot ask what is accepted, trying again: %s", error)
             return
         for task in paused:
-            offsets = {tp: task.position.offsets[self._topics[tp.topic]] for tp in self._owned.inputs(task.partition)}
+            offsets = {
+                tp: task.position.offsets[self._topics[tp.topic]] for tp in self._assignment.inputs(task.partition)
+            }
             if not task.closed and all(tp in accepted and accepted[tp].offset >= o for tp, o in offsets.items()):
                 task.accept()
                 for tp, offset in offsets.items():

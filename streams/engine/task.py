@@ -11,6 +11,7 @@ from aiokafka import TopicPartition
 from npsflow.schemas.errors import TransactionFailed
 from npsflow.schemas.times import SECOND
 from npsflow.streams.engine.changelog import Changelog, Position
+from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.logs import named
 from npsflow.streams.engine.metrics import Metrics
 from npsflow.streams.engine.transaction import Batches, Outputs, Transaction, Written
@@ -24,26 +25,8 @@ URGENT, CALM = 0.1, 1.0
 _MOST_BATCHES = 64  # of up to 1 MiB
 
 
-class BrokerClock:
-    """The broker's time, ms, told from the append times of our own records; our clock's jumps do not matter to it."""
-
-    def __init__(self, monotonic: Callable[[], float], wall: Callable[[], float]) -> None:
-        """Both in seconds; `wall` is asked once, until the broker has been heard."""
-        self._monotonic = monotonic
-        self._offset = int((wall() - monotonic()) * 1000)
-        self.known = False
-
-    def now(self) -> int:
-        return int(self._monotonic() * 1000) + self._offset
-
-    def learn(self, append_time: int) -> None:
-        """A record was appended just now at this time (ms); a topic with create time says -1."""
-        if append_time > 0:
-            self._offset, self.known = append_time - int(self._monotonic() * 1000), True
-
-
 @dataclass(frozen=True, slots=True)
-class Sealed:
+class PreparedCommit:
     """What one commit consists of, cut off from the folding that goes on."""
 
     batches: Batches
@@ -76,7 +59,7 @@ class Task:
         self.committing = False
         self.dirty_since: int | None = None
         self._metrics, self._clock = metrics, clock
-        self._prefix = changelog.where.prefix
+        self._prefix = changelog.installation.prefix
         self._outputs = Outputs(transaction.producer, self._prefix, clock.now())
         self.fold = fold_of(self._outputs.emit)
         self._oldest_alert: int | None = None
@@ -123,8 +106,8 @@ class Task:
             try:
                 change = read(record)
             except Exception as error:
-                where = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-                log.exception("a record crashed the fold and is a dead letter now: please report this", extra=where)
+                extra = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+                log.exception("a record crashed the fold and is a dead letter now: please report this", extra=extra)
                 change = fold.crashed(record, error)
             apply(change)
             if fold.urgent and self._oldest_alert is None:
@@ -162,8 +145,8 @@ class Task:
         """Commit all that was folded up to now; folding may go on meanwhile. Raises TransactionFailed."""
         self.committing = True
         try:
-            sealed = self._seal()
-            written = await self.transaction.commit(sealed.batches, sealed.offsets)
+            prepared = self._prepare()
+            written = await self.transaction.commit(prepared.batches, prepared.offsets)
         except asyncio.CancelledError:
             self.closed = True
             raise
@@ -174,9 +157,9 @@ class Task:
             raise TransactionFailed(message, topic=state.topic, partition=state.partition) from error
         finally:
             self.committing = False
-        self._committed(sealed, written)
+        self._committed(prepared, written)
 
-    def _seal(self) -> Sealed:
+    def _prepare(self) -> PreparedCommit:
         now = self._clock.now()
         fold, changelog = self.fold, self.changelog
         self._outputs.now = now
@@ -188,7 +171,7 @@ class Task:
         counters = Counter(fold.counters)
         counters.subtract(self._committed_counters)
         self._committed_counters = Counter(fold.counters)
-        sealed = Sealed(
+        prepared = PreparedCommit(
             self._outputs.take(),
             {TopicPartition(self._prefix + t, self.partition): o for t, o in self.position.offsets.items()},
             +counters,
@@ -198,21 +181,21 @@ class Task:
             self._oldest_alert,
         )
         self._oldest_alert = self.dirty_since = None
-        return sealed
+        return prepared
 
-    def _committed(self, sealed: Sealed, written: dict[TopicPartition, Written]) -> None:
+    def _committed(self, prepared: PreparedCommit, written: dict[TopicPartition, Written]) -> None:
         changelog = self.changelog
         self._clock.learn(written[changelog.state].append_time)
         changelog.end = written[changelog.state].end + 1  # the commit marker
-        changelog.released = sealed.log_begin
-        self._metrics.count(sealed.counters)
+        changelog.released = prepared.log_begin
+        self._metrics.count(prepared.counters)
         stage = changelog.stage.name
         self._metrics.show(stage, self.partition, self.fold.gauges())
         self._metrics.commits.labels(stage).inc()
-        self._metrics.stream_time.labels(stage, str(self.partition)).set(sealed.stream_time / 1000)
-        if sealed.oldest_alert is not None:
-            self._metrics.alert_time.observe(max(0.0, (self._clock.now() - sealed.oldest_alert) / 1000))
-        if sealed.log_times and changelog.log is not None:
-            first = written[changelog.log].end - len(sealed.log_times)
-            for offset, log_time in enumerate(sealed.log_times, first):
+        self._metrics.stream_time.labels(stage, str(self.partition)).set(prepared.stream_time / 1000)
+        if prepared.oldest_alert is not None:
+            self._metrics.alert_time.observe(max(0.0, (self._clock.now() - prepared.oldest_alert) / 1000))
+        if prepared.log_times and changelog.log is not None:
+            first = written[changelog.log].end - len(prepared.log_times)
+            for offset, log_time in enumerate(prepared.log_times, first):
                 changelog.logged(offset, log_time)

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
 from npsflow.schemas.headers import Headers
-from npsflow.streams.engine.kafka.metadata_backoff import calm
+from npsflow.streams.engine.kafka.metadata_backoff import back_off_metadata
 
 TIMEOUT = 10.0
 """Seconds until the broker aborts a transaction that nobody ends: how long a dead writer can hide others' records."""
@@ -82,7 +82,7 @@ class Transaction:
             max_batch_size=_BATCH,
             compression_type="zstd",  # a third of the CPU of aiokafka's lz4, which compresses at level 9, and smaller
         )
-        calm(self.producer.client)
+        back_off_metadata(self.producer.client)
         self._broken = False
         self._note_failures(self.producer.client)
         _withhold(self.producer._txn_manager, self.producer._message_accumulator)

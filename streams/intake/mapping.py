@@ -47,7 +47,7 @@ class Paths(Struct, frozen=True, forbid_unknown_fields=True):
     sent_at: str = "sent_at"
 
 
-class Form(Struct, frozen=True, forbid_unknown_fields=True):
+class FormMapping(Struct, frozen=True, forbid_unknown_fields=True):
     """`[intake.NAME]`: paths lead into what the platform sent, names joined by dots.
 
     `forms`: ids of the forms it is for, all if empty. `comment`: the first of these paths that leads to a text.
@@ -107,7 +107,7 @@ class Unmapped(Exception):
     """Nobody has said what this form means; the text holds nothing that a customer wrote."""
 
 
-def check(form: Form) -> str | None:
+def check(form: FormMapping) -> str | None:
     """What is wrong with a mapping, or None."""
     for name in (*form.fields, *form.values):
         prefix, dot, inner = name.partition(".")
@@ -128,7 +128,7 @@ def _is_free(name: str) -> bool:
     return name in Response.__struct_fields__ and name not in _OURS
 
 
-def responses(form: Form, sent: Submission, pseudonym: Callable[[str], str | None]) -> list[dict[str, Any]]:
+def responses(form: FormMapping, sent: Submission, pseudonym: Callable[[str], str | None]) -> list[dict[str, Any]]:
     """One response (or deletion) for each score question that is answered; none while none is. Raises Unmapped.
 
     `pseudonym` makes a customer's id of an e-mail address where the company's own number is not known.
@@ -149,7 +149,7 @@ def responses(form: Form, sent: Submission, pseudonym: Callable[[str], str | Non
     return made
 
 
-def invitation(form: Form, offered: Offered, pseudonym: Callable[[str], str | None]) -> dict[str, Any]:
+def invitation(form: FormMapping, offered: Offered, pseudonym: Callable[[str], str | None]) -> dict[str, Any]:
     """The fields of the mapping that an invitation has; `pseudonym` as for a response. Raises Unmapped."""
     _known(form, offered.form)
     made: dict[str, Any] = {
@@ -162,19 +162,19 @@ def invitation(form: Form, offered: Offered, pseudonym: Callable[[str], str | No
     return {name: value for name, value in made.items() if name in Invitation.__struct_fields__}
 
 
-def mapped(form: Form, sent: str) -> None:
+def mapped(form: FormMapping, sent: str) -> None:
     """Whether anything has been said of the form with the id `sent`. Raises Unmapped."""
     _known(form, sent)
     if not form.scores:
         raise Unmapped("no score question is named")
 
 
-def _known(form: Form, sent: str) -> None:
+def _known(form: FormMapping, sent: str) -> None:
     if form.forms and sent not in form.forms:
         raise Unmapped(f"form {sent!r} is not among the forms of this mapping")
 
 
-def _identity(form: Form, sent: Submission, score: Score) -> str:
+def _identity(form: FormMapping, sent: Submission, score: Score) -> str:
     return sent.response_id if len(form.scores) == 1 else f"{sent.response_id}:{_last(score.question)}"
 
 
@@ -183,7 +183,7 @@ def _last(path: str) -> str:
 
 
 def _response(
-    form: Form, sent: Submission, score: Score, answer: Any, pseudonym: Callable[[str], str | None]
+    form: FormMapping, sent: Submission, score: Score, answer: Any, pseudonym: Callable[[str], str | None]
 ) -> dict[str, Any]:
     made: dict[str, Any] = {
         "survey_id": form.survey_id or sent.form,
@@ -204,7 +204,9 @@ def _response(
     return made
 
 
-def _fill(made: dict[str, Any], form: Form, content: Mapping[str, Any], pseudonym: Callable[[str], str | None]) -> None:
+def _fill(
+    made: dict[str, Any], form: FormMapping, content: Mapping[str, Any], pseudonym: Callable[[str], str | None]
+) -> None:
     for name, value in form.values.items():
         _put(made, name, value)
     for name, path in form.fields.items():

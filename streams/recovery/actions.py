@@ -7,10 +7,10 @@ from msgspec.structs import replace
 from npsflow.schemas.cases import ActionRefused, Case, TeamAction
 from npsflow.schemas.times import DAY, from_rfc3339, to_ms
 from npsflow.streams.recovery import case as life
-from npsflow.streams.recovery.changes import Draft
+from npsflow.streams.recovery.changes import UnitOfWork
 from npsflow.streams.recovery.follow_ups import withdraw
 from npsflow.streams.recovery.policy import Deadlines, Policy
-from npsflow.streams.recovery.state import File, Fixing
+from npsflow.streams.recovery.state import CaseRecord, Fixing
 
 AT_ONCE = 2 << 20
 """Bytes of cases that an action, or the clock, may change in one step: in it nothing else happens, and all of it is
@@ -23,76 +23,76 @@ class Actions:
     def __init__(self, policy: Policy) -> None:
         self._policy, self._keep = policy, int(policy.settings.keep_days * DAY)
 
-    def act(self, draft: Draft, key: str, action: TeamAction) -> None:
+    def act(self, work: UnitOfWork, key: str, action: TeamAction) -> None:
         """`key` is that of the record: an alert or follow-up is looked for among those of this customer."""
         if action.action == "fixed":
-            self.fixed(draft, action)
+            self.fixed(work, action)
             return
-        file = self._case(draft, key, action)
+        file = self._case(work, key, action)
         if file is None:
             said = ActionRefused("no_such_case", action.action_id, action.action, action.by, action.case_id)
             subject = action.case_id or action.alert_id or action.follow_up_id or ""
-            draft.say("action_refused", key, subject, f"refused.{action.action_id}", said)
+            work.say("action_refused", key, subject, f"refused.{action.action_id}", said)
             return
         case, context = file
         if any(entry.action_id == action.action_id for entry in case.history):
             return
-        if (reason := life.refusal(case, action) or self._overtaken(draft, case, action)) is not None:
+        if (reason := life.refusal(case, action) or self._overtaken(work, case, action)) is not None:
             case = life.with_entry(
-                case, draft.at, "action_refused", action.by,
+                case, work.at, "action_refused", action.by,
                 reason=reason, comment=action.comment, action_id=action.action_id,
             )  # fmt: skip
-            draft.write(case, context)
+            work.write(case, context)
             said = ActionRefused(
                 reason, action.action_id, action.action, action.by, case.case_id, case.status, action.comment
             )
-            draft.say("action_refused", case.key, case.case_id, case.revision, said)
+            work.say("action_refused", case.key, case.case_id, case.revision, said)
             return
 
         def deadlines() -> Deadlines:
-            return self._policy.deadlines(draft.at, case.severity or "medium", context)
+            return self._policy.deadlines(work.at, case.severity or "medium", context)
 
-        case = life.act(case, action, _at(action, case, draft.at), self._keep, deadlines)
-        draft.keep(case, context, case.history[-1].what)
+        case = life.act(case, action, _at(action, case, work.at), self._keep, deadlines)
+        work.keep(case, context, case.history[-1].what)
         if action.action == "reopen" and case.kind == "recovery":
-            customer = replace(draft.customer(case.key), last_case=case.case_id, touched=draft.at)
-            draft.customers[case.key] = withdraw(draft, customer, self._keep)
+            customer = replace(work.customer(case.key), last_case=case.case_id, touched=work.at)
+            work.customers[case.key] = withdraw(work, customer, self._keep)
 
-    def _overtaken(self, draft: Draft, case: Case, action: TeamAction) -> str | None:
+    def _overtaken(self, work: UnitOfWork, case: Case, action: TeamAction) -> str | None:
         """Why it fits this case no more, for what its customer has said since, or None."""
-        customer = draft.customer(case.key)
+        customer = work.customer(case.key)
         if action.action == "reopen" and case.kind == "recovery":
-            other = draft.open_case(customer)
+            other = work.open_case(customer)
             return "other_case_open" if other is not None and other.case.case_id != case.case_id else None
         if action.action in ("resolve", "close_loop"):
             said = (customer.seen[alert_id].at for alert_id in customer.alerts_in(case.case_id))
-            return "unhappy_since" if any(at > draft.at for at in said) else None  # it stands in another topic
+            return "unhappy_since" if any(at > work.at for at in said) else None  # it stands in another topic
         return None
 
-    def _case(self, draft: Draft, key: str, action: TeamAction) -> File | None:
+    def _case(self, work: UnitOfWork, key: str, action: TeamAction) -> CaseRecord | None:
         if action.case_id is not None:
-            return draft.file(action.case_id)
+            return work.file(action.case_id)
         name = action.alert_id or action.follow_up_id or ""
-        seen = draft.customer(key).seen.get(name)
-        return draft.file(seen.case_id) if seen is not None else None
+        seen = work.customer(key).seen.get(name)
+        return work.file(seen.case_id) if seen is not None else None
 
-    def fixed(self, draft: Draft, action: TeamAction, after: str = "") -> None:
+    def fixed(self, work: UnitOfWork, action: TeamAction, after: str = "") -> None:
         """Everyone whose case was resolved with this root cause is to be told; of very many, those that come next."""
         room, last = AT_ONCE, after
-        draft.fixing[action.action_id] = None
-        for case_id in draft.resolved_with(action.root_cause or "", after):
+        work.fixing[action.action_id] = None
+        for case_id in work.resolved_with(action.root_cause or "", after):
             if room <= 0:
-                draft.fixing[action.action_id] = Fixing(action, last)
+                work.fixing[action.action_id] = Fixing(action, last)
                 return
-            file, last, room = draft.file(case_id), case_id, room - draft.size(case_id)
+            file, last, room = work.file(case_id), case_id, room - work.size(case_id)
             if file is None or any(entry.action_id == action.action_id for entry in file.case.history):
                 continue
             case = life.with_entry(
-                file.case, draft.at, "assigned", action.by, {"task": "close_loop"},
+                file.case, work.at, "assigned", action.by, {"task": "close_loop"},
                 reason="fixed", comment=action.comment, root_cause=action.root_cause, assignee=file.case.owner,
                 action_id=action.action_id,
             )  # fmt: skip
-            draft.keep(case, file.context, "assigned")
+            work.keep(case, file.context, "assigned")
 
 
 def _at(action: TeamAction, case: Case, appended: int) -> int:

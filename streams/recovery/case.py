@@ -9,8 +9,8 @@ from npsflow.schemas import codec
 from npsflow.schemas.cases import NO_COMPLAINT, Case, Due, Entry, Happening, Status, TeamAction
 from npsflow.schemas.events import Severity
 from npsflow.schemas.times import from_rfc3339, rfc3339
-from npsflow.streams.classify.policy import STALE_AFTER
 from npsflow.streams.recovery.policy import Deadlines, worse
+from npsflow.streams.scoring.severity import STALE_AFTER
 
 US = "npsflow"
 """By whose hand things happen that nobody did."""

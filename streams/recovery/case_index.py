@@ -8,14 +8,14 @@ from npsflow.schemas.cases import Case, Entry, Kind, Status
 from npsflow.schemas.events import Severity
 from npsflow.schemas.times import from_rfc3339
 from npsflow.streams.recovery.case import ended
-from npsflow.streams.recovery.state import File, unpack_file
+from npsflow.streams.recovery.state import CaseRecord, unpack_file
 from npsflow.streams.scoring.segments import normal
 
 Place = tuple[bool, int, str]
 """Where a case stands in a list: the smaller comes first."""
 
 
-class Standing(NamedTuple):
+class ListedCase(NamedTuple):
     """A case: what lists are made by, and all of it, packed. `deadline` in ms, None where nothing is left to be done.
 
     `contacted_late`: whether the first contact came too late; None before there was any. `about`: ids of its alerts, or
@@ -35,7 +35,7 @@ class Standing(NamedTuple):
     about: tuple[str, ...]
     packed: bytes
 
-    def file(self) -> File:
+    def file(self) -> CaseRecord:
         return unpack_file(self.packed)
 
     def overdue(self, now: int) -> bool:
@@ -47,10 +47,10 @@ class Standing(NamedTuple):
         return self.deadline is None, self.deadline or 0, self.case_id
 
 
-def standing(partition: int, packed: bytes) -> Standing:
+def standing(partition: int, packed: bytes) -> ListedCase:
     """Raises Undecodable for what recover did not write."""
     case, context = unpack_file(packed)
-    return Standing(
+    return ListedCase(
         case.case_id, partition, case.key, case.kind, case.status, case.severity, case.owner, context.department,
         deadline(case), contacted_late(case), (case.follow_up_id,) if case.follow_up_id else case.alert_ids, packed,
     )  # fmt: skip
@@ -87,7 +87,7 @@ class Wanted:
     department: str | None = None
     kind: str | None = None
 
-    def fits(self, one: Standing, now: int) -> bool:
+    def fits(self, one: ListedCase, now: int) -> bool:
         return (
             (not self.open or one.deadline is not None)
             and (not self.overdue or one.overdue(now))
@@ -101,7 +101,7 @@ class Cases:
     """All cases, told record by record."""
 
     def __init__(self) -> None:
-        self._by_id: dict[str, Standing] = {}
+        self._by_id: dict[str, ListedCase] = {}
         self._about: dict[str, str] = {}
 
     def take(self, partition: int, key: bytes, value: bytes | None) -> None:
@@ -115,15 +115,15 @@ class Cases:
             now = self._by_id[case_id] = standing(partition, value)
             self._about.update(dict.fromkeys(now.about, case_id))
 
-    def find(self, name: str) -> Standing | None:
+    def find(self, name: str) -> ListedCase | None:
         """By the id of the case, of one of its alerts, or of its follow-up."""
         return self._by_id.get(name) or self._by_id.get(self._about.get(name, ""))
 
-    def listed(self, wanted: Wanted, now: int) -> list[Standing]:
+    def listed(self, wanted: Wanted, now: int) -> list[ListedCase]:
         """In the order of their places; `now` in ms."""
         return sorted((one for one in self if wanted.fits(one, now)), key=lambda one: one.place)
 
-    def __iter__(self) -> Iterator[Standing]:
+    def __iter__(self) -> Iterator[ListedCase]:
         return iter(self._by_id.values())
 
     def __len__(self) -> int:

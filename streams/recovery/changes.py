@@ -13,7 +13,7 @@ from npsflow.schemas.events import Context
 from npsflow.schemas.headers import CloudEvents, Headers
 from npsflow.schemas.times import rfc3339
 from npsflow.streams.recovery.case import ended
-from npsflow.streams.recovery.state import Burst, Customer, File, Fixing, Seen, Table, pack_file, unpack_file
+from npsflow.streams.recovery.state import Burst, CaseRecord, Customer, Fixing, Seen, Table, pack_file, unpack_file
 
 Output = tuple[str, int, bytes | None, bytes | None, Headers]
 
@@ -23,20 +23,20 @@ class Memory:
     """All that a task knows: by Kafka key, case, department, and `action_id` of what concerns very many cases."""
 
     customers: Table[Customer] = field(default_factory=lambda: Table(codec.pack, codec.unpacker(Customer)))
-    cases: Table[File] = field(default_factory=lambda: Table(pack_file, unpack_file))
+    cases: Table[CaseRecord] = field(default_factory=lambda: Table(pack_file, unpack_file))
     bursts: Table[Burst] = field(default_factory=lambda: Table(codec.pack, codec.unpacker(Burst)))
     fixing: Table[Fixing] = field(default_factory=lambda: Table(codec.pack, codec.unpacker(Fixing)))
     causes: dict[str, set[str]] = field(default_factory=dict)
     """Ids of the cases that were resolved with a root cause and whose customer has not been told."""
 
 
-class Draft:
+class UnitOfWork:
     """Reads through to the memory, writes beside it. `at`: when what causes it was appended, or fell due; ms."""
 
     def __init__(self, memory: Memory, sender: CloudEvents, partition: int, at: int) -> None:
         self._memory, self._sender, self._partition, self.at = memory, sender, partition, at
         self.customers: dict[str, Customer | None] = {}
-        self.files: dict[str, File | None] = {}
+        self.files: dict[str, CaseRecord | None] = {}
         self.bursts: dict[str, Burst] = {}
         self.fixing: dict[str, Fixing | None] = {}
         self.outputs: list[Output] = []
@@ -48,11 +48,11 @@ class Draft:
             return self.customers[key] or Customer()
         return self._memory.customers.get(key) or Customer()
 
-    def file(self, case_id: str) -> File | None:
+    def file(self, case_id: str) -> CaseRecord | None:
         """None where there is no such case, or it was forgotten."""
         return self.files[case_id] if case_id in self.files else self._memory.cases.get(case_id)
 
-    def open_case(self, customer: Customer) -> File | None:
+    def open_case(self, customer: Customer) -> CaseRecord | None:
         """What has to be done for this customer, if there is anything."""
         file = self.file(customer.last_case)
         return None if file is None or ended(file.case) else file
@@ -78,12 +78,12 @@ class Draft:
         """Bytes of a case as it was before."""
         return self._memory.cases.size(case_id)
 
-    def write(self, case: Case, context: Context) -> File:
+    def write(self, case: Case, context: Context) -> CaseRecord:
         """The case as it stands now."""
-        file = self.files[case.case_id] = File(case, context)
+        file = self.files[case.case_id] = CaseRecord(case, context)
         return file
 
-    def keep(self, case: Case, context: Context, what: Happening) -> File:
+    def keep(self, case: Case, context: Context, what: Happening) -> CaseRecord:
         """The case has taken a step: it is written as it stands, and an event says so."""
         file = self.write(case, context)
         self._send(what, case.key, case.case_id, case.revision, pack_file(file))

@@ -9,33 +9,33 @@ from msgspec.structs import replace
 from npsflow.schemas import codec
 from npsflow.schemas.events import Context
 from npsflow.streams.recovery import case as life
-from npsflow.streams.recovery.changes import Draft, Memory
-from npsflow.streams.recovery.state import Customer, File
+from npsflow.streams.recovery.changes import Memory, UnitOfWork
+from npsflow.streams.recovery.state import CaseRecord, Customer
 
 
-def forget(draft: Draft, memory: Memory, key: str) -> None:
+def forget(work: UnitOfWork, memory: Memory, key: str) -> None:
     """All that is kept under `key` goes out with the draft; what is not kept leaves no trace either."""
     customer = memory.customers.get(key) or Customer()
     if key in memory.customers:
-        draft.customers[key] = None
+        work.customers[key] = None
     # A case that was closed because its alerts were taken back is not known to its customer any more.
     ids = {seen.case_id for seen in customer.seen.values() if seen.case_id}
     ids |= set(memory.cases.holding(b'"key":' + codec.encode(key)))
     for case_id in sorted(ids):
-        file = draft.file(case_id)
+        file = work.file(case_id)
         if file is None or (file.case.key != key and file.case.kind != "bundle"):
             continue
         left = life.without_alerts(file.case, customer.alerts_in(case_id))
         other = _other_member(memory, case_id, key) if left["alert_ids"] or left["more_alerts"] else None
         if other is None:
-            draft.files[case_id] = None
+            work.files[case_id] = None
             continue
         file = _begun_by(file, other) if key in (file.case.key, _said_by(file.context)) else file
         history = tuple(replace(entry, comment=None) for entry in file.case.history)
         case = life.with_entry(
-            replace(file.case, **left, history=history), draft.at, "noted", life.US, reason="forgotten"
+            replace(file.case, **left, history=history), work.at, "noted", life.US, reason="forgotten"
         )
-        draft.keep(case, file.context, "noted")
+        work.keep(case, file.context, "noted")
 
 
 def _other_member(memory: Memory, case_id: str, key: str) -> str | None:
@@ -52,7 +52,7 @@ def _said_by(context: Context) -> str:
     return context.customer_id or f"{context.source}/{context.response_id}"
 
 
-def _begun_by(file: File, other: str) -> File:
+def _begun_by(file: CaseRecord, other: str) -> CaseRecord:
     """The bundle as if another had begun it: of the answer that did, what is nobody's is left."""
     case, said = file
     informed = tuple(who for who in case.informed if who != said.primary_contact)
@@ -66,4 +66,4 @@ def _begun_by(file: File, other: str) -> File:
         submitted_at=said.submitted_at,
         department=said.department,
     )
-    return File(replace(case, key=other, informed=informed, previous_score=None), bare)
+    return CaseRecord(replace(case, key=other, informed=informed, previous_score=None), bare)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from npsflow.schemas.cases import Case, Due
 from npsflow.schemas.events import Context, Severity
 from npsflow.schemas.times import DAY, HOUR, from_rfc3339
-from npsflow.streams.classify import policy
 from npsflow.streams.recovery.business_hours import Clock
 from npsflow.streams.recovery.settings import Recovery, SeverityRule, When
+from npsflow.streams.scoring.questions import in_language
 from npsflow.streams.scoring.segments import normal
 
 _ORDER: tuple[Severity, ...] = ("medium", "high", "critical")
@@ -80,13 +80,13 @@ class Policy:
 
     def thanks(self, context: Context) -> str:
         """In the response's language."""
-        return policy.in_language(self._thanks, context.language)
+        return in_language(self._thanks, context.language)
 
     def message(self, context: Context) -> str:
         """What to begin with: thanks, and a question where there was no comment, in the response's language."""
         if context.comment:
             return self.thanks(context)
-        return f"{self.thanks(context)} {policy.in_language(self._questions, context.language)}"
+        return f"{self.thanks(context)} {in_language(self._questions, context.language)}"
 
 
 def _applies(rule: SeverityRule, severity: Severity, context: Context) -> bool:

@@ -21,7 +21,7 @@ from npsflow.schemas.events import Context
 from npsflow.schemas.times import from_rfc3339
 from npsflow.streams.recovery.case import ended
 from npsflow.streams.recovery.case_index import contacted_late, deadline
-from npsflow.streams.recovery.state import File
+from npsflow.streams.recovery.state import CaseRecord
 from npsflow.streams.scoring.segments import normal
 
 TARGET = 0.9
@@ -66,7 +66,7 @@ _BY: dict[str, Callable[[Case, Context], str | None]] = {
 }
 
 
-def report(files: Iterable[File], now: int) -> Report:
+def report(files: Iterable[CaseRecord], now: int) -> Report:
     """Of all these cases, as seen at `now`, in ms."""
     files = [file for file in files if file.case.kind != "ask"]
     groups: dict[str, dict[str, list[Case]]] = {name: defaultdict(list) for name in _BY}

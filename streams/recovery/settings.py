@@ -10,8 +10,8 @@ from msgspec import Struct, field
 
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Context, Severity
-from npsflow.streams.classify.policy import OPEN_QUESTIONS
 from npsflow.streams.recovery.business_hours import BusinessHours, Clock, WallClock
+from npsflow.streams.scoring.questions import OPEN_QUESTIONS
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 When = dict[str, str]

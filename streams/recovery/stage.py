@@ -18,12 +18,12 @@ from npsflow.streams.recovery import case as life
 from npsflow.streams.recovery.actions import AT_ONCE, Actions
 from npsflow.streams.recovery.alerts import Alerts
 from npsflow.streams.recovery.case_index import contacted_late
-from npsflow.streams.recovery.changes import Draft, Memory
+from npsflow.streams.recovery.changes import Memory, UnitOfWork
 from npsflow.streams.recovery.erasure import forget
 from npsflow.streams.recovery.follow_ups import FollowUps
 from npsflow.streams.recovery.inputs import AlertFact, FollowUpFact, fact_of
 from npsflow.streams.recovery.policy import Policy
-from npsflow.streams.recovery.state import File, Table
+from npsflow.streams.recovery.state import CaseRecord, Table
 from npsflow.streams.stage import Checkpoint, Emit, Record
 
 _CUSTOMERS_AT_ONCE = 5_000
@@ -43,11 +43,11 @@ class Recover:
         self._policy, self._prefix = policy, prefix
         self._sender = CloudEvents(event_source, [event_type(what) for what in get_args(Happening)])
 
-    def open(self, partition: int, partitions: int, emit: Emit) -> "Recovering":
-        return Recovering(self._policy, self._sender, self._prefix, partition, emit)
+    def open(self, partition: int, partitions: int, emit: Emit) -> "RecoveryFold":
+        return RecoveryFold(self._policy, self._sender, self._prefix, partition, emit)
 
 
-class Recovering:
+class RecoveryFold:
     """The fold of one task of `recover`."""
 
     def __init__(self, policy: Policy, sender: CloudEvents, prefix: str, partition: int, emit: Emit) -> None:
@@ -68,43 +68,43 @@ class Recovering:
         self._open: Counter[Status] = Counter()
         self._overdue: set[str] = set()
 
-    def read(self, record: Record) -> Draft:
-        draft = self._draft(record.timestamp)
+    def read(self, record: Record) -> UnitOfWork:
+        work = self._begin(record.timestamp)
         topic, key = record.topic.removeprefix(self._prefix), (record.key or b"").decode(errors="replace")
         try:
             fact = fact_of(record, topic)
         except RefusedRecord as refused:
-            self._refuse(draft, record, refused.reason, str(refused))
-            return draft
+            self._refuse(work, record, refused.reason, str(refused))
+            return work
         match fact:
             case None:
-                draft.counts["recover:skipped"] += 1
+                work.counts["recover:skipped"] += 1
             case AlertFact():
-                draft.counts["recover:alert"] += 1
-                self._alerts.told(draft, key, fact)
+                work.counts["recover:alert"] += 1
+                self._alerts.told(work, key, fact)
             case AlertRetracted():
-                draft.counts["recover:alert"] += 1
-                self._alerts.retracted(draft, key, fact)
+                work.counts["recover:alert"] += 1
+                self._alerts.retracted(work, key, fact)
             case FollowUpFact():
-                draft.counts["recover:follow_up"] += 1
-                self._follow_ups.told(draft, key, fact)
+                work.counts["recover:follow_up"] += 1
+                self._follow_ups.told(work, key, fact)
             case FollowUpRetracted():
-                draft.counts["recover:follow_up"] += 1
-                self._follow_ups.retracted(draft, key, fact)
+                work.counts["recover:follow_up"] += 1
+                self._follow_ups.retracted(work, key, fact)
             case TeamAction(action="forget"):
-                draft.counts["recover:action"] += 1
-                forget(draft, self.memory, key)
+                work.counts["recover:action"] += 1
+                forget(work, self.memory, key)
             case TeamAction():
-                draft.counts["recover:action"] += 1
-                self._actions.act(draft, key, fact)
-        return draft
+                work.counts["recover:action"] += 1
+                self._actions.act(work, key, fact)
+        return work
 
-    def crashed(self, record: Record, error: Exception) -> Draft:
-        draft = self._draft(record.timestamp)
-        self._refuse(draft, record, "internal_error", type(error).__name__)
-        return draft
+    def crashed(self, record: Record, error: Exception) -> UnitOfWork:
+        work = self._begin(record.timestamp)
+        self._refuse(work, record, "internal_error", type(error).__name__)
+        return work
 
-    def apply(self, change: Draft) -> None:
+    def apply(self, change: UnitOfWork) -> None:
         self.stream_time = max(self.stream_time, change.at)
         self.counters.update(change.counts)
         for output in change.outputs:
@@ -142,9 +142,9 @@ class Recovering:
         """The oldest of the actions that concern very many cases."""
         _, fixing = next(self.memory.fixing.items(), ("", None))
         if fixing is not None:
-            draft = self._draft(now)
-            self._actions.fixed(draft, fixing.action, fixing.after)
-            self.apply(draft)
+            work = self._begin(now)
+            self._actions.fixed(work, fixing.action, fixing.after)
+            self.apply(work)
         return fixing is not None
 
     def _fall_due(self, now: int) -> bool:
@@ -156,13 +156,13 @@ class Recovering:
             file = self.memory.cases.get(case_id)
             if file is None or not file.case.plan or file.case.plan[0].at > now:
                 continue  # it has been put off since: its new time stands further back
-            draft, happened = self._draft(now), True
+            work, happened = self._begin(now), True
             if file.case.plan[0].what == "forgotten":
-                draft.files[case_id] = None
+                work.files[case_id] = None
             else:
                 case = life.by_itself(file.case, now, self._keep)
-                draft.keep(case, file.context, case.history[-1].what)
-            self.apply(draft)
+                work.keep(case, file.context, case.history[-1].what)
+            self.apply(work)
         return happened
 
     def checkpoint(self, now: int) -> Checkpoint:
@@ -202,17 +202,17 @@ class Recovering:
 
     # Within.
 
-    def _draft(self, at: int) -> Draft:
-        return Draft(self.memory, self._sender, self._partition, at)
+    def _begin(self, at: int) -> UnitOfWork:
+        return UnitOfWork(self.memory, self._sender, self._partition, at)
 
-    def _refuse(self, draft: Draft, record: Record, reason: str, why: str) -> None:
+    def _refuse(self, work: UnitOfWork, record: Record, reason: str, why: str) -> None:
         headers = dead_letter(
             record.headers, reason, why, record.topic, record.partition, record.offset, rfc3339(record.timestamp), None
         )
-        draft.outputs.append((topics.DEAD_LETTERS, self._partition, record.key, record.value, headers))
-        draft.counts["recover:dead"] += 1
+        work.outputs.append((topics.DEAD_LETTERS, self._partition, record.key, record.value, headers))
+        work.counts["recover:dead"] += 1
 
-    def _list(self, case: Case, before: File | None = None) -> None:
+    def _list(self, case: Case, before: CaseRecord | None = None) -> None:
         """In every index that it belongs to; `before` it stood in the order of time already, perhaps."""
         self._open[case.status] += 1
         if life.overdue(case):
@@ -232,7 +232,7 @@ class Recovering:
             if not cases:
                 del self.memory.causes[case.root_cause]
 
-    def _count_contact(self, case: Case, before: File | None) -> None:
+    def _count_contact(self, case: Case, before: CaseRecord | None) -> None:
         """Whether the first contact came in time, when there was one just now."""
         late = contacted_late(case)
         if late is not None and (before is None or before.case.contacted_at is None):

@@ -93,14 +93,14 @@ class Fixing(Struct, frozen=True, array_like=True):
     after: str
 
 
-class File(NamedTuple):
+class CaseRecord(NamedTuple):
     """A case, and what the alert or follow-up said that it began with."""
 
     case: Case
     context: Context
 
 
-def pack_file(file: File) -> bytes:
+def pack_file(file: CaseRecord) -> bytes:
     """One flat JSON object, as it stands on `recovery-cases` and in events."""
     return codec.encode(file.case)[:-1] + b"," + codec.encode(file.context)[1:]
 
@@ -108,9 +108,9 @@ def pack_file(file: File) -> bytes:
 _case, _context = codec.decoder(Case), codec.decoder(Context)
 
 
-def unpack_file(packed: bytes) -> File:
+def unpack_file(packed: bytes) -> CaseRecord:
     """Back from it."""
-    return File(_case(packed), _context(packed))
+    return CaseRecord(_case(packed), _context(packed))
 
 
 class Table(Generic[T]):

@@ -5,13 +5,14 @@ configured pair. Remembered responses hold the numbers of the segments they were
 whatever the settings have become since.
 """
 
+import struct
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count, repeat
 from operator import attrgetter, getitem
 from typing import Any
 
 from npsflow.schemas.response import MAX_TEXT, Response
-from npsflow.streams.classify.stored import pack_segments
 from npsflow.streams.scoring.scores import Scale
 
 Segment = tuple[tuple[str, str], ...]
@@ -28,6 +29,15 @@ _PLAIN = {
     "survey_id", "survey_kind", "survey_name", "survey_version", "source", "language", "channel", "journey_stage",
     "touchpoint", "department", "team", "agent_id", "product",
 }  # fmt: skip
+
+
+_WIDE = 0x80
+MOST_SEGMENTS = 0x7F
+"""That one response can be counted in."""
+
+_NARROW = [struct.Struct(f"<B{size}H") for size in range(MOST_SEGMENTS + 1)]
+
+NO_SEGMENTS = b"\0"
 
 
 class Names:
@@ -147,3 +157,23 @@ def _fetch(response: Response, dimension: str) -> str | None:
 def normal(value: str) -> str:
     """A value as it is compared: trimmed and case-folded, at most 128 characters."""
     return value.strip().casefold()[:MAX_TEXT]
+
+
+def pack_segments(numbers: Sequence[int]) -> bytes:
+    """Numbers of 1 to MOST_SEGMENTS segments: a count, then 2 bytes each, or 4 where a number needs them."""
+    size = len(numbers)
+    try:
+        return _NARROW[size].pack(size, *numbers)
+    except struct.error:  # a number is above 0xFFFF
+        return struct.pack(f"<B{size}I", size | _WIDE, *numbers)
+
+
+def unpack_segments(packed: bytes) -> tuple[int, ...]:
+    numbers = array("I" if packed[0] & _WIDE else "H")
+    numbers.frombytes(packed[1:])
+    return tuple(numbers)
+
+
+def packed_size(packed: bytes, at: int) -> int:
+    """Bytes of the packed numbers that begin at `at`."""
+    return 1 + (packed[at] & ~_WIDE) * (4 if packed[at] & _WIDE else 2)

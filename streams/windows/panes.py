@@ -7,8 +7,8 @@ own, and each window the running sum of its panes: a delta costs a few additions
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from npsflow.schemas.deltas import PANE
 from npsflow.schemas.times import DAY, HOUR
-from npsflow.streams.classify.deltas import PANE
 
 Histogram = dict[int, int]
 """Score to count; no zeros."""

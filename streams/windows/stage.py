@@ -11,12 +11,11 @@ from msgspec import Struct
 from xxhash import xxh3_64_intdigest
 
 from npsflow.schemas import codec, topics
-from npsflow.schemas.deltas import TICK, Values, decode_deltas, decode_tick, parse_delta_key
+from npsflow.schemas.deltas import PANE, TICK, Values, decode_deltas, decode_tick, parse_delta_key
 from npsflow.schemas.events import WINDOW_UPDATED
 from npsflow.schemas.headers import CloudEvents
 from npsflow.schemas.times import rfc3339, rfc3339_seconds
 from npsflow.schemas.window import Window, window_key
-from npsflow.streams.classify.deltas import PANE
 from npsflow.streams.scoring import statistics
 from npsflow.streams.scoring.scores import BEST, MIDDLE, WORST, Scale, Scales
 from npsflow.streams.scoring.segments import Names
@@ -63,11 +62,11 @@ class Rollup:
         self.outputs: dict[str, int | None] = {topics.WINDOWS: None}
         self.fixed: dict[str, Any] = {"windows.lengths": [spec.name for spec in settings.windows]}
 
-    def open(self, partition: int, partitions: int, emit: Emit) -> "Rolling":
-        return Rolling(self.settings, partition, emit)
+    def open(self, partition: int, partitions: int, emit: Emit) -> "WindowsFold":
+        return WindowsFold(self.settings, partition, emit)
 
 
-class Rolling:
+class WindowsFold:
     """The fold of one task of `roll up`: every segment of the dimensions this partition owns."""
 
     def __init__(self, settings: WindowSettings, partition: int, emit: Emit) -> None:

@@ -7,10 +7,10 @@ from npsflow.schemas.codec import dumps
 from npsflow.schemas.events import ALERT_RAISED
 from npsflow.schemas.headers import CloudEvents
 from npsflow.schemas.times import HOUR, rfc3339
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.settings import Recovery, clock_of
-from npsflow.streams.recovery.stage import Recover, Recovering
+from npsflow.streams.recovery.stage import Recover, RecoveryFold
 from tests.bench.common import measured, report, say, scaled, tell
 from tests.bench.memory import _STATM, Received, _resident
 
@@ -19,7 +19,7 @@ _TICKS = 1_000
 _EVENTS = CloudEvents("npsflow/", [ALERT_RAISED])
 
 
-def run(_: Where) -> None:
+def run(_: Installation) -> None:
     if not _STATM.exists():
         say("cases: not measured, this system has no /proc/self/statm")
         return
@@ -56,12 +56,12 @@ def main() -> None:
     tell(grown=grown, packed=packed, open=opened, restore=restored, tick=ticked)
 
 
-def _fold() -> Recovering:
+def _fold() -> RecoveryFold:
     settings = Recovery()
     return Recover(Policy(settings, clock_of(settings)), "npsflow/", "").open(0, 4, lambda *_: None)
 
 
-def _commit(fold: Recovering, state: dict[bytes, bytes], now: int) -> None:
+def _commit(fold: RecoveryFold, state: dict[bytes, bytes], now: int) -> None:
     for key, value in fold.checkpoint(now).state:
         if value is not None:
             state[key] = value

@@ -6,9 +6,9 @@ Limit and worker take turns, so that a machine that gets slower or faster in bet
 from statistics import mean
 from typing import Any
 
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from tests.bench import data
-from tests.bench.common import FIXED, Installation, NotMeasured, installation, measured, report, say
+from tests.bench.common import FIXED, BenchHarness, NotMeasured, bench_harness, measured, report, say
 from tests.bench.limit import COUNT, limit, per_million
 
 WITHOUT_FOLLOW_UPS = "[follow_ups]\nenabled = false\n"
@@ -22,11 +22,11 @@ _VARIANTS = {
 }
 
 
-def run(at: Where) -> None:
+def run(at: Installation) -> None:
     for name, (toml, job) in _VARIANTS.items():
         limits, runs = [], []
         for turn in range(_TURNS):
-            with installation(at, FIXED + toml) as here:
+            with bench_harness(at, FIXED + toml) as here:
                 say(f"{name}: turn {turn + 1} of {_TURNS}, {here.fill(data.waiting(COUNT)):,} responses wait")
                 limits.append(limit(here, COUNT))
                 runs.append(drained(here, "classify", COUNT))
@@ -46,7 +46,7 @@ def run(at: Where) -> None:
         )
 
 
-def drained(here: Installation, stages: str, count: int, *, one_core: bool = True) -> dict[str, Any]:
+def drained(here: BenchHarness, stages: str, count: int, *, one_core: bool = True) -> dict[str, Any]:
     """What a worker of these stages took for all that waits. Raises NotMeasured unless it has counted `count`."""
     pinned = ("--one-core",) if one_core else ()
     found = measured("worker", "drain", stages, *pinned, environment=here.environment)

@@ -4,17 +4,17 @@ import time
 from collections.abc import Callable
 from itertools import islice
 
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from tests.bench import data
-from tests.bench.common import Process, installation, report, say, scaled
+from tests.bench.common import Process, bench_harness, report, say, scaled
 
 _TASKS = 16
 _SETTLE, _SECONDS = 5, scaled(15)
 
 
-def run(at: Where) -> None:
+def run(at: Installation) -> None:
     with (
-        installation(at, f"[topics]\npartitions = {_TASKS}\n") as here,
+        bench_harness(at, f"[topics]\npartitions = {_TASKS}\n") as here,
         Process("worker", "serve", "classify", environment=here.environment) as worker,
     ):
         worker.answer()

@@ -24,8 +24,9 @@ from npsflow.agents.kafka import clients
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.config import settings
-from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine import admin
+from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.kafka.security import VARIABLES, Security
 from npsflow.streams.engine.transaction import Outputs
 from tests.bench.data import Encoded
@@ -86,9 +87,9 @@ class NotMeasured(RuntimeError):
 
 
 @contextmanager
-def cluster() -> Iterator[Where]:
+def cluster() -> Iterator[Installation]:
     """The cluster of NPSFLOW_BROKERS, else a Kafka of our own, gone at the end."""
-    given = settings.where()
+    given = read_installation()
     if os.environ.get("NPSFLOW_BROKERS"):
         yield given
         return
@@ -104,10 +105,10 @@ def cluster() -> Iterator[Where]:
 
 
 @dataclass(frozen=True)
-class Installation:
+class BenchHarness:
     """Topics under a prefix that nobody else has; `environment` leads a process there."""
 
-    where: Where
+    installation: Installation
     settings: Settings
     environment: dict[str, str]
 
@@ -117,8 +118,8 @@ class Installation:
 
     async def _fill(self, records: Iterable[Encoded], topic: str) -> int:
         count, partitions, records = 0, self.settings.topics.partitions, iter(records)
-        async with clients.producer(self.where) as producer:
-            outputs = Outputs(producer, self.where.prefix, 0)
+        async with clients.producer(self.installation) as producer:
+            outputs = Outputs(producer, self.installation.prefix, 0)
             while chunk := list(islice(records, _CHUNK)):
                 for key, value in chunk:
                     outputs.emit(topic, partition_of(key, partitions), key, value, [])
@@ -128,43 +129,49 @@ class Installation:
 
 
 @contextmanager
-def installation(at: Where, toml: str = FIXED) -> Iterator[Installation]:
+def bench_harness(at: Installation, toml: str = FIXED) -> Iterator[BenchHarness]:
     """With the settings `toml`; its topics and groups are deleted at the end."""
-    where, chosen = msgspec.structs.replace(at, prefix=f"bench-{secrets.token_hex(3)}."), settings.parse(toml)
+    installation, chosen = msgspec.structs.replace(at, prefix=f"bench-{secrets.token_hex(3)}."), settings.parse(toml)
     with tempfile.NamedTemporaryFile("w", suffix=".toml") as config:
         config.write(toml)
         config.flush()
-        names = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": config.name}
-        if where.security == Security():
+        names = {
+            "NPSFLOW_BROKERS": installation.brokers,
+            "NPSFLOW_PREFIX": installation.prefix,
+            "NPSFLOW_CONFIG": config.name,
+        }
+        if installation.security == Security():
             names |= dict.fromkeys(VARIABLES, "")  # what is set may be for another cluster than our own
-        clients.run(_create(where, chosen))
+        clients.run(_create(installation, chosen))
         try:
-            yield Installation(where, chosen, os.environ | names)
+            yield BenchHarness(installation, chosen, os.environ | names)
         finally:
-            _delete(where)
+            _delete(installation)
 
 
-async def _create(where: Where, chosen: Settings) -> None:
-    async with clients.admin(where) as client:
-        await admin.create(client, admin.wanted(chosen, where))
+async def _create(installation: Installation, chosen: Settings) -> None:
+    async with clients.admin(installation) as client:
+        await admin.create(client, admin.wanted(chosen, installation))
 
 
-def _delete(where: Where) -> None:
-    client = AdminClient(_librdkafka(where) | {"log_level": 3})
-    names = [name for name in client.list_topics(timeout=_DELETE_SECONDS).topics if name.startswith(where.prefix)]
+def _delete(installation: Installation) -> None:
+    client = AdminClient(_librdkafka(installation) | {"log_level": 3})
+    names = [
+        name for name in client.list_topics(timeout=_DELETE_SECONDS).topics if name.startswith(installation.prefix)
+    ]
     for topic in client.delete_topics(names).values():
         topic.result(_DELETE_SECONDS)
     found = client.list_consumer_groups().result(_DELETE_SECONDS).valid
-    if groups := [group.group_id for group in found if group.group_id.startswith(where.prefix)]:
+    if groups := [group.group_id for group in found if group.group_id.startswith(installation.prefix)]:
         for group in client.delete_consumer_groups(groups).values():
             group.exception(_DELETE_SECONDS)  # one that is not empty yet stays until its offsets expire
 
 
-def _librdkafka(where: Where) -> dict[str, str | int | float | bool]:
+def _librdkafka(installation: Installation) -> dict[str, str | int | float | bool]:
     """How confluent-kafka gets in."""
-    security = where.security
+    security = installation.security
     given = {
-        "bootstrap.servers": where.brokers,
+        "bootstrap.servers": installation.brokers,
         "security.protocol": security.protocol,
         "ssl.ca.location": security.ca,
         "ssl.certificate.location": security.certificate,

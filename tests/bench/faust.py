@@ -9,10 +9,10 @@ from collections.abc import Iterator
 
 from npsflow.schemas import codec
 from npsflow.schemas.topics import FOLLOW_UP, SERVICE_RECOVERY
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from tests.bench import data
 from tests.bench.classify import ONE_DIMENSION, WITHOUT_FOLLOW_UPS, drained
-from tests.bench.common import FIXED, installation, measured, report, say, scaled
+from tests.bench.common import FIXED, bench_harness, measured, report, say, scaled
 from tests.bench.data import Encoded
 from tests.bench.limit import COUNT, per_million
 
@@ -21,18 +21,18 @@ _TIMES = 40
 _WORKER = ("--quiet", "worker", "--loglevel", "info", "--logfile", os.devnull)  # below info it animates standard output
 
 
-def run(at: Where) -> None:
-    with installation(at, FIXED + WITHOUT_FOLLOW_UPS + ONE_DIMENSION) as here:
+def run(at: Installation) -> None:
+    with bench_harness(at, FIXED + WITHOUT_FOLLOW_UPS + ONE_DIMENSION) as here:
         # A topic of ours that is not used in this job, as its input; alerts go where npsflow would write them.
         say(f"faust: {here.fill(_by_survey(), FOLLOW_UP):,} responses wait for the stock program")
         names = {
-            "INPUT": here.where.topic(FOLLOW_UP),
-            "ALERTS": here.where.topic(SERVICE_RECOVERY),
-            "APP_ID": here.where.prefix + "faust",
+            "INPUT": here.installation.topic(FOLLOW_UP),
+            "ALERTS": here.installation.topic(SERVICE_RECOVERY),
+            "APP_ID": here.installation.prefix + "faust",
             "COUNT": str(_FAUST_COUNT),
         }
         stock = measured("faust_program", *_WORKER, environment=here.environment | names)
-    with installation(at, FIXED + WITHOUT_FOLLOW_UPS + ONE_DIMENSION) as here:
+    with bench_harness(at, FIXED + WITHOUT_FOLLOW_UPS + ONE_DIMENSION) as here:
         say(f"faust: {here.fill(data.waiting(COUNT)):,} responses wait for npsflow")
         ours = drained(here, "classify,rollup", COUNT)
     rate, stock_rate = COUNT / ours["seconds"], _FAUST_COUNT / stock["seconds"]

@@ -28,11 +28,12 @@ from npsflow.agents.runtime.process import prepare
 from npsflow.agents.web.connections import Door, listening
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
-from npsflow.streams.config.settings import Where, load, where
+from npsflow.streams.config.settings import load
+from npsflow.streams.engine.installation import Installation, read_installation
 from tests.bench.common import (
     Process,
+    bench_harness,
     cpu_seconds,
-    installation,
     one_core,
     report,
     say,
@@ -63,8 +64,8 @@ journey_stage = "delivery"
 """
 
 
-def run(at: Where) -> None:
-    with installation(at, _TOML) as here:
+def run(at: Installation) -> None:
+    with bench_harness(at, _TOML) as here:
         environment = here.environment | {secret_name(_NAME): _SECRET}
         with (
             Process("intake", "serve", environment=environment) as ours,
@@ -122,7 +123,7 @@ async def _ours() -> AsyncIterator[int]:
     door = Door(Limits(rate=1e9, connections_of_one=1000), Senders(), metrics)
     found = entrances(load().intake, {secret_name(_NAME): _SECRET})
     async with (
-        keeping(where(), metrics) as keeper,
+        keeping(read_installation(), metrics) as keeper,
         listening(Server(found, keeper, door).app, HOST, 0, door) as port,
     ):
         yield port

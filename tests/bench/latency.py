@@ -16,9 +16,10 @@ from npsflow.agents.kafka.clients import client_settings
 from npsflow.schemas import codec
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
-from npsflow.streams.config.settings import Where, load, where
+from npsflow.streams.config.settings import load
+from npsflow.streams.engine.installation import Installation, read_installation
 from tests.bench import data
-from tests.bench.common import Installation, Process, installation, report, say, scaled, tell, use_uvloop
+from tests.bench.common import BenchHarness, Process, bench_harness, report, say, scaled, tell, use_uvloop
 
 _RATE, _SECONDS, _WARM_UP = 5_000, scaled(30), 5
 _COUNT = _RATE * (_WARM_UP + _SECONDS)
@@ -28,10 +29,10 @@ _PATIENCE = 15.0  # seconds after the last response was due
 _SOON = 2.0
 
 
-def run(at: Where) -> None:
+def run(at: Installation) -> None:
     use_uvloop()
     with (
-        installation(at, f"[topics]\npartitions = {_PARTITIONS}\n") as here,
+        bench_harness(at, f"[topics]\npartitions = {_PARTITIONS}\n") as here,
         Process("worker", "serve", "classify,rollup", environment=here.environment) as worker,
         Process("latency", environment=here.environment) as generator,
     ):
@@ -71,16 +72,19 @@ def _percentile(ordered: Sequence[float], share: float) -> float:
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
-async def _read(here: Installation, generator: Process) -> tuple[dict[str, dict[int, float]], list[float]]:
+async def _read(here: BenchHarness, generator: Process) -> tuple[dict[str, dict[int, float]], list[float]]:
     """For each topic, number of the response to ms from due to read; and for alerts what of it lies in the worker.
 
     That is from the append of the response to the append of its alert, in ms of the broker's clock.
     """
-    names = {here.where.topic(name): name for name in (SERVICE_RECOVERY, FOLLOW_UP)}
+    names = {here.installation.topic(name): name for name in (SERVICE_RECOVERY, FOLLOW_UP)}
     seen: dict[str, dict[int, float]] = {name: {} for name in names.values()}
     within = []
     consumer = AIOKafkaConsumer(
-        **client_settings(here.where), group_id=None, isolation_level="read_committed", auto_offset_reset="earliest"
+        **client_settings(here.installation),
+        group_id=None,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
     )
     await consumer.start()
     try:
@@ -108,7 +112,7 @@ async def _read(here: Installation, generator: Process) -> tuple[dict[str, dict[
 
 
 async def _offer() -> None:
-    here, partitions = where(), load().topics.partitions
+    here, partitions = read_installation(), load().topics.partitions
     topic = here.topic(RESPONSES)
     begin = datetime.now(UTC) + timedelta(seconds=_SOON)
     times = (begin + timedelta(seconds=i / _RATE) for i in range(_COUNT))

@@ -10,12 +10,12 @@ from aiokafka import AIOKafkaConsumer
 
 from npsflow.agents.kafka.clients import client_settings
 from npsflow.schemas.topics import RESPONSES
-from npsflow.streams.config.settings import Where, where
+from npsflow.streams.engine.installation import Installation, read_installation
 from tests.bench import data
 from tests.bench.common import (
-    Installation,
+    BenchHarness,
+    bench_harness,
     cpu_seconds,
-    installation,
     measured,
     one_core,
     report,
@@ -29,8 +29,8 @@ from tests.bench.common import (
 COUNT = scaled(400_000)
 
 
-def run(at: Where) -> None:
-    with installation(at) as here:
+def run(at: Installation) -> None:
+    with bench_harness(at) as here:
         say(f"limit: {here.fill(data.waiting(COUNT)):,} responses are read")
         found = limit(here, COUNT)
     report(
@@ -42,7 +42,7 @@ def run(at: Where) -> None:
     )
 
 
-def limit(here: Installation, count: int) -> dict[str, Any]:
+def limit(here: BenchHarness, count: int) -> dict[str, Any]:
     """Seconds and CPU seconds from the first batch of `count` responses to the last."""
     return measured("limit", str(count), environment=here.environment)
 
@@ -54,7 +54,7 @@ def per_million(found: dict[str, Any], count: int) -> float:
 
 
 async def main(count: int) -> None:
-    here, loads = where(), orjson.loads
+    here, loads = read_installation(), orjson.loads
     consumer = AIOKafkaConsumer(
         here.topic(RESPONSES),
         **client_settings(here),

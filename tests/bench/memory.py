@@ -9,7 +9,8 @@ from npsflow.schemas.headers import Headers
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.classify.state_store import MemoryStore
-from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.config.settings import Settings
+from npsflow.streams.engine.installation import Installation
 from tests.bench import data
 from tests.bench.common import measured, report, say, scaled, tell
 
@@ -18,7 +19,7 @@ _LIMIT = 250
 _STATM = Path("/proc/self/statm")
 
 
-def run(_: Where) -> None:
+def run(_: Installation) -> None:
     if not _STATM.exists():
         say("memory: not measured, this system has no /proc/self/statm")
         return

@@ -20,10 +20,10 @@ from npsflow.agents.kafka import clients
 from npsflow.schemas import codec
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import RESPONSES, SERVICE_RECOVERY, WINDOWS
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.transaction import Outputs
 from tests.bench.classify import ONE_DIMENSION, WITHOUT_FOLLOW_UPS, drained
-from tests.bench.common import FIXED, Installation, installation, report, say
+from tests.bench.common import FIXED, BenchHarness, bench_harness, report, say
 from tests.bench.limit import per_million
 
 _RUN = Path(__file__).parents[3] / "shared" / "peers" / "run.py"
@@ -41,7 +41,7 @@ _CHUNK = 20_000
 _LONGEST = "30d"
 
 
-def run(at: Where) -> None:
+def run(at: Installation) -> None:
     folder, brokers = os.environ.get("PEERS_DIR"), os.environ.get("BROKER")
     program = Path(os.environ.get("PEERS_RUN", _RUN))
     if not folder or not brokers or not program.exists() or not (Path(folder) / _DRIVER).exists():
@@ -66,9 +66,9 @@ def _peer(folder: Path, program: Path, name: str) -> dict[str, Any] | None:
     return found[-1]
 
 
-def _compare(at: Where, folder: Path, count: int, peers: dict[str, dict[str, Any]]) -> None:
+def _compare(at: Installation, folder: Path, count: int, peers: dict[str, dict[str, Any]]) -> None:
     wanted = json.loads((folder / f"expected-{count}.json").read_text())
-    with installation(at, FIXED + WITHOUT_FOLLOW_UPS + ONE_DIMENSION) as here:
+    with bench_harness(at, FIXED + WITHOUT_FOLLOW_UPS + ONE_DIMENSION) as here:
         say(f"peers: npsflow, {clients.run(_copy(here, f'bench-by-survey-{count}')):,} of the same responses")
         ours = drained(here, "classify,rollup", count, one_core=False)
         correct = clients.run(_correct(here, wanted))
@@ -95,11 +95,15 @@ def _compare(at: Where, folder: Path, count: int, peers: dict[str, dict[str, Any
         )
 
 
-async def _copy(here: Installation, topic: str) -> int:
+async def _copy(here: BenchHarness, topic: str) -> int:
     """The peers' input, which is keyed by survey, under our keys."""
-    theirs, partitions, count = msgspec.structs.replace(here.where, prefix=""), here.settings.topics.partitions, 0
-    async with clients.producer(here.where) as producer:
-        outputs = Outputs(producer, here.where.prefix, 0)
+    theirs, partitions, count = (
+        msgspec.structs.replace(here.installation, prefix=""),
+        here.settings.topics.partitions,
+        0,
+    )
+    async with clients.producer(here.installation) as producer:
+        outputs = Outputs(producer, here.installation.prefix, 0)
         async for record in clients.committed_records(theirs, topic):
             response = codec.loads(record.value or b"")
             key = f"{response['source']}/{response['response_id']}".encode()
@@ -111,13 +115,13 @@ async def _copy(here: Installation, topic: str) -> int:
     return count
 
 
-async def _correct(here: Installation, wanted: dict[str, Any]) -> bool:
+async def _correct(here: BenchHarness, wanted: dict[str, Any]) -> bool:
     """Whether we raised exactly the alerts that the peers should raise, and counted what they should count."""
     ids = []
-    async for record in clients.committed_records(here.where, SERVICE_RECOVERY):
+    async for record in clients.committed_records(here.installation, SERVICE_RECOVERY):
         ids.append(codec.loads(record.value or b"")["response_id"])
     tallies: dict[str, tuple[int, int, int]] = {}
-    async for record in clients.committed_records(here.where, WINDOWS):
+    async for record in clients.committed_records(here.installation, WINDOWS):
         window = codec.loads(record.value or b"{}")
         if window and window["window"] == _LONGEST and (survey := window["segment"].get("survey_id")):
             tallies[survey] = (window["promoters"], window["passives"], window["detractors"])

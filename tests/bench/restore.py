@@ -2,18 +2,18 @@
 
 from time import monotonic
 
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from tests.bench import data
 from tests.bench.classify import drained
-from tests.bench.common import FIXED, Process, installation, report, say, scaled
+from tests.bench.common import FIXED, Process, bench_harness, report, say, scaled
 
 _COUNT = scaled(1_000_000)
 _LIMIT = 20
 _ONE_PARTITION = "[topics]\npartitions = 1\n"
 
 
-def run(at: Where) -> None:
-    with installation(at, FIXED + _ONE_PARTITION) as here:
+def run(at: Installation) -> None:
+    with bench_harness(at, FIXED + _ONE_PARTITION) as here:
         say(f"restore: {_COUNT:,} responses are made")
         here.fill(map(data.encode, data.responses(data.steady(_COUNT))))
         say("restore: they are classified, then the worker starts again")

@@ -1,23 +1,23 @@
 """`rollup`: how many responses a second of classify one core of roll up can follow; and a month through both stages."""
 
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from tests.bench import data
 from tests.bench.classify import drained
-from tests.bench.common import installation, report, say, scaled
+from tests.bench.common import bench_harness, report, say, scaled
 from tests.bench.limit import COUNT
 
 _LIMIT = 150_000
 _MONTH = scaled(500_000)
 
 
-def run(at: Where) -> None:
-    with installation(at) as here:
+def run(at: Installation) -> None:
+    with bench_harness(at) as here:
         say(f"rollup: {here.fill(data.waiting(COUNT)):,} responses are classified, then rolled up")
         drained(here, "classify", COUNT)
         found = drained(here, "rollup", COUNT)
     cpu = found["cpu_seconds"]
     report("rollup", COUNT / cpu, "responses/s", _LIMIT, deltas=found["records"], cpu_s=cpu, peak_mb=found["peak_mb"])
-    with installation(at) as here:
+    with bench_harness(at) as here:
         say(f"rollup: a month of {_MONTH:,} responses in random order, both stages in one worker")
         here.fill(map(data.encode, data.responses(data.month(_MONTH))))
         found = drained(here, "classify,rollup", _MONTH, one_core=False)

@@ -20,20 +20,20 @@ from npsflow.agents.kafka import clients
 from npsflow.schemas.codec import dumps
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import RESPONSES
-from npsflow.streams.config.settings import Where
-from tests.bench.common import Installation, NotMeasured, Process, installation, report, say, scaled
+from npsflow.streams.engine.installation import Installation
+from tests.bench.common import BenchHarness, NotMeasured, Process, bench_harness, report, say, scaled
 
 _RATE, _SECONDS, _WARM_UP, _PATIENCE = 100, scaled(20), 3, 30
 _LIMIT = 1000
 
 
-def run(at: Where) -> None:
+def run(at: Installation) -> None:
     port = free_port()
     toml = (
         'idle_ticks = false\n[notify.desk]\nkind = "webhook"\nevents = ["opened"]\nper_second = 1000.0\n'
         f'to = {{ "*" = "http://{HOST}:{port}/" }}\noptions = {{ internal = true }}\n'
     )
-    with installation(at, toml) as here:
+    with bench_harness(at, toml) as here:
         environment = here.environment | {"NPSFLOW_SECRET_NOTIFY_DESK": "whsec_YSBzZWNyZXQgb2YgdHdlbnR5LWZvdXIgYnl0"}
         with (
             Process("worker", "serve", "classify,recover", environment=environment) as worker,
@@ -66,11 +66,11 @@ def _notifier(environment: dict[str, str]) -> Iterator[None]:
             process.kill()
 
 
-async def _measure(here: Installation, port: int) -> tuple[list[float], int]:
+async def _measure(here: BenchHarness, port: int) -> tuple[list[float], int]:
     """Milliseconds of each response after the warm-up, in order of length; how many were told twice."""
     count = _RATE * (_WARM_UP + _SECONDS)
     heard = dict[int, float]()
-    async with _receiver(port, heard) as repeated, clients.producer(here.where) as producer:
+    async with _receiver(port, heard) as repeated, clients.producer(here.installation) as producer:
         partitions, begin = here.settings.topics.partitions, monotonic() + 1
         for number in range(count):
             await asyncio.sleep(begin + number / _RATE - monotonic())
@@ -86,7 +86,7 @@ async def _measure(here: Installation, port: int) -> tuple[list[float], int]:
                     "customer": {"id": f"C-{number}"},
                 }
             )
-            await producer.send(here.where.topic(RESPONSES), value, key, partition_of(key, partitions))
+            await producer.send(here.installation.topic(RESPONSES), value, key, partition_of(key, partitions))
         deadline = monotonic() + _PATIENCE
         while len(heard) < count:
             if monotonic() > deadline:

@@ -16,9 +16,10 @@ from npsflow.agents.runtime.process import prepare
 from npsflow.agents.worker import host
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.classify.stage import OUTCOMES
-from npsflow.streams.config.settings import load, where
+from npsflow.streams.config.settings import load
 from npsflow.streams.engine import logs
 from npsflow.streams.engine.app import Host
+from npsflow.streams.engine.installation import read_installation
 from npsflow.streams.engine.task import Task
 from tests.bench.common import cpu_seconds, one_core, peak_mb, starved_seconds, tell
 
@@ -97,7 +98,7 @@ def tell_usage() -> None:
 
 
 async def main(what: str, stages: list[str]) -> None:
-    worker = host(load(), where(), stages, None)
+    worker = host(load(), read_installation(), stages, None)
     async with worker.app:
         if what == "drain":
             tell(**await drain(worker))

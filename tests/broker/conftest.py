@@ -9,14 +9,14 @@ import pytest
 from npsflow.agents.broker.download import fetch_kafka
 from npsflow.agents.broker.embedded import Broker
 
-from .installation import Installation
+from .command_harness import CommandHarness
 from .secured import Secured
 
 
 @pytest.fixture
-def installation(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Installation:
+def harness(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> CommandHarness:
     """An installation of its own, with topics."""
-    made = Installation(broker, re.sub(r"[\W_]+", "-", request.node.name) + ".", tmp_path)
+    made = CommandHarness(broker, re.sub(r"[\W_]+", "-", request.node.name) + ".", tmp_path)
     assert made.run("topics", "create").exit_code == 0
     return made
 

@@ -27,9 +27,10 @@ from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import ACTIONS, CASES, DEAD_LETTERS, FOLLOW_UP, PANES, RESPONSES, SERVICE_RECOVERY, WINDOWS
 from npsflow.streams.classify.stage import OUTCOMES
-from npsflow.streams.config.settings import parse, where
+from npsflow.streams.config.settings import parse
 from npsflow.streams.engine import admin
 from npsflow.streams.engine.app import Host
+from npsflow.streams.engine.installation import read_installation
 from npsflow.streams.stage import Record
 from npsflow.streams.topology import STAGES
 
@@ -58,7 +59,7 @@ class Cluster(Protocol):
     def bootstrap(self) -> str: ...
 
 
-class Installation:
+class Harness:
     """Everything under one prefix. `settings` is the text of npsflow.toml; sessions are as short as can be.
 
     `door`: NPSFLOW_* with which workers and commands get in, where that is not by the broker's own address.
@@ -77,7 +78,7 @@ class Installation:
             "NPSFLOW_PREFIX": prefix,
             "NPSFLOW_SESSION_MS": str(session_ms),
         } | dict(door or {})
-        self.where = where(self.environment)
+        self.installation = read_installation(self.environment)
         self.client = {"bootstrap.servers": broker.bootstrap}
         self.configure(settings)
         self._open = AsyncExitStack()
@@ -88,13 +89,15 @@ class Installation:
 
     async def configure_topic(self, topic: str, configs: dict[str, str]) -> None:
         """Set these settings of a topic (without prefix); what is not named goes back to the broker's default."""
-        resource = ConfigResource(ConfigResourceType.TOPIC, self.where.topic(topic), configs)
+        resource = ConfigResource(ConfigResourceType.TOPIC, self.installation.topic(topic), configs)
         await self.admin.alter_configs([resource])
 
-    async def __aenter__(self) -> "Installation":
-        self.admin = await self._open.enter_async_context(clients.admin(self.where))
-        self._reader = await self._open.enter_async_context(AIOKafkaConsumer(**clients.client_settings(self.where)))
-        await admin.create(self.admin, admin.wanted(self.settings, self.where))
+    async def __aenter__(self) -> "Harness":
+        self.admin = await self._open.enter_async_context(clients.admin(self.installation))
+        self._reader = await self._open.enter_async_context(
+            AIOKafkaConsumer(**clients.client_settings(self.installation))
+        )
+        await admin.create(self.admin, admin.wanted(self.settings, self.installation))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -114,7 +117,7 @@ class Installation:
             if (ahead := began + number / per_second - time.monotonic()) > 0:
                 time.sleep(ahead)  # the pace of the load
             partition = -1 if "partitioner" in producer else self.partition(line)
-            sender.produce(self.where.topic(RESPONSES), line.value, line.key, partition)
+            sender.produce(self.installation.topic(RESPONSES), line.value, line.key, partition)
             sender.poll(0)
         assert sender.flush(SECONDS) == 0
 
@@ -135,7 +138,7 @@ class Installation:
     @asynccontextmanager
     async def worker(self, *stages: str, web: tuple[str, int] | None = None) -> AsyncIterator[Host]:
         """A worker in this process, of all stages unless some are named."""
-        running = host(self.settings, self.where, stages or STAGES, web)
+        running = host(self.settings, self.installation, stages or STAGES, web)
         await running.app.start()
         try:
             yield running
@@ -172,21 +175,21 @@ class Installation:
         """The very end of each partition, behind transactions that are still open."""
         counts = self.settings.topics
         of = range(counts.pane_partitions if topic in (PANES, WINDOWS, ROLLUP_STATE) else counts.partitions)
-        ends = await self._reader.end_offsets([TopicPartition(self.where.topic(topic), p) for p in of])
+        ends = await self._reader.end_offsets([TopicPartition(self.installation.topic(topic), p) for p in of])
         return {tp.partition: end for tp, end in ends.items()}
 
     async def offsets(self, stage: str) -> dict[int, int]:
         """What the group of a stage has committed."""
-        listed = await self.admin.list_consumer_group_offsets(self.where.group(stage))
+        listed = await self.admin.list_consumer_group_offsets(self.installation.group(stage))
         return {tp.partition: committed.offset for tp, committed in listed.items()}
 
     async def caught_up(self, stage: str = "classify") -> bool:
         """Whether a stage has committed all of its input; of a partition where nothing is, nothing is committed."""
-        listed = await self.admin.list_consumer_group_offsets(self.where.group(stage))
+        listed = await self.admin.list_consumer_group_offsets(self.installation.group(stage))
         committed = {(tp.topic, tp.partition): there.offset for tp, there in listed.items()}
         for topic in _INPUTS[stage]:
             for partition, end in (await self.ends(topic)).items():
-                if committed.get((self.where.topic(topic), partition), 0) != end:
+                if committed.get((self.installation.topic(topic), partition), 0) != end:
                     return False
         return True
 
@@ -195,13 +198,13 @@ class Installation:
         for stage in _INPUTS:
             if not await self.caught_up(stage):
                 return False
-        classified, rolled = [await clients.positions(self.where, stage) for stage in ("classify", "rollup")]
+        classified, rolled = [await clients.positions(self.installation, stage) for stage in ("classify", "rollup")]
         newest = max(position["stream_time"] for position in classified)
         return all(position["stream_time"] == newest for position in rolled)
 
     async def read(self, topic: str) -> list[Record]:
         """All committed records."""
-        return [record async for record in clients.committed_records(self.where, topic)]
+        return [record async for record in clients.committed_records(self.installation, topic)]
 
     async def windows(self) -> dict[bytes, bytes]:
         """The table of windows: the last value of each key."""
@@ -219,7 +222,7 @@ class Installation:
 
     async def outcomes(self) -> Counter[str]:
         """How many records came to what, as classify has counted in its changelog."""
-        counters = await clients.counters(self.where, "classify")
+        counters = await clients.counters(self.installation, "classify")
         return Counter({name: counters[name] for name in OUTCOMES})
 
     async def expected(self) -> oracle.Expected:

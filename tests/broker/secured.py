@@ -210,19 +210,19 @@ def _key(issued: trustme.LeafCert, encryption: KeySerializationEncryption) -> by
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
-def said_by_check(surroundings: dict[str, str]) -> list[str]:
+def said_by_check(installation: dict[str, str]) -> list[str]:
     """The lines that say what fails."""
-    result = CliRunner().invoke(main, ["check"], env=surroundings)
+    result = CliRunner().invoke(main, ["check"], env=installation)
     lines = result.stdout.splitlines()
     assert not [secret for secret in SECRETS if secret in result.output]
     assert result.exit_code == any(line.startswith("fail") for line in lines)
     return [line.removeprefix("fail").strip() for line in lines if line.startswith("fail")]
 
 
-def said_by_worker(surroundings: dict[str, str]) -> list[str]:
+def said_by_worker(installation: dict[str, str]) -> list[str]:
     """What a worker says that does not start."""
     command = [sys.executable, "-m", "npsflow.agents.cli", "worker", f"--web-port={free_port()}"]
-    environment = os.environ | surroundings | {"NPSFLOW_LOG_LEVEL": "DEBUG"}
+    environment = os.environ | installation | {"NPSFLOW_LOG_LEVEL": "DEBUG"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 1
     assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]

@@ -17,7 +17,7 @@ from npsflow.schemas.topics import DEAD_LETTERS, FETCHES
 from tests.agents.fetch.standin import FIXTURES, TOKEN, SurveyMonkey
 from tests.agents.intake.signing import SECRET, surveymonkey, typeform
 
-from .harness import Installation, eventually
+from .harness import Harness, eventually
 from .secured import SECONDS, SECRETS
 
 _SETTINGS = """
@@ -31,9 +31,7 @@ scores = [{ question = "weights.319352786", metric = "nps" }]
 """
 
 
-async def take_in_and_fetch(
-    installation: Installation, intake: dict[str, str], fetch: dict[str, str], folder: Path
-) -> None:
+async def take_in_and_fetch(harness: Harness, intake: dict[str, str], fetch: dict[str, str], folder: Path) -> None:
     """One response comes with its answers, one is fetched, one cannot be, and one is not understood."""
     config = folder / "intake.toml"
     own = {"NPSFLOW_CONFIG": str(config), "NPSFLOW_SECRET_TYPED": SECRET, "NPSFLOW_SECRET_SHOP": SECRET}
@@ -51,11 +49,11 @@ async def take_in_and_fetch(
         async with _running(["fetch", f"--port={free_port()}"], fetch | own | {"NPSFLOW_TOKEN_SHOP": TOKEN}):
 
             async def fetched() -> bool:
-                newest = {record.key: record.value for record in await installation.read(FETCHES)}
+                newest = {record.key: record.value for record in await harness.read(FETCHES)}
                 return len(newest) == 2 and not any(newest.values())
 
             await eventually(fetched)
-    reasons = [dict(letter.headers)["npsflow_dlq_reason"] for letter in await installation.read(DEAD_LETTERS)]
+    reasons = [dict(letter.headers)["npsflow_dlq_reason"] for letter in await harness.read(DEAD_LETTERS)]
     assert (reasons.count(b"unmapped"), reasons.count(b"unfetched")) == (1, 1)
 
 

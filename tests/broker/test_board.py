@@ -23,7 +23,7 @@ from prometheus_client import CollectorRegistry
 from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.board.server import MAX_BODY, Server
 from npsflow.agents.broker.embedded import HOST, Broker, free_port
-from npsflow.agents.cases.reader import Casebook
+from npsflow.agents.cases.reader import CaseReader
 from npsflow.agents.cli import main
 from npsflow.agents.kafka import clients
 from npsflow.agents.web.connections import Door, listening
@@ -33,7 +33,7 @@ from npsflow.schemas.response import MAX_COMMENT
 from npsflow.schemas.topics import ACTIONS, CASES
 from tests.agents.intake.raw import connected, head
 
-from .harness import Installation, eventually, response
+from .harness import Harness, eventually, response
 
 TOKENS = ("new-token", "old-token")
 CASE = {
@@ -49,18 +49,18 @@ Client = aiohttp.ClientSession
 
 @asynccontextmanager
 async def served(
-    installation: Installation,
+    harness: Harness,
     patience: float = 30.0,
     begin: asyncio.Event | None = None,
     limits: Limits = LIMITS,
-) -> AsyncIterator[tuple[Client, Casebook]]:
+) -> AsyncIterator[tuple[Client, CaseReader]]:
     """The board as the command runs it, in this process. It reads from when `begin` is set, if that is given."""
-    where = installation.where
-    of = await clients.partitions(where, CASES)
-    async with clients.reader(where) as consumer, clients.producer(where) as producer:
-        book = Casebook(consumer)
+    installation = harness.installation
+    of = await clients.partitions(installation, CASES)
+    async with clients.reader(installation) as consumer, clients.producer(installation) as producer:
+        book = CaseReader(consumer)
         metrics = Metrics(CollectorRegistry(), book.cases)
-        app = Server(book, producer, where, TOKENS, metrics, patience).app
+        app = Server(book, producer, installation, TOKENS, metrics, patience).app
 
         async def follow() -> None:
             if begin is not None:
@@ -97,9 +97,9 @@ async def post(client: Client, path: str, said: Any, **more: Any) -> tuple[int, 
 
 
 async def test_cases_and_actions(broker: Broker) -> None:
-    async with Installation(broker, "board.") as installation, installation.worker(), served(installation) as served_by:
+    async with Harness(broker, "board.") as harness, harness.worker(), served(harness) as served_by:
         client, _ = served_by
-        installation.produce([unhappy(1, department="Support"), unhappy(2, score=4), response(3)])
+        harness.produce([unhappy(1, department="Support"), unhappy(2, score=4), response(3)])
 
         async def there() -> bool:
             return "total" in (found := (await get(client, "/cases"))[1]) and bool(found["total"] == 2)
@@ -134,7 +134,7 @@ async def test_cases_and_actions(broker: Broker) -> None:
 
         for query, options in ("", ()), ("?department=SUPPORT&open=0", ("--department", "support")):
             cli = await asyncio.to_thread(
-                CliRunner().invoke, main, ["cases", "--report", "--json", *options], env=installation.environment
+                CliRunner().invoke, main, ["cases", "--report", "--json", *options], env=harness.environment
             )
             status, reported = await get(client, f"/cases/report{query}")
             assert (status, reported) == (200, json.loads(cli.stdout))
@@ -150,10 +150,10 @@ async def test_cases_and_actions(broker: Broker) -> None:
 
 
 async def test_who_may_not_and_what_cannot(broker: Broker) -> None:
-    async with Installation(broker, "board-no.") as installation, served(installation) as served_by:
+    async with Harness(broker, "board-no.") as harness, served(harness) as served_by:
         client, book = served_by
-        async with clients.producer(installation.where) as producer:
-            await producer.send_and_wait(installation.where.topic(CASES), json.dumps(CASE).encode(), b"c-1", 0)
+        async with clients.producer(harness.installation) as producer:
+            await producer.send_and_wait(harness.installation.topic(CASES), json.dumps(CASE).encode(), b"c-1", 0)
 
         async def there() -> bool:
             return book.cases.find("c-1") is not None
@@ -196,10 +196,10 @@ async def test_who_may_not_and_what_cannot(broker: Broker) -> None:
         for query in ("limit=1", "after=1.c", "colour=red"):
             assert (query, (await get(client, f"/cases/report?{query}"))[0]) == (query, 400)
         assert (await get(client, "/elsewhere"))[0] == 404
-        assert await installation.read(ACTIONS) == []
+        assert await harness.read(ACTIONS) == []
 
     begin = asyncio.Event()
-    async with Installation(broker, "board-no.") as installation, served(installation, 0.2, begin) as (client, book):
+    async with Harness(broker, "board-no.") as harness, served(harness, 0.2, begin) as (client, book):
         assert (await get(client, "/cases"))[0] == 503
         assert (await get(client, "/health/ready"))[0] == 503
         assert await get(client, "/health/live") == (200, {"status": "live"})
@@ -211,14 +211,14 @@ async def test_who_may_not_and_what_cannot(broker: Broker) -> None:
         await eventually(ready)
         status, answer = await post(client, actions + "?wait=1", good)  # and no worker
         assert (status, answer["status"]) == (202, "nothing came of it yet")
-        (sent,) = await installation.read(ACTIONS)
+        (sent,) = await harness.read(ACTIONS)
         assert (sent.key, json.loads(sent.value or b"")["action_id"]) == (b"C-1", answer["action_id"])
 
 
 async def test_a_comment_may_be_as_long_as_any(broker: Broker) -> None:
-    async with Installation(broker, "board-long.") as installation, installation.worker(), served(installation) as it:
+    async with Harness(broker, "board-long.") as harness, harness.worker(), served(harness) as it:
         client, book = it
-        installation.produce([unhappy(1)])
+        harness.produce([unhappy(1)])
 
         async def there() -> bool:
             return len(book.cases) == 1
@@ -232,7 +232,7 @@ async def test_a_comment_may_be_as_long_as_any(broker: Broker) -> None:
 
 async def test_nobody_holds_it_up(broker: Broker) -> None:
     brief = Limits(head_seconds=0.3, idle_seconds=0.3, whole_seconds=1.0, connections=3, connections_of_one=2)
-    async with Installation(broker, "board-raw.") as installation, served(installation, limits=brief) as (client, book):
+    async with Harness(broker, "board-raw.") as harness, served(harness, limits=brief) as (client, book):
 
         async def ready() -> bool:
             return book.ready
@@ -257,9 +257,9 @@ async def test_nobody_holds_it_up(broker: Broker) -> None:
 
 
 async def test_who_hangs_up_is_no_mistake_of_ours(broker: Broker, caplog: pytest.LogCaptureFixture) -> None:
-    async with Installation(broker, "board-gone.") as installation, served(installation) as (client, book):
-        async with clients.producer(installation.where) as producer:
-            await producer.send_and_wait(installation.where.topic(CASES), json.dumps(CASE).encode(), b"c-1", 0)
+    async with Harness(broker, "board-gone.") as harness, served(harness) as (client, book):
+        async with clients.producer(harness.installation) as producer:
+            await producer.send_and_wait(harness.installation.topic(CASES), json.dumps(CASE).encode(), b"c-1", 0)
 
         async def there() -> bool:
             return book.cases.find("c-1") is not None
@@ -278,19 +278,19 @@ async def test_who_hangs_up_is_no_mistake_of_ours(broker: Broker, caplog: pytest
 
 
 async def test_a_case_of_another_version_is_not_passed_over(broker: Broker) -> None:
-    async with Installation(broker, "board-version.") as installation:
-        async with clients.producer(installation.where) as producer:
+    async with Harness(broker, "board-version.") as harness:
+        async with clients.producer(harness.installation) as producer:
             strange = json.dumps(CASE | {"status": "pondered"}).encode()
-            await producer.send_and_wait(installation.where.topic(CASES), strange, b"c-1", 0)
-        found = await asyncio.to_thread(CliRunner().invoke, main, ["cases"], env=installation.environment)
+            await producer.send_and_wait(harness.installation.topic(CASES), strange, b"c-1", 0)
+        found = await asyncio.to_thread(CliRunner().invoke, main, ["cases"], env=harness.environment)
         assert (found.exit_code, "c-1 is no case that this version" in found.stderr) == (1, True)
 
 
 async def test_the_command(broker: Broker) -> None:
-    async with Installation(broker, "board-command.") as installation:
+    async with Harness(broker, "board-command.") as harness:
         port = free_port()
         command = [sys.executable, "-m", "npsflow.agents.cli", "board", "--port", str(port)]
-        environment = os.environ | installation.environment
+        environment = os.environ | harness.environment
         bare = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
         assert (bare.returncode, "NPSFLOW_SECRET_BOARD is not set" in bare.stderr) == (2, True)
         environment |= {"NPSFLOW_SECRET_BOARD": " ".join(TOKENS)}

@@ -9,12 +9,12 @@ from typing import Any
 
 from npsflow.agents.broker.embedded import free_port
 
-from .installation import SECONDS, Installation, response, until
+from .command_harness import SECONDS, CommandHarness, response, until
 
 
 @contextmanager
-def working(installation: Installation) -> Iterator[None]:
-    with installation.started("worker", "--web-port", str(free_port())) as process:
+def working(harness: CommandHarness) -> Iterator[None]:
+    with harness.started("worker", "--web-port", str(free_port())) as process:
         yield
         process.terminate()
         assert process.wait(SECONDS) == 0
@@ -24,77 +24,77 @@ def unhappy(number: int, score: int = 2, **fields: Any) -> bytes:
     return response(number, score=score, customer={"id": f"C-{number}"}, **fields)
 
 
-def cases(installation: Installation, *options: str) -> list[dict[str, Any]]:
-    return installation.lines("cases", "--json", *options)
+def cases(harness: CommandHarness, *options: str) -> list[dict[str, Any]]:
+    return harness.lines("cases", "--json", *options)
 
 
-def test_a_case_from_alert_to_closed_loop(installation: Installation) -> None:
-    assert installation.run("cases").stdout == "no such cases\n"
+def test_a_case_from_alert_to_closed_loop(harness: CommandHarness) -> None:
+    assert harness.run("cases").stdout == "no such cases\n"
     said: dict[str, Any] = {"channel": "chat", "department": "Support", "comment": "nobody\ncalled"}
-    with working(installation):
-        installation.run("produce", installation.file(unhappy(1, **said), unhappy(2, 5), response(3)))
-        until(lambda: len(cases(installation)) == 2)
-        first, second = sorted(cases(installation, "--open"), key=lambda case: str(case["customer_id"]))
+    with working(harness):
+        harness.run("produce", harness.file(unhappy(1, **said), unhappy(2, 5), response(3)))
+        until(lambda: len(cases(harness)) == 2)
+        first, second = sorted(cases(harness, "--open"), key=lambda case: str(case["customer_id"]))
         assert (first["customer_id"], first["status"], first["channel"]) == ("C-1", "opened", "chat")
 
-        (row,) = [line for line in installation.run("cases").stdout.splitlines() if "C-1" in line]
+        (row,) = [line for line in harness.run("cases").stdout.splitlines() if "C-1" in line]
         assert row.split()[:5] == [first["case_id"], "critical", "opened", "service-recovery", "in"]
         assert row.endswith("nobody called")
 
-        done = installation.run("act", "contact", first["alert_ids"][0], "--comment", "called")
+        done = harness.run("act", "contact", first["alert_ids"][0], "--comment", "called")
         assert (done.exit_code, done.stdout) == (
             0,
             f"contacted: {first['case_id']} is contacted, owner service-recovery\n",
         ), done.output
-        again = installation.run("act", "contact", first["case_id"])
+        again = harness.run("act", "contact", first["case_id"])
         assert again.exit_code == 1
         assert "refused, is_contacted" in again.stderr
-        unsaid = installation.run("act", "note", first["case_id"])
+        unsaid = harness.run("act", "note", first["case_id"])
         assert unsaid.stderr == f"Error: refused, comment_missing: {first['case_id']} stays contacted; add --comment\n"
 
         resolved = ("--root-cause", "late", "--comment", "refunded", "--by", "anna", "--action-id", "one")
         for _ in range(2):  # the same action counts once
-            assert installation.run("act", "resolve", first["case_id"], *resolved).exit_code == 0
-        assert installation.run("act", "resolve", second["case_id"], "--root-cause", "no_complaint").exit_code == 0
-        assert "fixed: customers to be told: 1," in installation.run("act", "fixed", "late").stdout
-        unheard = installation.run("act", "fixed", "never heard of")
+            assert harness.run("act", "resolve", first["case_id"], *resolved).exit_code == 0
+        assert harness.run("act", "resolve", second["case_id"], "--root-cause", "no_complaint").exit_code == 0
+        assert "fixed: customers to be told: 1," in harness.run("act", "fixed", "late").stdout
+        unheard = harness.run("act", "fixed", "never heard of")
         assert "fixed: customers to be told: 0," in unheard.stdout
         assert unheard.stderr == "resolved cases have these root causes: late\n"
-        assert "loop_closed: " in installation.run("act", "close_loop", first["case_id"]).stdout
+        assert "loop_closed: " in harness.run("act", "close_loop", first["case_id"]).stdout
 
-        shown = json.loads(installation.run("cases", "show", first["case_id"], "--json").stdout)
+        shown = json.loads(harness.run("cases", "show", first["case_id"], "--json").stdout)
         assert [(entry["what"], entry["by"]) for entry in shown["history"]] == [
             ("opened", "npsflow"), ("contacted", getpass.getuser()),
             ("action_refused", getpass.getuser()), ("action_refused", getpass.getuser()),
             ("resolved", "anna"), ("assigned", getpass.getuser()), ("loop_closed", getpass.getuser()),
         ]  # fmt: skip
-        text = installation.run("cases", "show", first["case_id"]).stdout
+        text = harness.run("cases", "show", first["case_id"]).stdout
         assert "customer_id       C-1" in text
         assert "resolved        anna              late  “refunded”" in text
-        assert [case["customer_id"] for case in cases(installation, "--open")] == ["C-2"]
-        assert cases(installation, "--overdue") == cases(installation, "--owner", "nobody") == []
-        assert len(cases(installation, "--department", "SUPPORT", "--kind", "recovery")) == 1
-        assert "contacted in time  100%, 2 of 2 (target 90%, reached)" in installation.run("cases", "--report").stdout
-        (report,) = installation.lines("cases", "--report", "--json")
+        assert [case["customer_id"] for case in cases(harness, "--open")] == ["C-2"]
+        assert cases(harness, "--overdue") == cases(harness, "--owner", "nobody") == []
+        assert len(cases(harness, "--department", "SUPPORT", "--kind", "recovery")) == 1
+        assert "contacted in time  100%, 2 of 2 (target 90%, reached)" in harness.run("cases", "--report").stdout
+        (report,) = harness.lines("cases", "--report", "--json")
         assert (report["overall"]["open"], report["department"]["support"]["cases"]) == (1, 1)
 
 
-def test_what_cannot_be_done_is_said(installation: Installation) -> None:
-    missing = installation.run("act", "contact", "c-none")
+def test_what_cannot_be_done_is_said(harness: CommandHarness) -> None:
+    missing = harness.run("act", "contact", "c-none")
     assert (missing.exit_code, missing.stderr) == (1, "Error: there is no case c-none: see `npsflow cases`\n")
-    assert installation.run("cases", "show", "c-none").exit_code == 1
+    assert harness.run("cases", "show", "c-none").exit_code == 1
     case = {
         "case_id": "c-1", "kind": "recovery", "revision": 1, "status": "opened", "key": "C-1", "response_id": "r",
         "opened_at": "2026-03-02T09:00:00.000Z", "due_at": "2026-03-03T09:00:00.000Z", "source": "s", "survey_id": "q",
         "finish_by": "2026-03-09T09:00:00.000Z", "metric": "nps", "score": 1, "category": "detractor",
         "submitted_at": datetime.now(UTC).isoformat(),
     }  # fmt: skip
-    installation.produce("recovery-cases", b"c-1", json.dumps(case).encode(), [])
-    wrong = installation.run("act", "contact", "c-1", "--at", "yesterday")
+    harness.produce("recovery-cases", b"c-1", json.dumps(case).encode(), [])
+    wrong = harness.run("act", "contact", "c-1", "--at", "yesterday")
     assert wrong.exit_code == 2
     assert "no time with an offset" in wrong.stderr
-    alone = installation.run("act", "contact", "c-1", "--timeout", "0.5")
+    alone = harness.run("act", "contact", "c-1", "--timeout", "0.5")
     assert alone.exit_code == 1
     assert "is a worker running?" in alone.stderr
-    (sent,) = installation.records("recovery-actions")
+    (sent,) = harness.records("recovery-actions")
     assert (sent.key, sent.partition, json.loads(sent.value or b"")["case_id"]) == (b"C-1", 0, "c-1")

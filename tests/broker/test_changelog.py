@@ -14,68 +14,68 @@ from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.engine.changelog import FORMAT
 
-from .harness import FIXED, Installation, eventually, lines
+from .harness import FIXED, Harness, eventually, lines
 
 STATE, REMEMBERED = "npsflow-classify-state", "npsflow-classify-remembered"
 
 
 async def test_refused(broker: Broker, tmp_path: Path) -> None:
     """One damage after another, each to a partition that is restored before those damaged earlier."""
-    async with Installation(broker, "refused.") as installation:
-        installation.produce(lines(400))
-        async with installation.worker():
-            await eventually(installation.finished)
-        installation.produce(lines(100, seed=8))  # a worker that went on would have something to do
+    async with Harness(broker, "refused.") as harness:
+        harness.produce(lines(400))
+        async with harness.worker():
+            await eventually(harness.finished)
+        harness.produce(lines(100, seed=8))  # a worker that went on would have something to do
 
         async def written(partition: int) -> list[int]:
-            records = [await installation.read(topic) for topic in (STATE, REMEMBERED)]
+            records = [await harness.read(topic) for topic in (STATE, REMEMBERED)]
             return [sum(record.partition == partition for record in of) for of in records]
 
         async def refused(partition: int) -> str:
             """Start a worker; gives what it said, in one line, of the partition it refused."""
             before = await written(partition)
-            with installation.process(tmp_path, "--stages=classify") as process:
+            with harness.process(tmp_path, "--stages=classify") as process:
                 assert await process.ended() == 1
             # A marker may have been added, see streams/engine/kafka/hanging_transactions.py, but no record.
             assert await written(partition) == before
             said = [line for line in process.said.splitlines() if "ChangelogRefused" in line]
             assert said
-            assert f"{installation.where.topic(STATE)}[{partition}]" in said[-1]
+            assert f"{harness.installation.topic(STATE)}[{partition}]" in said[-1]
             return said[-1]
 
-        await delete_records(installation, REMEMBERED, partition=3)
+        await delete_records(harness, REMEMBERED, partition=3)
         said = await refused(3)
         assert "records were deleted" in said
         assert "npsflow rebuild" in said
 
-        installation.produce(lines(100, seed=9))
-        await delete_records(installation, RESPONSES, partition=2)
+        harness.produce(lines(100, seed=9))
+        await delete_records(harness, RESPONSES, partition=2)
         said = await refused(2)
         assert "records were deleted before they were read" in said
         assert "npsflow rebuild" in said
 
-        await allow_deletion(installation, STATE)
-        await delete_records(installation, STATE, partition=1)
+        await allow_deletion(harness, STATE)
+        await delete_records(harness, STATE, partition=1)
         said = await refused(1)
         assert "it is empty, but group refused.npsflow-classify has read" in said
         assert "npsflow rebuild" in said
 
-        position = (await positions(installation))[0]
-        await write_position(installation, position | {"format": FORMAT + 1})
+        position = (await positions(harness))[0]
+        await write_position(harness, position | {"format": FORMAT + 1})
         said = await refused(0)
         assert f"written in format {FORMAT + 1}" in said
         assert "npsflow rebuild" in said
 
-        await write_position(installation, position | {"offsets": {RESPONSES: 1_000_000}})
+        await write_position(harness, position | {"offsets": {RESPONSES: 1_000_000}})
         said = await refused(0)
         assert "its position in survey-responses is 1000000" in said
         assert "npsflow rebuild" in said
 
 
 async def test_changed_partition_count_is_refused(broker: Broker, tmp_path: Path) -> None:
-    async with Installation(broker, "count.") as installation:
-        await installation.admin.create_partitions({installation.where.topic(RESPONSES): NewPartitions(5)})
-        with installation.process(tmp_path, "--stages=classify") as process:
+    async with Harness(broker, "count.") as harness:
+        await harness.admin.create_partitions({harness.installation.topic(RESPONSES): NewPartitions(5)})
+        with harness.process(tmp_path, "--stages=classify") as process:
             assert await process.ended() == 1
         assert "it has 4 partitions where the input has {'survey-responses': 5}" in process.said
         assert "npsflow rebuild" in process.said
@@ -83,47 +83,47 @@ async def test_changed_partition_count_is_refused(broker: Broker, tmp_path: Path
 
 async def test_outputs_with_other_partitions_are_refused(broker: Broker, tmp_path: Path) -> None:
     """Keys would be sent where nobody looks for them, or to a partition that is not there."""
-    async with Installation(broker, "outputs.") as installation:
-        installation.configure(FIXED + "[topics]\npane_partitions = 3\n")
-        with installation.process(tmp_path, "--stages=classify") as process:
+    async with Harness(broker, "outputs.") as harness:
+        harness.configure(FIXED + "[topics]\npane_partitions = 3\n")
+        with harness.process(tmp_path, "--stages=classify") as process:
             assert await process.ended() == 1
         assert "outputs.nps-panes[0]: it has 2 partitions instead of 3: set [topics]" in process.said
 
 
 async def test_windows_of_other_lengths_need_a_rebuild(broker: Broker, tmp_path: Path) -> None:
     """Panes that were not kept meanwhile would be missing in them."""
-    async with Installation(broker, "lengths.") as installation:
-        installation.produce(lines(200))
-        async with installation.worker():
-            await eventually(installation.finished)
-        installation.configure(FIXED + '[windows]\nlengths = ["1h", "30d"]\n')
-        with installation.process(tmp_path, "--stages=rollup") as process:
+    async with Harness(broker, "lengths.") as harness:
+        harness.produce(lines(200))
+        async with harness.worker():
+            await eventually(harness.finished)
+        harness.configure(FIXED + '[windows]\nlengths = ["1h", "30d"]\n')
+        with harness.process(tmp_path, "--stages=rollup") as process:
             assert await process.ended() == 1
         assert "it was made with {'windows.lengths': ['1h', '24h', '7d', '30d']}, now there is" in process.said
         assert "npsflow rebuild" in process.said
 
 
-async def delete_records(installation: Installation, topic: str, partition: int) -> None:
+async def delete_records(harness: Harness, topic: str, partition: int) -> None:
     """All there are in a partition."""
-    tp = TopicPartition(installation.where.topic(topic), partition)
-    await installation.admin.delete_records({tp: RecordsToDelete(before_offset=-1)})
+    tp = TopicPartition(harness.installation.topic(topic), partition)
+    await harness.admin.delete_records({tp: RecordsToDelete(before_offset=-1)})
 
 
-async def allow_deletion(installation: Installation, topic: str) -> None:
+async def allow_deletion(harness: Harness, topic: str) -> None:
     """As of a topic that is not compacted; the broker refuses it for others."""
     configs = {"cleanup.policy": "delete"}
-    resource = ConfigResource(ConfigResourceType.TOPIC, installation.where.topic(topic), configs)
-    await installation.admin.alter_configs([resource])
+    resource = ConfigResource(ConfigResourceType.TOPIC, harness.installation.topic(topic), configs)
+    await harness.admin.alter_configs([resource])
 
 
-async def positions(installation: Installation) -> dict[int, dict[str, Any]]:
+async def positions(harness: Harness) -> dict[int, dict[str, Any]]:
     """The newest position record of each partition."""
-    records = await installation.read(STATE)
+    records = await harness.read(STATE)
     return {record.partition: loads(record.value or b"") for record in records if record.key == b"position"}
 
 
-async def write_position(installation: Installation, position: dict[str, Any]) -> None:
+async def write_position(harness: Harness, position: dict[str, Any]) -> None:
     """As partition 0's last."""
-    async with clients.producer(installation.where) as producer:
-        topic = installation.where.topic(STATE)
+    async with clients.producer(harness.installation) as producer:
+        topic = harness.installation.topic(STATE)
         await producer.send_and_wait(topic, dumps(position), b"position", partition=0)

@@ -18,37 +18,37 @@ from npsflow.schemas.topics import MAX_RECORD
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import wanted
 
-from .installation import SECONDS, Installation, as_it_is, response, until, working
+from .command_harness import SECONDS, CommandHarness, as_it_is, response, until, working
 
 # topics
 
 
-def test_topics_are_created_once_and_listed(installation: Installation) -> None:
-    again = installation.run("topics", "create")
+def test_topics_are_created_once_and_listed(harness: CommandHarness) -> None:
+    again = harness.run("topics", "create")
     assert again.exit_code == 0
-    assert len(again.stdout.splitlines()) == len(wanted(Settings(), installation.where))
+    assert len(again.stdout.splitlines()) == len(wanted(Settings(), harness.installation))
     assert all(line.startswith("already there: ") for line in again.stdout.splitlines())
 
-    installation.run("produce", installation.file(response(1), response(2)))
-    rows = {row[0]: row[1:] for row in map(str.split, installation.run("topics", "list").stdout.splitlines())}
-    prefix = installation.where.prefix
+    harness.run("produce", harness.file(response(1), response(2)))
+    rows = {row[0]: row[1:] for row in map(str.split, harness.run("topics", "list").stdout.splitlines())}
+    prefix = harness.installation.prefix
     assert rows[f"{prefix}survey-responses"] == ["4", "delete", "90", "days", "LogAppendTime", "2"]
     assert rows[f"{prefix}nps-windows"] == ["2", "compact", "forever", "LogAppendTime", "0"]
     assert rows[f"{prefix}npsflow-classify-remembered"] == ["4", "delete", "forever", "LogAppendTime", "0"]
 
 
-def test_topics_with_other_partitions_are_refused(installation: Installation) -> None:
-    installation.config.write_text("[topics]\npartitions = 3\n")
-    result = installation.run("topics", "create")
+def test_topics_with_other_partitions_are_refused(harness: CommandHarness) -> None:
+    harness.config.write_text("[topics]\npartitions = 3\n")
+    result = harness.run("topics", "create")
 
     assert result.exit_code == 1
-    assert f"{installation.where.prefix}survey-responses has 4 instead of 3" in result.stderr
+    assert f"{harness.installation.prefix}survey-responses has 4 instead of 3" in result.stderr
 
 
 def test_missing_topics_are_said(broker: Broker, tmp_path: Path) -> None:
-    empty = Installation(broker, "no-topics.", tmp_path)
+    empty = CommandHarness(broker, "no-topics.", tmp_path)
 
-    assert empty.run("topics", "list").stdout.count("missing") == len(wanted(Settings(), empty.where))
+    assert empty.run("topics", "list").stdout.count("missing") == len(wanted(Settings(), empty.installation))
     assert "run `npsflow topics create`" in empty.run("alerts").stderr
     forget = empty.run("forget", "C-1", "--yes")
     assert forget.exit_code == 1
@@ -58,16 +58,16 @@ def test_missing_topics_are_said(broker: Broker, tmp_path: Path) -> None:
     assert "run `npsflow topics create`" in empty.run("check").stdout
 
 
-def test_an_installation_without_alerts_says_so(installation: Installation) -> None:
-    said = installation.run("alerts")
+def test_an_installation_without_alerts_says_so(harness: CommandHarness) -> None:
+    said = harness.run("alerts")
     assert (said.exit_code, said.stdout, said.stderr) == (0, "", "no alerts yet\n")
 
 
-def test_a_port_that_is_taken_is_said(installation: Installation) -> None:
+def test_a_port_that_is_taken_is_said(harness: CommandHarness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        result = installation.run("worker", f"--web-port={port}")
-        notify = installation.run("notify", "console", f"--port={port}")
+        result = harness.run("worker", f"--web-port={port}")
+        notify = harness.run("notify", "console", f"--port={port}")
     assert result.exit_code == notify.exit_code == 2
     assert "address already in use; choose another --web-port" in result.stderr
     assert f"cannot listen on 127.0.0.1:{port}: address already in use; choose another --port" in notify.stderr
@@ -76,15 +76,15 @@ def test_a_port_that_is_taken_is_said(installation: Installation) -> None:
 # produce
 
 
-def test_produce_names_the_line_that_is_too_large(installation: Installation) -> None:
+def test_produce_names_the_line_that_is_too_large(harness: CommandHarness) -> None:
     noise = random.Random(1).randbytes(MAX_RECORD).hex().encode()  # as large as that when it is compressed
-    result = installation.run("produce", installation.file(response(1), b'{"comment":"' + noise + b'"}', response(2)))
+    result = harness.run("produce", harness.file(response(1), b'{"comment":"' + noise + b'"}', response(2)))
     assert result.exit_code == 1
     assert f"line 2 of {len(noise) + 14:,} bytes is more than the topic takes" in result.stderr
     assert "Traceback" not in result.stderr
 
 
-def test_produce_keys_by_the_contract_and_leaves_bytes_alone(installation: Installation) -> None:
+def test_produce_keys_by_the_contract_and_leaves_bytes_alone(harness: CommandHarness) -> None:
     lines = [
         response(1, comment="één"),
         b'{"source": "shop"}',
@@ -94,11 +94,11 @@ def test_produce_keys_by_the_contract_and_leaves_bytes_alone(installation: Insta
         as_it_is("gone", None),
         as_it_is(None, None),
     ]
-    result = installation.run("produce", installation.file(*lines[:2], b"", b"  ", *lines[2:]))
+    result = harness.run("produce", harness.file(*lines[:2], b"", b"  ", *lines[2:]))
     assert result.exit_code == 0
-    assert result.stdout == f"7 records sent to {installation.where.prefix}survey-responses\n"
+    assert result.stdout == f"7 records sent to {harness.installation.prefix}survey-responses\n"
 
-    records = installation.records("survey-responses")
+    records = harness.records("survey-responses")
     assert sorted(((r.key, r.value) for r in records), key=repr) == sorted(
         [
             (b"shop/r1", lines[0]),
@@ -116,55 +116,55 @@ def test_produce_keys_by_the_contract_and_leaves_bytes_alone(installation: Insta
         assert record.key is None or record.partition == partitioner(record.key, [0, 1, 2, 3], [0, 1, 2, 3])
 
 
-def test_produce_keeps_the_order_within_a_partition(installation: Installation) -> None:
+def test_produce_keeps_the_order_within_a_partition(harness: CommandHarness) -> None:
     lines = [response(1, score=n % 11, n=n) for n in range(5000)]
-    assert installation.run("produce", installation.file(*lines)).exit_code == 0
+    assert harness.run("produce", harness.file(*lines)).exit_code == 0
 
-    numbers = [json.loads(r.value or b"")["n"] for r in installation.records("survey-responses")]
+    numbers = [json.loads(r.value or b"")["n"] for r in harness.records("survey-responses")]
     assert numbers == list(range(5000))
 
 
-def test_produce_check_sends_nothing_if_a_line_is_refused(installation: Installation) -> None:
+def test_produce_check_sends_nothing_if_a_line_is_refused(harness: CommandHarness) -> None:
     bad = response(2, score="a secret")
-    result = installation.run("produce", "--check", installation.file(response(1), b"", bad, as_it_is(None, None)))
+    result = harness.run("produce", "--check", harness.file(response(1), b"", bad, as_it_is(None, None)))
 
     assert result.exit_code == 1
     assert "line 3: invalid_score: " in result.stderr
     assert "line 4: null_value: " in result.stderr
     assert "2 of 3 lines are refused, so nothing was sent" in result.stderr
     assert "secret" not in result.output
-    assert installation.records("survey-responses") == []
+    assert harness.records("survey-responses") == []
 
-    assert installation.run("produce", "--check", installation.file(response(1))).exit_code == 0
-    assert len(installation.records("survey-responses")) == 1
+    assert harness.run("produce", "--check", harness.file(response(1))).exit_code == 0
+    assert len(harness.records("survey-responses")) == 1
 
 
-def test_produce_names_the_line_that_is_not_base64(installation: Installation) -> None:
-    result = installation.run("produce", installation.file(response(1), b'{"key": null, "value_base64": "%"}'))
+def test_produce_names_the_line_that_is_not_base64(harness: CommandHarness) -> None:
+    result = harness.run("produce", harness.file(response(1), b'{"key": null, "value_base64": "%"}'))
 
     assert result.exit_code == 1
     assert "line 2: value_base64 is not base64" in result.stderr
 
 
-def test_produce_sends_standard_input_as_it_comes(installation: Installation) -> None:
-    with installation.started("produce", "-") as process:
+def test_produce_sends_standard_input_as_it_comes(harness: CommandHarness) -> None:
+    with harness.started("produce", "-") as process:
         assert process.stdin
         process.stdin.write(response(1) + b"\n" + response(2)[:20])
         process.stdin.flush()
-        until(lambda: len(installation.records("survey-responses")) == 1)
+        until(lambda: len(harness.records("survey-responses")) == 1)
         process.stdin.write(response(2)[20:])
         process.stdin.close()
         assert process.wait(SECONDS) == 0
 
-    assert sorted(r.key or b"" for r in installation.records("survey-responses")) == [b"shop/r1", b"shop/r2"]
+    assert sorted(r.key or b"" for r in harness.records("survey-responses")) == [b"shop/r1", b"shop/r2"]
 
 
-def test_produce_waiting_for_input_ends_on_ctrl_c(installation: Installation) -> None:
-    with installation.started("produce", "-") as process:
+def test_produce_waiting_for_input_ends_on_ctrl_c(harness: CommandHarness) -> None:
+    with harness.started("produce", "-") as process:
         assert process.stdin
         process.stdin.write(response(1) + b"\n")
         process.stdin.flush()
-        until(lambda: len(installation.records("survey-responses")) == 1)
+        until(lambda: len(harness.records("survey-responses")) == 1)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 1
         assert process.stdout
@@ -174,9 +174,9 @@ def test_produce_waiting_for_input_ends_on_ctrl_c(installation: Installation) ->
 # Reading topics
 
 
-def test_committed_records_are_in_order_and_without_aborted_ones(installation: Installation) -> None:
-    topic = installation.where.topic("service-recovery")
-    producer = Producer({"bootstrap.servers": installation.where.brokers, "transactional.id": topic, "linger.ms": 0})
+def test_committed_records_are_in_order_and_without_aborted_ones(harness: CommandHarness) -> None:
+    topic = harness.installation.topic("service-recovery")
+    producer = Producer({"bootstrap.servers": harness.installation.brokers, "transactional.id": topic, "linger.ms": 0})
     producer.init_transactions()
     sent = []
     for number in range(40):
@@ -188,20 +188,20 @@ def test_committed_records_are_in_order_and_without_aborted_ones(installation: I
             producer.commit_transaction()
             sent.append(b"%d" % number)
 
-    until(lambda: len(installation.records("service-recovery")) == len(sent))
-    records = installation.records("service-recovery")
+    until(lambda: len(harness.records("service-recovery")) == len(sent))
+    records = harness.records("service-recovery")
     assert sorted(r.value or b"" for r in records) == sorted(sent)
     assert [r.timestamp for r in records] == sorted(r.timestamp for r in records)
     for partition in range(3):
         values = [int(r.value or b"") for r in records if r.partition == partition]
         assert values == sorted(values)
-    latest = {int(r.value or b"") for r in installation.records("service-recovery", last=4)}
+    latest = {int(r.value or b"") for r in harness.records("service-recovery", last=4)}
     assert {36, 37, 38} <= latest
     assert 0 not in latest
 
 
-def test_output_that_nobody_reads_on_ends_quietly(installation: Installation) -> None:
-    producer = Producer({"bootstrap.servers": installation.where.brokers})
+def test_output_that_nobody_reads_on_ends_quietly(harness: CommandHarness) -> None:
+    producer = Producer({"bootstrap.servers": harness.installation.brokers})
     headers: list[Any] = [
         ("ce_type", b"npsflow.alert.raised.v1"),
         ("ce_id", b"a-1.1"),
@@ -210,10 +210,10 @@ def test_output_that_nobody_reads_on_ends_quietly(installation: Installation) ->
     due = "2026-01-02T01:00:00+01:00"
     value = json.dumps({"metric": "nps", "score": 1, "due_at": due, "comment": "c" * 60}).encode()
     for _ in range(3000):
-        producer.produce(installation.where.topic("service-recovery"), value, b"C-1", headers=headers)
+        producer.produce(harness.installation.topic("service-recovery"), value, b"C-1", headers=headers)
     producer.flush(SECONDS)
 
-    with installation.started("alerts", stderr=subprocess.PIPE) as process:
+    with harness.started("alerts", stderr=subprocess.PIPE) as process:
         assert process.stdout
         assert process.stderr
         line = process.stdout.readline()
@@ -227,7 +227,7 @@ def test_output_that_nobody_reads_on_ends_quietly(installation: Installation) ->
 # With a worker
 
 
-def test_from_responses_to_alerts_windows_and_dead_letters(installation: Installation) -> None:
+def test_from_responses_to_alerts_windows_and_dead_letters(harness: CommandHarness) -> None:
     unhappy = response(
         1,
         score=1,
@@ -238,28 +238,28 @@ def test_from_responses_to_alerts_windows_and_dead_letters(installation: Install
     )
     bad = [response(4, score=99), as_it_is(None, None)]
     lines = [unhappy, response(2, department="delivery"), response(3, department="Billing"), *bad]
-    with working(installation):
-        assert installation.run("produce", installation.file(*lines)).exit_code == 0
-        until(lambda: [w["n"] for w in installation.lines("windows", "--json", "--segment", "overall")] == [3] * 4)
+    with working(harness):
+        assert harness.run("produce", harness.file(*lines)).exit_code == 0
+        until(lambda: [w["n"] for w in harness.lines("windows", "--json", "--segment", "overall")] == [3] * 4)
 
         updated = datetime.now(UTC).isoformat()
         corrected = response(1, score=10, updated_at=updated, department="delivery", customer={"id": "C-7"})
-        with installation.started("alerts", "--follow") as following:
+        with harness.started("alerts", "--follow") as following:
             assert following.stdout
             assert b"raised" in following.stdout.readline()
-            assert installation.run("produce", installation.file(corrected)).exit_code == 0
+            assert harness.run("produce", harness.file(corrected)).exit_code == 0
             assert b"retracted" in following.stdout.readline()
             following.send_signal(signal.SIGINT)
             assert following.wait(SECONDS) == 0
         overall = ("windows", "--json", "--segment", "overall", "--window", "30d")
-        until(lambda: installation.lines(*overall)[0]["histogram"] == {"9": 2, "10": 1})
-        report = installation.checked()
+        until(lambda: harness.lines(*overall)[0]["histogram"] == {"9": 2, "10": 1})
+        report = harness.checked()
 
-    raised, retracted = installation.lines("alerts", "--json")
+    raised, retracted = harness.lines("alerts", "--json")
     assert (raised["type"], raised["key"], raised["score"]) == ("npsflow.alert.raised.v1", "C-7", 1)
     assert raised["id"] == f"{raised['alert_id']}.1"
     assert (retracted["type"], retracted["cause"]) == ("npsflow.alert.retracted.v1", "category")
-    shown, gone = installation.run("alerts").stdout.splitlines()
+    shown, gone = harness.run("alerts").stdout.splitlines()
     assert "raised      critical  nps 1     C-7                       phone   Delivery" in shown
     assert shown.endswith("“still waiting”")
     assert "retracted" in gone
@@ -267,7 +267,7 @@ def test_from_responses_to_alerts_windows_and_dead_letters(installation: Install
     assert "example.com" not in shown
     assert "+31" not in shown
 
-    windows = installation.lines("windows", "--json", "--segment", "department=DELIVERY", "--window", "24h")
+    windows = harness.lines("windows", "--json", "--segment", "department=DELIVERY", "--window", "24h")
     assert len(windows) == 1
     assert windows[0]["segment"] == {"department": "delivery"}
     assert (windows[0]["n"], windows[0]["histogram"], windows[0]["sufficient"]) == (2, {"9": 1, "10": 1}, False)
@@ -275,19 +275,19 @@ def test_from_responses_to_alerts_windows_and_dead_letters(installation: Install
         "metric", "scale", "segment", "window", "start", "end", "n", "promoters", "passives", "detractors", "histogram",
         "score", "low", "high", "margin", "sufficient",
     }  # fmt: skip
-    departments = installation.lines("windows", "--json", "--segment", "department")
+    departments = harness.lines("windows", "--json", "--segment", "department")
     assert [(w["segment"]["department"], w["window"]) for w in departments] == [
         (department, window) for department in ("billing", "delivery") for window in ("1h", "24h", "7d", "30d")
     ]
-    assert installation.lines("windows", "--json")[0]["segment"] == {}
-    assert installation.lines("windows", "--json", "--metric", "ces") == []
-    row = installation.run("windows", "--segment", "overall", "--window", "7d").stdout.splitlines()[1].split()
+    assert harness.lines("windows", "--json")[0]["segment"] == {}
+    assert harness.lines("windows", "--json", "--metric", "ces") == []
+    row = harness.run("windows", "--segment", "overall", "--window", "7d").stdout.splitlines()[1].split()
     assert row[:3] == ["nps", "overall", "7d"]
     assert row[5:7] == ["3", "100.0"]
 
-    letters = installation.lines("dlq", "list", "--json")
+    letters = harness.lines("dlq", "list", "--json")
     assert sorted(letter["reason"] for letter in letters) == ["null_value", "score_out_of_range"]
-    listed = installation.run("dlq", "list", "--reason", "score_out_of_range").stdout.splitlines()
+    listed = harness.run("dlq", "list", "--reason", "score_out_of_range").stdout.splitlines()
     assert "  shop  " in listed[0]
     assert listed[1:] == ["       1 score_out_of_range"]
 
@@ -295,7 +295,7 @@ def test_from_responses_to_alerts_windows_and_dead_letters(installation: Install
     assert "outcomes: counted 4, dead 2" in report["ok"]
 
 
-def test_replay_sends_dead_letters_as_they_were_and_once(installation: Installation) -> None:
+def test_replay_sends_dead_letters_as_they_were_and_once(harness: CommandHarness) -> None:
     headers = [("trace", b"1"), ("trace", b"2")]
     forwarded = with_origin([], 1, 2, 3)
     letters: list[tuple[int, bytes | None, bytes | None, Any]] = [
@@ -304,29 +304,29 @@ def test_replay_sends_dead_letters_as_they_were_and_once(installation: Installat
         (1, None, b"\xff", dead_letter(forwarded, "not_utf8", "why", "survey-responses", 2, 9, "at", None)),
         (1, None, None, dead_letter([], "null_value", "why", "survey-responses", 1, 10, "at", None)),
     ]
-    producer = Producer({"bootstrap.servers": installation.where.brokers})
+    producer = Producer({"bootstrap.servers": harness.installation.brokers})
     for partition, key, value, given in letters:
-        producer.produce(installation.where.topic("survey-responses-dlq"), value, key, partition, headers=given)
+        producer.produce(harness.installation.topic("survey-responses-dlq"), value, key, partition, headers=given)
     producer.flush(SECONDS)
 
     null = ("dlq", "replay", "--reason", "null_value")
-    assert "2 dead letters would be sent back" in installation.run(*null, "--dry-run").stdout
-    assert installation.records("survey-responses") == []
+    assert "2 dead letters would be sent back" in harness.run(*null, "--dry-run").stdout
+    assert harness.records("survey-responses") == []
 
-    assert "2 dead letters sent back" in installation.run(*null).stdout
-    until(lambda: len(installation.records("survey-responses")) == 2)  # markers of a transaction follow its commit
-    sent = installation.records("survey-responses")
+    assert "2 dead letters sent back" in harness.run(*null).stdout
+    until(lambda: len(harness.records("survey-responses")) == 2)  # markers of a transaction follow its commit
+    sent = harness.records("survey-responses")
     assert {(r.key, r.value, r.partition) for r in sent if r.key is None} == {(None, None, 1)}
     assert {(r.key, r.value) for r in sent} == {(b"k", None), (None, None)}
 
-    assert "0 dead letters sent back" in installation.run(*null).stdout
-    assert "2 dead letters sent back" in installation.run("dlq", "replay").stdout
-    assert "0 dead letters sent back" in installation.run("dlq", "replay").stdout
-    until(lambda: len(installation.records("survey-responses")) == 4)
-    records = {r.value: r for r in installation.records("survey-responses") if r.value is not None}
+    assert "0 dead letters sent back" in harness.run(*null).stdout
+    assert "2 dead letters sent back" in harness.run("dlq", "replay").stdout
+    assert "0 dead letters sent back" in harness.run("dlq", "replay").stdout
+    until(lambda: len(harness.records("survey-responses")) == 4)
+    records = {r.value: r for r in harness.records("survey-responses") if r.value is not None}
     assert list(records[b"{}"].headers) == headers
     assert list(records[b"\xff"].headers) == []
     assert records[b"\xff"].partition == 2
 
-    assert "1 dead letters sent back" in installation.run("dlq", "replay", "--again", "--reason", "too_late").stdout
-    until(lambda: len(installation.records("survey-responses")) == 5)
+    assert "1 dead letters sent back" in harness.run("dlq", "replay", "--again", "--reason", "too_late").stdout
+    until(lambda: len(harness.records("survey-responses")) == 5)

@@ -16,7 +16,7 @@ import pytest
 
 from npsflow.agents.broker.embedded import HOST, Broker
 from npsflow.agents.kafka import clients
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 
 SECONDS = 120
 STOP_SECONDS = 5
@@ -104,7 +104,7 @@ def assert_parts(said: list[str]) -> None:
 
 def topics_left(broker: Broker) -> list[str]:
     async def names() -> list[str]:
-        async with clients.admin(Where(broker.bootstrap)) as client:
+        async with clients.admin(Installation(broker.bootstrap)) as client:
             return [name for name in await client.list_topics() if name.startswith("demo-")]
 
     return asyncio.run(names())

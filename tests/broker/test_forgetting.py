@@ -23,7 +23,7 @@ from npsflow.schemas import topics
 from npsflow.streams.engine.admin import wanted
 from tests.conftest import SHORT_SESSIONS
 
-from .harness import FIXED, Installation, eventually, response
+from .harness import FIXED, Harness, eventually, response
 
 SETTINGS = (
     FIXED
@@ -62,28 +62,28 @@ def said(number: int, customer: dict[str, Any], ago: timedelta = timedelta(), **
     return response(number, submitted_at=submitted, customer=customer, **fields)
 
 
-async def raw(installation: Installation) -> dict[str, list[str]]:
+async def raw(harness: Harness) -> dict[str, list[str]]:
     """By topic, what of the customer's data is still read from it, uncommitted records too."""
     found: dict[str, list[str]] = {}
-    client = clients.client_settings(installation.where)
+    client = clients.client_settings(harness.installation)
     async with AIOKafkaConsumer(**client, isolation_level="read_uncommitted") as consumer:
-        of = [TopicPartition(topic.name, 0) for topic in wanted(installation.settings, installation.where)]
+        of = [TopicPartition(topic.name, 0) for topic in wanted(harness.settings, harness.installation)]
         async for record in clients.to_the_end(consumer, of):
             for text in (record.key, record.value, *(value for _, value in record.headers)):
                 for hit in PERSONAL.findall(text or b""):
-                    found.setdefault(record.topic.removeprefix(installation.where.prefix), []).append(hit.decode())
+                    found.setdefault(record.topic.removeprefix(harness.installation.prefix), []).append(hit.decode())
     return found
 
 
-async def run(installation: Installation, folder: Path, *args: str) -> Result:
+async def run(harness: Harness, folder: Path, *args: str) -> Result:
     config = folder / "npsflow.toml"
     config.write_text(SETTINGS)
-    environment = installation.environment | {"NPSFLOW_CONFIG": str(config)}
+    environment = harness.environment | {"NPSFLOW_CONFIG": str(config)}
     return await asyncio.to_thread(CliRunner().invoke, main, args, env=environment)
 
 
-async def known_cases(installation: Installation) -> list[bytes]:
-    latest = {record.key: record.value for record in await installation.read(topics.CASES)}
+async def known_cases(harness: Harness) -> list[bytes]:
+    latest = {record.key: record.value for record in await harness.read(topics.CASES)}
     return [value for value in latest.values() if value is not None]
 
 
@@ -91,9 +91,9 @@ async def known_cases(installation: Installation) -> list[bytes]:
 async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
     ann = {"id": "C-4711", "name": "Ann Example", "email": "ann@example.com", "contact_allowed": True}
     before = timedelta(days=2)
-    async with Installation(hasty, "forget.", SETTINGS) as installation, installation.worker():
-        where = installation.where
-        installation.produce(
+    async with Harness(hasty, "forget.", SETTINGS) as harness, harness.worker():
+        installation = harness.installation
+        harness.produce(
             [
                 said(1, ann, before, score=1, comment="My boiler leaks"),
                 said(2, ann, before, score=10, metric="csat", scale={"min": 0, "max": 10}),  # a dead letter
@@ -101,28 +101,28 @@ async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
                 said(5, {"id": "C-5"}, before, score=5, metric="csat"),
             ]
         )
-        async with clients.producer(where) as producer:
+        async with clients.producer(installation) as producer:
             asked = json.dumps({"invitation_id": "i", "source": "s", "survey_id": "q", "customer": ann}).encode()
-            await producer.send_and_wait(where.topic(topics.INVITATIONS), asked, b"C-4711", 0)
+            await producer.send_and_wait(installation.topic(topics.INVITATIONS), asked, b"C-4711", 0)
 
         async def two_cases() -> bool:
-            return len(await known_cases(installation)) == 2
+            return len(await known_cases(harness)) == 2
 
         await eventually(two_cases)
-        installation.produce([said(4, ann, before, score=9)])  # with a case open, nothing is asked
-        case = next(json.loads(value) for value in await known_cases(installation) if b"boiler" in value)
-        done = await run(installation, tmp_path, "act", "contact", case["case_id"], "--comment", "called her")
+        harness.produce([said(4, ann, before, score=9)])  # with a case open, nothing is asked
+        case = next(json.loads(value) for value in await known_cases(harness) if b"boiler" in value)
+        done = await run(harness, tmp_path, "act", "contact", case["case_id"], "--comment", "called her")
         assert done.exit_code == 0, done.output
-        await eventually(installation.finished)
-        windows = await installation.windows()
+        await eventually(harness.finished)
+        windows = await harness.windows()
         assert windows
-        held = await raw(installation)
+        held = await raw(harness)
         assert held.keys() == {
             "survey-responses", "survey-responses-dlq", "service-recovery", "customer-follow-up", "recovery-actions",
             "recovery-cases", "survey-invitations", "npsflow-classify-remembered", "npsflow-recover-state",
         }  # fmt: skip
 
-        forgotten = await run(installation, tmp_path, "forget", "C-4711", "--yes")
+        forgotten = await run(harness, tmp_path, "forget", "C-4711", "--yes")
         assert forgotten.exit_code == 0, forgotten.output
         assert "cases among it: 1;" in forgotten.stdout
         rows = {row.split()[0]: row.split()[1:4] for row in forgotten.stdout.splitlines() if row}
@@ -133,64 +133,64 @@ async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
             until = datetime.fromisoformat(" ".join(rows[topic][1:])).replace(tzinfo=UTC)
             assert days[topic][0] - 1 <= (until - datetime.now(UTC)).days < days[topic][1]
         assert rows["npsflow-classify-remembered"][0] == "2"
-        assert PERSONAL.search(b"".join(await known_cases(installation))) is None
-        assert len(await known_cases(installation)) == 1
-        assert await installation.windows() == windows  # counts stay
+        assert PERSONAL.search(b"".join(await known_cases(harness))) is None
+        assert len(await known_cases(harness)) == 1
+        assert await harness.windows() == windows  # counts stay
 
-        again = await run(installation, tmp_path, "forget", "C-4711", "--yes")
+        again = await run(harness, tmp_path, "forget", "C-4711", "--yes")
         assert "cases among it: 0;" in again.stdout
-        assert len([r for r in await installation.read(topics.ACTIONS) if b"forget" in (r.value or b"")]) == 1
+        assert len([r for r in await harness.read(topics.ACTIONS) if b"forget" in (r.value or b"")]) == 1
 
-        for made in wanted(installation.settings, where):
+        for made in wanted(harness.settings, installation):
             if made.config.get("retention.ms") != "-1":
                 haste = COMPACTED_SOON if made.config["cleanup.policy"] == "compact" else KEPT_SHORTLY
-                await installation.configure_topic(made.name.removeprefix(where.prefix), {**made.config, **haste})
+                await harness.configure_topic(made.name.removeprefix(installation.prefix), {**made.config, **haste})
         numbers = count(100)
 
         async def gone(left: dict[str, list[str]]) -> bool:
             """Others go on to answer, so that segments end and time passes."""
             number = next(numbers)
-            installation.produce([said(number, {"id": f"C-{number}"}, score=2)])
+            harness.produce([said(number, {"id": f"C-{number}"}, score=2)])
             left.clear()
-            left.update(await raw(installation))
+            left.update(await raw(harness))
             return not left
 
         left: dict[str, list[str]] = {}
         await eventually(partial(gone, left), 120)
-        assert b"C-47110" in b"".join(await known_cases(installation))
+        assert b"C-47110" in b"".join(await known_cases(harness))
 
 
 async def test_what_classify_has_still_to_read_is_waited_for(broker: Broker, tmp_path: Path) -> None:
-    async with Installation(broker, "forget-behind.", SETTINGS) as installation:
-        installation.produce([said(1, {"id": "C-4711"}, score=1)])
-        async with installation.worker("recover"):
-            behind = await run(installation, tmp_path, "forget", "C-4711", "--yes", "--timeout", "2")
+    async with Harness(broker, "forget-behind.", SETTINGS) as harness:
+        harness.produce([said(1, {"id": "C-4711"}, score=1)])
+        async with harness.worker("recover"):
+            behind = await run(harness, tmp_path, "forget", "C-4711", "--yes", "--timeout", "2")
             assert (behind.exit_code, "classify has not read" in behind.stderr) == (1, True)
-            async with installation.worker("classify"):
-                done = await run(installation, tmp_path, "forget", "C-4711", "--yes")
+            async with harness.worker("classify"):
+                done = await run(harness, tmp_path, "forget", "C-4711", "--yes")
                 assert "cases among it: 1;" in done.stdout, done.output
-        assert await known_cases(installation) == []
+        assert await known_cases(harness) == []
 
 
 @pytest.mark.parametrize("name", ["C/7" + "x" * 252, 'Zoë "7"\\\N{PILE OF POO}'])
 async def test_odd_names(broker: Broker, tmp_path: Path, name: str) -> None:
     """As other writers of JSON have them: with their slashes escaped, or all that is not ASCII."""
     escaped = json.dumps(name).replace("/", "\\/")
-    async with Installation(broker, f"forget-odd-{len(name)}.", SETTINGS) as installation, installation.worker():
+    async with Harness(broker, f"forget-odd-{len(name)}.", SETTINGS) as harness, harness.worker():
         asked = f'{{"invitation_id":"i","source":"s","survey_id":"q","customer":{{"id":{escaped}}}}}'
-        async with clients.producer(installation.where) as producer:
-            await producer.send_and_wait(installation.where.topic(topics.INVITATIONS), asked.encode())
-        installation.produce([said(1, {"id": name}, score=1), said(2, {"id": name + "y"}, score=1)])
+        async with clients.producer(harness.installation) as producer:
+            await producer.send_and_wait(harness.installation.topic(topics.INVITATIONS), asked.encode())
+        harness.produce([said(1, {"id": name}, score=1), said(2, {"id": name + "y"}, score=1)])
 
         async def two_cases() -> bool:
-            return len(await known_cases(installation)) == 2
+            return len(await known_cases(harness)) == 2
 
         await eventually(two_cases)
-        done = await run(installation, tmp_path, "forget", name, "--yes")
+        done = await run(harness, tmp_path, "forget", name, "--yes")
         assert "cases among it: 1;" in done.stdout, done.output
         rows = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[2:]}
         assert (rows["survey-invitations"], rows["survey-responses"], rows["recovery-actions"]) == ("1", "1", "1")
-        (left,) = await known_cases(installation)
+        (left,) = await known_cases(harness)
         assert json.loads(left)["customer_id"] == name + "y"
 
 
@@ -198,46 +198,44 @@ async def test_who_is_known_by_an_address(broker: Broker, tmp_path: Path) -> Non
     """Intake has made an id of it; what it refused holds the address itself."""
     key = {"NPSFLOW_SECRET_CUSTOMERS": "of pseudonyms"}
     ann = {"id": pseudonym(" ann@example.com", "of pseudonyms")}
-    async with Installation(broker, "forget-address.", SETTINGS) as installation, installation.worker():
-        installation.produce(
-            [said(1, ann, score=1), said(2, {"id": "C-4711"}, score=1), said(3, {"id": "C-5"}, score=1)]
-        )
-        async with clients.producer(installation.where) as producer:
-            topic = installation.where.topic(topics.DEAD_LETTERS)
+    async with Harness(broker, "forget-address.", SETTINGS) as harness, harness.worker():
+        harness.produce([said(1, ann, score=1), said(2, {"id": "C-4711"}, score=1), said(3, {"id": "C-5"}, score=1)])
+        async with clients.producer(harness.installation) as producer:
+            topic = harness.installation.topic(topics.DEAD_LETTERS)
             await producer.send_and_wait(topic, b'{"to":"Ann@Example.com"} {"to":"joann@example.com"}')
             await producer.send_and_wait(topic, b'{"to":"joann@example.com"}')
 
         async def three_cases() -> bool:
-            return len(await known_cases(installation)) == 3
+            return len(await known_cases(harness)) == 3
 
         await eventually(three_cases)
-        keyless = await run(installation, tmp_path, "forget", "ann@example.com", "--yes")
+        keyless = await run(harness, tmp_path, "forget", "ann@example.com", "--yes")
         assert "cases among it: 0;" in keyless.stdout
         assert "NPSFLOW_SECRET_CUSTOMERS is not set" in keyless.stderr
-        installation.environment |= key
-        done = await run(installation, tmp_path, "forget", "ANN@example.com", "C-4711", "--yes")
+        harness.environment |= key
+        done = await run(harness, tmp_path, "forget", "ANN@example.com", "C-4711", "--yes")
         assert "cases among it: 2;" in done.stdout, done.output
         rows = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[2:]}
         assert (rows["survey-responses"], rows["survey-responses-dlq"], rows["recovery-actions"]) == ("2", "1", "2")
         assert rows["npsflow-classify-remembered"] == "2"
-        (left,) = await known_cases(installation)
+        (left,) = await known_cases(harness)
         assert json.loads(left)["customer_id"] == "C-5"
 
 
 async def test_what_is_no_text_is_said(tmp_path: Path, broker: Broker) -> None:
-    installation = Installation(broker, "forget-none.")
+    harness = Harness(broker, "forget-none.")
     for command in ("forget", "\udcff"), ("act", "note", "c", "--comment", "\udcff"):
-        broken = await run(installation, tmp_path, *command, "--yes" if "forget" in command else "--by=anna")
+        broken = await run(harness, tmp_path, *command, "--yes" if "forget" in command else "--by=anna")
         assert (command, broken.exit_code, "UTF-8" in broken.stderr) == (command, 2, True)
 
 
 async def test_it_asks_and_says_when_nobody_answers(broker: Broker, tmp_path: Path) -> None:
-    async with Installation(broker, "forget-alone.", SETTINGS) as installation:
-        async with clients.producer(installation.where) as producer:
-            topic = installation.where.topic(topics.SERVICE_RECOVERY)
+    async with Harness(broker, "forget-alone.", SETTINGS) as harness:
+        async with clients.producer(harness.installation) as producer:
+            topic = harness.installation.topic(topics.SERVICE_RECOVERY)
             await producer.send_and_wait(topic, b"{}", b"C-4711", 0)
-        assert (await run(installation, tmp_path, "forget", "C-4711")).exit_code == 1  # nobody said yes
-        alone = await run(installation, tmp_path, "forget", "C-4711", "--yes", "--timeout", "1")
+        assert (await run(harness, tmp_path, "forget", "C-4711")).exit_code == 1  # nobody said yes
+        alone = await run(harness, tmp_path, "forget", "C-4711", "--yes", "--timeout", "1")
         assert alone.exit_code == 1
         assert "is a worker running?" in alone.stderr
-        assert await installation.read(topics.ACTIONS) == []
+        assert await harness.read(topics.ACTIONS) == []

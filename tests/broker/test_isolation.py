@@ -4,16 +4,16 @@ from contextlib import AsyncExitStack
 
 from npsflow.agents.broker.embedded import Broker
 
-from .harness import Installation, eventually, lines
+from .harness import Harness, eventually, lines
 
 
 async def test_two_prefixes(broker: Broker) -> None:
     """One of them the beginning of the other; both at work at the same time."""
     async with AsyncExitStack() as stack:
-        both = [await stack.enter_async_context(Installation(broker, prefix)) for prefix in ("two.", "two.more.")]
-        for seed, installation in enumerate(both):
-            installation.produce(lines(500, seed))
-            await stack.enter_async_context(installation.worker())
-        for installation in both:
-            await eventually(installation.finished)
-            assert await installation.differences() == []
+        both = [await stack.enter_async_context(Harness(broker, prefix)) for prefix in ("two.", "two.more.")]
+        for seed, harness in enumerate(both):
+            harness.produce(lines(500, seed))
+            await stack.enter_async_context(harness.worker())
+        for harness in both:
+            await eventually(harness.finished)
+            assert await harness.differences() == []

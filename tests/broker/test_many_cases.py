@@ -14,61 +14,61 @@ from npsflow.schemas.response import MAX_COMMENT
 from npsflow.schemas.topics import CASES, SERVICE_RECOVERY
 from npsflow.streams.recovery.actions import AT_ONCE
 
-from .harness import FIXED, Installation, eventually, response
+from .harness import FIXED, Harness, eventually, response
 
 MANY = 4 * AT_ONCE // MAX_COMMENT
 ACT_FIXED = ("act", "fixed", "late", "--action-id", "f")
 
 
-async def table(installation: Installation) -> dict[bytes, bytes | None]:
-    return {record.key or b"": record.value for record in await installation.read(CASES)}
+async def table(harness: Harness) -> dict[bytes, bytes | None]:
+    return {record.key or b"": record.value for record in await harness.read(CASES)}
 
 
-async def resolved(installation: Installation) -> None:
+async def resolved(harness: Harness) -> None:
     """Every customer has a case, which is resolved."""
     submitted = datetime.now(UTC).isoformat()
     said = {"score": 2, "comment": "x" * MAX_COMMENT, "submitted_at": submitted}
-    installation.produce([response(number, customer={"id": f"C-{number}"}, **said) for number in range(MANY)])
+    harness.produce([response(number, customer={"id": f"C-{number}"}, **said) for number in range(MANY)])
 
     async def all_there() -> bool:
-        return len(await table(installation)) == MANY
+        return len(await table(harness)) == MANY
 
     await eventually(all_there)
     action = {"action": "resolve", "by": "anna", "root_cause": "late", "comment": "c"}
-    async with clients.producer(installation.where) as producer:
+    async with clients.producer(harness.installation) as producer:
         await asyncio.gather(*[
-            send(producer, installation.where, None, 0, action_of(action | {"action_id": name, "case_id": name}))
-            for name in map(bytes.decode, await table(installation))
+            send(producer, harness.installation, None, 0, action_of(action | {"action_id": name, "case_id": name}))
+            for name in map(bytes.decode, await table(harness))
         ])  # fmt: skip
-    await eventually(lambda: installation.caught_up("recover"))
+    await eventually(lambda: harness.caught_up("recover"))
 
 
-async def assigned(installation: Installation) -> list[bytes]:
+async def assigned(harness: Harness) -> list[bytes]:
     """Cases whose customer is to be told, one for each event."""
-    headers = [dict(record.headers) for record in await installation.read(SERVICE_RECOVERY)]
+    headers = [dict(record.headers) for record in await harness.read(SERVICE_RECOVERY)]
     return [of["ce_subject"] for of in headers if of["ce_type"] == b"npsflow.case.assigned.v1"]
 
 
 async def test_over_a_crash(broker: Broker, tmp_path: Path) -> None:
-    async with Installation(broker, "many.", FIXED + "[topics]\npartitions = 1\n") as installation:
+    async with Harness(broker, "many.", FIXED + "[topics]\npartitions = 1\n") as harness:
 
         def fixed() -> Result:
-            return CliRunner().invoke(main, ACT_FIXED, env=installation.environment)
+            return CliRunner().invoke(main, ACT_FIXED, env=harness.environment)
 
         async def some_are_told() -> bool:
-            return bool(await assigned(installation))
+            return bool(await assigned(harness))
 
-        with installation.process(tmp_path) as worker:
-            await resolved(installation)
+        with harness.process(tmp_path) as worker:
+            await resolved(harness)
             acting = asyncio.create_task(asyncio.to_thread(fixed))
             await eventually(some_are_told)
             worker.kill()
-            told = await assigned(installation)
+            told = await assigned(harness)
             assert 0 < len(told) < MANY
-        with installation.process(tmp_path):
+        with harness.process(tmp_path):
             done = await acting
         assert done.exit_code == 0, done.output
         assert f"customers to be told: {MANY}," in done.stdout
-        told = await assigned(installation)
+        told = await assigned(harness)
         assert len(told) == len(set(told)) == MANY
-        assert await installation.differences() == []
+        assert await harness.differences() == []

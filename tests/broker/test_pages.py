@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from npsflow.agents.broker.embedded import HOST, Broker, free_port
 from npsflow.streams.engine.changelog import Changelog
 
-from .harness import Installation, eventually, lines
+from .harness import Harness, eventually, lines
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
@@ -27,13 +27,13 @@ async def test_health_and_metrics(broker: Broker, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Changelog, "restore", held_up)
     web = (HOST, free_port())
     async with (
-        Installation(broker, "pages.") as installation,
+        Harness(broker, "pages.") as harness,
         aiohttp.ClientSession(f"http://{web[0]}:{web[1]}") as client,
-        installation.worker("classify", web=web) as worker,
+        harness.worker("classify", web=web) as worker,
     ):
 
         async def restoring() -> bool:
-            return bool(worker.sources[0]._owned._assigned)
+            return bool(worker.sources[0]._assignment._assigned)
 
         async def status(page: str) -> int:
             async with client.get(page) as answer:
@@ -57,9 +57,9 @@ async def test_health_and_metrics(broker: Broker, monkeypatch: pytest.MonkeyPatc
         async def all_counted() -> bool:
             samples = (await families())["npsflow_records"].samples
             read = Counter({s.labels["outcome"]: s.value for s in samples if s.name == "npsflow_records_total"})
-            return read.total() >= 300 and read == await installation.outcomes()
+            return read.total() >= 300 and read == await harness.outcomes()
 
-        installation.produce(lines(300))
+        harness.produce(lines(300))
         await eventually(all_counted)
         assert (await families())["npsflow_commit_seconds"].samples
         async with client.get("/metrics") as answer:

@@ -12,31 +12,31 @@ from npsflow.agents.kafka import clients
 from npsflow.schemas import topics
 from npsflow.schemas.events import ALERT_RAISED
 
-from .harness import SECONDS, Installation, eventually, lines, response
+from .harness import SECONDS, Harness, eventually, lines, response
 
 OUTPUTS = (topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.DEAD_LETTERS)
 
 
 async def test_sample_equals_the_oracle_for_every_client(broker: Broker) -> None:
-    async with Installation(broker, "sample.") as installation:
-        installation.produce(lines(4_000))
-        async with installation.worker():
-            await eventually(installation.finished)
+    async with Harness(broker, "sample.") as harness:
+        harness.produce(lines(4_000))
+        async with harness.worker():
+            await eventually(harness.finished)
 
-        assert await installation.differences() == []
+        assert await harness.differences() == []
         for topic in OUTPUTS:
-            read = sorted((r.partition, r.offset, r.key, r.value) for r in await installation.read(topic))
-            assert read == sorted(with_librdkafka(installation, topic))
-        values = sorted(r.value or b"" for r in await installation.read(topics.SERVICE_RECOVERY))
-        assert sorted(with_kafkas_own_tool(broker, installation, topics.SERVICE_RECOVERY)) == values
+            read = sorted((r.partition, r.offset, r.key, r.value) for r in await harness.read(topic))
+            assert read == sorted(with_librdkafka(harness, topic))
+        values = sorted(r.value or b"" for r in await harness.read(topics.SERVICE_RECOVERY))
+        assert sorted(with_kafkas_own_tool(broker, harness, topics.SERVICE_RECOVERY)) == values
 
 
-def with_librdkafka(installation: Installation, topic: str) -> list[tuple[Any, ...]]:
+def with_librdkafka(harness: Harness, topic: str) -> list[tuple[Any, ...]]:
     """Partition, offset, key and value of all committed records of a topic."""
     consumer = Consumer(
-        installation.client | {"group.id": "none", "isolation.level": "read_committed", "enable.partition.eof": True}
+        harness.client | {"group.id": "none", "isolation.level": "read_committed", "enable.partition.eof": True}
     )
-    name, partitions = installation.where.topic(topic), installation.settings.topics.partitions
+    name, partitions = harness.installation.topic(topic), harness.settings.topics.partitions
     consumer.assign([TopicPartition(name, partition, OFFSET_BEGINNING) for partition in range(partitions)])
     read, ended = [], 0
     while ended < partitions:
@@ -49,8 +49,8 @@ def with_librdkafka(installation: Installation, topic: str) -> list[tuple[Any, .
     return read
 
 
-def with_kafkas_own_tool(broker: Broker, installation: Installation, topic: str) -> list[bytes]:
-    arguments = f"--bootstrap-server {broker.bootstrap} --topic {installation.where.topic(topic)} --from-beginning"
+def with_kafkas_own_tool(broker: Broker, harness: Harness, topic: str) -> list[bytes]:
+    arguments = f"--bootstrap-server {broker.bootstrap} --topic {harness.installation.topic(topic)} --from-beginning"
     committed = "--isolation-level read_committed --timeout-ms 3000"
     tool = "org.apache.kafka.tools.consumer.ConsoleConsumer"
     return broker.tool(tool, *arguments.split(), *committed.split()).splitlines()
@@ -58,44 +58,42 @@ def with_kafkas_own_tool(broker: Broker, installation: Installation, topic: str)
 
 async def test_any_producer(broker: Broker) -> None:
     """Every codec, transactions, gaps where some were aborted, and one that partitions differently."""
-    async with Installation(broker, "any.") as installation:
+    async with Harness(broker, "any.") as harness:
         foreign = [line for line in lines(400, seed=11) if line.kind == "response"]
-        installation.produce(foreign, partitioner="consistent_random")
+        harness.produce(foreign, partitioner="consistent_random")
         for codec, begin in zip(("none", "gzip", "snappy", "lz4", "zstd"), range(0, 2_500, 500), strict=True):
-            produce_in_transactions(installation, codec, lines(2_500)[begin : begin + 500], lines(50, seed=begin))
-        async with installation.worker():
-            await eventually(installation.finished)
+            produce_in_transactions(harness, codec, lines(2_500)[begin : begin + 500], lines(50, seed=begin))
+        async with harness.worker():
+            await eventually(harness.finished)
 
-        assert await installation.differences() == []
-        assert (await clients.counters(installation.where, "classify"))["foreign_partitioner"] >= 1
+        assert await harness.differences() == []
+        assert (await clients.counters(harness.installation, "classify"))["foreign_partitioner"] >= 1
 
 
-def produce_in_transactions(
-    installation: Installation, codec: str, committed: Sequence[Line], aborted: Sequence[Line]
-) -> None:
-    identity = {"transactional.id": f"{installation.where.prefix}{codec}", "partitioner": "murmur2_random"}
-    producer = Producer(installation.client | identity | {"compression.type": codec})
+def produce_in_transactions(harness: Harness, codec: str, committed: Sequence[Line], aborted: Sequence[Line]) -> None:
+    identity = {"transactional.id": f"{harness.installation.prefix}{codec}", "partitioner": "murmur2_random"}
+    producer = Producer(harness.client | identity | {"compression.type": codec})
     producer.init_transactions(SECONDS)
     for some, end in ((committed, producer.commit_transaction), (aborted, producer.abort_transaction)):
         producer.begin_transaction()
         for line in some:
-            producer.produce(installation.where.topic(topics.RESPONSES), line.value, line.key)
+            producer.produce(harness.installation.topic(topics.RESPONSES), line.value, line.key)
         assert producer.flush(SECONDS) == 0
         end(SECONDS)
 
 
 async def test_alerts_do_not_wait_for_what_has_time(broker: Broker) -> None:
     """Between satisfied customers, who may wait for a second, and with other tasks at work an alert goes out soon."""
-    async with Installation(broker, "prompt.") as installation, installation.worker():
-        installation.produce(response(number) for number in range(100))
-        await eventually(installation.caught_up)  # from here on it is at work
+    async with Harness(broker, "prompt.") as harness, harness.worker():
+        harness.produce(response(number) for number in range(100))
+        await eventually(harness.caught_up)  # from here on it is at work
         some = [response(number, score=2 if number % 10 == 0 else 9) for number in range(100, 4_900)]
-        async with installation.producing(some, per_second=800):
+        async with harness.producing(some, per_second=800):
             pass
-        await eventually(installation.caught_up)
+        await eventually(harness.caught_up)
 
-        appended = {r.key: r.timestamp for r in await installation.read(topics.RESPONSES)}
-        events = await installation.read(topics.SERVICE_RECOVERY)
+        appended = {r.key: r.timestamp for r in await harness.read(topics.RESPONSES)}
+        events = await harness.read(topics.SERVICE_RECOVERY)
         raised = [event for event in events if ("ce_type", ALERT_RAISED.encode()) in event.headers]
         waited = [alert.timestamp - appended[alert.key] for alert in raised]
         assert len(waited) == 480

@@ -16,39 +16,39 @@ from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.kafka import clients
 from npsflow.schemas.topics import PANES
 from npsflow.streams.engine.app import Host
-from npsflow.streams.engine.assignment import Ownership
+from npsflow.streams.engine.assignment import Assignment
 from npsflow.streams.engine.changelog import Changelog
 from npsflow.streams.engine.source import Batch, Source
 from npsflow.streams.topology import STAGES
 
-from .harness import FIXED, SECONDS, Installation, Process, eventually, lines, response
+from .harness import FIXED, SECONDS, Harness, Process, eventually, lines, response
 
 RESTORED = "task ready"
 
 
 async def test_worker_comes_and_goes(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a worker keeps it does not restore again; and a large state to restore does not throw the group about."""
-    restored, rebalanced = defaultdict[str, set[int]](set), Counter[Ownership]()
-    restore, assigned = Changelog.restore, Ownership.on_partitions_assigned
+    restored, rebalanced = defaultdict[str, set[int]](set), Counter[Assignment]()
+    restore, assigned = Changelog.restore, Assignment.on_partitions_assigned
 
     async def counting_restore(changelog: Changelog, *arguments: Any) -> Any:
         restored[changelog.stage.name].add(changelog.partition)
         return await restore(changelog, *arguments)
 
-    async def counting_assigned(owned: Ownership, partitions: set[TopicPartition]) -> None:
+    async def counting_assigned(owned: Assignment, partitions: set[TopicPartition]) -> None:
         rebalanced[owned] += 1
         await assigned(owned, partitions)
 
     async def assigned_to(worker: Host) -> bool:
-        return all(rebalanced[source._owned] for source in worker.sources)
+        return all(rebalanced[source._assignment] for source in worker.sources)
 
     monkeypatch.setattr(Changelog, "restore", counting_restore)
-    monkeypatch.setattr(Ownership, "on_partitions_assigned", counting_assigned)
-    async with Installation(broker, "moving.", session_ms=6000) as installation, installation.worker() as first:
-        installation.produce(response(number, metric="enps") for number in range(20_000))
-        await eventually(installation.finished)
+    monkeypatch.setattr(Assignment, "on_partitions_assigned", counting_assigned)
+    async with Harness(broker, "moving.", session_ms=6000) as harness, harness.worker() as first:
+        harness.produce(response(number, metric="enps") for number in range(20_000))
+        await eventually(harness.finished)
         restored.clear()
-        async with installation.worker() as second:
+        async with harness.worker() as second:
             await eventually(holding(2, first, second))
         await eventually(holding(4, first))
         # Those that moved, and back; one that a rebalance breaks off may begin again.
@@ -56,14 +56,14 @@ async def test_worker_comes_and_goes(broker: Broker, monkeypatch: pytest.MonkeyP
             "classify": 2, "rollup": 1, "recover": 2,
         }  # fmt: skip
 
-        async with installation.producing(lines(3_000), 1_000):
-            async with installation.worker() as second:
+        async with harness.producing(lines(3_000), 1_000):
+            async with harness.worker() as second:
                 await eventually(partial(assigned_to, second))  # and gone again before it has restored anything
-            async with installation.worker() as second:
+            async with harness.worker() as second:
                 await eventually(holding(2, first, second))
-        await eventually(installation.finished)
-        assert max(rebalanced[source._owned] for source in first.sources) <= 1 + 3 * 2
-        assert await installation.differences() == []
+        await eventually(harness.finished)
+        assert max(rebalanced[source._assignment] for source in first.sources) <= 1 + 3 * 2
+        assert await harness.differences() == []
 
 
 def holding(tasks: int, *workers: Host) -> Callable[[], Awaitable[bool]]:
@@ -97,21 +97,21 @@ async def test_records_fetched_before_a_rebalance(
 
     monkeypatch.setitem(STAGES, "classify", (make, slow))
     monkeypatch.setattr(Source, "_hand_over", holding_back)
-    async with Installation(broker, "stale.", FIXED + "[topics]\npartitions = 1\n") as installation:
-        group = installation.where.group("classify")
-        async with installation.worker("classify") as worker:
-            installation.produce(response(number) for number in range(10))
+    async with Harness(broker, "stale.", FIXED + "[topics]\npartitions = 1\n") as harness:
+        group = harness.installation.group("classify")
+        async with harness.worker("classify") as worker:
+            harness.produce(response(number) for number in range(10))
             await asyncio.wait_for(folding.wait(), SECONDS)
-            installation.produce(response(number) for number in range(10, 20))
+            harness.produce(response(number) for number in range(10, 20))
             await asyncio.wait_for(handing_over.wait(), SECONDS)
 
             task = worker.sources[0].tasks[0]
             epoch = task.epoch
             other = AIOKafkaConsumer(  # which wants nothing of this topic
-                **clients.client_settings(installation.where), group_id=group, session_timeout_ms=SECONDS * 1000,
+                **clients.client_settings(harness.installation), group_id=group, session_timeout_ms=SECONDS * 1000,
                 partition_assignment_strategy=(RangePartitionAssignor,),
             )  # fmt: skip
-            other.subscribe([installation.where.topic(PANES)])
+            other.subscribe([harness.installation.topic(PANES)])
             async with other:
 
                 async def regained() -> bool:
@@ -119,25 +119,25 @@ async def test_records_fetched_before_a_rebalance(
 
                 await eventually(regained)
                 go.set()
-                await eventually(installation.caught_up)
-        assert await installation.outcomes() == Counter(counted=20)
+                await eventually(harness.caught_up)
+        assert await harness.outcomes() == Counter(counted=20)
     assert "task dropped" not in caplog.text
 
 
 async def test_worker_that_was_frozen(broker: Broker, tmp_path: Path) -> None:
     """While it does not move another takes its partitions over; what it still had in hand then has no effect."""
-    async with Installation(broker, "frozen.") as installation:
-        with installation.process(tmp_path) as frozen, installation.process(tmp_path) as other:
-            async with installation.producing(lines(3_000), 600):
+    async with Harness(broker, "frozen.") as harness:
+        with harness.process(tmp_path) as frozen, harness.process(tmp_path) as other:
+            async with harness.producing(lines(3_000), 600):
                 await eventually(partial(restored, 2, frozen, other))
                 frozen.send(signal.SIGSTOP)
-            await eventually(installation.finished)
+            await eventually(harness.finished)
             before = len(frozen.logged(RESTORED))
             frozen.send(signal.SIGCONT)
             await eventually(partial(restored, before + 1, frozen))
-            installation.produce(lines(500, seed=8))
-            await eventually(installation.finished)
-        assert await installation.differences() == []
+            harness.produce(lines(500, seed=8))
+            await eventually(harness.finished)
+        assert await harness.differences() == []
 
 
 async def restored(tasks: int, *workers: Process) -> bool:

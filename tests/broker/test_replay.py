@@ -10,14 +10,14 @@ from npsflow.schemas.codec import loads
 from npsflow.schemas.topics import FOLLOW_UP, SERVICE_RECOVERY
 from npsflow.streams.engine import source
 
-from .harness import FIXED, Installation, eventually, lines, response
+from .harness import FIXED, Harness, eventually, lines, response
 
 LATER = "2026-03-01T12:01:00Z"
 
 
 async def test_same_input_another_way(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once as it comes; once a few partitions at a time, in small batches, with a new worker for each part."""
-    async with Installation(broker, "straight.") as straight, Installation(broker, "zigzag.") as zigzag:
+    async with Harness(broker, "straight.") as straight, Harness(broker, "zigzag.") as zigzag:
         some = lines(600)
         straight.produce(some)
         async with straight.worker():
@@ -57,21 +57,21 @@ delivery = "logistics"
 
 async def test_settings_changed_between_two_runs(broker: Broker) -> None:
     """A corrected or deleted response leaves the segments it was counted in, whatever it would be counted in now."""
-    async with Installation(broker, "settings.") as installation:
+    async with Harness(broker, "settings.") as harness:
 
         async def table_after(*some: Line) -> dict[str, dict[str, int]]:
-            installation.produce(some)
-            async with installation.worker():
-                await eventually(installation.finished)
-            return await histograms(installation)
+            harness.produce(some)
+            async with harness.worker():
+                await eventually(harness.finished)
+            return await histograms(harness)
 
         said = {"department": "Delivery", "language": "nl"}
         deleted = {"deleted": True, "updated_at": LATER}
-        installation.configure(FIXED + '[segments]\ndimensions = ["department"]')
+        harness.configure(FIXED + '[segments]\ndimensions = ["department"]')
         before = await table_after(*(response(number, **said) for number in range(10)))
         assert before == {"": {"9": 10}, "department=delivery": {"9": 10}}
 
-        installation.configure(WITH_LANGUAGE)
+        harness.configure(WITH_LANGUAGE)
         corrected = response(1, **said, score=2, updated_at=LATER)
         assert await table_after(response(0, **deleted), corrected, response(10, **said)) == {
             "": {"2": 1, "9": 9},
@@ -80,17 +80,17 @@ async def test_settings_changed_between_two_runs(broker: Broker) -> None:
             "language=nl": {"2": 1, "9": 1},
         }
 
-        installation.configure(FIXED)
+        harness.configure(FIXED)
         assert await table_after(response(1, **deleted), response(10, **deleted), response(2, **deleted)) == {
             "": {"9": 7},
             "department=delivery": {"9": 7},
         }
 
 
-async def histograms(installation: Installation) -> dict[str, dict[str, int]]:
+async def histograms(harness: Harness) -> dict[str, dict[str, int]]:
     """Scores and their counts by segment; all windows hold the same responses."""
     tables: dict[str, dict[str, dict[str, int]]] = {}
-    for value in (await installation.windows()).values():
+    for value in (await harness.windows()).values():
         window = loads(value)
         segment = ",".join(f"{dimension}={name}" for dimension, name in window["segment"].items())
         tables.setdefault(window["window"], {})[segment] = window["histogram"]

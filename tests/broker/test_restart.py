@@ -14,16 +14,16 @@ import pytest
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
-from npsflow.streams.classify.stage import Classification
-from npsflow.streams.classify.versions import Change, Judge
+from npsflow.streams.classify.stage import ClassifyFold
+from npsflow.streams.classify.versions import Change, Classifier
 from npsflow.streams.engine import task
 from npsflow.streams.engine.source import Batch, Source
 from npsflow.streams.engine.task import Task
 from npsflow.streams.stage import Record
 from npsflow.streams.topology import STAGES
-from npsflow.streams.windows.stage import Rolling
+from npsflow.streams.windows.stage import WindowsFold
 
-from .harness import SECONDS, Installation, eventually, lines, response
+from .harness import SECONDS, Harness, eventually, lines, response
 
 STOP_SECONDS = 5
 
@@ -31,43 +31,43 @@ STOP_SECONDS = 5
 async def test_killed_in_mid_load(broker: Broker, tmp_path: Path) -> None:
     """At random moments, three times; the member is static, so that the next worker has its partitions at once."""
     random, count = Random(3), 6_000
-    async with Installation(broker, "killed.") as installation, installation.producing(lines(count), 1_200):
+    async with Harness(broker, "killed.") as harness, harness.producing(lines(count), 1_200):
         for part in range(1, 4):
-            with installation.process(tmp_path, "--name=one"):
-                await eventually(partial(committed_of, installation, count * part // 5))
+            with harness.process(tmp_path, "--name=one"):
+                await eventually(partial(committed_of, harness, count * part // 5))
                 await asyncio.sleep(random.uniform(0, 0.5))
-        with installation.process(tmp_path, "--name=one"):
-            await eventually(installation.finished)
-        assert await installation.differences() == []
+        with harness.process(tmp_path, "--name=one"):
+            await eventually(harness.finished)
+        assert await harness.differences() == []
 
 
 async def test_terminated_in_mid_load(broker: Broker, tmp_path: Path) -> None:
-    async with Installation(broker, "terminated.") as installation, installation.producing(lines(3_000), 600):
-        with installation.process(tmp_path) as process:
-            await eventually(partial(committed_of, installation, 500))
+    async with Harness(broker, "terminated.") as harness, harness.producing(lines(3_000), 600):
+        with harness.process(tmp_path) as process:
+            await eventually(partial(committed_of, harness, 500))
             process.send(signal.SIGTERM)
             assert await process.ended(STOP_SECONDS) == 0
-        assert not await installation.caught_up()
-        with installation.process(tmp_path):
-            await eventually(installation.finished)
-        assert await installation.differences() == []
+        assert not await harness.caught_up()
+        with harness.process(tmp_path):
+            await eventually(harness.finished)
+        assert await harness.differences() == []
 
 
 async def test_debugging_signals_do_nothing(broker: Broker, tmp_path: Path) -> None:
     """The host of services would write local variables into the log on one of them, and stop on the other."""
-    async with Installation(broker, "deaf.") as installation, installation.producing(lines(1_000), 500):
-        with installation.process(tmp_path) as process:
-            await eventually(partial(committed_of, installation, 300))
+    async with Harness(broker, "deaf.") as harness, harness.producing(lines(1_000), 500):
+        with harness.process(tmp_path) as process:
+            await eventually(partial(committed_of, harness, 300))
             process.send(signal.SIGUSR1)
             process.send(signal.SIGUSR2)
-            await eventually(installation.finished)
+            await eventually(harness.finished)
             process.send(signal.SIGTERM)
             assert await process.ended(STOP_SECONDS) == 0
         assert all(line.startswith("{") for line in process.said.splitlines())
 
 
-async def committed_of(installation: Installation, count: int) -> bool:
-    return sum((await installation.offsets("classify")).values()) >= count
+async def committed_of(harness: Harness, count: int) -> bool:
+    return sum((await harness.offsets("classify")).values()) >= count
 
 
 async def test_stop_commits_all_that_was_folded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,18 +80,18 @@ async def test_stop_commits_all_that_was_folded(broker: Broker, monkeypatch: pyt
         folded[of.partition] = position
 
     async def all_folded() -> bool:
-        return folded == await installation.ends(RESPONSES)
+        return folded == await harness.ends(RESPONSES)
 
     monkeypatch.setattr(Task, "process", observed)
-    async with Installation(broker, "stopped.") as installation:
-        async with installation.worker("classify"):
-            installation.produce(response(number) for number in range(100))
-            await eventually(installation.caught_up)
+    async with Harness(broker, "stopped.") as harness:
+        async with harness.worker("classify"):
+            harness.produce(response(number) for number in range(100))
+            await eventually(harness.caught_up)
             monkeypatch.setattr(task, "CALM", 3600.0)
-            installation.produce(response(number) for number in range(100, 200))
+            harness.produce(response(number) for number in range(100, 200))
             await eventually(all_folded)
-            assert not await installation.caught_up()
-        assert await installation.caught_up()
+            assert not await harness.caught_up()
+        assert await harness.caught_up()
 
 
 async def test_nothing_is_committed_before_it_is_folded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,14 +118,14 @@ async def test_nothing_is_committed_before_it_is_folded(broker: Broker, monkeypa
     monkeypatch.setitem(STAGES, "classify", (make, held_up))
     monkeypatch.setattr(Source, "_look_around", counted)
     monkeypatch.setattr(task, "CALM", 0.0)
-    async with Installation(broker, "held.") as installation, installation.worker("classify"):
+    async with Harness(broker, "held.") as harness, harness.worker("classify"):
         some = [response(number) for number in range(100)]
-        installation.produce(line for line in some if installation.partition(line) == 0)
+        harness.produce(line for line in some if harness.partition(line) == 0)
         await asyncio.wait_for(waiting.wait(), SECONDS)
         await eventually(partial(looked_again, looked + 3))
-        assert not await installation.caught_up()
+        assert not await harness.caught_up()
         go.set()
-        await eventually(installation.caught_up)
+        await eventually(harness.caught_up)
 
 
 async def test_crash_of_the_agent(
@@ -135,16 +135,16 @@ async def test_crash_of_the_agent(
 
     The agent does not notice: three in a row would make its supervisor wait, and every task of the stage with it.
     """
-    crash(monkeypatch, Classification, range(1_300, 1_303))
-    crash(monkeypatch, Rolling, range(30, 31))
-    async with Installation(broker, "crashed.") as installation:
-        installation.produce(lines(2_000))
-        async with installation.worker():
-            await eventually(installation.finished)
+    crash(monkeypatch, ClassifyFold, range(1_300, 1_303))
+    crash(monkeypatch, WindowsFold, range(30, 31))
+    async with Harness(broker, "crashed.") as harness:
+        harness.produce(lines(2_000))
+        async with harness.worker():
+            await eventually(harness.finished)
 
         assert caplog.text.count("task dropped, restoring it") == 3 + 1
         assert "Crashed reason" not in caplog.text
-        assert await installation.differences() == []
+        assert await harness.differences() == []
 
 
 def crash(monkeypatch: pytest.MonkeyPatch, fold: type[Any], at: range) -> None:
@@ -162,37 +162,37 @@ def crash(monkeypatch: pytest.MonkeyPatch, fold: type[Any], at: range) -> None:
 
 async def test_lateness_is_judged_after_a_restart_as_before(broker: Broker) -> None:
     """Stream time comes back with the state, of a task that has no newer response too."""
-    async with Installation(broker, "late.") as installation:
+    async with Harness(broker, "late.") as harness:
         new = response(0)
         old = [response(number, submitted_at="2026-01-20T12:00:00Z") for number in range(1, 30)]
-        late = [line for line in old if installation.partition(line) == installation.partition(new)]
+        late = [line for line in old if harness.partition(line) == harness.partition(new)]
         for given in ([new], late):
-            async with installation.worker("classify"):
-                installation.produce(given)
-                await eventually(installation.caught_up)
+            async with harness.worker("classify"):
+                harness.produce(given)
+                await eventually(harness.caught_up)
         assert late
-        assert await installation.outcomes() == Counter(counted=1, dead=len(late))
+        assert await harness.outcomes() == Counter(counted=1, dead=len(late))
 
 
 async def test_record_that_crashes_the_fold(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """It becomes a dead letter as it came, and what is behind it goes on."""
-    read = Judge.read
+    read = Classifier.read
 
-    def crashing(judge: Judge, record: Record) -> Change:
+    def crashing(judge: Classifier, record: Record) -> Change:
         if b"unforeseen" in (record.value or b""):
             raise KeyError("a name or a comment")
         return read(judge, record)
 
-    monkeypatch.setattr(Judge, "read", crashing)
+    monkeypatch.setattr(Classifier, "read", crashing)
     good = [line for line in lines(200) if line.kind == "response"]
     bad = Line(good[50].key, b'{"comment":"unforeseen"}', "response")
-    async with Installation(broker, "poison.") as installation, installation.worker("classify"):
-        installation.produce([*good[:100], bad, *good[100:]])
-        await eventually(installation.caught_up)
+    async with Harness(broker, "poison.") as harness, harness.worker("classify"):
+        harness.produce([*good[:100], bad, *good[100:]])
+        await eventually(harness.caught_up)
 
-        (letter,) = await installation.read(DEAD_LETTERS)
+        (letter,) = await harness.read(DEAD_LETTERS)
         headers = dict(letter.headers)
         assert (letter.key, letter.value) == (bad.key, bad.value)
         assert headers["npsflow_dlq_reason"] == b"internal_error"
         assert b"a name or a comment" not in headers["npsflow_dlq_message"]
-        assert await installation.outcomes() == Counter({"counted": len(good), "dead": 1})
+        assert await harness.outcomes() == Counter({"counted": len(good), "dead": 1})

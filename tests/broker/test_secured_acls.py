@@ -23,11 +23,12 @@ from npsflow.agents.cli import main
 from npsflow.agents.demo.sample import Line
 from npsflow.agents.kafka.clients import ALLOW
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
-from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import wanted
+from npsflow.streams.engine.installation import Installation
 
 from .acls import PROCESSES, by_commands, commands, table, user
-from .harness import FIXED, Installation, Process, eventually, lines, response
+from .harness import FIXED, Harness, Process, eventually, lines, response
 from .secured import SECONDS, SECRETS, Acl, Secured, said_by_check, said_by_worker
 from .secured_intake import take_in_and_fetch
 
@@ -62,9 +63,9 @@ def test_kafkas_own_tool_takes_the_commands(secured: Secured) -> None:
 @pytest.fixture
 def watched(secured: Secured) -> Iterator[Secured]:
     """With an authorizer that writes down what it allows, and by which permission."""
-    where = f"--bootstrap-server {secured.broker.bootstrap} --alter --entity-type broker-loggers --entity-name 1"
+    arguments = f"--bootstrap-server {secured.broker.bootstrap} --alter --entity-type broker-loggers --entity-name 1"
     for level in ("DEBUG", "INFO"):
-        change = f"{where} --add-config kafka.authorizer.logger={level}"
+        change = f"{arguments} --add-config kafka.authorizer.logger={level}"
         secured.broker.tool("kafka.admin.ConfigCommand", *change.split())
         if level == "DEBUG":
             yield secured
@@ -157,9 +158,9 @@ async def told(processes: Processes) -> None:
             notify.kill()
 
 
-async def paused(installation: Installation, worker: Process) -> bool:
+async def paused(harness: Harness, worker: Process) -> bool:
     """Whether a partition has stopped, and that is committed."""
-    offsets = await installation.offsets("classify")
+    offsets = await harness.offsets("classify")
     return any(
         offsets.get(line["partition"], 0) >= line["offsets"][RESPONSES]
         for line in worker.logged("most records are refused: paused")
@@ -169,46 +170,46 @@ async def paused(installation: Installation, worker: Process) -> bool:
 @pytest.mark.faults  # it takes long
 async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tmp_path: Path) -> None:
     processes = Processes(watched, tmp_path)
-    assert (await processes.run("topics create")).count("created: ") == len(wanted(Settings(), Where()))
+    assert (await processes.run("topics create")).count("created: ") == len(wanted(Settings(), Installation()))
     assert "missing" not in await processes.run("topics list")
     assert "permission: all that a worker needs is allowed" in await processes.run("check")
 
     # The harness comes by the plain door: it looks at everything.
-    async with Installation(watched.broker, PREFIX, SETTINGS) as installation:
-        installation.environment |= processes.door("worker")
+    async with Harness(watched.broker, PREFIX, SETTINGS) as harness:
+        harness.environment |= processes.door("worker")
         bad = Line(b"a/1", b"{", "bad:not_json")
-        with installation.process(tmp_path) as worker:
+        with harness.process(tmp_path) as worker:
             await processes.run("produce", str(written(tmp_path, [*lines(1_500), *[bad] * 1_100])))
 
-            await eventually(partial(paused, installation, worker))
+            await eventually(partial(paused, harness, worker))
             await processes.run("dlq accept")
-            await eventually(installation.finished)
+            await eventually(harness.finished)
             worker.send(signal.SIGTERM)
             assert await worker.ended() == 0
         assert not worker.logged("failed")
-        assert await installation.differences() == []
+        assert await harness.differences() == []
 
         # Months later, and back from its changelogs, it deletes the records of what nobody needs any more.
         now = datetime.now(UTC).isoformat()
         unhappy = [
             response(n, score=1, customer={"id": customer}, submitted_at=now) for n, customer in enumerate(CUSTOMERS)
         ]
-        installation.produce(unhappy)
-        delete = Acl("TOPIC", "LITERAL", installation.where.changelog("classify", "remembered"), "DELETE")
+        harness.produce(unhappy)
+        delete = Acl("TOPIC", "LITERAL", harness.installation.changelog("classify", "remembered"), "DELETE")
 
         async def purged() -> bool:
             return delete in used(watched).get("npsflow-worker", ())
 
-        with installation.process(tmp_path) as worker:
+        with harness.process(tmp_path) as worker:
             await eventually(purged, 2 * SECONDS)
-            await eventually(installation.finished)
+            await eventually(harness.finished)
             await on_cases(processes)
             await told(processes)
             worker.send(signal.SIGTERM)
             assert await worker.ended() == 0
         assert not worker.logged("failed")
 
-        await take_in_and_fetch(installation, processes.door("intake"), processes.door("fetch"), tmp_path)
+        await take_in_and_fetch(harness, processes.door("intake"), processes.door("fetch"), tmp_path)
 
         for export in ("export.csv", "people.json"):
             await processes.run("import", str(EXPORTS / export), "--platform=delighted", "--zone=UTC", "--form=q")
@@ -217,13 +218,13 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
             said = await processes.run(process, "--json")
             assert [json.loads(line) for line in said.splitlines()], process
         # Those that stopped a partition are accepted once: sent again they would stop the worker.
-        reasons = Counter(dict(r.headers)["npsflow_dlq_reason"].decode() for r in await installation.read(DEAD_LETTERS))
+        reasons = Counter(dict(r.headers)["npsflow_dlq_reason"].decode() for r in await harness.read(DEAD_LETTERS))
         del reasons["not_json"]
         ((reason, count),) = reasons.most_common(1)
         assert f"{count} dead letters sent back" in await processes.run("dlq replay", "--reason", reason)
         for reason in ("unmapped", "unfetched"):
             assert "1 dead letters sent back" in await processes.run("dlq replay", "--reason", reason)
-        installation.produce(lines(500, seed=8))  # the rebuild is the first to read them, and so to write of them
+        harness.produce(lines(500, seed=8))  # the rebuild is the first to read them, and so to write of them
         await processes.run("rebuild", "--yes")
         assert "permission: all that a worker needs is allowed" in await processes.run("check")
 

@@ -7,7 +7,7 @@ import pytest
 from npsflow.agents.kafka import clients
 from npsflow.schemas.topics import CASES
 
-from .harness import Installation, eventually
+from .harness import Harness, eventually
 from .secured import Acl, Secured
 from .test_board import CASE, post, served
 
@@ -20,10 +20,10 @@ async def test_what_kafka_forbids_is_named_and_not_to_be_sent_again(
 ) -> None:
     secured.add_user("lectern")
     secured.allow("lectern", [EVERYTHING])
-    async with Installation(secured.broker, PREFIX, door=secured.with_login("lectern")) as installation:
-        async with clients.producer(installation.where) as producer:
-            await producer.send_and_wait(installation.where.topic(CASES), json.dumps(CASE).encode(), b"c-1", 0)
-        async with served(installation) as (client, book):
+    async with Harness(secured.broker, PREFIX, door=secured.with_login("lectern")) as harness:
+        async with clients.producer(harness.installation) as producer:
+            await producer.send_and_wait(harness.installation.topic(CASES), json.dumps(CASE).encode(), b"c-1", 0)
+        async with served(harness) as (client, book):
 
             async def there() -> bool:
                 return book.cases.find("c-1") is not None

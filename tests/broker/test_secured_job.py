@@ -11,7 +11,7 @@ import pytest
 from npsflow.schemas.topics import SERVICE_RECOVERY
 
 from .acls import table
-from .harness import Installation, eventually, lines
+from .harness import Harness, eventually, lines
 from .secured import CERTIFIED, PLAIN_PASSWORD, SECONDS, SECRETS, Acl, Secured
 
 ANYTHING = [Acl(resource, "LITERAL", "*", "ALL") for resource in ("TOPIC", "GROUP", "TRANSACTIONAL_ID")]
@@ -36,15 +36,15 @@ async def test_a_worker_does_its_job(secured: Secured, name: str, count: int, tm
         secured.add_user(user)
         door = secured.with_login(user, mechanism=name)
     secured.allow(user, ANYTHING)
-    async with Installation(secured.broker, f"job-{name}.", door=door) as installation:
-        assert installation.where.brokers != secured.broker.bootstrap
-        installation.environment["NPSFLOW_LOG_LEVEL"] = "DEBUG"
-        with installation.process(tmp_path) as worker:
-            installation.produce(lines(count))
-            await eventually(installation.finished)
+    async with Harness(secured.broker, f"job-{name}.", door=door) as harness:
+        assert harness.installation.brokers != secured.broker.bootstrap
+        harness.environment["NPSFLOW_LOG_LEVEL"] = "DEBUG"
+        with harness.process(tmp_path) as worker:
+            harness.produce(lines(count))
+            await eventually(harness.finished)
             worker.send(signal.SIGTERM)
             assert await worker.ended() == 0
-        assert await installation.differences() == []
+        assert await harness.differences() == []
     assert "task ready" in worker.said
     assert not [secret for secret in SECRETS if secret in worker.said]
     secured.forbid(user, ANYTHING)
@@ -56,14 +56,14 @@ async def test_a_permission_taken_from_a_running_worker_is_named(secured: Secure
     acls = table(prefix)["worker"]
     secured.add_user(user)
     secured.allow(user, acls)
-    async with Installation(secured.broker, prefix) as installation:
-        installation.environment |= secured.with_login(user)
-        with installation.process(tmp_path) as worker:
-            installation.produce(lines(500))
-            await eventually(installation.finished)
-            taken = Acl("TOPIC", "LITERAL", installation.where.topic(SERVICE_RECOVERY), "WRITE")
+    async with Harness(secured.broker, prefix) as harness:
+        harness.environment |= secured.with_login(user)
+        with harness.process(tmp_path) as worker:
+            harness.produce(lines(500))
+            await eventually(harness.finished)
+            taken = Acl("TOPIC", "LITERAL", harness.installation.topic(SERVICE_RECOVERY), "WRITE")
             secured.forbid(user, [taken])
-            installation.produce(lines(500, seed=8))
+            harness.produce(lines(500, seed=8))
 
             async def says_it() -> bool:
                 said = [line["error"] for line in worker.logged("task dropped")]
@@ -71,8 +71,8 @@ async def test_a_permission_taken_from_a_running_worker_is_named(secured: Secure
 
             await eventually(says_it)
             secured.allow(user, [taken])
-            await eventually(installation.finished)
-        assert await installation.differences() == []
+            await eventually(harness.finished)
+        assert await harness.differences() == []
 
 
 @pytest.mark.faults

@@ -8,7 +8,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from npsflow.agents.broker.embedded import HOST
 from npsflow.agents.runtime.event_loop import Loop
-from npsflow.streams.config.settings import where
+from npsflow.streams.engine.installation import read_installation
 
 from .secured import Secured
 
@@ -18,7 +18,7 @@ SECONDS = 10
 
 
 def test_a_connection_closed_behind_a_request_is_gone_soon(secured: Secured) -> None:
-    security = where(secured.with_certificate()).security
+    security = read_installation(secured.with_certificate()).security
     port = int(secured.mutual.partition(":")[2])
 
     async def connected() -> AIOKafkaConnection:

@@ -82,16 +82,16 @@ def wrongs(secured: Secured) -> Iterator[tuple[str, dict[str, str], str]]:
 
 
 def test_who_does_not_get_in_hears_why(secured: Secured, door: dict[str, str]) -> None:
-    for what, surroundings, expected in wrongs(secured):
-        said = said_by_check(surroundings | {"NPSFLOW_PREFIX": PREFIX})
+    for what, installation, expected in wrongs(secured):
+        said = said_by_check(installation | {"NPSFLOW_PREFIX": PREFIX})
         assert len(said) == 1, what
         assert said[0].startswith(expected), what
 
 
 @pytest.mark.parametrize("wrong", ["password", "CA", "strange certificate"])
 def test_a_worker_that_does_not_get_in_ends(secured: Secured, door: dict[str, str], wrong: str) -> None:
-    ((surroundings, expected),) = [(given, said) for what, given, said in wrongs(secured) if what == wrong]
-    said = said_by_worker(surroundings | {"NPSFLOW_PREFIX": PREFIX})
+    ((installation, expected),) = [(given, said) for what, given, said in wrongs(secured) if what == wrong]
+    said = said_by_worker(installation | {"NPSFLOW_PREFIX": PREFIX})
     assert len(said) == 1
     assert said[0].startswith(expected)
 
@@ -106,8 +106,8 @@ def test_every_command_says_why_it_does_not_get_in(door: dict[str, str], command
 
 def test_one_of_two_brokers_is_enough_and_the_other_is_named(door: dict[str, str]) -> None:
     gone = f"{HOST}:{free_port()}"
-    surroundings = door | {"NPSFLOW_BROKERS": f"{gone},{door['NPSFLOW_BROKERS']}"}
-    result = CliRunner().invoke(main, ["check"], env=surroundings)
+    installation = door | {"NPSFLOW_BROKERS": f"{gone},{door['NPSFLOW_BROKERS']}"}
+    result = CliRunner().invoke(main, ["check"], env=installation)
     assert result.exit_code == 0, result.output
     assert f"warn  reach: no Kafka broker answers at {gone} (" in result.stdout
 

@@ -6,7 +6,7 @@ from aiokafka.admin import NewTopic
 from aiokafka.errors import TopicAuthorizationFailedError
 
 from npsflow.agents.kafka import clients
-from npsflow.streams.config.settings import Where, where
+from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.transaction import Batches, Transaction
 
 from .secured import Acl, Secured
@@ -21,10 +21,10 @@ async def test_a_commit_to_a_forbidden_topic_leaves_nothing_on_others(secured: S
         Acl("TOPIC", "LITERAL", "partly.open", "ALL"), Acl("TOPIC", "LITERAL", "partly.shut", "DESCRIBE"),
         Acl("TRANSACTIONAL_ID", "PREFIXED", "partly.", "ALL"), Acl("GROUP", "PREFIXED", "partly.", "ALL"),
     ])  # fmt: skip
-    operator = Where(secured.broker.bootstrap, "partly.")
+    operator = Installation(secured.broker.bootstrap, "partly.")
     async with clients.admin(operator) as admin:
         await admin.create_topics([NewTopic("partly.open", PARTITIONS, 1), NewTopic("partly.shut", 1, 1)])
-    client = clients.client_settings(where(secured.with_login("partly")))
+    client = clients.client_settings(read_installation(secured.with_login("partly")))
     for _ in range(ROUNDS):
         under_test = Transaction("partly.id", "partly.group", client)
         await under_test.start()

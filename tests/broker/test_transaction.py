@@ -7,16 +7,18 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaConnectionError
 
 from npsflow.agents.broker.embedded import Broker
-from npsflow.streams.config.settings import Where
 from npsflow.streams.engine import transaction
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.transaction import Transaction
 
 
 async def test_a_commit_to_a_topic_that_is_gone_is_given_up(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """aiokafka would ask for the topic for ever, and the task would neither fail nor go on."""
     monkeypatch.setattr(transaction, "_LONGEST", 1.0)
-    where = Where(broker.bootstrap, "given-up.")
-    under_test = Transaction(where.transactional_id("s", 0), where.group("s"), {"bootstrap_servers": broker.bootstrap})
+    installation = Installation(broker.bootstrap, "given-up.")
+    under_test = Transaction(
+        installation.transactional_id("s", 0), installation.group("s"), {"bootstrap_servers": broker.bootstrap}
+    )
     await under_test.start()
     try:
         batch = under_test.producer.create_batch()

@@ -62,17 +62,17 @@ def clock(ahead: str) -> None:
 
 
 def poison() -> None:
-    from npsflow.streams.classify.versions import Change, Judge
+    from npsflow.streams.classify.versions import Change, Classifier
     from npsflow.streams.stage import Record
 
-    read = Judge.read
+    read = Classifier.read
 
-    def crashing(judge: Judge, record: Record) -> Change:
+    def crashing(judge: Classifier, record: Record) -> Change:
         if POISON in (record.value or b""):
             raise KeyError("what nobody thought of")
         return read(judge, record)
 
-    setattr(Judge, "read", crashing)  # noqa: B010
+    setattr(Classifier, "read", crashing)  # noqa: B010
 
 
 def at_a_step(how: signal.Signals, *where: str) -> None:

@@ -24,7 +24,7 @@ from aiokafka.errors import KafkaError
 from npsflow.agents.demo import oracle
 from npsflow.agents.demo.sample import Line, sample
 from npsflow.schemas.topics import RESPONSES
-from tests.broker.harness import END, FIXED, Cluster, Installation, Process, eventually
+from tests.broker.harness import END, FIXED, Cluster, Harness, Process, eventually
 
 from .faulty import FAULT, POISON
 
@@ -69,7 +69,7 @@ class Scenario:
         session_ms: int = 3000,
         settings: str = FIXED,
     ) -> None:
-        self.installation = Installation(cluster, prefix, settings, session_ms)
+        self.harness = Harness(cluster, prefix, settings, session_ms)
         self.offered = 0
         self.keeps_all = True
         """Whether the input topic still holds all that was sent to it."""
@@ -95,13 +95,13 @@ class Scenario:
         module = "npsflow.agents.cli"
         if fault is not None:
             module, environment = "tests.faults.faulty", environment | {FAULT: fault}
-        started = self.installation.process(self._folder, *options, module=module, environment=environment)
+        started = self.harness.process(self._folder, *options, module=module, environment=environment)
         return self._open.enter_context(started)
 
     async def offer(self, lines: Iterable[Line]) -> None:
         """Send these beside the load, as fast as can be."""
         some = list(lines)
-        await asyncio.to_thread(self.installation.produce, some)
+        await asyncio.to_thread(self.harness.produce, some)
         self.offered += len(some)
 
     def injected(self) -> None:
@@ -128,13 +128,13 @@ class Scenario:
         """End the load, and return when everything is committed. A test needs it only to do something after that."""
         self._enough.set()
         await self._sending
-        await eventually(self.installation.finished, PATIENCE)
+        await eventually(self.harness.finished, PATIENCE)
 
     # The frame.
 
     async def __aenter__(self) -> "Scenario":
-        await self._open.enter_async_context(self.installation)
-        self._ends = await self.installation.ends(RESPONSES)
+        await self._open.enter_async_context(self.harness)
+        self._ends = await self.harness.ends(RESPONSES)
         self._sending = asyncio.create_task(asyncio.to_thread(self._send))
         self._watching = asyncio.create_task(self._watch())
         return self
@@ -142,7 +142,7 @@ class Scenario:
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         try:
             if kind is None:
-                await self._judge()
+                await self._classifier()
         finally:
             self._enough.set()
             self._watching.cancel()
@@ -153,7 +153,7 @@ class Scenario:
         # Idempotent: what the client sends again while the broker is away stays in order and is there once. A leader
         # that it has overlooked it finds when it asks for metadata again, in five minutes if nothing is said.
         settings = {"enable.idempotence": True, "topic.metadata.refresh.interval.ms": 5_000}
-        self.installation.produce(self._load(), self._rate, **settings)
+        self.harness.produce(self._load(), self._rate, **settings)
 
     def _load(self) -> Iterator[Line]:
         for line in self._lines:
@@ -166,31 +166,31 @@ class Scenario:
         """Look where input and commits stand, and note when a fault has been recovered from."""
         while True:
             with suppress(KafkaError):
-                committed = await self.installation.offsets("classify")
+                committed = await self.harness.offsets("classify")
                 self._committed = sum(committed.values())
                 fault = self._pending
                 if fault is not None and all(committed.get(p, 0) >= end for p, end in fault.ends.items()):
                     self._recoveries.append(time.monotonic() - fault.at)
                     self._pending = None
-                self._ends = await self.installation.ends(RESPONSES)
+                self._ends = await self.harness.ends(RESPONSES)
             await asyncio.sleep(_LOOK)
 
     async def _expect_crashes(self, expected: oracle.Expected) -> None:
         """Records with poison are bad anyway; here it is the fold that fails at them."""
-        records = await self.installation.read(RESPONSES)
+        records = await self.harness.read(RESPONSES)
         places = {(record.partition, record.offset) for record in records if POISON in (record.value or b"")}
         for of in expected.dead.values():
             of -= places
         expected.dead["internal_error"] |= places
 
-    async def _judge(self) -> None:
+    async def _classifier(self) -> None:
         await self.quiet()
         await eventually(self.recovered)
         assert self._injected, "without a fault it proves nothing"
-        expected = await self.installation.expected()
+        expected = await self.harness.expected()
         if self.poisoned:
             await self._expect_crashes(expected)
-        differences = await self.installation.differences(expected)
+        differences = await self.harness.differences(expected)
         written = expected.read - sum(expected.copies.values())
         lost, repeated = (sum(any(word in text for word in of) for text in differences) for of in (_LOST, _REPEATED))
         REPORTS.append(

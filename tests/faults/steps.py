@@ -11,10 +11,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaProducer
 
-from npsflow.streams.classify.stage import Classification
+from npsflow.streams.classify.stage import ClassifyFold
 from npsflow.streams.engine import transaction
-from npsflow.streams.recovery.stage import Recovering
-from npsflow.streams.windows.stage import Rolling
+from npsflow.streams.recovery.stage import RecoveryFold
+from npsflow.streams.windows.stage import WindowsFold
 
 STEPS = {
     "fold": "in the middle of a batch",
@@ -105,7 +105,7 @@ def build_in(countdown: Countdown) -> None:
             countdown.at("committed", self._stage)
 
     setattr(transaction, "AIOKafkaProducer", Counting)  # noqa: B010, mypy would have it exported
-    for fold, stage in ((Classification, "classify"), (Rolling, "rollup"), (Recovering, "recover")):
+    for fold, stage in ((ClassifyFold, "classify"), (WindowsFold, "rollup"), (RecoveryFold, "recover")):
         _count_folds(fold, stage, countdown)
 
 

@@ -23,7 +23,7 @@ from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.topics import DEAD_LETTERS, FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
 from npsflow.streams.engine.changelog import FORMAT, POSITION
 from npsflow.streams.stage import Record
-from tests.broker.harness import Installation, Process, eventually
+from tests.broker.harness import Harness, Process, eventually
 
 from .scenario import PATIENCE, Scenario
 from .watching import has_tasks
@@ -37,24 +37,24 @@ OUTPUTS = (RESPONSES, SERVICE_RECOVERY, FOLLOW_UP, DEAD_LETTERS)
 async def test_compacted_before_the_restore(own_broker: Broker, tmp_path: Path) -> None:
     """Kafka's cleaner has been over both changelogs before a killed worker is started again, twice."""
     async with Scenario(own_broker, "compacted.", tmp_path, "changelog compacted, then kill -9") as scenario:
-        installation = scenario.installation
+        harness = scenario.harness
         for topic in (CLASSIFY, ROLLUP):
-            await installation.configure_topic(topic, {"segment.ms": "500", "min.cleanable.dirty.ratio": "0.0001"})
+            await harness.configure_topic(topic, {"segment.ms": "500", "min.cleanable.dirty.ratio": "0.0001"})
         worker = scenario.worker("--name=one")
         for _ in range(2):
             await scenario.committed(1_000)
             for topic in (CLASSIFY, ROLLUP):
-                await eventually(partial(compacted, installation, topic), PATIENCE)
+                await eventually(partial(compacted, harness, topic), PATIENCE)
             worker.kill()
             scenario.injected()
             worker = scenario.worker("--name=one")
             await eventually(has_tasks(worker, 4 + 2), PATIENCE)
 
 
-async def compacted(installation: Installation, topic: str) -> bool:
+async def compacted(harness: Harness, topic: str) -> bool:
     """Whether most position records but the last are gone from each partition, of very many commits."""
-    ends = await installation.ends(topic)
-    left = Counter(r.partition for r in await installation.read(topic) if r.key == POSITION)
+    ends = await harness.ends(topic)
+    left = Counter(r.partition for r in await harness.read(topic) if r.key == POSITION)
     return all(end > 2 * left[partition] + 20 for partition, end in ends.items())
 
 
@@ -63,48 +63,48 @@ async def test_refused_and_rebuilt(broker: Broker, tmp_path: Path, damage: str) 
     """Responses keep coming all the time, also while the state is made anew."""
     prefix, fault = f"{damage.replace(' ', '-')}.", f"changelog {damage}, refused and rebuilt"
     async with Scenario(broker, prefix, tmp_path, fault, rate=100) as scenario:
-        installation = scenario.installation
+        harness = scenario.harness
         worker = scenario.worker()
         await scenario.committed(1_000)
         worker.send(signal.SIGTERM)
         assert await worker.ended() == 0
-        await (empty if damage == "emptied" else age)(installation)
+        await (empty if damage == "emptied" else age)(harness)
         scenario.injected()
-        before = await told(installation)
+        before = await told(harness)
 
         refused = scenario.worker()
         assert await refused.ended() == 1
         said = said_last(refused, "ChangelogRefused")
-        assert f"{installation.where.topic(CLASSIFY)}[0]" in said
+        assert f"{harness.installation.topic(CLASSIFY)}[0]" in said
         assert "npsflow rebuild" in said
-        assert await told(installation) == before
-        await rebuild(installation)
+        assert await told(harness) == before
+        await rebuild(harness)
         scenario.worker()
     # The scenario has compared everything with the oracle: each alert and follow-up is there once.
 
 
-async def empty(installation: Installation) -> None:
+async def empty(harness: Harness) -> None:
     """Partition 0 of classify's changelog loses all its records."""
-    await installation.configure_topic(CLASSIFY, {"cleanup.policy": "delete"})
-    tp = TopicPartition(installation.where.topic(CLASSIFY), 0)
-    await installation.admin.delete_records({tp: RecordsToDelete(before_offset=-1)})
+    await harness.configure_topic(CLASSIFY, {"cleanup.policy": "delete"})
+    tp = TopicPartition(harness.installation.topic(CLASSIFY), 0)
+    await harness.admin.delete_records({tp: RecordsToDelete(before_offset=-1)})
 
 
-async def age(installation: Installation) -> None:
+async def age(harness: Harness) -> None:
     """A later version of npsflow has written the position of partition 0."""
-    positions = [r for r in await installation.read(CLASSIFY) if r.key == POSITION and r.partition == 0]
+    positions = [r for r in await harness.read(CLASSIFY) if r.key == POSITION and r.partition == 0]
     position: dict[str, Any] = loads(positions[-1].value or b"") | {"format": FORMAT + 1}
-    async with clients.producer(installation.where) as producer:
-        await producer.send_and_wait(installation.where.topic(CLASSIFY), dumps(position), POSITION, partition=0)
+    async with clients.producer(harness.installation) as producer:
+        await producer.send_and_wait(harness.installation.topic(CLASSIFY), dumps(position), POSITION, partition=0)
 
 
 async def test_partitions_added_to_a_running_installation(broker: Broker, tmp_path: Path) -> None:
     """A worker that starts refuses, and has written nothing; the one at work goes on with what it knows."""
     async with Scenario(broker, "grown.", tmp_path, "partitions added to the input") as scenario:
-        installation = scenario.installation
+        harness = scenario.harness
         scenario.worker()
         await scenario.committed(500)
-        await installation.admin.create_partitions({installation.where.topic(RESPONSES): NewPartitions(5)})
+        await harness.admin.create_partitions({harness.installation.topic(RESPONSES): NewPartitions(5)})
         scenario.injected()
         refused = scenario.worker("--stages=classify")
         assert await refused.ended() == 1
@@ -119,9 +119,9 @@ def said_last(worker: Process, error: str) -> str:
     return lines[-1]
 
 
-async def told(installation: Installation) -> dict[str, int]:
+async def told(harness: Harness) -> dict[str, int]:
     """How many records classify has written to each of its topics; what others write to its input is none of it."""
-    found = {topic: await installation.read(topic) for topic in OUTPUTS if topic != RESPONSES}
+    found = {topic: await harness.read(topic) for topic in OUTPUTS if topic != RESPONSES}
     return {topic: len([r for r in records if not is_case_event(r)]) for topic, records in found.items()}
 
 
@@ -130,9 +130,9 @@ def is_case_event(record: Record) -> bool:
     return dict(record.headers).get("ce_type", b"").startswith(b"npsflow.case.")
 
 
-async def rebuild(installation: Installation) -> None:
+async def rebuild(harness: Harness) -> None:
     """`npsflow rebuild`, once the group has noticed that all workers have gone."""
-    names = {"NPSFLOW_BROKERS": installation.where.brokers, "NPSFLOW_PREFIX": installation.where.prefix}
+    names = {"NPSFLOW_BROKERS": harness.installation.brokers, "NPSFLOW_PREFIX": harness.installation.prefix}
     called = [sys.executable, "-m", "npsflow.agents.cli", "rebuild", "--yes"]
 
     async def rebuilt() -> bool:

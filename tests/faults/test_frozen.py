@@ -8,8 +8,8 @@ import pytest
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.kafka import clients
-from npsflow.streams.config.settings import Where
-from tests.broker.harness import Installation, eventually
+from npsflow.streams.engine.installation import Installation
+from tests.broker.harness import Harness, eventually
 
 from .scenario import PATIENCE, Scenario
 from .steps import STEPS, STRUCK
@@ -31,7 +31,7 @@ async def test_zombie(broker: Broker, tmp_path: Path, step: str) -> None:
             frozen = scenario.worker(fault=f"stop {step} {stage} 3")
             await eventually(has_logged(frozen, STRUCK))
             scenario.injected()
-            await eventually(has_members(scenario.installation, 1), PATIENCE)  # it is out, the other has everything
+            await eventually(has_members(scenario.harness, 1), PATIENCE)  # it is out, the other has everything
             await scenario.committed(200)
             before = tasks(frozen)
             frozen.send(signal.SIGCONT)
@@ -49,25 +49,25 @@ async def test_longer_than_a_transaction_may_last(broker: Broker, tmp_path: Path
     async with Scenario(broker, f"stalled-{stage}.", tmp_path, fault, session_ms=LONG) as scenario:
         worker = scenario.worker(fault=f"stop commit {stage} 5")
         await eventually(has_logged(worker, STRUCK))
-        assert await transaction_open(scenario.installation, stage)
+        assert await transaction_open(scenario.harness, stage)
         scenario.injected()
-        await eventually(partial(transaction_aborted, scenario.installation, stage))
+        await eventually(partial(transaction_aborted, scenario.harness, stage))
         worker.send(signal.SIGCONT)
         await eventually(has_logged(worker, DROPPED))
         await scenario.committed(200)
 
 
-async def transaction_open(installation: Installation, stage: str) -> bool:
+async def transaction_open(harness: Harness, stage: str) -> bool:
     """Whether the changelog of a stage holds records that are neither committed nor aborted."""
     topic = f"npsflow-{stage}-state"
-    return await committed_ends(installation.where, topic) != await installation.ends(topic)
+    return await committed_ends(harness.installation, topic) != await harness.ends(topic)
 
 
-async def transaction_aborted(installation: Installation, stage: str) -> bool:
-    return not await transaction_open(installation, stage)
+async def transaction_aborted(harness: Harness, stage: str) -> bool:
+    return not await transaction_open(harness, stage)
 
 
-async def committed_ends(where: Where, topic: str) -> dict[int, int]:
-    async with clients.reader(where) as reader:
-        ends = await reader.end_offsets(await clients.partitions(where, topic))
+async def committed_ends(installation: Installation, topic: str) -> dict[int, int]:
+    async with clients.reader(installation) as reader:
+        ends = await reader.end_offsets(await clients.partitions(installation, topic))
     return {tp.partition: end for tp, end in ends.items()}

@@ -15,7 +15,7 @@ from npsflow.agents.demo.sample import Line, sample
 from npsflow.agents.kafka import clients
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.stage import Record
-from tests.broker.harness import END, SECONDS, Installation, eventually, lines
+from tests.broker.harness import END, SECONDS, Harness, eventually, lines
 
 from .faulty import POISON
 from .scenario import PATIENCE, Scenario
@@ -26,27 +26,27 @@ CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 async def test_every_client_and_codec(broker: Broker, tmp_path: Path) -> None:
     """Java, librdkafka and aiokafka put each key into the same partition; aborted transactions lie between."""
     async with Scenario(broker, "clients.", tmp_path, "kill -9 among records of all clients and codecs") as scenario:
-        installation = scenario.installation
+        harness = scenario.harness
         worker = scenario.worker()
         await scenario.committed(200)
         for number, codec in enumerate(CODECS):
             some = lines(600, seed=100 + number)
             java = [line for line in some[:200] if fits_console(line)]
-            await asyncio.to_thread(with_java, broker, installation, codec, java)
-            await with_aiokafka(installation, codec, some[200:400], lines(50, seed=200 + number))
-            await asyncio.to_thread(with_librdkafka, installation, codec, some[400:], lines(50, seed=300 + number))
+            await asyncio.to_thread(with_java, broker, harness, codec, java)
+            await with_aiokafka(harness, codec, some[200:400], lines(50, seed=200 + number))
+            await asyncio.to_thread(with_librdkafka, harness, codec, some[400:], lines(50, seed=300 + number))
             scenario.offered += len(java) + 400
             worker.kill()
             scenario.injected()
             worker = scenario.worker()
-        records = await installation.read(RESPONSES)
-        assert not [r.key for r in records if r.key is not None and r.partition != home(installation, r)]
+        records = await harness.read(RESPONSES)
+        assert not [r.key for r in records if r.key is not None and r.partition != home(harness, r)]
         await scenario.committed(200)
-        assert (await clients.counters(installation.where, "classify"))["foreign_partitioner"] == 0
+        assert (await clients.counters(harness.installation, "classify"))["foreign_partitioner"] == 0
 
 
-def home(installation: Installation, record: Record) -> int:
-    return installation.partition(Line(record.key, None, ""))
+def home(harness: Harness, record: Record) -> int:
+    return harness.partition(Line(record.key, None, ""))
 
 
 def fits_console(line: Line) -> bool:
@@ -54,24 +54,22 @@ def fits_console(line: Line) -> bool:
     return line.key is not None and line.value is not None and not {10, 13} & {*line.value}
 
 
-def with_java(broker: Broker, installation: Installation, codec: str, some: Sequence[Line]) -> None:
+def with_java(broker: Broker, harness: Harness, codec: str, some: Sequence[Line]) -> None:
     """Send lines with Kafka's own producer."""
     text = b"".join(b"%b\t%b\n" % (line.key or b"", line.value or b"") for line in some)
-    arguments = ["--bootstrap-server", broker.bootstrap, "--topic", installation.where.topic(RESPONSES)]
+    arguments = ["--bootstrap-server", broker.bootstrap, "--topic", harness.installation.topic(RESPONSES)]
     arguments += ["--reader-property", "parse.key=true", "--reader-property", "key.separator=\t"]
     broker.tool("org.apache.kafka.tools.ConsoleProducer", *arguments, f"--compression-codec={codec}", given=text)
 
 
-async def with_aiokafka(
-    installation: Installation, codec: str, committed: Sequence[Line], aborted: Sequence[Line]
-) -> None:
+async def with_aiokafka(harness: Harness, codec: str, committed: Sequence[Line], aborted: Sequence[Line]) -> None:
     """Commit one transaction and abort another, around it."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=installation.where.brokers,
-        transactional_id=f"{installation.where.prefix}aiokafka-{codec}",
+        bootstrap_servers=harness.installation.brokers,
+        transactional_id=f"{harness.installation.prefix}aiokafka-{codec}",
         compression_type=None if codec == "none" else codec,
     )
-    topic = installation.where.topic(RESPONSES)
+    topic = harness.installation.topic(RESPONSES)
 
     async def send(some: Sequence[Line]) -> None:
         await asyncio.gather(*[await producer.send(topic, line.value, line.key) for line in some])
@@ -83,11 +81,11 @@ async def with_aiokafka(
             await getattr(producer, f"{end}_transaction")()
 
 
-def with_librdkafka(installation: Installation, codec: str, committed: Sequence[Line], aborted: Sequence[Line]) -> None:
+def with_librdkafka(harness: Harness, codec: str, committed: Sequence[Line], aborted: Sequence[Line]) -> None:
     """The same, with the partitioner that is Kafka's default and not librdkafka's."""
     settings: dict[str, Any] = {"partitioner": "murmur2_random", "compression.type": codec}
-    identity = {"transactional.id": f"{installation.where.prefix}librdkafka-{codec}"}
-    producer = Producer(installation.client | settings | identity)
+    identity = {"transactional.id": f"{harness.installation.prefix}librdkafka-{codec}"}
+    producer = Producer(harness.client | settings | identity)
     producer.init_transactions(SECONDS)
     for part, end in (
         (aborted[:25], producer.abort_transaction),
@@ -96,7 +94,7 @@ def with_librdkafka(installation: Installation, codec: str, committed: Sequence[
     ):
         producer.begin_transaction()
         for line in part:
-            producer.produce(installation.where.topic(RESPONSES), line.value, line.key)
+            producer.produce(harness.installation.topic(RESPONSES), line.value, line.key)
         assert producer.flush(SECONDS) == 0
         end(SECONDS)
 
@@ -107,15 +105,15 @@ async def test_compacted_input(own_broker: Broker, tmp_path: Path) -> None:
     async with Scenario(
         own_broker, "gaps.", tmp_path, "kill -9 in the gaps of compacted input", lines=keyed
     ) as scenario:
-        installation = scenario.installation
+        harness = scenario.harness
         few = [line for line in lines(300, seed=8) if line.key is not None]
-        await installation.configure_topic(
+        await harness.configure_topic(
             RESPONSES, {"cleanup.policy": "compact", "segment.ms": "500", "min.cleanable.dirty.ratio": "0.0001"}
         )
         for _ in range(10):
             await scenario.offer(few)
-        await eventually(partial(mostly_gone, installation, 8 * len(few)), PATIENCE)
-        await installation.configure_topic(RESPONSES, {"cleanup.policy": "delete"})
+        await eventually(partial(mostly_gone, harness, 8 * len(few)), PATIENCE)
+        await harness.configure_topic(RESPONSES, {"cleanup.policy": "delete"})
         scenario.keeps_all = False
 
         for _ in range(3):
@@ -126,15 +124,15 @@ async def test_compacted_input(own_broker: Broker, tmp_path: Path) -> None:
         scenario.worker()
 
 
-async def gone(installation: Installation) -> int:
+async def gone(harness: Harness) -> int:
     """How many records are missing from the input, in which nobody has written transactions yet."""
-    records = await installation.read(RESPONSES)
+    records = await harness.read(RESPONSES)
     counts, last = Counter(r.partition for r in records), {r.partition: r.offset for r in records}
     return sum(last[partition] + 1 - count for partition, count in counts.items())
 
 
-async def mostly_gone(installation: Installation, count: int) -> bool:
-    return await gone(installation) >= count
+async def mostly_gone(harness: Harness, count: int) -> bool:
+    return await gone(harness) >= count
 
 
 async def test_records_that_crash_the_fold(broker: Broker, tmp_path: Path) -> None:

@@ -46,21 +46,21 @@ class Operator:
     """Who sets topics up: takes away and gives back."""
 
     def __init__(self, load: Scenario) -> None:
-        self._installation, self._where = load.installation, load.installation.where
-        self._admin = AdminClient({"bootstrap.servers": self._where.brokers})
+        self._harness, self._installation = load.harness, load.harness.installation
+        self._admin = AdminClient({"bootstrap.servers": self._installation.brokers})
 
     def limit(self, topic: str, size: int) -> None:
         """Of one batch on a topic, in bytes."""
         entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
-        resource = ConfigResource(ResourceType.TOPIC, self._where.topic(topic), incremental_configs=[entry])
+        resource = ConfigResource(ResourceType.TOPIC, self._installation.topic(topic), incremental_configs=[entry])
         self._done(self._admin.incremental_alter_configs([resource]))
 
     def delete(self, topic: str) -> None:
-        self._done(self._admin.delete_topics([self._where.topic(topic)]))
+        self._done(self._admin.delete_topics([self._installation.topic(topic)]))
 
     async def create(self) -> None:
         """What `npsflow topics create` does: all that are missing."""
-        created = await command(self._installation, "topics", "create")
+        created = await command(self._harness, "topics", "create")
         assert created.returncode == 0, created.stderr
 
     def forbid(self, topic: str, operation: AclOperation) -> None:
@@ -70,7 +70,7 @@ class Operator:
         self._done(self._admin.delete_acls([AclBindingFilter(*self._acl(topic, operation))]))
 
     def _acl(self, topic: str, operation: AclOperation) -> tuple[Any, ...]:
-        name = self._where.topic(topic)
+        name = self._installation.topic(topic)
         resource = ResourceType.TOPIC, name, ResourcePatternType.LITERAL
         return (*resource, "User:ANONYMOUS", "*", operation, AclPermissionType.DENY)
 
@@ -154,6 +154,6 @@ async def test_output_topic_deleted(broker: Broker, tmp_path: Path) -> None:
         worker.send(signal.SIGTERM)  # before anything new is on it: a rebuild takes what came before that for said
         await worker.ended()
         await operator.create()
-        rebuilt = await command(load.installation, "rebuild", "--yes")
+        rebuilt = await command(load.harness, "rebuild", "--yes")
         assert rebuilt.returncode == 0, rebuilt.stderr
         load.worker()

@@ -8,7 +8,7 @@ import pytest
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.streams.topology import STAGES
-from tests.broker.harness import Installation, Process, eventually, response
+from tests.broker.harness import Harness, Process, eventually, response
 
 from .faulty import BROKEN_OFF, RESTORING
 from .scenario import PATIENCE, Scenario
@@ -52,12 +52,12 @@ async def test_twenty_rebalances(broker: Broker, tmp_path: Path) -> None:
         await scenario.committed()
         for number in range(10):
             passing = scenario.worker()
-            joined = has_members(scenario.installation, 2)  # what it then has it has yet to restore
+            joined = has_members(scenario.harness, 2)  # what it then has it has yet to restore
             await eventually(has_tasks(passing, 3) if number % 2 else joined, PATIENCE)
             scenario.injected()
             await leave(passing)
             scenario.injected()
-            await eventually(has_members(scenario.installation, 1), PATIENCE)
+            await eventually(has_members(scenario.harness, 1), PATIENCE)
 
 
 async def test_rebalances_during_a_restore(broker: Broker, tmp_path: Path) -> None:
@@ -69,15 +69,15 @@ async def test_rebalances_during_a_restore(broker: Broker, tmp_path: Path) -> No
         for leaving in (leave, kill, leave, kill):
             restoring = scenario.worker(fault="slow-restore 0.1")
             await eventually(has_logged(restoring, RESTORING), PATIENCE)
-            await eventually(has_members(scenario.installation, 2), PATIENCE)
+            await eventually(has_members(scenario.harness, 2), PATIENCE)
             passing = scenario.worker()
             await eventually(has_logged(restoring, BROKEN_OFF), PATIENCE)
             scenario.injected()
             await leaving(passing)
-            await eventually(has_members(scenario.installation, 2), PATIENCE)
+            await eventually(has_members(scenario.harness, 2), PATIENCE)
             scenario.injected()
             await leaving(restoring)
-            await eventually(has_members(scenario.installation, 1), PATIENCE)
+            await eventually(has_members(scenario.harness, 1), PATIENCE)
         await eventually(has_tasks(scenario.worker(fault="slow-restore 0.02"), 2 + 1), PATIENCE)
 
 
@@ -99,8 +99,8 @@ async def test_static_members_do_not_disturb_each_other(broker: Broker, tmp_path
     fault = "static members restarted"
     async with Scenario(broker, "static.", tmp_path, fault, session_ms=STATIC) as scenario:
         workers = {name: scenario.worker(f"--name={name}") for name in ("one", "two", "three")}
-        await eventually(has_members(scenario.installation, 3), PATIENCE)
-        held = await assignment(scenario.installation)
+        await eventually(has_members(scenario.harness, 3), PATIENCE)
+        held = await assignment(scenario.harness)
         for name, worker in workers.items():
             await eventually(has_tasks(worker, len(held[name])), PATIENCE)
         await scenario.committed(200)
@@ -115,14 +115,14 @@ async def test_static_members_do_not_disturb_each_other(broker: Broker, tmp_path
                 await eventually(has_tasks(workers[name], len(held[name])), PATIENCE)
                 await scenario.committed(200)
                 assert {other: tasks(workers[other]) for other in before} == before
-        assert await assignment(scenario.installation) == held
+        assert await assignment(scenario.harness) == held
 
 
-async def assignment(installation: Installation) -> dict[str, set[tuple[str, int]]]:
+async def assignment(harness: Harness) -> dict[str, set[tuple[str, int]]]:
     """Stages and partitions of each worker, by its name."""
     held: dict[str, set[tuple[str, int]]] = defaultdict(set)
     for stage in STAGES:
-        for member, partitions in await members(installation, stage):
+        for member, partitions in await members(harness, stage):
             assert member is not None
             held[member.rpartition("-")[2]] |= {(stage, partition) for partition in partitions}
     return dict(held)

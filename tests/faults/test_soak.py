@@ -17,7 +17,7 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from npsflow.agents.broker.embedded import Broker
 from npsflow.schemas.codec import loads
 from npsflow.schemas.topics import FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
-from tests.broker.harness import Installation, eventually
+from tests.broker.harness import Harness, eventually
 
 from .scenario import REPORTS
 from .soaking import SETTINGS, Load, Sample, number_of, sample, score, trends
@@ -40,23 +40,23 @@ PATIENCE = 600
 @pytest.mark.soak
 async def test_soak(own_broker: Broker, tmp_path: Path) -> None:
     load, prefix = Load(DURATION * RATE), "soak."
-    async with Installation(own_broker, prefix, SETTINGS, session_ms=10_000) as installation:
-        with installation.process(tmp_path) as worker:
-            async with installation.producing(load.lines(), RATE * 1.02):
-                samples = await watch(installation, own_broker, worker.pid)
+    async with Harness(own_broker, prefix, SETTINGS, session_ms=10_000) as harness:
+        with harness.process(tmp_path) as worker:
+            async with harness.producing(load.lines(), RATE * 1.02):
+                samples = await watch(harness, own_broker, worker.pid)
             ended = time.monotonic()
-            await eventually(installation.finished, PATIENCE)
+            await eventually(harness.finished, PATIENCE)
             behind = time.monotonic() - ended
             found = trends([sample for sample in samples if sample.at > DURATION * WARM_UP])
-            lost, repeated = await asyncio.to_thread(compare_events, installation, load)
+            lost, repeated = await asyncio.to_thread(compare_events, harness, load)
             measured = ", ".join(map(str, found))
             REPORTS.append(
                 f"soak of {DURATION} s at {RATE:,}/s: {load.count:,} responses, caught up after {behind:.1f} s, "
                 f"lost {lost}, repeated {repeated}; {measured}"
             )
             assert (lost, repeated) == (0, 0)
-            assert await installation.outcomes() == load.outcomes()
-            assert await windows(installation) == load.windows()
+            assert await harness.outcomes() == load.outcomes()
+            assert await windows(harness) == load.windows()
             assert not worker.logged("task dropped")
     if DURATION >= JUDGED:
         hours = DURATION * (1 - WARM_UP) / 3600
@@ -65,29 +65,29 @@ async def test_soak(own_broker: Broker, tmp_path: Path) -> None:
         assert behind < DURATION * GROWTH, "the lag did not grow"
 
 
-async def watch(installation: Installation, broker: Broker, pid: int) -> list[Sample]:
+async def watch(harness: Harness, broker: Broker, pid: int) -> list[Sample]:
     """Look at it once a second as long as the load lasts."""
 
     async def answers() -> bool:
-        return await installation.offsets("classify") is not None
+        return await harness.offsets("classify") is not None
 
     await eventually(answers)  # a new broker has no coordinator at first
     samples: list[Sample] = []
     began = time.monotonic()
     while (at := time.monotonic() - began) < DURATION:
-        committed = await installation.offsets("classify")
-        lag = sum((await installation.ends(RESPONSES)).values()) - sum(committed.values())
-        samples.append(sample(at, pid, lag, broker, installation.where.prefix))
+        committed = await harness.offsets("classify")
+        lag = sum((await harness.ends(RESPONSES)).values()) - sum(committed.values())
+        samples.append(sample(at, pid, lag, broker, harness.installation.prefix))
         await asyncio.sleep(EVERY)
     return samples
 
 
-def compare_events(installation: Installation, load: Load) -> tuple[int, int]:
+def compare_events(harness: Harness, load: Load) -> tuple[int, int]:
     """How many events are missing, and how many too many: each response has one, on the topic of its score."""
     wrong = Counter[str]()
     for topic, unhappy in ((SERVICE_RECOVERY, True), (FOLLOW_UP, False)):
         seen = bytearray(load.count)
-        for value in committed(installation, topic):
+        for value in committed(harness, topic):
             number = number_of(value)
             wrong["repeated"] += seen[number] or (score(number) <= 6) is not unhappy
             seen[number] = 1
@@ -95,12 +95,12 @@ def compare_events(installation: Installation, load: Load) -> tuple[int, int]:
     return wrong["lost"], wrong["repeated"]
 
 
-def committed(installation: Installation, topic: str) -> Iterator[bytes | None]:
+def committed(harness: Harness, topic: str) -> Iterator[bytes | None]:
     """All values on a topic; with another client than the harness has, which is faster."""
     options = {"group.id": "unused", "isolation.level": "read_committed", "enable.partition.eof": "true"}
-    consumer = Consumer(installation.client | options)
-    unread = set(range(installation.settings.topics.partitions))
-    consumer.assign([TopicPartition(installation.where.topic(topic), partition, 0) for partition in unread])
+    consumer = Consumer(harness.client | options)
+    unread = set(range(harness.settings.topics.partitions))
+    consumer.assign([TopicPartition(harness.installation.topic(topic), partition, 0) for partition in unread])
     try:
         while unread:
             for message in consumer.consume(10_000, 1):
@@ -113,10 +113,10 @@ def committed(installation: Installation, topic: str) -> Iterator[bytes | None]:
         consumer.close()
 
 
-async def windows(installation: Installation) -> dict[tuple[str, str], Counter[int]]:
+async def windows(harness: Harness) -> dict[tuple[str, str], Counter[int]]:
     """As they stand on the topic, in the form of the expected ones."""
     found = {}
-    for value in map(loads, (await installation.windows()).values()):
+    for value in map(loads, (await harness.windows()).values()):
         histogram = Counter({int(score): count for score, count in value["histogram"].items()})
         found[value["segment"].get("channel", ""), value["window"]] = histogram
     return found

@@ -7,7 +7,7 @@ from confluent_kafka import ConsumerGroupState, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from npsflow.streams.topology import STAGES
-from tests.broker.harness import SECONDS, Installation, Process
+from tests.broker.harness import SECONDS, Harness, Process
 
 _ASK = 5.0
 """Seconds; librdkafka overlooks a coordinator that comes into being after it has asked for it."""
@@ -39,10 +39,10 @@ def has_tasks(worker: Process, count: int) -> Callable[[], Awaitable[bool]]:
     return has_logged(worker, READY, count)
 
 
-async def members(installation: Installation, stage: str) -> list[tuple[str | None, set[int]]]:
+async def members(harness: Harness, stage: str) -> list[tuple[str | None, set[int]]]:
     """Name and partitions of each member of a stage's group; empty while it is not at rest, or nobody knows of it."""
-    group = installation.where.group(stage)
-    admin = AdminClient({**installation.client})
+    group = harness.installation.group(stage)
+    admin = AdminClient({**harness.client})
     try:
         asked = admin.describe_consumer_groups([group], request_timeout=_ASK)[group]
         described = await asyncio.to_thread(asked.result, SECONDS)
@@ -58,10 +58,10 @@ async def members(installation: Installation, stage: str) -> list[tuple[str | No
     ]
 
 
-def has_members(installation: Installation, count: int) -> Callable[[], Awaitable[bool]]:
+def has_members(harness: Harness, count: int) -> Callable[[], Awaitable[bool]]:
     """Whether the groups of all stages are at rest with so many members."""
 
     async def has() -> bool:
-        return {len(await members(installation, stage)) for stage in STAGES} == {count}
+        return {len(await members(harness, stage)) for stage in STAGES} == {count}
 
     return has

@@ -11,12 +11,12 @@ from msgspec.structs import replace
 
 from npsflow.agents.history.export import Context, Export, Given, NotAnAnswer, Table
 from npsflow.agents.history.fields import scalar, time
-from npsflow.streams.intake.mapping import Form, Offered, Score, Submission
+from npsflow.streams.intake.mapping import FormMapping, Offered, Score, Submission
 
 _METRICS: dict[str, Any] = {"nps": "nps", "enps": "enps", "csat": "csat"}
 """Survey types whose scale is that of a metric of ours; of any other its scale has to be said."""
 
-_DEFAULT = Form(
+_DEFAULT = FormMapping(
     platform="delighted",
     comment=["comment"],
     fields={
@@ -28,7 +28,7 @@ _DEFAULT = Form(
 )
 
 
-def item(fields: dict[str, Any], form: Form, context: Context) -> Iterable[Given]:
+def item(fields: dict[str, Any], form: FormMapping, context: Context) -> Iterable[Given]:
     """`score`, `comment`, `person.NAME`, `person_properties.NAME` and `answers.QUESTION` are where paths lead.
 
     A person who was surveyed, from the list of people, is an invitation.
@@ -66,7 +66,7 @@ def _value(given: Any) -> Any:
     return value.get("text") if isinstance(value, dict) else value
 
 
-def mapping(form: Form, given: Given) -> Form:
+def mapping(form: FormMapping, given: Given) -> FormMapping:
     """Without a score question in the settings the type of the survey tells the metric."""
     if form.scores or isinstance(given, Offered):
         return form

@@ -11,10 +11,10 @@ from typing import Any
 from npsflow.agents.history.export import Context, Export, Given, Table
 from npsflow.agents.history.fields import scalar
 from npsflow.agents.history.webhook_bridge import as_fetched
-from npsflow.streams.intake.mapping import Form
+from npsflow.streams.intake.mapping import FormMapping
 
 
-def item(fields: dict[str, Any], form: Form, context: Context) -> Iterable[Given]:
+def item(fields: dict[str, Any], form: FormMapping, context: Context) -> Iterable[Given]:
     return as_fetched({"responses": [fields]}, {"form": scalar(fields, "formId") or context.form}, form)
 
 

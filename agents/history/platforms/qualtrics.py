@@ -13,10 +13,10 @@ from npsflow.agents.history.export import Context, Export, Given, Table
 from npsflow.agents.history.fields import scalar
 from npsflow.agents.history.webhook_bridge import as_fetched
 from npsflow.schemas import codec
-from npsflow.streams.intake.mapping import Form
+from npsflow.streams.intake.mapping import FormMapping
 
 
-def item(fields: dict[str, Any], form: Form, context: Context) -> Iterable[Given]:
+def item(fields: dict[str, Any], form: FormMapping, context: Context) -> Iterable[Given]:
     return as_fetched({"result": fields}, {"survey": context.form, "response": scalar(fields, "responseId")}, form)
 
 

@@ -11,12 +11,12 @@ from typing import Any
 
 from npsflow.agents.history.export import Context, Export, Given, Table
 from npsflow.agents.history.webhook_bridge import as_webhook
-from npsflow.streams.intake.mapping import Form
+from npsflow.streams.intake.mapping import FormMapping
 
 _NEVER = "0001-01-01T00:00:00Z"  # what is not submitted yet
 
 
-def item(fields: dict[str, Any], form: Form, context: Context) -> Iterable[Given]:
+def item(fields: dict[str, Any], form: FormMapping, context: Context) -> Iterable[Given]:
     sent = {"form_id": context.form} | fields
     if sent.get("submitted_at") == _NEVER:
         del sent["submitted_at"]

@@ -9,10 +9,10 @@ from typing import Any
 
 from npsflow.agents.history.export import Context, Export, Given, Table
 from npsflow.agents.history.webhook_bridge import as_webhook
-from npsflow.streams.intake.mapping import Form
+from npsflow.streams.intake.mapping import FormMapping
 
 
-def item(fields: dict[str, Any], form: Form, context: Context) -> Iterable[Given]:
+def item(fields: dict[str, Any], form: FormMapping, context: Context) -> Iterable[Given]:
     return as_webhook({"satisfaction_rating": fields}, form)
 
 

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 PAUSE = 0.2
 
 
-def calm(client: Any) -> None:
+def back_off_metadata(client: Any) -> None:
     """Make it (the AIOKafkaClient inside of a consumer or producer) wait before it asks in vain again."""
     update = client._metadata_update
 

@@ -21,7 +21,7 @@ from npsflow.schemas.fetch import Fetch
 from npsflow.schemas.partitioner import partition_of
 from npsflow.streams.config.settings import parse
 from npsflow.streams.stage import Record
-from tests.broker.installation import Installation
+from tests.broker.command_harness import CommandHarness
 
 from .standin import FIXTURES, TOKEN
 
@@ -58,8 +58,8 @@ class Installed:
     """`address`: of the stand-in. `settings` of the entrance `shop` are those in the platform's fixtures."""
 
     def __init__(self, broker: Broker, prefix: str, folder: Path, platform: str, address: str) -> None:
-        self.commands = Installation(broker, prefix, folder)
-        self.where = self.commands.where
+        self.commands = CommandHarness(broker, prefix, folder)
+        self.installation = self.commands.installation
         form = (FIXTURES / platform / "form.toml").read_text()
         inner = form.replace("[[", f"[[intake.{ENTRANCE}.").replace("\n[", f"\n[intake.{ENTRANCE}.")
         inner = inner.replace(f"[intake.{ENTRANCE}.[intake.{ENTRANCE}.", f"[[intake.{ENTRANCE}.")
@@ -85,13 +85,13 @@ class Installed:
         form = parse(text or self.text).intake
         async with (
             aiohttp.ClientSession() as session,
-            clients.reader(self.where, self.where.group("fetch"), 1000) as consumer,
-            clients.producer(self.where) as own,
+            clients.reader(self.installation, self.installation.group("fetch"), 1000) as consumer,
+            clients.producer(self.installation) as own,
         ):
             found = sources(form, {"NPSFLOW_TOKEN_SHOP": token}, session, self.clock)
             metrics, stopping = Metrics(CollectorRegistry()), asyncio.Event()
             fetcher = Fetcher(
-                found, consumer, producer or own, self.where, PARTITIONS, metrics, self.clock, lambda: 0.5
+                found, consumer, producer or own, self.installation, PARTITIONS, metrics, self.clock, lambda: 0.5
             )
             work = asyncio.create_task(fetcher.run(stopping))
             try:
@@ -105,13 +105,13 @@ class Installed:
         await self.send(topics.FETCHES, ((fetch.key(), codec.dumps(fetch)) for fetch in fetches))
 
     async def send(self, topic: str, records: Iterable[tuple[bytes, bytes]]) -> None:
-        async with clients.producer(self.where) as producer:
+        async with clients.producer(self.installation) as producer:
             for key, value in records:
                 partition = partition_of(key, PARTITIONS)
-                await producer.send_and_wait(self.where.topic(topic), value, key, partition)
+                await producer.send_and_wait(self.installation.topic(topic), value, key, partition)
 
     async def records(self, topic: str) -> list[Record]:
-        return [record async for record in clients.committed_records(self.where, topic)]
+        return [record async for record in clients.committed_records(self.installation, topic)]
 
     async def responses(self) -> list[Mapping[str, Any]]:
         return [json.loads(record.value or b"") for record in await self.records(topics.RESPONSES)]

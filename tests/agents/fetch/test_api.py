@@ -18,19 +18,19 @@ from npsflow.agents.fetch.sources import Source, sources
 from npsflow.agents.intake import api as module
 from npsflow.agents.intake.api import Later, Never, TokenRefused, Unanswered
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.intake.mapping import Form, Score
+from npsflow.streams.intake.mapping import FormMapping, Score
 
 from .standin import FIXTURES, STANDINS, TOKEN, Headers, Standin, SurveyMonkey
 
 NOW = 1_772_377_331.0
 IDS = {"survey": "105724755", "response": "5007154402"}
-FORM = Form("surveymonkey", [Score("weights.319352786", "nps")], api_per_minute=60_000)
+FORM = FormMapping("surveymonkey", [Score("weights.319352786", "nps")], api_per_minute=60_000)
 
 _LEFT = "X-Ratelimit-App-Global-Minute"
 
 
 @asynccontextmanager
-async def asking(standin: Standin, token: str = TOKEN, form: Form = FORM) -> AsyncIterator[Source]:
+async def asking(standin: Standin, token: str = TOKEN, form: FormMapping = FORM) -> AsyncIterator[Source]:
     async with standin.running() as address, aiohttp.ClientSession() as session:
         found = sources({"shop": replace(form, api=address)}, {"NPSFLOW_TOKEN_SHOP": token}, session, lambda: NOW)
         yield found["shop"]
@@ -48,7 +48,7 @@ async def failure(source: Source, ids: dict[str, str] = IDS) -> Unanswered:
 async def test_every_platform_hands_out_its_answers(name: str) -> None:
     """Over HTTP, all pages of them; and once more after a limit was reached, from the first page."""
     standin, folder = STANDINS[name](), FIXTURES / name
-    form = msgspec.convert(tomllib.loads((folder / "form.toml").read_text()), Form)
+    form = msgspec.convert(tomllib.loads((folder / "form.toml").read_text()), FormMapping)
     ids = json.loads((folder / "fetch.json").read_text())["ids"]
     async with asking(standin, form=replace(form, api_per_minute=60_000)) as source:
         sent = await source.answers.get(source.api, ids)
@@ -180,8 +180,8 @@ async def test_what_is_missing_is_named() -> None:
         with pytest.raises(SettingsError, match="set NPSFLOW_TOKEN_THE_SHOP"):
             sources({"the-shop": FORM}, {}, session, lambda: NOW)
         with pytest.raises(SettingsError, match="say in `api` where qualtrics answers"):
-            sources({"the-shop": Form("qualtrics")}, token, session, lambda: NOW)
-        assert sources({"x": Form("typeform")}, {}, session, lambda: NOW) == {}
+            sources({"the-shop": FormMapping("qualtrics")}, token, session, lambda: NOW)
+        assert sources({"x": FormMapping("typeform")}, {}, session, lambda: NOW) == {}
 
 
 def test_tries_are_spread_over_about_a_day() -> None:

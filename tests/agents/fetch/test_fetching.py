@@ -50,7 +50,7 @@ async def shop(
 
 async def test_a_webhook_without_answers_becomes_responses(shop: Installed, standin: SurveyMonkey) -> None:
     form = parse(shop.text).intake[ENTRANCE]
-    async with serving(shop.where, entrances={ENTRANCE: Entrance(ENTRANCE, form, [SECRET], "")}) as intake:
+    async with serving(shop.installation, entrances={ENTRANCE: Entrance(ENTRANCE, form, [SECRET], "")}) as intake:
         for _ in range(2):  # delivered twice, it is one event
             async with intake.client.post("/in/shop", data=GOOD, headers=surveymonkey(GOOD, SECRET, 0)) as answer:
                 assert (answer.status, await answer.json()) == (200, {"responses": 0})
@@ -121,8 +121,8 @@ async def test_a_limit_stops_the_whole_entrance(shop: Installed, standin: Survey
 
 async def test_killed_between_response_and_tombstone_nothing_is_lost(shop: Installed, standin: SurveyMonkey) -> None:
     await shop.ask(event(1))
-    async with clients.producer(shop.where) as producer:
-        dying = Dying(producer, shop.where.topic(topics.FETCHES))
+    async with clients.producer(shop.installation) as producer:
+        dying = Dying(producer, shop.installation.topic(topics.FETCHES))
         async with shop.fetcher(producer=dying):
             await eventually(dying.holds)
     assert await shop.standing()
@@ -136,8 +136,8 @@ async def test_killed_between_response_and_tombstone_nothing_is_lost(shop: Insta
 
 async def test_what_kafka_did_not_take_is_fetched_once_more(shop: Installed, standin: SurveyMonkey) -> None:
     await shop.ask(event(1))
-    async with clients.producer(shop.where) as producer:
-        refusing = Refusing(producer, shop.where.topic(topics.RESPONSES))
+    async with clients.producer(shop.installation) as producer:
+        refusing = Refusing(producer, shop.installation.topic(topics.RESPONSES))
         async with shop.fetcher(producer=refusing) as running:
             await eventually(lambda: asked(standin, 1))
             await eventually(lambda: failed(running))
@@ -185,8 +185,8 @@ async def test_who_joins_takes_over_what_waits(shop: Installed, standin: SurveyM
 async def test_what_was_fetched_long_ago_is_not_fetched_again(shop: Installed, standin: SurveyMonkey) -> None:
     """Its tombstone stands several requests further on."""
     number, partition = 1000, 0
-    topic, padding = shop.where.topic(topics.FETCHES), {n: os.urandom(6_000).hex() for n in range(number)}
-    async with clients.producer(shop.where) as producer:
+    topic, padding = shop.installation.topic(topics.FETCHES), {n: os.urandom(6_000).hex() for n in range(number)}
+    async with clients.producer(shop.installation) as producer:
         for n in range(number):
             fetch = replace(event(n), ids={"survey": padding[n]})
             await producer.send(topic, codec.dumps(fetch), fetch.key(), partition)

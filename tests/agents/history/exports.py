@@ -22,15 +22,15 @@ from npsflow.agents.history.reading import read
 from npsflow.agents.history.times import Clock
 from npsflow.agents.intake.entrance import Entrance, mapped
 from npsflow.schemas.response import Metric
-from npsflow.streams.intake.mapping import Form
+from npsflow.streams.intake.mapping import FormMapping
 from npsflow.streams.scoring.scores import Scales
 
 FIXTURES = Path(__file__).parent / "fixtures"
 METRICS: tuple[Metric, ...] = ("nps", "csat", "csat_overall", "ces")
 
 
-def form(name: str) -> Form:
-    return msgspec.convert(tomllib.loads((FIXTURES / name / "form.toml").read_text()), Form)
+def form(name: str) -> FormMapping:
+    return msgspec.convert(tomllib.loads((FIXTURES / name / "form.toml").read_text()), FormMapping)
 
 
 def options(name: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from npsflow.agents.kafka import clients
 from npsflow.schemas.events import ALERT_RAISED
 from npsflow.schemas.topics import DEAD_LETTERS, INVITATIONS, RESPONSES, SERVICE_RECOVERY
 from npsflow.streams.classify.stage import OUTCOMES
-from tests.broker.installation import Installation, until, working
+from tests.broker.command_harness import CommandHarness, until, working
 
 from .exports import FIXTURES
 
@@ -32,8 +32,8 @@ DELIGHTED = ("--platform", "delighted")
 
 
 @pytest.fixture
-def installation(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> Installation:
-    made = Installation(broker, re.sub(r"[\W_]+", "-", request.node.name) + ".", tmp_path)
+def harness(broker: Broker, tmp_path: Path, request: pytest.FixtureRequest) -> CommandHarness:
+    made = CommandHarness(broker, re.sub(r"[\W_]+", "-", request.node.name) + ".", tmp_path)
     made.config.write_text(MAPPING)
     assert made.run("topics", "create").exit_code == 0
     return made
@@ -51,24 +51,24 @@ def export(folder: Path, ages: list[timedelta], score: int | None = None) -> str
     return str(path)
 
 
-def outcomes(installation: Installation) -> dict[str, int]:
+def outcomes(harness: CommandHarness) -> dict[str, int]:
     """What the worker has counted and committed."""
-    counted = asyncio.run(clients.counters(installation.where, "classify"))
+    counted = asyncio.run(clients.counters(harness.installation, "classify"))
     return {name: counted[name] for name in OUTCOMES if counted[name]}
 
 
-def raised(installation: Installation) -> list[str]:
+def raised(harness: CommandHarness) -> list[str]:
     """The responses of alerts; decisions about cases stand on the topic, too."""
-    events = installation.records(SERVICE_RECOVERY)
+    events = harness.records(SERVICE_RECOVERY)
     alerts = [record for record in events if ("ce_type", ALERT_RAISED.encode()) in record.headers]
     return [json.loads(alert.value or b"")["response_id"] for alert in alerts]
 
 
-def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(installation: Installation, tmp_path: Path) -> None:
+def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(harness: CommandHarness, tmp_path: Path) -> None:
     file = export(tmp_path, [timedelta(days=n) for n in range(44)])
     Path(file).write_text(Path(file).read_text() + "\nr99,nps,2\nr98,nps,2,2026-02-30 10:00:00,secret@example.com\n")
     bad = tmp_path / "refused.csv"
-    result = installation.run("import", file, *DELIGHTED, "--zone", "UTC", "--dry-run", "--refused", str(bad))
+    result = harness.run("import", file, *DELIGHTED, "--zone", "UTC", "--dry-run", "--refused", str(bad))
     told = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert result.exit_code == 1
     assert told[0] == "46 lines read"
@@ -84,50 +84,48 @@ def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(installation: Insta
         "line 47: invalid_time: submitted_at: there is no such date or time",
     ]
     assert "secret" not in result.output
-    assert installation.records(RESPONSES) == []
+    assert harness.records(RESPONSES) == []
 
     header, *refused = bad.read_text().splitlines()
     assert header == "Response ID,Survey Type,Score,Created At,customer"
     assert [line[:4] for line in refused] == ["r99,", "r98,"]
-    again = installation.run("import", str(bad), *DELIGHTED, "--zone", "UTC", "--dry-run")
+    again = harness.run("import", str(bad), *DELIGHTED, "--zone", "UTC", "--dry-run")
     assert "2 lines refused" in again.stdout  # it has a header of its own: it can be mended and imported
 
 
-def test_a_dry_run_needs_no_kafka(installation: Installation, tmp_path: Path) -> None:
-    installation.environment["NPSFLOW_BROKERS"] = f"127.0.0.1:{free_port()}"
+def test_a_dry_run_needs_no_kafka(harness: CommandHarness, tmp_path: Path) -> None:
+    harness.environment["NPSFLOW_BROKERS"] = f"127.0.0.1:{free_port()}"
     file = export(tmp_path, [timedelta(days=1)])
-    result = installation.run("import", file, *DELIGHTED, "--zone", "UTC", "--dry-run")
+    result = harness.run("import", file, *DELIGHTED, "--zone", "UTC", "--dry-run")
     assert result.exit_code == 0
     assert "how far npsflow is, is not known: " in result.stdout
-    assert installation.run("import", file, *DELIGHTED, "--zone", "UTC").exit_code == 1
+    assert harness.run("import", file, *DELIGHTED, "--zone", "UTC").exit_code == 1
 
 
-def test_sent_in_order_and_safe_to_repeat(installation: Installation, tmp_path: Path) -> None:
+def test_sent_in_order_and_safe_to_repeat(harness: CommandHarness, tmp_path: Path) -> None:
     file = export(tmp_path, [timedelta(hours=n) for n in range(66)])
-    first = installation.run("import", file, *DELIGHTED, "--zone", "UTC")
+    first = harness.run("import", file, *DELIGHTED, "--zone", "UTC")
     assert first.exit_code == 0, first.output
     assert "66 responses sent: nps, " in first.stdout
-    records = installation.records(RESPONSES)
+    records = harness.records(RESPONSES)
     for partition in range(4):
         times = [json.loads(r.value or b"")["submitted_at"] for r in records if r.partition == partition]
         assert times
         assert times == sorted(times)
-    with working(installation):
-        until(lambda: outcomes(installation).get("counted") == 66)
-        assert installation.run("import", file, *DELIGHTED, "--zone", "UTC").exit_code == 0
-        until(lambda: outcomes(installation) == {"counted": 66, "repeated": 66})
-    assert sorted(r.value or b"" for r in installation.records(RESPONSES)) == sorted(
-        [r.value or b"" for r in records] * 2
-    )
-    assert sorted(raised(installation)) == sorted(f"r{n}" for n in range(66) if n % 11 < 7)
+    with working(harness):
+        until(lambda: outcomes(harness).get("counted") == 66)
+        assert harness.run("import", file, *DELIGHTED, "--zone", "UTC").exit_code == 0
+        until(lambda: outcomes(harness) == {"counted": 66, "repeated": 66})
+    assert sorted(r.value or b"" for r in harness.records(RESPONSES)) == sorted([r.value or b"" for r in records] * 2)
+    assert sorted(raised(harness)) == sorted(f"r{n}" for n in range(66) if n % 11 < 7)
 
 
 DYING = """
 import os, signal
-from npsflow.agents import kafka
+from npsflow.agents.kafka import clients
 from npsflow.agents.cli import main
 
-deliver, times = kafka.deliver, 0
+deliver, times = clients.deliver, 0
 
 async def dying(client, outputs):
     global times
@@ -138,54 +136,54 @@ async def dying(client, outputs):
         os.kill(os.getpid(), signal.SIGKILL)
     await deliver(client, outputs)
 
-kafka.deliver = dying
+clients.deliver = dying
 main()
 """
 
 
 @pytest.mark.parametrize("days", [20, 700])
 def test_killed_halfway_and_run_again_every_response_counts_once(
-    installation: Installation, tmp_path: Path, days: int
+    harness: CommandHarness, tmp_path: Path, days: int
 ) -> None:
     """Within the horizon what was sent twice is repeated; beyond it, it may come too late, and changes nothing."""
     count = 8_000
     file = export(tmp_path, [timedelta(days=days) * (n / count) for n in range(count)], score=2)
     arguments = ["import", file, *DELIGHTED, "--zone", "UTC"]
-    with working(installation):
-        killed = subprocess.run([sys.executable, "-c", DYING, *arguments], env=os.environ | installation.environment)
+    with working(harness):
+        killed = subprocess.run([sys.executable, "-c", DYING, *arguments], env=os.environ | harness.environment)
         assert killed.returncode == -signal.SIGKILL
-        assert 4_000 <= len(installation.records(RESPONSES)) < count
-        assert installation.run(*arguments).exit_code == 0
-        until(lambda: outcomes(installation).get("counted") == count)
-        until(lambda: sum(outcomes(installation).values()) == len(installation.records(RESPONSES)))
-    assert sorted(raised(installation)) == sorted(f"r{n}" for n in range(count))
-    late = {dict(letter.headers)["npsflow_dlq_reason"] for letter in installation.records(DEAD_LETTERS)}
+        assert 4_000 <= len(harness.records(RESPONSES)) < count
+        assert harness.run(*arguments).exit_code == 0
+        until(lambda: outcomes(harness).get("counted") == count)
+        until(lambda: sum(outcomes(harness).values()) == len(harness.records(RESPONSES)))
+    assert sorted(raised(harness)) == sorted(f"r{n}" for n in range(count))
+    late = {dict(letter.headers)["npsflow_dlq_reason"] for letter in harness.records(DEAD_LETTERS)}
     assert late <= ({b"too_late"} if days > 35 else set())
 
 
-def test_what_a_running_system_would_refuse_is_not_sent(installation: Installation, tmp_path: Path) -> None:
+def test_what_a_running_system_would_refuse_is_not_sent(harness: CommandHarness, tmp_path: Path) -> None:
     file = export(tmp_path, [timedelta(days=n) for n in range(100)])
     newest = tmp_path / "newest.csv"
     header, *rows = Path(file).read_text().splitlines()
     newest.write_text("\n".join([header, *rows[:20]]))
-    with working(installation):
-        assert installation.run("import", str(newest), *DELIGHTED, "--zone", "UTC").exit_code == 0
-        until(lambda: outcomes(installation).get("counted") == 20)
-        result = installation.run("import", file, *DELIGHTED, "--zone", "UTC")
+    with working(harness):
+        assert harness.run("import", str(newest), *DELIGHTED, "--zone", "UTC").exit_code == 0
+        until(lambda: outcomes(harness).get("counted") == 20)
+        result = harness.run("import", file, *DELIGHTED, "--zone", "UTC")
         assert "not sent: more than 35 days before what npsflow has seen; they would be dead letters" in result.stdout
-        until(lambda: outcomes(installation).get("repeated") == 20)
-    assert installation.records(DEAD_LETTERS) == []
+        until(lambda: outcomes(harness).get("repeated") == 20)
+    assert harness.records(DEAD_LETTERS) == []
 
 
-def test_invitations_go_to_their_own_topic(installation: Installation) -> None:
-    result = installation.run("import", str(FIXTURES / "delighted" / "people.json"), *DELIGHTED)
+def test_invitations_go_to_their_own_topic(harness: CommandHarness) -> None:
+    result = harness.run("import", str(FIXTURES / "delighted" / "people.json"), *DELIGHTED)
     assert result.exit_code == 0, result.output
     assert "2 invitations sent: 2026-02-26 to 2026-02-26" in result.stdout
-    assert sorted(record.key or b"" for record in installation.records(INVITATIONS)) == [
+    assert sorted(record.key or b"" for record in harness.records(INVITATIONS)) == [
         b"delighted/9001-1772100000",
         b"delighted/9004-1772100030",
     ]
-    assert installation.records(RESPONSES) == []
+    assert harness.records(RESPONSES) == []
 
 
 @pytest.mark.parametrize(
@@ -201,8 +199,8 @@ def test_invitations_go_to_their_own_topic(installation: Installation) -> None:
 def test_what_is_said_wrongly_is_named(
     tmp_path: Path, broker: Broker, settings: str, arguments: tuple[str, ...], said: str
 ) -> None:
-    installation = Installation(broker, "import-wrong.", tmp_path)
-    installation.config.write_text(settings)
-    result = installation.run("import", export(tmp_path, [timedelta(days=1)]), *arguments)
+    harness = CommandHarness(broker, "import-wrong.", tmp_path)
+    harness.config.write_text(settings)
+    result = harness.run("import", export(tmp_path, [timedelta(days=1)]), *arguments)
     assert result.exit_code == 2
     assert said in result.stderr

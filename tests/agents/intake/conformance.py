@@ -25,7 +25,7 @@ from npsflow.agents.intake.entrance import Entrance, Record
 from npsflow.schemas.response import Deletion, Response
 from npsflow.schemas.topics import FETCHES, INVITATIONS, RESPONSES
 from npsflow.streams.classify.parsing import read
-from npsflow.streams.intake.mapping import Form, Unmapped, check
+from npsflow.streams.intake.mapping import FormMapping, Unmapped, check
 from npsflow.streams.scoring.scores import Scales
 
 from .signing import ENVELOPE, SECRET, SIGN, SIGNS_A_TIME, TOKEN_IN_ADDRESS, UNSIGNED, Sign
@@ -56,7 +56,7 @@ class Conformance:
     def __init__(self, folder: Path, sign: Sign, *, signs_a_time: bool) -> None:
         self.folder, self.sign, self.signs_a_time = folder, sign, signs_a_time
         self.signs_the_body = sign(b"a", SECRET, NOW) != sign(b"b", SECRET, NOW)
-        self.form = msgspec.convert(tomllib.loads((folder / "form.toml").read_text()), Form)
+        self.form = msgspec.convert(tomllib.loads((folder / "form.toml").read_text()), FormMapping)
         self.entrance = Entrance("e", self.form, [SECRET], "a key for customers")
         self.fetched = platforms.named(self.form.platform).answers
         self.good = self.body("good.json")

@@ -21,8 +21,9 @@ from npsflow.agents.web.connections import Door, listening
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
 from npsflow.schemas.topics import RESPONSES
-from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine import admin
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Record
 
 from .conformance import platform
@@ -37,11 +38,13 @@ ENTRANCES = {
 }
 
 
-async def install(where: Where) -> None:
-    async with clients.admin(where) as client:
-        await admin.create(client, admin.wanted(Settings(), where))
+async def install(installation: Installation) -> None:
+    async with clients.admin(installation) as client:
+        await admin.create(client, admin.wanted(Settings(), installation))
         async with asyncio.timeout(clients.PATIENCE):
-            while where.topic(RESPONSES) not in await admin.partition_counts(client):  # it is heard of a little later
+            while installation.topic(RESPONSES) not in await admin.partition_counts(
+                client
+            ):  # it is heard of a little later
                 await asyncio.sleep(0.05)
 
 
@@ -61,7 +64,7 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    where: Where,
+    installation: Installation,
     limits: Limits = FREELY,
     trusted: tuple[str, ...] = (),
     entrances: Mapping[str, Entrance] = ENTRANCES,
@@ -70,7 +73,7 @@ async def serving(
     metrics = Metrics(CollectorRegistry())
     door = Door(limits, Senders(trusted), metrics)
     async with (
-        keeping(where, metrics) as keeper,
+        keeping(installation, metrics) as keeper,
         listening(Server(entrances, keeper, door, clock).app, HOST, 0, door) as port,
         aiohttp.ClientSession(f"http://{HOST}:{port}") as client,
     ):
@@ -81,13 +84,13 @@ def signed(body: bytes) -> dict[str, Any]:
     return {"data": body, "headers": standard_webhooks(body, SECRET, time.time())}
 
 
-async def records(where: Where, topic: str) -> list[Record]:
-    return [record async for record in clients.committed_records(where, topic)]
+async def records(installation: Installation, topic: str) -> list[Record]:
+    return [record async for record in clients.committed_records(installation, topic)]
 
 
-async def written(where: Where, topic: str) -> dict[str, list[Any]]:
+async def written(installation: Installation, topic: str) -> dict[str, list[Any]]:
     """The values under each key, in the order in which they were written."""
     found: dict[str, list[Any]] = {}
-    for record in await records(where, topic):
+    for record in await records(installation, topic):
         found.setdefault((record.key or b"").decode(), []).append(json.loads(record.value or b""))
     return found

@@ -10,7 +10,7 @@ from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.cli import main
 from npsflow.schemas.headers import dead_letter
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
-from tests.broker.installation import Installation, until
+from tests.broker.command_harness import CommandHarness, until
 
 from .conformance import FIXTURES
 
@@ -60,19 +60,19 @@ def test_intake_does_not_start_without_a_secret(tmp_path: Path) -> None:
 
 
 def test_replay_understands_what_has_been_mapped_meanwhile(broker: Broker, tmp_path: Path) -> None:
-    installation = Installation(broker, "intake-replay.", tmp_path)
-    assert installation.run("topics", "create").exit_code == 0
+    harness = CommandHarness(broker, "intake-replay.", tmp_path)
+    assert harness.run("topics", "create").exit_code == 0
     good = (TYPEFORM / "good.json").read_bytes()
     at = "2026-03-01T15:02:11.000Z"
     headers = dead_letter([], "unmapped", "no score question is named", "intake/shop", 0, 0, at, "typeform")
-    installation.produce(DEAD_LETTERS, None, good, headers)
+    harness.produce(DEAD_LETTERS, None, good, headers)
 
-    assert installation.run("dlq", "replay").exit_code == 0  # the mapping is still missing: it comes back
-    until(lambda: len(installation.records(DEAD_LETTERS)) == 2)  # a commit is decided before it is visible
-    assert installation.records(RESPONSES) == []
+    assert harness.run("dlq", "replay").exit_code == 0  # the mapping is still missing: it comes back
+    until(lambda: len(harness.records(DEAD_LETTERS)) == 2)  # a commit is decided before it is visible
+    assert harness.records(RESPONSES) == []
 
-    installation.config.write_text(SETTINGS)
-    assert installation.run("dlq", "replay").exit_code == 0
-    until(lambda: bool(installation.records(RESPONSES)))
-    (record,) = installation.records(RESPONSES)
+    harness.config.write_text(SETTINGS)
+    assert harness.run("dlq", "replay").exit_code == 0
+    until(lambda: bool(harness.records(RESPONSES)))
+    (record,) = harness.records(RESPONSES)
     assert [json.loads(record.value or b"")] == json.loads((TYPEFORM / "expected.json").read_text())

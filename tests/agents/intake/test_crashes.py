@@ -17,7 +17,7 @@ import pytest
 
 from npsflow.agents.broker.embedded import HOST, Broker, free_port
 from npsflow.schemas.topics import RESPONSES
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 
 from .serving import TYPEFORM, install, records
 from .signing import SECRET, typeform
@@ -31,11 +31,15 @@ ENOUGH = 300  # webhooks that are accepted before anything happens
 class Intake:
     """`npsflow intake` as a person starts it."""
 
-    def __init__(self, where: Where, folder: Path) -> None:
+    def __init__(self, installation: Installation, folder: Path) -> None:
         self.url, self._log = f"http://{HOST}:{free_port()}", folder / "intake.log"
         config = folder / "npsflow.toml"
         config.write_text(SETTINGS)
-        names = {"NPSFLOW_BROKERS": where.brokers, "NPSFLOW_PREFIX": where.prefix, "NPSFLOW_CONFIG": str(config)}
+        names = {
+            "NPSFLOW_BROKERS": installation.brokers,
+            "NPSFLOW_PREFIX": installation.prefix,
+            "NPSFLOW_CONFIG": str(config),
+        }
         command = [sys.executable, "-m", "npsflow.agents.cli", "intake", "--rate=100000", f"--port={self.url[-5:]}"]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -93,8 +97,8 @@ class Load:
 
 
 @asynccontextmanager
-async def load(where: Where, folder: Path) -> AsyncIterator[tuple[Intake, Load]]:
-    intake = Intake(where, folder)
+async def load(installation: Installation, folder: Path) -> AsyncIterator[tuple[Intake, Load]]:
+    intake = Intake(installation, folder)
     try:
         async with aiohttp.ClientSession(intake.url) as client:
             made = Load(intake, client)
@@ -117,19 +121,19 @@ async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
         await asyncio.sleep(0.02)
 
 
-async def kept(where: Where) -> set[str]:
-    return {json.loads(record.value or b"")["response_id"] for record in await records(where, RESPONSES)}
+async def kept(installation: Installation) -> set[str]:
+    return {json.loads(record.value or b"")["response_id"] for record in await records(installation, RESPONSES)}
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 async def test_what_was_accepted_outlives_intake(broker: Broker, tmp_path: Path, number: signal.Signals) -> None:
-    where = Where(broker.bootstrap, f"intake-{number.name.lower()}.")
-    await install(where)
-    async with load(where, tmp_path) as (intake, sent):
+    installation = Installation(broker.bootstrap, f"intake-{number.name.lower()}.")
+    await install(installation)
+    async with load(installation, tmp_path) as (intake, sent):
         await sent.more(ENOUGH)
         intake.process.send_signal(number)
         status = await intake.ended()
-    assert sent.accepted <= await kept(where)
+    assert sent.accepted <= await kept(installation)
     assert "Traceback" not in intake.said
     if number == signal.SIGTERM:  # what was under way has its answer
         assert status == 0
@@ -142,10 +146,10 @@ async def test_what_was_accepted_outlives_kafka(tmp_path: Path) -> None:
     broker = Broker(tmp_path / "kafka", free_port())
     broker.start()
     try:
-        where = Where(broker.bootstrap, "intake-broker.")
-        await install(where)
+        installation = Installation(broker.bootstrap, "intake-broker.")
+        await install(installation)
         await asyncio.to_thread(broker.kill)
-        async with load(where, tmp_path) as (intake, sent):
+        async with load(installation, tmp_path) as (intake, sent):
             await until(lambda: sent.statuses == {503})
             assert await sent.not_ready()
             await asyncio.to_thread(broker.start)
@@ -158,7 +162,7 @@ async def test_what_was_accepted_outlives_kafka(tmp_path: Path) -> None:
             await until(sent.ready)
         assert sent.statuses == {200, 503}
         assert sent.slowest < 5
-        assert sent.accepted <= await kept(where)
+        assert sent.accepted <= await kept(installation)
         assert not re.search("Traceback|example.com|C-1042", intake.said)
     finally:
         await asyncio.to_thread(broker.stop)

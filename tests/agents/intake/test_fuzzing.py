@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.intake.entrance import Entrance
 from npsflow.agents.web.limits import Limits
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.logs import JsonFormatter
 
 from .fuzzing import ENTRANCES, UNMAPPED, Sent, anything, request
@@ -78,13 +78,13 @@ class Fuzzed:
 
 @asynccontextmanager
 async def server(broker: Broker) -> AsyncIterator[Serving]:
-    where = Where(broker.bootstrap, "intake-fuzz.")
-    await install(where)
+    installation = Installation(broker.bootstrap, "intake-fuzz.")
+    await install(installation)
     forms = {name: of.form for name, of in ENTRANCES.items()}
     forms |= {name + UNMAPPED: msgspec.structs.replace(form, scores=[]) for name, form in forms.items()}
     entrances = {name: Entrance(name, form, [SECRET], "a key") for name, form in forms.items()}
     limits = Limits(rate=1e9, connections=10 * AT_ONCE, connections_of_one=10 * AT_ONCE)
-    async with serving(where, limits, entrances=entrances) as intake:
+    async with serving(installation, limits, entrances=entrances) as intake:
         yield intake
 
 

@@ -20,7 +20,7 @@ from npsflow.agents.intake.entrance import Entrance
 from npsflow.agents.intake.limits import MAX_BODY
 from npsflow.agents.web.limits import MAX_HEADERS, MAX_LINE, Limits
 from npsflow.schemas.topics import DEAD_LETTERS
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 
 from .raw import SECONDS, connected, head
 from .serving import FORMBRICKS, PATH, TYPEFORM, install, records, serving, signed
@@ -31,8 +31,8 @@ BRIEF_HEAD = Limits(rate=1e6, head_seconds=0.3)
 
 
 @pytest.fixture
-async def where(broker: Broker) -> Where:
-    found = Where(broker.bootstrap, "intake-limits.")
+async def installation(broker: Broker) -> Installation:
+    found = Installation(broker.bootstrap, "intake-limits.")
     await install(found)
     return found
 
@@ -44,15 +44,15 @@ async def until(condition: Any) -> None:
         await asyncio.sleep(0.01)
 
 
-async def test_a_head_that_never_ends_is_cut(where: Where) -> None:
-    async with serving(where, BRIEF_HEAD) as intake, connected(intake.port) as raw:
+async def test_a_head_that_never_ends_is_cut(installation: Installation) -> None:
+    async with serving(installation, BRIEF_HEAD) as intake, connected(intake.port) as raw:
         raw.send(head()[:-2])
         await raw.drip(b"X-More: of it\r\n")
         assert intake.total("connections_cut") == 1
 
 
-async def test_a_head_that_never_ends_is_cut_behind_a_good_request_too(where: Where) -> None:
-    async with serving(where, BRIEF_HEAD) as intake, connected(intake.port) as raw:
+async def test_a_head_that_never_ends_is_cut_behind_a_good_request_too(installation: Installation) -> None:
+    async with serving(installation, BRIEF_HEAD) as intake, connected(intake.port) as raw:
         raw.send(head("GET"))
         assert (await raw.answer())[0] == 200
         raw.send(head()[:-2])
@@ -61,15 +61,15 @@ async def test_a_head_that_never_ends_is_cut_behind_a_good_request_too(where: Wh
 
 
 @pytest.mark.parametrize("before", [b"", head("GET")])
-async def test_a_connection_that_nobody_uses_is_cut(where: Where, before: bytes) -> None:
-    async with serving(where, BRIEF) as intake, connected(intake.port) as raw:
+async def test_a_connection_that_nobody_uses_is_cut(installation: Installation, before: bytes) -> None:
+    async with serving(installation, BRIEF) as intake, connected(intake.port) as raw:
         raw.send(before)
         await raw.ended()
         assert intake.total("connections_cut") == 1
 
 
-async def test_who_does_not_take_answers_is_cut(where: Where) -> None:
-    async with serving(where, BRIEF) as intake:
+async def test_who_does_not_take_answers_is_cut(installation: Installation) -> None:
+    async with serving(installation, BRIEF) as intake:
         with socket.socket() as lazy:
             lazy.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             lazy.setblocking(False)
@@ -86,8 +86,8 @@ async def test_who_does_not_take_answers_is_cut(where: Where) -> None:
     "begun",
     [head(Content_Length=100) + b"{", head(Transfer_Encoding="chunked") + b"1\r\n{\r\n", head(Content_Length=1)],
 )
-async def test_a_slow_body_is_cut(where: Where, begun: bytes) -> None:
-    async with serving(where, BRIEF) as intake, connected(intake.port) as raw:
+async def test_a_slow_body_is_cut(installation: Installation, begun: bytes) -> None:
+    async with serving(installation, BRIEF) as intake, connected(intake.port) as raw:
         raw.send(begun)
         assert (await raw.answer())[0] == 408
         assert intake.counted("feedback", "slow") == 1
@@ -104,16 +104,16 @@ async def test_a_slow_body_is_cut(where: Where, begun: bytes) -> None:
     ],
     ids=["line", "header", "headers", "name"],
 )
-async def test_a_large_head_is_turned_down(where: Where, large: bytes) -> None:
-    async with serving(where) as intake, connected(intake.port) as raw:
+async def test_a_large_head_is_turned_down(installation: Installation, large: bytes) -> None:
+    async with serving(installation) as intake, connected(intake.port) as raw:
         raw.send(large)
         assert (await raw.answer())[0] == 400
         assert intake.counted("unknown", "malformed") == 1
         await raw.ended()
 
 
-async def test_a_body_has_at_most_a_mebibyte(where: Where) -> None:
-    async with serving(where) as intake:
+async def test_a_body_has_at_most_a_mebibyte(installation: Installation) -> None:
+    async with serving(installation) as intake:
         async with connected(intake.port) as raw:
             raw.send(head(Content_Length=MAX_BODY + 1))  # and nothing of it
             assert (await raw.answer())[0] == 413
@@ -130,10 +130,10 @@ async def test_a_body_has_at_most_a_mebibyte(where: Where) -> None:
             largest = body.ljust(MAX_BODY)
             async with intake.client.post("/in/typed", data=largest, headers=typeform(largest, SECRET, 0)) as answer:
                 assert answer.status == (200 if body is TYPEFORM.good else 202)
-        assert [len(record.value or b"") for record in await records(where, DEAD_LETTERS)] == [MAX_BODY]
+        assert [len(record.value or b"") for record in await records(installation, DEAD_LETTERS)] == [MAX_BODY]
 
 
-async def test_what_becomes_larger_than_it_came_is_turned_down(where: Where) -> None:
+async def test_what_becomes_larger_than_it_came_is_turned_down(installation: Installation) -> None:
     """A long text that a mapping leads to more than once."""
     sent = json.loads(FORMBRICKS.good)
     sent["data"]["meta"]["url"] = "x" * (MAX_BODY // 2)
@@ -141,7 +141,7 @@ async def test_what_becomes_larger_than_it_came_is_turned_down(where: Where) -> 
     form = msgspec.structs.replace(FORMBRICKS.form, fields=thrice)
     entrances = {"feedback": Entrance("feedback", form, [SECRET], "")}
     async with (
-        serving(where, entrances=entrances) as intake,
+        serving(installation, entrances=entrances) as intake,
         intake.client.post(PATH, **signed(json.dumps(sent).encode())) as answer,
     ):
         assert answer.status == 413
@@ -149,18 +149,18 @@ async def test_what_becomes_larger_than_it_came_is_turned_down(where: Where) -> 
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd", "Gzip", "identity, gzip"])
-async def test_nothing_is_unpacked(where: Where, encoding: str) -> None:
+async def test_nothing_is_unpacked(installation: Installation, encoding: str) -> None:
     bomb = gzip.compress(bytes(64 << 20), 9)
-    async with serving(where) as intake, connected(intake.port) as raw:
+    async with serving(installation) as intake, connected(intake.port) as raw:
         raw.send(head(Content_Length=len(bomb), Content_Encoding=encoding) + bomb)
         assert (await raw.answer())[0] == 415
         assert intake.counted("feedback", "compressed") == 1
 
 
-async def test_connections_are_limited(where: Where) -> None:
+async def test_connections_are_limited(installation: Installation) -> None:
     limits = Limits(rate=1e6, connections=5, connections_of_one=3)
     for trusted, most in (((), 3), ((HOST,), 5)):  # behind a proxy all come from one address
-        async with serving(where, limits, trusted) as intake, AsyncExitStack() as open_:
+        async with serving(installation, limits, trusted) as intake, AsyncExitStack() as open_:
             for _ in range(most):
                 raw = await open_.enter_async_context(connected(intake.port))
                 raw.send(head("GET"))
@@ -181,8 +181,8 @@ async def test_connections_are_limited(where: Where) -> None:
                 assert time.monotonic() < deadline
 
 
-async def test_requests_at_once_are_limited(where: Where) -> None:
-    async with serving(where, Limits(rate=1e6, at_once=1)) as intake, connected(intake.port) as first:
+async def test_requests_at_once_are_limited(installation: Installation) -> None:
+    async with serving(installation, Limits(rate=1e6, at_once=1)) as intake, connected(intake.port) as first:
         first.send(head(Content_Length=2))
         statuses = set()
         async with connected(intake.port) as second:
@@ -195,8 +195,8 @@ async def test_requests_at_once_are_limited(where: Where) -> None:
 
 
 @pytest.mark.parametrize("trusted", [(), ("127.0.0.0/8",)])
-async def test_only_a_trusted_proxy_says_who_sends(where: Where, trusted: tuple[str, ...]) -> None:
-    async with serving(where, Limits(rate=1), trusted) as intake:
+async def test_only_a_trusted_proxy_says_who_sends(installation: Installation, trusted: tuple[str, ...]) -> None:
+    async with serving(installation, Limits(rate=1), trusted) as intake:
         statuses = []
         for number in range(6):
             headers = {"X-Forwarded-For": f"203.0.113.9, 198.51.100.{number}"}
@@ -205,7 +205,9 @@ async def test_only_a_trusted_proxy_says_who_sends(where: Where, trusted: tuple[
     assert statuses == [200] * 6 if trusted else statuses[:2] == [200, 200] and statuses[-1] == 429
 
 
-async def test_what_cannot_be_read_is_neither_logged_nor_said(where: Where, caplog: pytest.LogCaptureFixture) -> None:
+async def test_what_cannot_be_read_is_neither_logged_nor_said(
+    installation: Installation, caplog: pytest.LogCaptureFixture
+) -> None:
     caplog.set_level(logging.INFO)
     private = b"someone@example.com"
     bad = [
@@ -221,7 +223,7 @@ async def test_what_cannot_be_read_is_neither_logged_nor_said(where: Where, capl
         head("TRACE", "/someone", Expect="\xff").replace(b"\xc3\xbf", b"\xff"),  # its answer would be UTF-8
         b"\x16\x03\x01\x02\x00" + private,
     ]
-    async with serving(where) as intake:
+    async with serving(installation) as intake:
         for sent in bad:
             async with connected(intake.port) as raw:
                 raw.send(sent)
@@ -237,18 +239,18 @@ async def test_what_cannot_be_read_is_neither_logged_nor_said(where: Where, capl
     assert "Traceback" not in caplog.text
 
 
-async def test_a_sender_may_ask_before_it_sends(where: Where) -> None:
+async def test_a_sender_may_ask_before_it_sends(installation: Installation) -> None:
     body = FORMBRICKS.good
     headers = signed(body)["headers"] | {"Content-Length": len(body), "Expect": "100-continue"}
-    async with serving(where) as intake, connected(intake.port) as raw:
+    async with serving(installation) as intake, connected(intake.port) as raw:
         raw.send(head(**headers))
         assert (await raw.answer())[0] == 100
         raw.send(body)
         assert (await raw.answer())[0] == 200
 
 
-async def test_there_is_nothing_else(where: Where) -> None:
-    async with serving(where) as intake:
+async def test_there_is_nothing_else(installation: Installation) -> None:
+    async with serving(installation) as intake:
         for path in ("/", "/in", "/in/", "/in/feedback/", "/in/x%2f..%2ffeedback", "/../in/feedback/x", "/favicon.ico"):
             async with intake.client.get(path) as answer:
                 assert (path, answer.status) == (path, 404)

@@ -17,7 +17,7 @@ from npsflow.agents.intake.limits import MAX_BODY
 from npsflow.schemas.response import Deletion
 from npsflow.schemas.topics import DEAD_LETTERS, FETCHES, INVITATIONS, RESPONSES
 from npsflow.streams.classify.parsing import read
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.scoring.scores import Scales
 
 from .conformance import FIXTURES, NOW, Conformance, key_of, platform, version
@@ -46,14 +46,14 @@ FETCHED = [name for name in sorted(SIGN) if (FIXTURES / name / "answers.json").e
 
 @pytest.mark.parametrize("name", sorted(SIGN.keys() - FETCHED))
 async def test_a_platform_is_served(broker: Broker, name: str) -> None:
-    under, where = platform(name), Where(broker.bootstrap, f"intake-served-{name}.")
+    under, installation = platform(name), Installation(broker.bootstrap, f"intake-served-{name}.")
     expected = under.become(under.good)
-    await install(where)
-    async with serving(where, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
+    await install(installation)
+    async with serving(installation, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
         sender = Sender(intake.client, under)
         assert await sender.post(under.good) == (200, len(expected))
         assert await sender.post(under.good) == (200, len(expected))
-        assert await written(where, RESPONSES) == {key_of(RESPONSES, made): [made, made] for made in expected}
+        assert await written(installation, RESPONSES) == {key_of(RESPONSES, made): [made, made] for made in expected}
 
         assert (await sender.post(under.good, secret="d3Jvbmc="))[0] == 401
         if under.signs_a_time:
@@ -62,52 +62,52 @@ async def test_a_platform_is_served(broker: Broker, name: str) -> None:
             assert (await sender.post(body))[0] == status
         partial = under.body("partial.json") if under.has("partial.json") else b""
         assert not partial or await sender.post(partial) == (200, 0)
-        assert sum(map(len, (await written(where, RESPONSES)).values())) == 2 * len(expected)
+        assert sum(map(len, (await written(installation, RESPONSES)).values())) == 2 * len(expected)
 
         for body in under.versions():
             assert (await sender.post(body))[0] == 200
-        for values in (await written(where, RESPONSES)).values():
+        for values in (await written(installation, RESPONSES)).values():
             earlier, later = values[-2:]
             assert version(earlier) < version(later)
             assert later["comment"] != earlier.get("comment")
 
         if under.has("deleted.json"):
             assert await sender.post(under.body("deleted.json")) == (200, len(expected))
-            for values in (await written(where, RESPONSES)).values():
+            for values in (await written(installation, RESPONSES)).values():
                 assert isinstance(read(json.dumps(values[-1]).encode(), Scales())[0], Deletion)
-        assert await records(where, DEAD_LETTERS) == []
+        assert await records(installation, DEAD_LETTERS) == []
 
 
 @pytest.mark.parametrize("name", FETCHED)
 async def test_an_event_without_answers_is_kept_to_be_fetched(broker: Broker, name: str) -> None:
-    under, where = platform(name), Where(broker.bootstrap, f"intake-served-{name}.")
-    await install(where)
-    async with serving(where, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
+    under, installation = platform(name), Installation(broker.bootstrap, f"intake-served-{name}.")
+    await install(installation)
+    async with serving(installation, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
         sender = Sender(intake.client, under)
         for _ in range(2):
             assert await sender.post(under.good) == (200, 0)
         expected = json.loads(under.body("fetch.json")) | {"asked_at": int(NOW * 1000)}
-        assert await written(where, FETCHES) == {f"e/{expected['event_id']}": [expected, expected]}
+        assert await written(installation, FETCHES) == {f"e/{expected['event_id']}": [expected, expected]}
         assert (await sender.post(under.good, secret="d3Jvbmc="))[0] == 401
         for body, status in ((b"{", 400), (b"", 400), (bytes(MAX_BODY + 1), 413)):
             assert (await sender.post(body))[0] == status
         if under.has("deleted.json"):
             gone = under.become(under.body("deleted.json"))
             assert await sender.post(under.body("deleted.json")) == (200, len(gone))
-            assert await written(where, RESPONSES) == {key_of(RESPONSES, made): [made] for made in gone}
-        assert await records(where, DEAD_LETTERS) == []
+            assert await written(installation, RESPONSES) == {key_of(RESPONSES, made): [made] for made in gone}
+        assert await records(installation, DEAD_LETTERS) == []
 
 
 @pytest.mark.parametrize("name", [name for name in sorted(SIGN) if (FIXTURES / name / "offered.json").exists()])
 async def test_an_invitation_has_its_topic(broker: Broker, name: str) -> None:
     """Keyed by the customer where one is known; a response names the invitation that it answers."""
-    under, where = platform(name), Where(broker.bootstrap, f"intake-offered-{name}.")
+    under, installation = platform(name), Installation(broker.bootstrap, f"intake-offered-{name}.")
     anonymous = Entrance("e", under.form, [SECRET], "")
-    await install(where)
+    await install(installation)
     for entrance in (under.entrance, anonymous):
-        async with serving(where, entrances={"e": entrance}, clock=lambda: NOW) as intake:
+        async with serving(installation, entrances={"e": entrance}, clock=lambda: NOW) as intake:
             assert await Sender(intake.client, under).post(under.body("offered.json")) == (200, 0)
-    found = await written(where, INVITATIONS)
+    found = await written(installation, INVITATIONS)
     (known,) = under.become(under.body("offered.json"))
     (unknown,) = under.become(under.body("offered.json"), anonymous)
     assert set(found) == {key_of(INVITATIONS, known), f"{unknown['source']}/{unknown['invitation_id']}"}
@@ -115,27 +115,27 @@ async def test_an_invitation_has_its_topic(broker: Broker, name: str) -> None:
     for invitation, *_ in found.values():
         jsonschema.validate(invitation, INVITATION, Draft202012Validator)
         assert invitation["invitation_id"] == under.become(under.good)[0]["invitation_id"]
-    assert await records(where, RESPONSES) == []
+    assert await records(installation, RESPONSES) == []
 
 
 async def test_an_event_without_a_score_is_to_be_fetched(broker: Broker) -> None:
-    under, where = platform("zendesk"), Where(broker.bootstrap, "intake-asked.")
-    await install(where)
-    async with serving(where, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
+    under, installation = platform("zendesk"), Installation(broker.bootstrap, "intake-asked.")
+    await install(installation)
+    async with serving(installation, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
         assert await Sender(intake.client, under).post(under.body("asked.json")) == (200, 0)
     (fetch,) = json.loads(under.body("fetch.json"))
-    assert await written(where, FETCHES) == {key_of(FETCHES, fetch): [fetch]}
+    assert await written(installation, FETCHES) == {key_of(FETCHES, fetch): [fetch]}
 
 
 async def test_wootric_may_send_url_encoded(broker: Broker) -> None:
-    under, where = platform("wootric"), Where(broker.bootstrap, "intake-encoded.")
+    under, installation = platform("wootric"), Installation(broker.bootstrap, "intake-encoded.")
     body = under.body("encoded.txt")
     headers = under.sign(body, SECRET, NOW) | {"Content-Type": "application/x-www-form-urlencoded"}
-    await install(where)
+    await install(installation)
     async with (
-        serving(where, entrances={"e": under.entrance}) as intake,
+        serving(installation, entrances={"e": under.entrance}) as intake,
         intake.client.post("/in/e", data=body, headers=headers) as answer,
     ):
         assert (answer.status, await answer.json()) == (200, {"responses": 1})
-    ((response,),) = (await written(where, RESPONSES)).values()
+    ((response,),) = (await written(installation, RESPONSES)).values()
     assert (response["response_id"], response["customer"]["id"], response["score"]) == ("1128", "C-7730", 7)

@@ -8,7 +8,7 @@ from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.intake.limits import MAX_BODY
 from npsflow.agents.web.limits import Limits
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 
 from .conformance import FIXTURES
 from .serving import FORMBRICKS, PATH, install, records, serving, signed
@@ -16,13 +16,13 @@ from .signing import SECRET, SIGN
 
 
 async def test_answers(broker: Broker) -> None:
-    where = Where(broker.bootstrap, "intake-answers.")
-    await install(where)
-    async with serving(where) as intake:
+    installation = Installation(broker.bootstrap, "intake-answers.")
+    await install(installation)
+    async with serving(installation) as intake:
         client = intake.client
         async with client.post(PATH, **signed(FORMBRICKS.good)) as answer:
             assert (answer.status, await answer.json()) == (200, {"responses": 2})
-        found = [json.loads(record.value or b"") for record in await records(where, RESPONSES)]
+        found = [json.loads(record.value or b"") for record in await records(installation, RESPONSES)]
         expected = json.loads((FIXTURES / "formbricks" / "expected.json").read_text())
         assert sorted(found, key=json.dumps) == sorted(expected, key=json.dumps)
 
@@ -32,7 +32,7 @@ async def test_answers(broker: Broker) -> None:
         async with client.post("/in/typed", data=other, headers=SIGN["typeform"](other.encode(), SECRET, 0)) as answer:
             assert answer.status == 202
             assert "form 'x'" in (await answer.json())["status"]
-        (letter,) = await records(where, DEAD_LETTERS)
+        (letter,) = await records(installation, DEAD_LETTERS)
         headers = dict(letter.headers)
         assert (letter.value, headers["npsflow_dlq_reason"]) == (other.encode(), b"unmapped")
         assert headers["npsflow_dlq_topic"] == b"intake/typed"
@@ -54,13 +54,13 @@ async def test_answers(broker: Broker) -> None:
             said = await answer.text()
         for outcome in ("accepted", "forged", "malformed", "too_large", "handshake"):
             assert f'outcome="{outcome}"' in said
-        assert len(await records(where, RESPONSES)) == 2
+        assert len(await records(installation, RESPONSES)) == 2
 
 
 async def test_a_sender_may_not_send_too_much(broker: Broker) -> None:
-    where = Where(broker.bootstrap, "intake-limit.")
-    await install(where)
-    async with serving(where, Limits(rate=1)) as intake:
+    installation = Installation(broker.bootstrap, "intake-limit.")
+    await install(installation)
+    async with serving(installation, Limits(rate=1)) as intake:
         client = intake.client
         statuses = []
         for _ in range(4):

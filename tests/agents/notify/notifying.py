@@ -29,7 +29,7 @@ from npsflow.schemas.notify import Delivery, decode_delivery
 from npsflow.streams.config.settings import parse
 from npsflow.streams.notify.queue import believed
 from npsflow.streams.stage import Record
-from tests.broker.installation import Installation
+from tests.broker.command_harness import CommandHarness
 from tests.streams.folding import Output
 
 NAME = "desk"
@@ -70,8 +70,8 @@ class Desk:
     """`settings`: those of the notifier `desk`, as TOML below its heading."""
 
     def __init__(self, broker: Broker, prefix: str, folder: Path, settings: str) -> None:
-        self.commands = Installation(broker, prefix, folder)
-        self.where = self.commands.where
+        self.commands = CommandHarness(broker, prefix, folder)
+        self.installation = self.commands.installation
         self.clock = Clock()
         self.configure(settings)
 
@@ -97,27 +97,27 @@ class Desk:
         """`sender` in place of the one that the settings name; `producer`: another one."""
         variables = os.environ | ({"NPSFLOW_SECRET_NOTIFY_DESK": secret} if secret else {})
         kind = kinds.named(self.notifier.kind)
-        group = self.where.group(f"notify-{NAME}")
+        group = self.installation.group(f"notify-{NAME}")
         async with (
             opened(NAME, kind, self.notifier, variables) as own,
-            clients.reader(self.where, group, 1000) as consumer,
-            clients.reader(self.where) as again,
-            clients.reader(self.where) as actions,
-            clients.producer(self.where) as own_producer,
+            clients.reader(self.installation, group, 1000) as consumer,
+            clients.reader(self.installation) as again,
+            clients.reader(self.installation) as actions,
+            clients.producer(self.installation) as own_producer,
         ):
             metrics, stopping = Metrics(CollectorRegistry()), asyncio.Event()
-            events = Events(again, self.where.topic(topics.SERVICE_RECOVERY))
-            digests = Digests(NAME, self.notifier, self.where)
-            forgotten = Forgotten(actions, self.where.topic(topics.ACTIONS), self.clock)
+            events = Events(again, self.installation.topic(topics.SERVICE_RECOVERY))
+            digests = Digests(NAME, self.notifier, self.installation)
+            forgotten = Forgotten(actions, self.installation.topic(topics.ACTIONS), self.clock)
             attempts = Attempts(
                 self.notifier, sender or own, events, forgotten, digests.get, 1000.0, self.clock, lambda: 0.5
             )
-            log = Log(producer or own_producer, self.where)
+            log = Log(producer or own_producer, self.installation)
             notifying = Notifying(
-                NAME, self.notifier, attempts, consumer, events, digests, log, self.where, metrics,
+                NAME, self.notifier, attempts, consumer, events, digests, log, self.installation, metrics,
                 self.clock, apart=kind.apart,
             )  # fmt: skip
-            async with watched(sender or own, notifying.queue, events, own_producer, self.where, every=0.1):
+            async with watched(sender or own, notifying.queue, events, own_producer, self.installation, every=0.1):
                 work = asyncio.create_task(notifying.run(stopping))
                 try:
                     yield Running(metrics, consumer, notifying)
@@ -127,15 +127,15 @@ class Desk:
 
     async def tell(self, outputs: Iterable[Output], partition: int = 0) -> None:
         """As stages write them."""
-        async with clients.producer(self.where) as producer:
+        async with clients.producer(self.installation) as producer:
             for output in outputs:
-                topic = self.where.topic(output.topic)
+                topic = self.installation.topic(output.topic)
                 await producer.send_and_wait(
                     topic, output.value, output.key, partition=partition, headers=output.headers
                 )
 
     async def records(self, topic: str) -> list[Record]:
-        return [record async for record in clients.committed_records(self.where, topic)]
+        return [record async for record in clients.committed_records(self.installation, topic)]
 
     async def standing(self) -> Mapping[str, Delivery]:
         """The last word on each."""

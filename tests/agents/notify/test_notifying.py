@@ -204,8 +204,8 @@ async def test_a_log_that_comes_in_pieces_is_read_to_its_end_first(desk: Desk, e
     async with desk.notifying(secret=endpoint.SECRET):
         await eventually(partial(reached, desk, delivered=1))
     (delivered,) = (await desk.standing()).values()
-    async with clients.producer(desk.where) as producer:
-        log = Log(producer, desk.where)
+    async with clients.producer(desk.installation) as producer:
+        log = Log(producer, desk.installation)
         await log.write(0, [replace(delivered, state="waiting")])
         for number in range(12):
             other = replace(delivered, notifier="other", event_id=str(number), error=token_hex(400_000))
@@ -245,7 +245,7 @@ async def test_nothing_is_sent_while_its_comment_is_put_to_it(desk: Desk, endpoi
     world.respond(4, name="a", comment="Nobody called")
     opened, critical, _ = ids(world.events)
     desk.clock.stop()
-    async with clients.producer(desk.where) as producer:
+    async with clients.producer(desk.installation) as producer:
         gated: Any = Gated(producer, 3)
         async with desk.notifying(secret=endpoint.SECRET, producer=gated) as running:
             await desk.tell(world.events[:1])
@@ -278,7 +278,7 @@ async def test_what_may_stand_on_the_log_is_not_planned_twice(desk: Desk, endpoi
     world = World()
     world.respond(2)
     await desk.tell(world.events)
-    async with clients.producer(desk.where) as producer:
+    async with clients.producer(desk.installation) as producer:
         doubtful: Any = Doubtful(producer, 0)
         async with desk.notifying(secret=endpoint.SECRET, producer=doubtful) as running:
             await eventually(partial(reached, desk, delivered=1))

@@ -106,6 +106,6 @@ async def test_it_begins_some_hours_back(desk: Desk, endpoint: Endpoint) -> None
 
 
 async def _committed(desk: Desk) -> bool:
-    async with clients.admin(desk.where) as admin:
-        found = await clients.committed_offsets(admin, desk.where.group(f"notify-{NAME}"))
+    async with clients.admin(desk.installation) as admin:
+        found = await clients.committed_offsets(admin, desk.installation.group(f"notify-{NAME}"))
     return len(found) == 4

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from npsflow.schemas.deltas import decode_deltas, decode_tick, encode_deltas, encode_tick, parse_delta_key
 from npsflow.schemas.headers import Headers
 from npsflow.streams.classify import deltas
-from npsflow.streams.classify.deltas import Cell, Cells
+from npsflow.streams.classify.deltas import PaneCount, PaneCounts
 from npsflow.streams.scoring.segments import Name, Names
 
 NAMES: list[Name] = [
@@ -23,21 +23,21 @@ Sent = list[tuple[str, int, bytes, bytes]]
 Total = Counter[tuple[Name, int, int]]
 
 some_cells = st.builds(
-    Cell,
+    PaneCount,
     st.integers(-3, 3),
     st.lists(st.integers(0, 4), min_size=1, max_size=5, unique=True).map(tuple),
     st.integers(0, 1000),
 )
 
 
-def collector() -> Cells:
+def collector() -> PaneCounts:
     names = Names()
     for name in NAMES:
         names.number(name)
-    return Cells(names, len)
+    return PaneCounts(names, len)
 
 
-def send(collected: Cells) -> Sent:
+def send(collected: PaneCounts) -> Sent:
     sent: Sent = []
 
     def emit(topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
@@ -61,7 +61,7 @@ def total(sent: Sent) -> Total:
 
 
 @given(st.lists(some_cells, max_size=20), st.lists(some_cells, max_size=20), st.integers(1, 4))
-def test_what_was_added_and_taken_back_arrives(plus: list[Cell], minus: list[Cell], most: int) -> None:
+def test_what_was_added_and_taken_back_arrives(plus: list[PaneCount], minus: list[PaneCount], most: int) -> None:
     collected, expected = collector(), Total()
     for sign, given_cells, collect in ((1, plus, collected.add), (-1, minus, collected.take_back)):
         for cell in given_cells:
@@ -77,7 +77,7 @@ def test_what_was_added_and_taken_back_arrives(plus: list[Cell], minus: list[Cel
 
 def test_one_record_for_all_values_of_a_dimension() -> None:
     collected = collector()
-    collected.add(Cell(1, (0, 1, 2, 3, 4), 5))
+    collected.add(PaneCount(1, (0, 1, 2, 3, 4), 5))
     keys = [key for _, _, key, _ in send(collected)]
     assert sorted(keys) == [
         b'["csat","1-5",["channel"]]',
@@ -89,10 +89,10 @@ def test_one_record_for_all_values_of_a_dimension() -> None:
 
 def test_no_record_grows_beyond_what_a_broker_takes() -> None:
     names = Names()
-    collected = Cells(names, len)
+    collected = PaneCounts(names, len)
     numbers = [names.number(("nps", "0-10", (("channel", f"{n:-<128}"),))) for n in range(2_000)]
     for pane in range(100):
-        collected.add(Cell(pane, tuple(numbers), 10))
+        collected.add(PaneCount(pane, tuple(numbers), 10))
     sent = send(collected)
     assert len(sent) > 1
     assert all(len(value) < 1_000_000 for _, _, _, value in sent)

@@ -7,8 +7,10 @@ import pytest
 
 from npsflow.schemas.response import Customer, Metric, Reference, Response
 from npsflow.schemas.times import DAY
-from npsflow.streams.classify.policy import OPEN_QUESTIONS, Rule, action, not_actionable, open_question, severity
+from npsflow.streams.classify.policy import Rule, action, not_actionable, open_question
+from npsflow.streams.scoring.questions import OPEN_QUESTIONS
 from npsflow.streams.scoring.scores import BEST, DEFAULT_SCALES, MIDDLE, Scales, scale_of
+from npsflow.streams.scoring.severity import severity_of
 
 AT = datetime(2026, 3, 1, 15, tzinfo=UTC)
 SCALE = DEFAULT_SCALES["nps"]
@@ -29,16 +31,16 @@ def answer(**fields: Any) -> Response:
 )
 def test_severity_of_each_unhappy_score(metric: Metric, levels: list[str]) -> None:
     scale = DEFAULT_SCALES[metric]
-    assert [severity(scale, scale.low + at, False)[0] for at in range(len(levels))] == levels
-    assert severity(scale, scale.low, False)[1] == (scale.words[0],)
-    assert severity(scale, scale.low + 1, True) == ("critical", (scale.words[0], "contact_requested"))
+    assert [severity_of(scale, scale.low + at, False)[0] for at in range(len(levels))] == levels
+    assert severity_of(scale, scale.low, False)[1] == (scale.words[0],)
+    assert severity_of(scale, scale.low + 1, True) == ("critical", (scale.words[0], "contact_requested"))
 
 
 def test_severity_where_the_scale_is_turned_or_wider() -> None:
     turned = Scales(ces_seven_is_hard=True).defaults["ces"]
-    assert [severity(turned, score, False)[0] for score in (7, 6, 5)] == ["critical", "medium", "medium"]
+    assert [severity_of(turned, score, False)[0] for score in (7, 6, 5)] == ["critical", "medium", "medium"]
     percent = scale_of("nps", 0, 100, range(61), range(61, 81))
-    assert [severity(percent, score, False)[0] for score in (0, 1, 60)] == ["critical", "medium", "medium"]
+    assert [severity_of(percent, score, False)[0] for score in (0, 1, 60)] == ["critical", "medium", "medium"]
 
 
 @pytest.mark.parametrize(

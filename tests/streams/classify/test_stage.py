@@ -14,7 +14,7 @@ from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import MINUTE, rfc3339
 from npsflow.streams.classify import parsing, versions
 from npsflow.streams.classify.parsing import Read
-from npsflow.streams.classify.stage import OUTCOMES, Classification, Classify
+from npsflow.streams.classify.stage import OUTCOMES, Classify, ClassifyFold
 from npsflow.streams.classify.state_store import MemoryStore
 from npsflow.streams.config.sections import DeadLetters, Segments
 from npsflow.streams.config.settings import Settings
@@ -100,7 +100,7 @@ def test_reading_changes_nothing(history: list[Produced]) -> None:
 
 def seen(task: Task) -> str:
     fold = task.fold
-    assert isinstance(fold, Classification) and isinstance(fold.store, MemoryStore)
+    assert isinstance(fold, ClassifyFold) and isinstance(fold.store, MemoryStore)
     store = sorted(vars(fold.store)["_packed"].items())
     return repr((store, fold.counters, fold.stream_time, fold.urgent, fold.paused, task.pending))
 

@@ -15,17 +15,15 @@ from npsflow.streams.classify.stored import (
     FOLLOW_LIVE,
     ID,
     INTERNAL,
-    MOST_SEGMENTS,
     TEST,
     Remembered,
     pack,
-    pack_segments,
     place,
     size_of,
     submitted_of,
     unpack,
-    unpack_segments,
 )
+from npsflow.streams.scoring.segments import MOST_SEGMENTS, pack_segments, unpack_segments
 from tests.strategies import NOW
 from tests.streams.contexts import context
 

@@ -9,7 +9,8 @@ import pytest
 
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.times import DAY
-from npsflow.streams.config.settings import Settings, Where, load, parse, where
+from npsflow.streams.config.settings import Settings, load, parse
+from npsflow.streams.engine.installation import Installation, read_installation
 
 DEFAULTS = """
 horizon_days = 35
@@ -274,9 +275,11 @@ def test_a_contradiction_is_named(text: str, named: str) -> None:
 
 
 def test_where_it_runs_comes_from_the_environment() -> None:
-    assert where({"HOME": "/"}) == Where()
+    assert read_installation({"HOME": "/"}) == Installation()
     given = {"NPSFLOW_BROKERS": "a:1,b:2", "NPSFLOW_PREFIX": "t.", "NPSFLOW_SESSION_MS": "3000"}
-    assert where(given | {"NPSFLOW_CONFIG": "x", "NPSFLOW_LOG_LEVEL": "DEBUG"}) == Where("a:1,b:2", "t.", 3000)
+    assert read_installation(given | {"NPSFLOW_CONFIG": "x", "NPSFLOW_LOG_LEVEL": "DEBUG"}) == Installation(
+        "a:1,b:2", "t.", 3000
+    )
 
 
 @pytest.mark.parametrize(
@@ -309,7 +312,7 @@ def test_a_mistake_is_said_with_its_key_and_what_may_stand_there(text: str, said
 
 
 def test_names_begin_with_the_prefix() -> None:
-    here = Where(prefix="t.")
+    here = Installation(prefix="t.")
     names = {here.topic("a"), here.group("b"), here.changelog("b", "state"), here.changelog("b", "remembered")}
     names |= {here.transactional_id("b", 0), here.transactional_id("b", 1)}
     assert len(names) == 6
@@ -319,12 +322,12 @@ def test_names_begin_with_the_prefix() -> None:
 @pytest.mark.parametrize("name", ["NPSFLOW_BROKER", "NPSFLOW_PREFX", "NPSFLOW_"])
 def test_a_typo_in_the_environment_is_named(name: str) -> None:
     with pytest.raises(SettingsError, match=f"{name} is not .*NPSFLOW_BROKERS"):
-        where({name: "x"})
+        read_installation({name: "x"})
 
 
 def test_a_session_that_is_no_number() -> None:
     with pytest.raises(SettingsError, match="NPSFLOW_SESSION_MS is 'soon', not a whole number"):
-        where({"NPSFLOW_SESSION_MS": "soon"})
+        read_installation({"NPSFLOW_SESSION_MS": "soon"})
 
 
 def test_the_file_that_is_named_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,18 +13,20 @@ from npsflow.schemas.deltas import TICK, decode_tick
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.times import MINUTE
 from npsflow.streams.classify.stage import Classify
-from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.changelog import Changelog
-from npsflow.streams.engine.committer import Pacer
+from npsflow.streams.engine.clock import BrokerClock
+from npsflow.streams.engine.committer import CommitRateLimit
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.metrics import Metrics
-from npsflow.streams.engine.task import CALM, URGENT, BrokerClock, Task
+from npsflow.streams.engine.task import CALM, URGENT, Task
 from npsflow.streams.engine.transaction import Outputs, Transaction, Written
 from npsflow.streams.stage import Emit, Fold
 from tests.strategies import NOW, own_key
 from tests.streams.folding import Record
 from tests.streams.recovery.oracle_cases import response
 
-WHERE = Where(prefix="t.")
+WHERE = Installation(prefix="t.")
 
 
 class Clock(BrokerClock):
@@ -68,8 +70,8 @@ def score(answer: int) -> bytes:
 
 
 def test_slots_are_apart_whoever_asks_and_free_when_nobody_has() -> None:
-    pacer = Pacer(40)
-    starts = [now + pacer.claim(now) for now in (100.0, 100.0, 100.01, 100.02, 200.0)]
+    commit_rate = CommitRateLimit(40)
+    starts = [now + commit_rate.claim(now) for now in (100.0, 100.0, 100.01, 100.02, 200.0)]
     assert starts == pytest.approx([100.0, 100.025, 100.05, 100.075, 200.0])
     assert all(later - earlier >= 0.025 - 1e-9 for earlier, later in itertools.pairwise(starts))
 
@@ -132,10 +134,10 @@ def test_what_a_commit_releases_may_be_deleted_only_when_it_is_there(task: Task)
     changelog = task.changelog
     changelog.logged(0, 1)  # needed until a time that is long past
     task.process(topics.RESPONSES, records(score(9)), 1)
-    sealed = task._seal()
+    prepared = task._prepare()
     assert (changelog.log_range, changelog.released) == ((1, 1), 0)
     assert changelog.log
-    task._committed(sealed, {tp: Written(2, NOW) for tp in (changelog.state, changelog.log)})
+    task._committed(prepared, {tp: Written(2, NOW) for tp in (changelog.state, changelog.log)})
     assert (changelog.log_range, changelog.released) == ((1, 2), 1)
 
 
@@ -156,7 +158,7 @@ def test_the_end_of_a_rebuild_tells_the_last_time_there_was(transaction: Transac
     for minute in (1, 2):
         value = json.dumps(response(str(minute), 9, submitted_at=f"2026-03-01T15:0{minute}:00Z")).encode()
         task.process(topics.RESPONSES, records(value), minute)
-        task._seal()
+        task._prepare()
     assert told == [NOW - 6 * MINUTE]
     task.end_rebuild()
     assert told[1:] == [NOW - 5 * MINUTE]

@@ -17,11 +17,13 @@ from npsflow.schemas.errors import ChangelogRefused, RefusedRecord, TransactionF
 from npsflow.streams.classify import versions
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.classify.stage import Classify
-from npsflow.streams.config.settings import Settings, Where
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.changelog import Changelog
-from npsflow.streams.engine.logs import Calm, JsonFormatter, set_up
+from npsflow.streams.engine.clock import BrokerClock
+from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.logs import JsonFormatter, RepeatFilter, set_up
 from npsflow.streams.engine.metrics import Metrics
-from npsflow.streams.engine.task import BrokerClock, Task
+from npsflow.streams.engine.task import Task
 from npsflow.streams.engine.transaction import Transaction
 from npsflow.streams.scoring.scores import Scales
 from tests.strategies import END, NOW
@@ -51,7 +53,7 @@ def lines() -> Iterator[io.StringIO]:
 async def task() -> AsyncIterator[Task]:
     stage = Classify(Settings().meaning("t.", 1))
     transaction = Transaction("t.id", "t.group", {"bootstrap_servers": "127.0.0.1:1"})
-    changelog = Changelog(Where(prefix="t."), stage, 0, {topics.RESPONSES: 1})
+    changelog = Changelog(Installation(prefix="t."), stage, 0, {topics.RESPONSES: 1})
     metrics, clock = Metrics(CollectorRegistry()), BrokerClock(lambda: 0.0, lambda: NOW / 1000)
     yield Task(0, lambda emit: stage.open(0, 1, emit), changelog, transaction, metrics, clock)
     await transaction.stop()
@@ -200,7 +202,7 @@ def test_what_kafkas_client_repeats_is_said_once_in_a_while() -> None:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
-    handler.addFilter(Calm())
+    handler.addFilter(RepeatFilter())
 
     def say(at: float, logger: str, message: str, *args: object) -> None:
         record = logging.makeLogRecord({"name": logger, "levelname": "ERROR", "msg": message, "args": args})

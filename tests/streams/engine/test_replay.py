@@ -8,7 +8,7 @@ from npsflow.schemas import topics
 from npsflow.schemas.headers import CloudEvents, Headers, dead_letter, with_origin
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
-from npsflow.streams.engine.replay import Replayed, Standing
+from npsflow.streams.engine.replay import PublishedOutputs, Replayed
 from tests.strategies import own_key
 from tests.streams.folding import Output, Record, Task
 from tests.streams.recovery.oracle_cases import response
@@ -25,23 +25,23 @@ def told(stage: Classify | Replayed, *values: dict[str, object]) -> list[Output]
     return [output for output in task.pending if output.topic == topics.SERVICE_RECOVERY]
 
 
-def standing(outputs: list[Output]) -> Standing:
-    found = Standing()
+def published(outputs: list[Output]) -> PublishedOutputs:
+    found = PublishedOutputs()
     found.add(topics.SERVICE_RECOVERY, [Record(o.key, o.value, headers=o.headers) for o in outputs])
     return found
 
 
 def test_what_stands_is_left_out_and_what_is_missing_is_not() -> None:
     first, second = told(STAGE, FIRST, CORRECTED)
-    assert told(Replayed(STAGE, standing([first, second])), FIRST, CORRECTED) == []
-    assert told(Replayed(STAGE, standing([first])), FIRST, CORRECTED) == [second]
-    assert told(Replayed(STAGE, standing([])), FIRST, CORRECTED) == [first, second]
+    assert told(Replayed(STAGE, published([first, second])), FIRST, CORRECTED) == []
+    assert told(Replayed(STAGE, published([first])), FIRST, CORRECTED) == [second]
+    assert told(Replayed(STAGE, published([])), FIRST, CORRECTED) == [first, second]
 
 
 def test_a_correction_whose_first_version_is_gone_raises_nothing_again() -> None:
     """Retention has taken the first record and its event; the replay takes the second for the first."""
     _, second = told(STAGE, FIRST, CORRECTED)
-    assert told(Replayed(STAGE, standing([second])), CORRECTED) == []
+    assert told(Replayed(STAGE, published([second])), CORRECTED) == []
 
 
 @pytest.mark.parametrize(
@@ -57,6 +57,6 @@ def test_a_correction_whose_first_version_is_gone_raises_nothing_again() -> None
     ],
 )
 def test_what_it_is_known_by(topic: str, one: Headers, other: Headers) -> None:
-    found = Standing()
+    found = PublishedOutputs()
     found.add(topic, [Record(b"k", b"v", headers=one)])
     assert (found.has(topic, one), found.has(topic, other), found.has(topics.PANES, one)) == (True, False, False)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from npsflow.streams.intake.mapping import Form, Score, Submission, find, responses
+from npsflow.streams.intake.mapping import FormMapping, Score, Submission, find, responses
 
 
 @pytest.mark.parametrize(
@@ -16,7 +16,7 @@ from npsflow.streams.intake.mapping import Form, Score, Submission, find, respon
     ],
 )  # fmt: skip
 def test_answers_become_scores(answer: Any, score: Any) -> None:
-    form = Form("generic", [Score("a", "csat", words={"good": 5})])
+    form = FormMapping("generic", [Score("a", "csat", words={"good": 5})])
     (made,) = responses(form, Submission("f", "1", "now", content={"a": answer}), lambda email: None)
     assert (made["score"], type(made["score"])) == (score, type(score))
 
@@ -30,7 +30,7 @@ def test_paths(path: str, found: Any) -> None:
 
 
 def test_without_an_own_number_a_customer_gets_a_pseudonym_or_none() -> None:
-    form = Form("generic", [Score("a", "nps")], fields={"customer.id": "id", "customer.email": "mail"})
+    form = FormMapping("generic", [Score("a", "nps")], fields={"customer.id": "id", "customer.email": "mail"})
     for content, id_ in (({"id": 5, "mail": "m"}, "5"), ({"mail": "m"}, "of m"), ({}, None)):
         sent = Submission("f", "1", "now", content={"a": 1, **content})
         (made,) = responses(form, sent, lambda email: f"of {email}")

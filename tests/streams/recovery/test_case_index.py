@@ -11,13 +11,13 @@ from npsflow.schemas.events import Context
 from npsflow.schemas.times import HOUR, rfc3339
 from npsflow.streams.recovery.case_index import Cases, Wanted
 from npsflow.streams.recovery.report import Figures, Share, as_json, report
-from npsflow.streams.recovery.state import File, pack_file
+from npsflow.streams.recovery.state import CaseRecord, pack_file
 from tests.streams.contexts import context
 
 from .recovering import NOW, World
 
 
-def file(number: int, history: tuple[tuple[float, Happening], ...] = (), **fields: Any) -> File:
+def file(number: int, history: tuple[tuple[float, Happening], ...] = (), **fields: Any) -> CaseRecord:
     """A case opened NOW, to be contacted within a day; `history` in hours from then; times in hours too."""
     about = {name: fields.pop(name) for name in ("department", "tier") if name in fields}
     times = {name: rfc3339(NOW + int(hours * HOUR)) for name, hours in fields.items() if name.endswith("_at")}
@@ -27,10 +27,10 @@ def file(number: int, history: tuple[tuple[float, Happening], ...] = (), **field
         "alert_ids": (f"a-{number}",), "owner": "lead",
     }  # fmt: skip
     entries = tuple(Entry(rfc3339(NOW + int(hours * HOUR)), what, "anna") for hours, what in history)
-    return File(Case(**given | fields | times | {"history": entries}), context(**about))
+    return CaseRecord(Case(**given | fields | times | {"history": entries}), context(**about))
 
 
-def told(*files: File) -> Cases:
+def told(*files: CaseRecord) -> Cases:
     cases = Cases()
     for one in files:
         cases.take(0, one.case.case_id.encode(), pack_file(one))

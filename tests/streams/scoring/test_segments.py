@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from npsflow.schemas.response import Customer, Response
-from npsflow.streams.classify.stored import unpack_segments
 from npsflow.streams.scoring import segments
 from npsflow.streams.scoring.scores import DEFAULT_SCALES
-from npsflow.streams.scoring.segments import Names, Segment, Segmenter, is_dimension, normal
+from npsflow.streams.scoring.segments import Names, Segment, Segmenter, is_dimension, normal, unpack_segments
 
 SCALE = DEFAULT_SCALES["nps"]
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npsflow.schemas.deltas import PANE
 from npsflow.schemas.times import DAY, HOUR
-from npsflow.streams.classify.deltas import PANE
 from npsflow.streams.windows.panes import Histogram, Panes, change, resolutions, window_spec
 
 

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npsflow.schemas.deltas import TICK, delta_key, encode_deltas, encode_tick
+from npsflow.schemas.deltas import PANE, TICK, delta_key, encode_deltas, encode_tick
 from npsflow.schemas.times import DAY, HOUR, MINUTE, rfc3339_seconds
-from npsflow.streams.classify.deltas import PANE
 from npsflow.streams.config.sections import ScaleSettings, Segments, Windows
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.windows.stage import Rollup

@@ -7,7 +7,7 @@ import pytest
 from aiokafka import AIOKafkaClient
 from aiokafka.protocol.metadata import MetadataResponse_v1
 
-from npsflow.streams.engine.kafka.metadata_backoff import PAUSE, calm
+from npsflow.streams.engine.kafka.metadata_backoff import PAUSE, back_off_metadata
 
 SECONDS = 0.5
 
@@ -28,7 +28,7 @@ async def client() -> AIOKafkaClient:
 
 
 async def test_nobody_answers(client: AIOKafkaClient) -> None:
-    calm(client)
+    back_off_metadata(client)
     assert await asked(client, set()) <= SECONDS / PAUSE + 1
 
 
@@ -43,5 +43,5 @@ async def test_answers(client: AIOKafkaClient, leader: int, is_calm: bool) -> No
         return True
 
     client._metadata_update = answered
-    calm(client)
+    back_off_metadata(client)
     assert (await asked(client, {"t"}) <= SECONDS / PAUSE + 1) is is_calm

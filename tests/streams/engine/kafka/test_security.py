@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from npsflow.agents.kafka.clients import client_settings
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.config.settings import where
+from npsflow.streams.engine.installation import read_installation
 from npsflow.streams.engine.kafka.security import VARIABLES, Secret, Security
 
 LOGIN = {"NPSFLOW_SASL_USERNAME": "ann", "NPSFLOW_SASL_PASSWORD": "hush"}
@@ -41,28 +41,31 @@ def tls(files: Path, key: str = "client.key", **others: str) -> dict[str, str]:
 
 
 def test_nothing_given_is_plain() -> None:
-    assert where({}).security == where(dict.fromkeys(VARIABLES, "")).security == Security()
-    settings = client_settings(where({}))
+    assert read_installation({}).security == read_installation(dict.fromkeys(VARIABLES, "")).security == Security()
+    settings = client_settings(read_installation({}))
     assert (settings["security_protocol"], settings["ssl_context"]) == ("PLAINTEXT", None)
 
 
 def test_a_login_means_tls_unless_said_otherwise() -> None:
-    settings = client_settings(where(LOGIN))
+    settings = client_settings(read_installation(LOGIN))
     assert (settings["security_protocol"], settings["sasl_mechanism"]) == ("SASL_SSL", "SCRAM-SHA-512")
     assert (settings["sasl_plain_username"], settings["sasl_plain_password"]) == ("ann", "hush")
     assert settings["ssl_context"].check_hostname
     said = LOGIN | {"NPSFLOW_SECURITY_PROTOCOL": "sasl_plaintext", "NPSFLOW_SASL_MECHANISM": "plain"}
-    assert (where(said).security.protocol, where(said).security.mechanism) == ("SASL_PLAINTEXT", "PLAIN")
+    assert (read_installation(said).security.protocol, read_installation(said).security.mechanism) == (
+        "SASL_PLAINTEXT",
+        "PLAIN",
+    )
 
 
 def test_a_certificate_means_tls_without_login(files: Path) -> None:
-    settings = client_settings(where(tls(files)))
+    settings = client_settings(read_installation(tls(files)))
     assert settings["security_protocol"] == "SSL"
     assert len(settings["ssl_context"].get_ca_certs()) == 1
     assert "sasl_plain_password" not in settings
-    assert where(tls(files, "encrypted.key", NPSFLOW_TLS_KEY_PASSWORD="hush")).security.tls
-    assert where({"NPSFLOW_SECURITY_PROTOCOL": "SSL"}).security.context() is not None
-    assert where(tls(files) | LOGIN).security.protocol == "SASL_SSL"
+    assert read_installation(tls(files, "encrypted.key", NPSFLOW_TLS_KEY_PASSWORD="hush")).security.tls
+    assert read_installation({"NPSFLOW_SECURITY_PROTOCOL": "SSL"}).security.context() is not None
+    assert read_installation(tls(files) | LOGIN).security.protocol == "SASL_SSL"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +92,7 @@ def test_a_certificate_means_tls_without_login(files: Path) -> None:
 )
 def test_half_of_it_names_the_other_half(given: dict[str, str], said: str) -> None:
     with pytest.raises(SettingsError, match=said) as error:
-        where(given)
+        read_installation(given)
     assert "hush" not in str(error.value)
 
 
@@ -107,12 +110,12 @@ def test_files_that_cannot_be_used_are_named(files: Path) -> None:
     }
     for said, given in wrong.items():
         with pytest.raises(SettingsError, match=said) as error:
-            where(given)
+            read_installation(given)
         assert "hush" not in str(error.value)
 
 
 def test_no_secret_is_shown(files: Path) -> None:
-    given = where(tls(files, "encrypted.key", NPSFLOW_TLS_KEY_PASSWORD="hush") | LOGIN)
+    given = read_installation(tls(files, "encrypted.key", NPSFLOW_TLS_KEY_PASSWORD="hush") | LOGIN)
     for text in (repr(given), str(given), f"{given.security.password}", f"{given.security.password!r}"):
         assert "hush" not in text
     assert given.security.password.reveal() == given.security.key_password.reveal() == "hush"

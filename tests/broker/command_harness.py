@@ -19,17 +19,17 @@ from npsflow.agents.broker.embedded import Broker, free_port
 from npsflow.agents.cli import main
 from npsflow.agents.kafka import clients
 from npsflow.schemas.headers import Headers
-from npsflow.streams.config.settings import Where
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Record
 
 SECONDS = 30
 
 
-class Installation:
+class CommandHarness:
     """A prefix of its own, a settings file, and every command run with them."""
 
     def __init__(self, broker: Broker, prefix: str, folder: Path) -> None:
-        self.where = Where(broker.bootstrap, prefix)
+        self.installation = Installation(broker.bootstrap, prefix)
         self.folder = folder
         self.config = folder / "npsflow.toml"
         self.config.touch()
@@ -69,7 +69,7 @@ class Installation:
 
     def records(self, topic: str, **options: Any) -> list[Record]:
         async def read() -> list[Record]:
-            return [record async for record in clients.committed_records(self.where, topic, **options)]
+            return [record async for record in clients.committed_records(self.installation, topic, **options)]
 
         return asyncio.run(read())
 
@@ -77,8 +77,8 @@ class Installation:
         """One record, as it is."""
 
         async def send() -> None:
-            async with clients.producer(self.where) as producer:
-                await producer.send_and_wait(self.where.topic(topic), value, key, partition=0, headers=headers)
+            async with clients.producer(self.installation) as producer:
+                await producer.send_and_wait(self.installation.topic(topic), value, key, partition=0, headers=headers)
 
         asyncio.run(send())
 
@@ -94,9 +94,9 @@ class Installation:
 
 
 @contextmanager
-def working(installation: Installation) -> Iterator[None]:
+def working(harness: CommandHarness) -> Iterator[None]:
     """While a worker runs."""
-    with installation.started("worker", "--web-port", str(free_port()), "--name", "one") as process:
+    with harness.started("worker", "--web-port", str(free_port()), "--name", "one") as process:
         yield
         process.terminate()
         assert process.wait(SECONDS) == 0

@@ -1,0 +1,55 @@
+"""Which cluster, and which installation in it: the names of everything that one prefix owns there."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+from msgspec import Struct
+
+from npsflow.schemas.errors import SettingsError
+from npsflow.schemas.topics import changelog
+from npsflow.streams.engine.kafka.security import VARIABLES, Security, security
+
+_ENVIRONMENT = {"NPSFLOW_BROKERS": "brokers", "NPSFLOW_PREFIX": "prefix", "NPSFLOW_SESSION_MS": "session_ms"}
+_KNOWN = {"NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL", *VARIABLES}
+_PREFIXES = ("NPSFLOW_FAUST_", "NPSFLOW_SECRET_", "NPSFLOW_TEST_", "NPSFLOW_TOKEN_")
+
+
+class Installation(Struct, frozen=True):
+    """Which cluster and installation: `NPSFLOW_BROKERS`, `NPSFLOW_PREFIX`, and how to get in."""
+
+    brokers: str = "127.0.0.1:9092"
+    prefix: str = ""
+    session_ms: int = 10_000
+    """`NPSFLOW_SESSION_MS`: a worker not heard of for this long has lost its partitions."""
+    security: Security = Security()
+
+    def topic(self, name: str) -> str:
+        return self.prefix + name
+
+    def group(self, stage: str) -> str:
+        return f"{self.prefix}npsflow-{stage}"
+
+    def changelog(self, stage: str, kind: Literal["state", "remembered"]) -> str:
+        return self.topic(changelog(stage, kind))
+
+    def transactional_id(self, stage: str, partition: int) -> str:
+        return f"{self.prefix}npsflow-{stage}-{partition}"
+
+
+def read_installation(environment: Mapping[str, str] = os.environ) -> Installation:
+    """From the environment. Raises SettingsError for an `NPSFLOW_*` that does not exist."""
+    given: dict[str, Any] = {}
+    for name, value in environment.items():
+        if name in _ENVIRONMENT:
+            given[_ENVIRONMENT[name]] = value
+        elif name.startswith("NPSFLOW_") and name not in _KNOWN and not name.startswith(_PREFIXES):
+            known = ", ".join(sorted([*_ENVIRONMENT, *_KNOWN]))
+            raise SettingsError(f"{name} is not a setting of npsflow; known: {known}")
+    try:
+        plain = msgspec.convert(given, Installation, strict=False)
+    except msgspec.ValidationError:
+        given_ms = environment["NPSFLOW_SESSION_MS"]
+        raise SettingsError(f"NPSFLOW_SESSION_MS is {given_ms!r}, not a whole number of milliseconds") from None
+    return msgspec.structs.replace(plain, security=security(environment))
