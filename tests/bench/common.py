@@ -206,7 +206,8 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         """It ends when its input does, and is killed when it does not."""
-        assert self._process.stdin and self._process.stdout
+        assert self._process.stdin
+        assert self._process.stdout
         self._process.stdin.close()
         try:
             self._process.wait(30)

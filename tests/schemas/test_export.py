@@ -142,7 +142,8 @@ def test_every_window_fits_its_schema(written: list[Written]) -> None:
 def test_dead_letters_and_forwarded_records_fit_their_messages(written: list[Written]) -> None:
     dead = [record for record in written if record.topic == topics.DEAD_LETTERS]
     forwarded = [record for record in written if record.topic == topics.RESPONSES]
-    assert dead and forwarded
+    assert dead
+    assert forwarded
     for record in dead:
         fits_message("dead_letter", record)
     for record in forwarded:

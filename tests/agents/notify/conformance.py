@@ -84,7 +84,8 @@ class Conformance:
         if self.case.threads:
             assert self.end.received[0].reference == one.reference
             thread = self.end.received[1].thread
-            assert thread and thread in one.reference
+            assert thread
+            assert thread in one.reference
             assert two.reference
 
     async def lets_through_only_what_it_may(self) -> None:
@@ -170,14 +171,17 @@ class Conformance:
                 if how == "later" and self.case.kind != "email":
                     assert result[1:2] == (RETRY_AFTER,)
                 if how == "locked":
-                    assert isinstance(result, Again) and result.everybody and result.seconds >= 30
+                    assert isinstance(result, Again)
+                    assert result.everybody
+                    assert result.seconds >= 30
                 assert self.case.secret.split()[0] not in str(result)
 
     async def is_refused_with_another_secret(self) -> None:
         first, *_ = events()
         async with self.case.sending(self.case.other_secret) as sender:
             result = await sender.send(self.message(first))
-        assert isinstance(result, Again) and result.everybody
+        assert isinstance(result, Again)
+        assert result.everybody
         assert self.end.received == []
 
     async def nobody_is_there(self) -> None:

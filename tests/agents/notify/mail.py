@@ -47,7 +47,8 @@ class Mail(End):
         return "250 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
-        assert session.ssl is not None and session.authenticated
+        assert session.ssl is not None
+        assert session.authenticated
         how = self.how()
         match how:
             case "later":

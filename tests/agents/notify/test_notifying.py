@@ -308,7 +308,9 @@ async def test_after_the_last_try_it_is_given_up_and_can_be_replayed(desk: Desk,
         assert running.value("given_up_total") == 1
         assert (await desk.standing())[first].error == f"given up after {TRIES} tries: it answers 500"
         said = (await desk.run("notify", "log", "--state", "given_up")).output
-        assert first in said and "it answers 500" in said and second not in said
+        assert first in said
+        assert "it answers 500" in said
+        assert second not in said
 
         endpoint.status = 204
         assert (await desk.run("notify", "replay", NAME, "--id", "another")).output.startswith("0 ")
@@ -329,7 +331,8 @@ async def test_a_notifier_that_nobody_knows_is_not_taken_for_one_without_message
     for words in (("log", "dsek"), ("replay", "dsek"), ("log", "dsek", "--state", "given_up")):
         result = await desk.run("notify", *words)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert "there is no [notify.dsek]" in result.stderr and "known: console, desk" in result.stderr
+        assert "there is no [notify.dsek]" in result.stderr
+        assert "known: console, desk" in result.stderr
     assert (await desk.run("notify", "log", "console")).exit_code == 0
     desk.commands.config.write_text("")
     assert ids(world.events)[0] in (await desk.run("notify", "log", NAME)).stdout
@@ -337,7 +340,8 @@ async def test_a_notifier_that_nobody_knows_is_not_taken_for_one_without_message
     assert (result.exit_code, result.stderr) == (0, "no such messages\n")
     assert "known: console, desk" in (await desk.run("notify", "log", "dsek")).stderr
     result = await desk.run("notify", "replay", NAME)
-    assert (result.exit_code, result.stdout) == (2, "") and "known: console" in result.stderr
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "known: console" in result.stderr
 
 
 async def test_of_whom_is_forgotten_nothing_more_is_told(desk: Desk, endpoint: Endpoint) -> None:

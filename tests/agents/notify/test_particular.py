@@ -220,7 +220,8 @@ async def test_a_title_brings_no_headers(tmp_path: Path) -> None:
         case_ = first.case | {"department": "Support\r\nBcc: all@example.com\r\n\r\nhello", "owner": "a\nb"}
         await sender.send(Conformance(case).message(first._replace(case=case_)))
         (got,) = case.end.received
-        assert "Bcc" not in got.data and "Support Bcc: all@example.com hello" in str(got.data["Subject"])
+        assert "Bcc" not in got.data
+        assert "Support Bcc: all@example.com hello" in str(got.data["Subject"])
 
 
 async def test_an_address_that_is_refused_is_not_tried_again(tmp_path: Path) -> None:
@@ -299,7 +300,8 @@ async def test_where_no_note_can_be_made_a_ticket_is_opened(tmp_path: Path, stat
         first, second, _ = events(reference={"type": "ticket", "id": "35"})
         check = Conformance(case)
         opened_ = await sender.send(check.message(first))
-        assert isinstance(opened_, Delivered) and opened_.reference != "35"
+        assert isinstance(opened_, Delivered)
+        assert opened_.reference != "35"
         ticket = zendesk.tickets[int(opened_.reference)]
         assert ticket["external_id"] == first.case_id
         assert ticket.get("via_followup_source_id") == (35 if status else None)

@@ -142,13 +142,15 @@ def test_a_case_is_told_in_order() -> None:
     queue.put(0, 2, delivery(1, at=60))
     assert queue.take(49) is None
     first = queue.take(55)
-    assert first is not None and first.delivery.event_id == "e0"
+    assert first is not None
+    assert first.delivery.event_id == "e0"
     assert queue.take(55) is None
     queue.put(0, 3, delivery(0, "delivered", reference="r0"), ahead=True)
     assert queue.take(55) is None
     queue.release(first)
     second = queue.take(55)
-    assert second is not None and (second.delivery.event_id, queue.thread(second)) == ("e3", "r0")
+    assert second is not None
+    assert (second.delivery.event_id, queue.thread(second)) == ("e3", "r0")
 
 
 def test_threads_that_were_not_heard_of_for_long_are_forgotten() -> None:
@@ -167,7 +169,8 @@ def test_threads_that_were_not_heard_of_for_long_are_forgotten() -> None:
     assert sorted(known()) == [("case-0", "r0"), ("case-2", "r2")]
     queue.put(0, 5, delivery(9))
     item = queue.take(0)
-    assert item is not None and queue.thread(item) == "r0"
+    assert item is not None
+    assert queue.thread(item) == "r0"
     queue.forget(6)
     assert known() == [("case-0", "r0")]
     queue.forget(7)
@@ -184,7 +187,8 @@ def test_what_settles_is_merged_only_while_it_waits() -> None:
     queue.put(0, 1, delivery(3, "merged", reference="e0"))
     assert queue.settling(0, "case-0", 49) is None
     item = queue.take(0)
-    assert item is not None and (item.delivery.event_id, item.content) == ("e0", 3)
+    assert item is not None
+    assert (item.delivery.event_id, item.content) == ("e0", 3)
 
 
 def test_what_is_not_owned_is_not_known() -> None:

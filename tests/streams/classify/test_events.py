@@ -96,7 +96,8 @@ def test_a_follow_up_thanks_and_asks() -> None:
     }  # fmt: skip
     assert value(said(response(score=7))[0])["action"] == "ask"
     satisfied = value(said(response(score=5, metric="csat"))[0])
-    assert satisfied["action"] is None and satisfied["thank"] is True
+    assert satisfied["action"] is None
+    assert satisfied["thank"] is True
 
 
 def test_enriched_names_what_changed() -> None:

@@ -228,14 +228,17 @@ def test_the_last_of_duplicate_keys_stands_both_ways() -> None:
 def test_a_deletion_needs_its_identity_alone() -> None:
     assert read(text(deletion(score="no", metric=7)), SCALES) == (Deletion("1", "s"), None, ())
     what, _, _ = read(text(response(deleted=True, updated_at="2026-03-01T15:00:00+01:00")), SCALES)
-    assert isinstance(what, Deletion) and what.updated_at is not None
+    assert isinstance(what, Deletion)
+    assert what.updated_at is not None
 
 
 def test_a_scale_from_the_settings_has_its_thresholds() -> None:
     _, scale, _ = read(text(response(score=70, scale={"min": 0, "max": 100})), SCALES)
-    assert scale is not None and scale.name == "0-100"
+    assert scale is not None
+    assert scale.name == "0-100"
     _, scale, _ = read(text(response()), SCALES)
-    assert scale is not None and scale.name == "0-10"
+    assert scale is not None
+    assert scale.name == "0-10"
 
 
 @pytest.mark.parametrize("half", [r"\ud83d", r"\ude00", r"\uD83D\uD83D", r"\ude00\ud83d", r"\ud83d\n"])
@@ -243,7 +246,8 @@ def test_half_of_an_emoji_does_not_cost_the_record(half: str) -> None:
     value = with_raw("comment", f'"good {half}"'.encode())
     what, _, warnings = read(value, SCALES)
     assert isinstance(what, Response)
-    assert what.comment is not None and what.comment.startswith("good \ufffd")
+    assert what.comment is not None
+    assert what.comment.startswith("good \ufffd")
     assert warnings == ("lone_surrogate",)
 
 

@@ -100,7 +100,8 @@ def test_reading_changes_nothing(history: list[Produced]) -> None:
 
 def seen(task: Task) -> str:
     fold = task.fold
-    assert isinstance(fold, ClassifyFold) and isinstance(fold.store, MemoryStore)
+    assert isinstance(fold, ClassifyFold)
+    assert isinstance(fold.store, MemoryStore)
     store = sorted(vars(fold.store)["_packed"].items())
     return repr((store, fold.counters, fold.stream_time, fold.urgent, fold.paused, task.pending))
 

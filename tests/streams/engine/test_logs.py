@@ -125,7 +125,9 @@ async def test_a_crash_says_where_and_nothing_personal(
     task.process(topics.RESPONSES, [Record(b"s/1", value, 7)], 8)
     (line,) = map(json.loads, lines.getvalue().splitlines())
     assert (line["topic"], line["partition"], line["offset"]) == (topics.RESPONSES, 0, 7)
-    assert line["level"] == "error" and "ValueError" in line["error"] and "in fails" in line["error"]
+    assert line["level"] == "error"
+    assert "ValueError" in line["error"]
+    assert "in fails" in line["error"]
     assert [value for value in PRIVATE.values() if value in lines.getvalue()] == []
 
 

@@ -321,7 +321,8 @@ def test_bursts_and_causes_that_are_over_leave_nothing_behind() -> None:
     world.wait(1)
     assert not [key for key in world.recover.state if key.startswith(b"burst:")]
     memory = world.recover.fold.memory  # type: ignore[attr-defined]
-    assert not memory.bursts and not memory.causes
+    assert not memory.bursts
+    assert not memory.causes
 
 
 def test_a_bundle_of_very_many_names_the_first_and_the_newest() -> None:
