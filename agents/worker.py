@@ -33,7 +33,7 @@ def host(
         installation,
         client_settings(installation),
         made,
-        Metrics(CollectorRegistry()),
+        Metrics(CollectorRegistry(), [stage for stage, _ in made]),
         web,
         name,
         rebuilding=published is not None,

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from npsflow.schemas import cases, codec, events, topics
 from npsflow.schemas.errors import Reason
-from npsflow.schemas.headers import CloudEvents, Headers, dead_letter, with_origin
+from npsflow.schemas.headers import CloudEvents, DeadLetter, Headers, with_origin
 from npsflow.schemas.invitation import Invitation
 from npsflow.schemas.response import Deletion, Response
 from npsflow.schemas.topics import Topic
@@ -164,8 +164,8 @@ def _messages(topic: Topic) -> dict[str, Json]:
             forwarded = _headers(_FORWARDED, [], with_origin([], 1, 1, 1))
             return {name: _message(f"{name}.json") | {"headers": forwarded} for name in ("response", "deletion")}
         case topics.DEAD_LETTERS:
-            examples = (dead_letter([], text, text, text, n, n, text, source) for text, n, source in _VARIED)
-            why = _headers(getdoc(dead_letter), *examples)
+            examples = (DeadLetter(text, text, text, n, n, text, source).headers([]) for text, n, source in _VARIED)
+            why = _headers(getdoc(DeadLetter), *examples)
             why["properties"]["npsflow_dlq_reason"]["enum"] = list(get_args(Reason))
             payload = {"description": topic.value}
             return {"dead_letter": {"payload": payload, "headers": why, "contentType": "application/octet-stream"}}

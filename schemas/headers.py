@@ -5,6 +5,7 @@ Source: CloudEvents Kafka Protocol Binding 1.0.2, section 3.2 (attributes as hea
 
 import re
 from collections.abc import Sequence
+from typing import NamedTuple
 
 Headers = list[tuple[str, bytes]]
 
@@ -53,16 +54,28 @@ def with_origin(headers: Headers, append: int, partition: int, offset: int) -> H
     return [*headers, (ORIGIN, b"%d %d %d" % (append, partition, offset))]
 
 
-def dead_letter(
-    headers: Headers, reason: str, message: str, topic: str, partition: int, offset: int, at: str, source: str | None
-) -> Headers:
-    """The record's own headers and why it was refused; `at` is its append time."""
-    why = [
-        ("npsflow_dlq_reason", reason.encode()),
-        ("npsflow_dlq_message", message.encode()),
-        ("npsflow_dlq_topic", topic.encode()),
-        ("npsflow_dlq_partition", b"%d" % partition),
-        ("npsflow_dlq_offset", b"%d" % offset),
-        ("npsflow_dlq_at", at.encode()),
-    ]
-    return [*headers, *why, *([("npsflow_dlq_source", source.encode())] if source else [])]
+class DeadLetter(NamedTuple):
+    """Why a record was refused (`message` holds no personal data) and where it was; `at` is its append time, RFC 3339.
+
+    `source` is the platform, where the record says it in a readable way.
+    """
+
+    reason: str
+    message: str
+    topic: str
+    partition: int
+    offset: int
+    at: str
+    source: str | None = None
+
+    def headers(self, own: Headers) -> Headers:
+        """The record's own headers and those of the dead letter."""
+        why = [
+            ("npsflow_dlq_reason", self.reason.encode()),
+            ("npsflow_dlq_message", self.message.encode()),
+            ("npsflow_dlq_topic", self.topic.encode()),
+            ("npsflow_dlq_partition", b"%d" % self.partition),
+            ("npsflow_dlq_offset", b"%d" % self.offset),
+            ("npsflow_dlq_at", self.at.encode()),
+        ]
+        return [*own, *why, *([("npsflow_dlq_source", self.source.encode())] if self.source else [])]

@@ -1,8 +1,12 @@
-"""What the engine asks of a stage: fold records into state, one task (partition) at a time."""
+"""The seam between the engine and meaning: a stage folds records into state, one task (partition) at a time.
 
-from collections.abc import Callable, Mapping
+The engine and the stages both import this module, and nothing of each other.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from npsflow.schemas.headers import Headers
 
@@ -19,8 +23,51 @@ class Record(Protocol):
     headers: Headers
 
 
-Emit = Callable[[str, int, bytes | None, bytes | None, Headers], None]
-"""(topic without prefix, partition, key, value, headers): into the open transaction of the task."""
+class Output(NamedTuple):
+    """A record to be written; `topic` without prefix."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+Emit = Callable[[Output], None]
+"""Puts a record into the next transaction of the task."""
+
+
+class CounterSpec(NamedTuple):
+    """A counter that a stage keeps in its changelog, and the Prometheus counter `npsflow_{metric}_total` it feeds.
+
+    `stored` begins its names in the changelog, the values of `labels` follow, all joined by colons. The one spec of a
+    stage whose `stored` is empty owns the names that begin with no other: a plain word. `metric` is empty for what is
+    only kept. Where several specs share `stored`, each feeds its metric with first labels that begin with `only`.
+    """
+
+    stored: str
+    metric: str
+    help: str
+    labels: tuple[str, ...] = ()
+    only: str = ""
+
+
+class GaugeSpec(NamedTuple):
+    """A Prometheus gauge `npsflow_{metric}` that a stage sets after each commit."""
+
+    metric: str
+    help: str
+    labels: tuple[str, ...] = ()
+
+
+CounterKey = tuple[str, ...]
+"""`stored` of a CounterSpec and the values of its labels."""
+
+GaugeKey = tuple[str, ...]
+"""`metric` of a GaugeSpec and the values of its labels."""
+
+NORMAL, URGENT, PAUSE = 0, 1, 2
+"""What `apply` asks of the engine, as bits: nothing, an early commit, to read no further until a person accepts."""
 
 
 @dataclass(slots=True)
@@ -35,63 +82,80 @@ class Checkpoint:
     log: list[tuple[bytes, int]] = field(default_factory=list)
 
 
-class Fold(Protocol):
-    """The state of one task and how records change it. `Change` is private to the stage."""
+class Fold(ABC):
+    """The state of one task and how records change it.
 
-    urgent: bool
-    paused: bool
+    A stage overrides the methods that are not abstract only where it has what they are about.
+    """
+
+    counters: dict[CounterKey, int]
+    """What was counted since the state began."""
 
     @property
+    @abstractmethod
     def stream_time(self) -> int:
         """Greatest time seen in the data, ms."""
 
-    @property
-    def counters(self) -> dict[str, int]:
-        """What was counted since the state began, by name."""
-
+    @abstractmethod
     def read(self, record: Record) -> Any:
-        """What this record changes. Pure: nothing is touched, an exception leaves no trace."""
+        """Give what this record changes. Pure: nothing is touched, an exception leaves no trace."""
 
+    @abstractmethod
     def crashed(self, record: Record, error: Exception) -> Any:
-        """What to do instead when `read` raised: our own mistake, not the record's."""
+        """Give the change to make instead when `read` raised: our own mistake, not the record's."""
 
-    def apply(self, change: Any) -> None:
-        """Make the change, emitting outputs. Sets `urgent` where they cannot wait, `paused` to read no further."""
+    @abstractmethod
+    def apply(self, change: Any) -> int:
+        """Make the change, emit its outputs, and give what it asks of the engine: NORMAL, or URGENT and PAUSE."""
 
+    @abstractmethod
     def checkpoint(self, now: int) -> Checkpoint:
-        """Called once for each commit, before its transaction begins; may emit. `now` is the broker's time, ms."""
+        """Give what to add to the changelogs; may emit. Called once a commit, before its transaction begins.
 
-    def idle(self, now: int) -> bool:
-        """The task is at the end of its input at broker's time `now`, ms; may emit, and says whether it did."""
+        `now` is the broker's time, ms.
+        """
 
-    def accept(self) -> None:
-        """A person has decided that a paused task goes on."""
-
-    def gauges(self) -> dict[tuple[str, ...], float]:
-        """What is worth watching now: (name of a metric, its labels but the partition) to value."""
-
+    @abstractmethod
     def restore(self, key: bytes, value: bytes) -> None:
         """Take back one key of the state changelog."""
 
-    def restore_log(self, value: bytes) -> int:
-        """Take back one record of the log changelog; returns until which stream time it is needed."""
+    @abstractmethod
+    def restored(self, stream_time: int, counters: Mapping[CounterKey, int]) -> int:
+        """All is back. Gives PAUSE where the task was paused, else NORMAL."""
 
-    def restored(self, stream_time: int, counters: dict[str, int]) -> None:
-        """All is back."""
+    def restore_log(self, value: bytes) -> int:
+        """Take back one record of the log changelog; gives until which stream time (ms) it is needed."""
+        raise NotImplementedError(f"{type(self).__name__} keeps no log")
+
+    def idle(self, now: int) -> bool:
+        """Tell the fold that its input is read to the end at broker's time `now`, ms.
+
+        May emit; gives whether anything changed.
+        """
+        return False
+
+    def accept(self) -> None:
+        """Go on after a pause: a person has accepted what caused it."""
+
+    def gauges(self) -> dict[GaugeKey, float]:
+        """Give the values of the stage's gauges."""
+        return {}
 
 
 class Stage(Protocol):
     """One step of the topology. `inputs` are co-partitioned topics, `outputs` all it emits to; names without prefix."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Part of group, changelog and transactional ids."""
 
     @property
-    def inputs(self) -> tuple[str, ...]: ...
+    def inputs(self) -> tuple[str, ...]:
+        """Topics that it reads."""
 
     @property
     def outputs(self) -> Mapping[str, int | None]:
-        """To how many partitions each has to have; None: as many as the input."""
+        """Topics that it writes, and how many partitions each must have; None: as many as the input."""
 
     @property
     def logs(self) -> bool:
@@ -99,7 +163,15 @@ class Stage(Protocol):
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """Settings that its state was made with and makes no sense without: with others it has to be made anew."""
+        """Settings that its state was made with: with others the state has to be made anew."""
+
+    @property
+    def counters(self) -> Sequence[CounterSpec]:
+        """What its folds count."""
+
+    @property
+    def gauges(self) -> Sequence[GaugeSpec]:
+        """What its folds show."""
 
     def open(self, partition: int, partitions: int, emit: Emit) -> Fold:
         """An empty fold for one task."""

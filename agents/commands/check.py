@@ -18,7 +18,7 @@ from npsflow.agents.notify.sending import checked
 from npsflow.schemas import topics as names
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.times import DAY
-from npsflow.streams.classify.stage import OUTCOMES
+from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.config.settings import Settings, load
 from npsflow.streams.engine.admin import Wanted, partition_counts, topic_configs, wanted
 from npsflow.streams.engine.changelog import FORMAT

@@ -27,7 +27,7 @@ from npsflow.streams.engine.admin import partition_counts
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.intake.mapping import Unmapped
-from npsflow.streams.stage import Record
+from npsflow.streams.stage import Output, Record
 
 _HEADER = "npsflow_dlq_"
 _GROUP = "dlq-replay"
@@ -185,7 +185,7 @@ def _as_produced(
                     f"topic {installation.topic(topic)}, where a dead letter came from, does not exist"
                 )
             partition = int(letter.why["partition"]) % count if key is None else partition_of(key, count)
-            outputs.emit(topic, partition, key, value, headers)
+            outputs.emit(Output(topic, partition, key, value, headers))
     return outputs
 
 

@@ -26,6 +26,7 @@ from npsflow.schemas.times import DAY
 from npsflow.streams.config.settings import Settings, load
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.transaction import Outputs
+from npsflow.streams.stage import Output
 
 _CHUNK = 2_000
 _EVERY = 500  # entries between two moves of the bar
@@ -166,7 +167,7 @@ async def _send(installation: Installation, plan: Plan, horizon: int) -> tuple[S
                     chunk = due[sent : sent + _CHUNK]
                     outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
                     for _, kind, key, value in chunk:
-                        outputs.emit(kind.topic, partition_of(key, counts[kind.topic]), key, value, [])
+                        outputs.emit(Output(kind.topic, partition_of(key, counts[kind.topic]), key, value, []))
                     await clients.deliver(producer, outputs)
                     sent += len(chunk)
                     advance(len(chunk))

@@ -22,6 +22,7 @@ from npsflow.streams.config.settings import load
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.scoring.scores import Scales
+from npsflow.streams.stage import Output
 
 _CHUNK = 1 << 20
 _AS_IT_IS = {"key", "value_base64"}
@@ -66,7 +67,7 @@ async def _produce(installation: Installation, fd: int, scales: Scales | None) -
                     for line in lines:
                         key, value = _message(line)
                         partition = line.number % count if key is None else partition_of(key, count)
-                        outputs.emit(topic, partition, key, value, [])
+                        outputs.emit(Output(topic, partition, key, value, []))
                     try:
                         await clients.deliver(producer, outputs)
                     except MessageSizeTooLargeError:

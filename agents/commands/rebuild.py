@@ -22,7 +22,7 @@ from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.replay import PublishedOutputs
 from npsflow.streams.engine.source import Source
 from npsflow.streams.engine.transaction import Outputs
-from npsflow.streams.stage import Checkpoint, Stage
+from npsflow.streams.stage import Checkpoint, Output, Stage
 from npsflow.streams.topology import REPLAYED, STAGES
 
 _DEADLINE = 60.0  # seconds without any progress
@@ -117,7 +117,7 @@ async def _take_windows_back(installation: Installation) -> None:
             live.pop(record.key, None)
     async with _outputs(installation) as outputs:
         for key, partition in live.items():
-            outputs.emit(topics.WINDOWS, partition, key, None, [])
+            outputs.emit(Output(topics.WINDOWS, partition, key, None, []))
 
 
 async def _seed(installation: Installation, stage: Stage, offsets: dict[int, int]) -> None:

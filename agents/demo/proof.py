@@ -9,7 +9,7 @@ from npsflow.agents.demo import oracle, reading, show
 from npsflow.agents.demo.workers import DemoFailed
 from npsflow.agents.kafka import clients
 from npsflow.schemas import codec, topics
-from npsflow.streams.classify.stage import OUTCOMES
+from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Record
 

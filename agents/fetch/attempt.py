@@ -12,7 +12,7 @@ from npsflow.agents.fetch.sources import Source
 from npsflow.agents.intake.api import Later, TokenRefused, Unanswered
 from npsflow.agents.intake.entrance import Record
 from npsflow.schemas import codec, topics
-from npsflow.schemas.headers import Headers, dead_letter
+from npsflow.schemas.headers import DeadLetter, Headers
 from npsflow.schemas.times import rfc3339
 from npsflow.streams.intake.mapping import Unmapped
 
@@ -66,9 +66,9 @@ def dead(due: Due, why: str, source: str | None, now: float) -> Tried:
     letters = [
         (
             Record(topics.DEAD_LETTERS, event.key, codec.dumps(event.fetch)),
-            dead_letter(
-                [], "unfetched", why, topics.FETCHES, event.partition, event.offset, rfc3339(int(now * 1000)), source
-            ),
+            DeadLetter(
+                "unfetched", why, topics.FETCHES, event.partition, event.offset, rfc3339(int(now * 1000)), source
+            ).headers([]),
         )
         for event in due.events
     ]

@@ -12,6 +12,7 @@ from npsflow.agents.kafka import clients
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.partitioner import partition_of
 from npsflow.streams.engine.transaction import Outputs
+from npsflow.streams.stage import Output
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class Gathering:
         outputs, written = self._open
         for topic, key, value in records:
             partition = 0 if key is None else partition_of(key, self._partitions)
-            outputs.emit(topic, partition, key, value, headers)
+            outputs.emit(Output(topic, partition, key, value, headers))
         return await asyncio.shield(written)  # one that is cancelled takes no other with it
 
     def _go(self) -> None:

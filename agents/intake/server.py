@@ -14,7 +14,7 @@ from npsflow.agents.intake.producer import Keeper
 from npsflow.agents.web.answers import again, answer, said
 from npsflow.agents.web.connections import Door
 from npsflow.schemas import topics
-from npsflow.schemas.headers import Headers, dead_letter
+from npsflow.schemas.headers import DeadLetter, Headers
 from npsflow.schemas.times import rfc3339
 from npsflow.streams.engine.health import routes
 from npsflow.streams.intake.mapping import Unmapped
@@ -75,7 +75,7 @@ class Server:
 
     def _letter(self, entrance: Entrance, why: str) -> Headers:
         at, source = rfc3339(int(self._clock() * 1000)), entrance.form.source or entrance.form.platform
-        return dead_letter([], "unmapped", why, f"intake/{entrance.name}", 0, 0, at, source)
+        return DeadLetter("unmapped", why, f"intake/{entrance.name}", 0, 0, at, source).headers([])
 
     async def _there(self, request: web.Request) -> web.Response:
         """For those who look whether there is anything, by GET or HEAD, before they send."""

@@ -8,7 +8,7 @@ from msgspec import Struct
 from npsflow.schemas import topics
 from npsflow.schemas.deltas import Values, delta_key, encode_deltas
 from npsflow.streams.scoring.segments import Names
-from npsflow.streams.stage import Emit
+from npsflow.streams.stage import Emit, Output
 
 _MOST = 60_000  # numbers in one record, of at most 9 bytes; a multiple of three
 
@@ -51,7 +51,7 @@ class PaneCounts:
         self._minus.clear()
         for key, by_values in by_key.items():
             for piece in _pieces(by_values):
-                emit(topics.PANES, self._partition_of(key), key, encode_deltas(piece), [])
+                emit(Output(topics.PANES, self._partition_of(key), key, encode_deltas(piece), []))
 
     def _owner(self, number: int) -> tuple[bytes, Values]:
         found = self._owners.get(number)

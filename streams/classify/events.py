@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from xxhash import xxh3_64_intdigest
 
 from npsflow.schemas import codec, events, topics
-from npsflow.schemas.headers import CloudEvents, Headers
+from npsflow.schemas.headers import CloudEvents
 from npsflow.schemas.response import Customer, Response
 from npsflow.schemas.times import rfc3339, to_datetime
 from npsflow.streams.classify import lifecycle, policy
@@ -17,9 +17,7 @@ from npsflow.streams.classify.fingerprint import changed, fingerprint
 from npsflow.streams.classify.stored import ALERT_LIVE, DELETED, FOLLOW_LIVE, INTERNAL, TEST, Remembered
 from npsflow.streams.scoring.scores import WORST, Scale
 from npsflow.streams.scoring.severity import ALERT_DUE, severity_of
-
-Output = tuple[str, int, bytes | None, bytes | None, Headers]
-"""(topic, partition, key, value, headers) for `Emit`."""
+from npsflow.streams.stage import Output
 
 _NOBODY = Customer()
 
@@ -193,7 +191,7 @@ class EventBuilder:
                     outputs.append(self._follow_up(kind, revision, told, who, why))
             revisions.append(revision)
             flags |= strand.flag if wanted else 0
-        urgent = any(output[0] == topics.SERVICE_RECOVERY for output in outputs)
+        urgent = any(output.topic == topics.SERVICE_RECOVERY for output in outputs)
         after = after._replace(flags=flags, alert_revision=revisions[0], follow_revision=revisions[1], fields=fields)
         return after, outputs, urgent
 
@@ -238,6 +236,6 @@ class EventBuilder:
     ) -> Output:
         headers = self._events.headers(strand.types[kind], name, revision, self._instant(why.arrived))
         if why.customer:
-            return strand.topic, self._partition_of(why.customer), why.customer, value, headers
+            return Output(strand.topic, self._partition_of(why.customer), why.customer, value, headers)
         # Without a customer it is the response's own key, and that belongs in this partition.
-        return strand.topic, who.partition, who.key, value, headers
+        return Output(strand.topic, who.partition, who.key, value, headers)

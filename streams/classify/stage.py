@@ -1,8 +1,9 @@
 """Stage `classify`: the fold of one task — versions remembered, counts and events emitted, ticks."""
 
 from collections import Counter
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, get_args
+from typing import Any
 
 from npsflow.schemas import codec, topics
 from npsflow.schemas.deltas import PANE, TICK, encode_tick
@@ -10,19 +11,15 @@ from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import SECOND
 from npsflow.streams.classify import stored
 from npsflow.streams.classify.breaker import Breaker
+from npsflow.streams.classify.counters import COUNTERS, DEAD, EVENT, GAUGES, PAUSED, SOURCE
 from npsflow.streams.classify.deltas import PaneCounts
 from npsflow.streams.classify.events import ALERT, FOLLOW_UP
 from npsflow.streams.classify.state_store import MemoryStore, Store
-from npsflow.streams.classify.versions import Change, Classifier, ClassifySettings, Outcome
+from npsflow.streams.classify.versions import Change, Classifier, ClassifySettings
 from npsflow.streams.scoring.segments import Names
-from npsflow.streams.stage import Checkpoint, Emit
+from npsflow.streams.stage import NORMAL, PAUSE, URGENT, Checkpoint, CounterKey, Emit, Fold, GaugeKey, Output, Record
 
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-"""What becomes of a record; their sum is what was read."""
-
-_EVENT = {t.encode(): f"event:{t}" for strand in (ALERT, FOLLOW_UP) for t in strand.types.values()}
-_PAUSED = "paused"  # a counter that is 1 while the task is, so that it outlives the worker
-_SOURCE = "source:"
+_EVENTS = {t.encode(): (EVENT, t) for strand in (ALERT, FOLLOW_UP) for t in strand.types.values()}
 _MOST_SOURCES = 50
 _PER_RECORD = 1000  # remembered responses in one changelog record: far below the largest record, at 700 bytes each
 
@@ -33,6 +30,8 @@ class Classify:
     name = "classify"
     inputs = (topics.RESPONSES,)
     logs = True
+    counters = COUNTERS
+    gauges = GAUGES
 
     def __init__(self, meaning: ClassifySettings) -> None:
         self.meaning = meaning
@@ -44,14 +43,13 @@ class Classify:
         return ClassifyFold(self.meaning, partition, partitions, emit, MemoryStore())
 
 
-class ClassifyFold:
+class ClassifyFold(Fold):
     """The fold of one task of `classify`."""
 
     def __init__(self, meaning: ClassifySettings, partition: int, partitions: int, emit: Emit, store: Store) -> None:
-        self.urgent = self.paused = False
-        self.counters: Counter[str] = Counter()
+        self.counters: Counter[CounterKey] = Counter()
         self.store = store
-        self._horizon, self._meaning, self._emit = meaning.horizon, meaning, emit
+        self._horizon, self._meaning, self._emit, self._partition = meaning.horizon, meaning, emit, partition
         self._names = Names()
         self._classifier = Classifier(meaning, partition, partitions, store, self._names)
         self._pane_counts = PaneCounts(self._names, lru_cache(lambda key: partition_of(key, meaning.pane_partitions)))
@@ -59,22 +57,33 @@ class ClassifyFold:
         self._log: list[tuple[bytes, bytes, int]] = []
         self._ticked = 0
         self._ticked_at = 0
-        self.read, self.crashed = self._classifier.read, self._classifier.crashed
 
     @property
     def stream_time(self) -> int:
+        """Greatest `submitted_at` accepted so far, ms."""
         return self._classifier.stream_time
 
-    def apply(self, change: Change) -> None:
+    def read(self, record: Record) -> Change:
+        """Give what this record changes."""
+        return self._classifier.read(record)
+
+    def crashed(self, record: Record, error: Exception) -> Change:
+        """Give the dead letter of a record that crashed `read`."""
+        return self._classifier.crashed(record, error)
+
+    def apply(self, change: Change) -> int:
+        """Make the change: counters, memory, pane counts, outputs."""
         self._classifier.stream_time = change.stream_time
         counters = self.counters
-        counters[change.outcome] += 1
+        counters["", change.outcome] += 1
+        asks = URGENT if change.urgent else NORMAL
         if self._armed:
             self._breaker.saw(change.outcome == "dead")
-            if self._breaker.tripped and not self.paused:
-                self.paused, counters[_PAUSED] = True, 1
-        for name in change.counts:
-            counters[name if name in counters else self._counter(name)] += 1
+            if self._breaker.tripped and not counters[PAUSED]:
+                counters[PAUSED] = 1
+                asks |= PAUSE
+        for key in change.counts:
+            counters[key if key in counters else self._counter(key)] += 1
         packed = change.packed
         if packed:
             self.store.put(change.key, packed, change.submitted)
@@ -84,28 +93,24 @@ class ClassifyFold:
         if change.plus is not None:
             self._pane_counts.add(change.plus)
         for output in change.outputs:
-            self._emit(*output)
+            self._emit(output)
             if packed:
-                counters[_EVENT[output[4][1][1]]] += 1
-        if change.urgent:
-            self.urgent = True
+                counters[_EVENTS[output.headers[1][1]]] += 1
+        return asks
 
-    def _counter(self, name: str) -> str:
-        """The name to count something new under.
+    def _counter(self, key: CounterKey) -> CounterKey:
+        """What to count something new under.
 
         A platform is named once a response of it was accepted: before that its name may be anything that stood in the
         wrong place, and is no label. The names of platforms do not grow without bound.
         """
-        kind, _, rest = name.partition(":")
-        reason, _, source = rest.partition(":")
-        if kind == "dead" and f"{_SOURCE}{source}" not in self.counters:
-            return f"dead:{reason}:unknown"
-        if kind == "source" and sum(known.startswith(_SOURCE) for known in self.counters) >= _MOST_SOURCES:
-            return f"{_SOURCE}other"
-        return name
+        if key[0] == DEAD and (SOURCE, key[2]) not in self.counters:
+            return DEAD, key[1], "unknown"
+        if key[0] == SOURCE and sum(known[0] == SOURCE for known in self.counters) >= _MOST_SOURCES:
+            return SOURCE, "other"
+        return key
 
     def checkpoint(self, now: int) -> Checkpoint:
-        self.urgent = False
         self._pane_counts.send(self._emit)
         if self.stream_time > self._ticked and not 0 <= now - self._ticked_at < SECOND:
             self._tick(self.stream_time, now)
@@ -122,11 +127,12 @@ class ClassifyFold:
         return checkpoint
 
     def accept(self) -> None:
-        self.paused, self.counters[_PAUSED] = False, 0
+        self.counters[PAUSED] = 0
         self._breaker.reset()
 
-    def gauges(self) -> dict[tuple[str, ...], float]:
-        return {("remembered",): len(self.store)}
+    def gauges(self) -> dict[GaugeKey, float]:
+        """How many responses are remembered."""
+        return {(GAUGES[0].metric, str(self._partition)): len(self.store)}
 
     def idle(self, now: int) -> bool:
         """At the end of the input: time goes on by the broker's clock, at each boundary of a pane."""
@@ -143,7 +149,7 @@ class ClassifyFold:
         self._ticked, self._ticked_at = time, now
         value = encode_tick(time)
         for partition in range(self._meaning.pane_partitions):
-            self._emit(topics.PANES, partition, TICK, value, [])
+            self._emit(Output(topics.PANES, partition, TICK, value, []))
 
     # Restoring.
 
@@ -160,8 +166,8 @@ class ClassifyFold:
             latest = max(latest, submitted)
         return latest + self._horizon
 
-    def restored(self, stream_time: int, counters: dict[str, int]) -> None:
+    def restored(self, stream_time: int, counters: Mapping[CounterKey, int]) -> int:
         self._classifier.stream_time = stream_time
         self.counters.update(counters)
-        self.paused = bool(counters.get(_PAUSED))
         self.store.expire(stream_time - self._horizon)
+        return PAUSE if counters.get(PAUSED) else NORMAL

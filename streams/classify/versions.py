@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Literal
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -13,13 +12,14 @@ from xxhash import xxh3_64_intdigest
 from npsflow.schemas import codec, topics
 from npsflow.schemas.deltas import PANE
 from npsflow.schemas.errors import RefusedRecord
-from npsflow.schemas.headers import dead_letter, origin, with_origin
+from npsflow.schemas.headers import DeadLetter, origin, with_origin
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.response import Deletion, Response
 from npsflow.schemas.times import MINUTE, rfc3339, to_datetime, to_ms
 from npsflow.streams.classify import policy, stored
+from npsflow.streams.classify.counters import CORRECTION, DEAD, FOREIGN_PARTITIONER, RESPONSE, SOURCE, WARNING, Outcome
 from npsflow.streams.classify.deltas import PaneCount
-from npsflow.streams.classify.events import Cause, EventBuilder, Identity, Output
+from npsflow.streams.classify.events import Cause, EventBuilder, Identity
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.classify.state_store import Store
 from npsflow.streams.classify.stored import (
@@ -35,17 +35,10 @@ from npsflow.streams.classify.stored import (
 )
 from npsflow.streams.scoring.scores import Scale, Scales
 from npsflow.streams.scoring.segments import NO_SEGMENTS, Names, Segmenter, unpack_segments
-from npsflow.streams.stage import Record
-
-Outcome = Literal["counted", "deleted", "test", "repeated", "superseded", "forwarded", "dead"]
+from npsflow.streams.stage import CounterKey, Output, Record
 
 _AHEAD = 10 * MINUTE
 _EVERY = 1000  # records between two checks of the producer's partitioner
-
-
-def _category(scale: Scale, rank: int) -> str:
-    """Of an answer, for a metric; what single employees have answered is nobody's business."""
-    return "any" if scale.metric == "enps" else scale.words[rank]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +62,11 @@ class ClassifySettings:
 
 
 class Change(Struct, gc=False):
-    """What one record changes. `counts` are names of counters to raise by one; times in ms."""
+    """What one record changes. `counts` are counters to raise by one; times in ms."""
 
     outcome: Outcome
     stream_time: int
-    counts: tuple[str, ...] = ()
+    counts: tuple[CounterKey, ...] = ()
     key: bytes = b""
     packed: bytes = b""
     submitted: int = 0
@@ -116,9 +109,9 @@ class Classifier:
                 arrived = (first[0], place(*first[1:]))
             elif record.key != key:
                 return self._forward(record, key)
-        counts: tuple[str, ...] = ()
+        counts: tuple[CounterKey, ...] = ()
         if record.offset % _EVERY == 0 and self._partition_of(key) != self._partition:
-            counts = ("foreign_partitioner",)
+            counts = (FOREIGN_PARTITIONER,)
         try:
             if scale is None:
                 return self._delete(what, warnings, key, arrived, counts)  # type: ignore[arg-type]
@@ -136,7 +129,7 @@ class Classifier:
         warnings: tuple[str, ...],
         key: bytes,
         arrived: tuple[int, int],
-        counts: tuple[str, ...],
+        counts: tuple[CounterKey, ...],
     ) -> Change:
         appended, origin_ = arrived
         content = xxh3_64_intdigest(codec.encode(response))  # as it was sent: sent again, it says nothing new
@@ -151,7 +144,7 @@ class Classifier:
             raise _too_late(response.source)
         stream_time = max(self.stream_time, submitted)
         if warnings:
-            counts += tuple(f"warning:{name}" for name in warnings)
+            counts += tuple((WARNING, name) for name in warnings)
         digest = blake2b(key, digest_size=16).digest()
         id_ = digest[:ID]
         version = updated, appended, origin_
@@ -176,7 +169,7 @@ class Classifier:
                 flags | live, rank, response.score, alert, follow, submitted, version, content, context,
                 packed_segments, customer_key, submitted, appended, fields,
             )  # fmt: skip
-            counts += _accepted(response.source, "" if flags else f"response:{scale.metric}:{_category(scale, rank)}")
+            counts += _accepted(response.source, RESPONSE, None if flags else scale, rank)
             outputs = () if output is None else (output,)
             return Change(outcome, stream_time, counts, id_, packed, submitted, None, plus, outputs, alert)
         since = updated if response.updated_at is not None else appended
@@ -185,7 +178,7 @@ class Classifier:
             since, appended, b"",
         )  # fmt: skip
         after, events, urgent = self._events.next(before, self._metric(before), after, scale.metric, told, who)
-        counts += _accepted(response.source, "" if flags else f"correction:{scale.metric}:{_category(scale, rank)}")
+        counts += _accepted(response.source, CORRECTION, None if flags else scale, rank)
         packed = stored.pack(*after)
         return Change(outcome, stream_time, counts, id_, packed, submitted, _cell(before), plus, events, urgent)
 
@@ -195,7 +188,7 @@ class Classifier:
         warnings: tuple[str, ...],
         key: bytes,
         arrived: tuple[int, int],
-        counts: tuple[str, ...],
+        counts: tuple[CounterKey, ...],
     ) -> Change:
         appended, origin_ = arrived
         digest = blake2b(key, digest_size=16).digest()
@@ -209,7 +202,7 @@ class Classifier:
         if updated > appended + _AHEAD:
             updated, warnings = appended, (*warnings, "updated_at")
         if warnings:
-            counts += tuple(f"warning:{name}" for name in warnings)
+            counts += tuple((WARNING, name) for name in warnings)
         version = updated, appended, origin_
         content = xxh3_64_intdigest(codec.encode(deletion))
         if before is not None and (known := self._known(before, content, version, id_, self.stream_time, counts)):
@@ -233,7 +226,13 @@ class Classifier:
         return stored.unpack(packed)
 
     def _known(
-        self, before: Remembered, content: int, version: Version, id_: bytes, stream_time: int, counts: tuple[str, ...]
+        self,
+        before: Remembered,
+        content: int,
+        version: Version,
+        id_: bytes,
+        stream_time: int,
+        counts: tuple[CounterKey, ...],
     ) -> Change | None:
         """The change where the record does not become the standing version, else None."""
         if content != before.content:
@@ -251,23 +250,27 @@ class Classifier:
     def _dead(self, record: Record, refused: RefusedRecord) -> Change:
         first = origin(record.headers) or (record.timestamp, record.partition, record.offset)
         at, partition, offset = rfc3339(first[0]), first[1], first[2]
-        headers = dead_letter(
-            record.headers, refused.reason, str(refused), topics.RESPONSES, partition, offset, at, refused.source
-        )
-        output = (topics.DEAD_LETTERS, self._partition, record.key, record.value, headers)
-        counts = (f"dead:{refused.reason}:{refused.source or ''}",)
+        letter = DeadLetter(refused.reason, str(refused), topics.RESPONSES, partition, offset, at, refused.source)
+        headers = letter.headers(record.headers)
+        output = Output(topics.DEAD_LETTERS, self._partition, record.key, record.value, headers)
+        counts = ((DEAD, refused.reason, refused.source or ""),)
         return Change("dead", self.stream_time, counts, outputs=(output,))
 
     def _forward(self, record: Record, key: bytes) -> Change:
         headers = with_origin(record.headers, record.timestamp, record.partition, record.offset)
-        output = (topics.RESPONSES, self._partition_of(key), key, record.value, headers)
+        output = Output(topics.RESPONSES, self._partition_of(key), key, record.value, headers)
         return Change("forwarded", self.stream_time, outputs=(output,))
 
 
 @lru_cache(1024)
-def _accepted(source: str, what: str) -> tuple[str, ...]:
-    """What to count of an accepted response; the same few again and again."""
-    return (f"source:{source}", what) if what else (f"source:{source}",)
+def _accepted(source: str, kind: str, scale: Scale | None, rank: int) -> tuple[CounterKey, ...]:
+    """What to count of an accepted response, `scale` None for one that is in no window; the same few again and again.
+
+    What single employees have answered is nobody's business.
+    """
+    if scale is None:
+        return ((SOURCE, source),)
+    return (SOURCE, source), (kind, scale.metric, "any" if scale.metric == "enps" else scale.words[rank])
 
 
 def _cell(r: Remembered) -> PaneCount | None:

@@ -17,8 +17,9 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from npsflow.schemas import codec
 from npsflow.schemas.errors import ChangelogRefused
 from npsflow.schemas.topics import changelog
+from npsflow.streams.engine.counters import decode_counters, encode_counters
 from npsflow.streams.engine.installation import Installation
-from npsflow.streams.stage import Checkpoint, Emit, Fold, Stage
+from npsflow.streams.stage import NORMAL, Checkpoint, CounterKey, Emit, Fold, Output, Stage
 
 FORMAT = 1
 POSITION = b"position"
@@ -34,8 +35,10 @@ class Position:
 
     offsets: dict[str, int] = field(default_factory=dict)
     stream_time: int = 0
-    counters: dict[str, int] = field(default_factory=dict)
+    counters: Mapping[CounterKey, int] = field(default_factory=dict)
     log: tuple[int, int] = (0, 0)
+    asks: int = NORMAL
+    """Bits of `apply`: PAUSE where the task was paused when it committed."""
 
 
 @dataclass(slots=True)
@@ -71,20 +74,20 @@ class Changelog:
     def write(self, emit: Emit, position: Position, checkpoint: Checkpoint) -> None:
         """Add one commit. `emit` prefixes topics itself."""
         for key, value in checkpoint.state:
-            emit(changelog(self.stage.name, "state"), self.partition, key, value, [])
+            emit(Output(changelog(self.stage.name, "state"), self.partition, key, value, []))
         for packed, _ in checkpoint.log:
-            emit(changelog(self.stage.name, "remembered"), self.partition, None, packed, [])
+            emit(Output(changelog(self.stage.name, "remembered"), self.partition, None, packed, []))
         record = {
             "format": FORMAT,
             "partitions": dict(self.partitions),
             "offsets": position.offsets,
             "stream_time": position.stream_time,
-            "counters": position.counters,
+            "counters": encode_counters(position.counters),
             "log": self.log_range,
             "settings": self.stage.fixed,
             "rebuilding": self.rebuilding,
         }
-        emit(changelog(self.stage.name, "state"), self.partition, POSITION, codec.dumps(record), [])
+        emit(Output(changelog(self.stage.name, "state"), self.partition, POSITION, codec.dumps(record), []))
 
     def logged(self, offset: int, log_time: int) -> None:
         """The log record at `offset` is needed until stream time `log_time`, and with it all that follow."""
@@ -121,7 +124,7 @@ class Changelog:
             fold.restore(key, value)
         if self.log is not None:
             await self._restore_log(consumer, self.log, position, fold)
-        fold.restored(position.stream_time, position.counters)
+        position.asks = fold.restored(position.stream_time, position.counters)
         return position
 
     async def _restore_log(
@@ -159,7 +162,8 @@ class Changelog:
                 offset,
             )
         begin, end = record["log"]
-        return Position(record["offsets"], record["stream_time"], record["counters"], (begin, end))
+        counters = decode_counters(self.stage.counters, record["counters"])
+        return Position(record["offsets"], record["stream_time"], counters, (begin, end))
 
     def check(
         self,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from npsflow.schemas import topics
 from npsflow.schemas.headers import ORIGIN, Headers
-from npsflow.streams.stage import Emit, Fold, Record, Stage
+from npsflow.streams.stage import Emit, Fold, Output, Record, Stage
 
 _EVENTS = {topics.SERVICE_RECOVERY, topics.FOLLOW_UP}
 
@@ -66,11 +66,12 @@ class Replayed:
     def __init__(self, stage: Stage, published: PublishedOutputs) -> None:
         self.name, self.inputs, self.outputs = stage.name, stage.inputs, stage.outputs
         self.logs, self.fixed = stage.logs, stage.fixed
+        self.counters, self.gauges = stage.counters, stage.gauges
         self._stage, self._published = stage, published
 
     def open(self, partition: int, partitions: int, emit: Emit) -> Fold:
-        def emit_new(topic: str, to: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-            if not self._published.has(topic, headers):
-                emit(topic, to, key, value, headers)
+        def emit_new(output: Output) -> None:
+            if not self._published.has(output.topic, output.headers):
+                emit(output)
 
         return self._stage.open(partition, partitions, emit_new)

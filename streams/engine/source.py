@@ -62,7 +62,7 @@ class Batch:
     def fold(self) -> None:
         """Fold the records into the task's state, unless the task has been lost meanwhile. Raises StateError."""
         task = self.task
-        if not self.current or task.fold.paused:
+        if not self.current or task.paused:
             return
         if (position := task.position.offsets.get(self.topic, 0)) != self.begin:
             first = self.records[0]
@@ -225,11 +225,11 @@ class Source(Service):
                         lag = -1
                         break
                 lag += max(0, end - position)
-                if lag == 0 and not task.fold.paused and position > folded:
+                if lag == 0 and not task.paused and position > folded:
                     task.advance(topic, position)  # past transaction markers, so that tools see no lag
             if lag >= 0:
                 self._metrics.lag.labels(self.stage.name, str(task.partition)).set(lag)
-            if lag == 0 and not task.closed and not task.fold.paused:
+            if lag == 0 and not task.closed and not task.paused:
                 task.idle()
             if task.dirty_since is not None:
                 self._assignment.committer.soon(task)
@@ -239,7 +239,7 @@ class Source(Service):
         inputs = self._assignment.inputs(task.partition)
         for tp in inputs:
             self._consumer.seek(tp, task.position.offsets[self._topics[tp.topic]])
-        if task.fold.paused:
+        if task.paused:
             self._pause(task)
         else:
             self._consumer.resume(*inputs)
@@ -251,7 +251,7 @@ class Source(Service):
     def folded(self, task: Task) -> None:
         """The agent has folded a batch."""
         self._assignment.committer.soon(task)
-        if task.fold.paused:
+        if task.paused:
             self._pause(task)
 
     async def end_rebuild(self) -> None:
@@ -268,13 +268,13 @@ class Source(Service):
     def _pause(self, task: Task) -> None:
         """Too many dead letters in a row: read no further until a person has accepted them."""
         self._consumer.pause(*self._assignment.inputs(task.partition))
-        self._metrics.paused.labels(str(task.partition)).set(1)
+        self._metrics.pause(self.stage.name, task.partition, True)
         extra = {"partition": task.partition, "offsets": dict(task.position.offsets)}
         log.error("most records are refused: paused until `npsflow dlq accept`", extra=extra)
 
     async def _resume_accepted(self) -> None:
         """`npsflow dlq accept` commits, in a group of its own, up to where dead letters are accepted."""
-        paused = [task for task in self.tasks.values() if task.fold.paused and not task.closed]
+        paused = [task for task in self.tasks.values() if task.paused and not task.closed]
         if not paused:
             return
         try:
@@ -291,7 +291,7 @@ class Source(Service):
                 for tp, offset in offsets.items():
                     self._consumer.seek(tp, offset)
                 self._consumer.resume(*offsets)
-                self._metrics.paused.labels(str(task.partition)).set(0)
+                self._metrics.pause(self.stage.name, task.partition, False)
                 log.info("dead letters accepted, going on", extra={"partition": task.partition})
 
     @Service.timer(_PURGE_EVERY)

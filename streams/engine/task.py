@@ -15,11 +15,11 @@ from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.logs import named
 from npsflow.streams.engine.metrics import Metrics
 from npsflow.streams.engine.transaction import Batches, Outputs, Transaction, Written
-from npsflow.streams.stage import Fold, Record
+from npsflow.streams.stage import PAUSE, URGENT, CounterKey, Fold, Record
 
 log = logging.getLogger(__name__)
 
-URGENT, CALM = 0.1, 1.0
+_URGENT_WAIT, _NORMAL_WAIT = 0.1, 1.0
 """Seconds a commit may wait: with an alert in it that has just arrived, and otherwise."""
 
 _MOST_BATCHES = 64  # of up to 1 MiB
@@ -31,7 +31,7 @@ class PreparedCommit:
 
     batches: Batches
     offsets: dict[TopicPartition, int]
-    counters: Counter[str]
+    counters: Counter[CounterKey]
     stream_time: int
     log_begin: int
     log_times: list[int]
@@ -55,6 +55,7 @@ class Task:
         self.handed: dict[str, int] = {}
         """By input topic the offset behind what the agent was given, folded or not."""
         self.closed = False
+        self.paused = False
         self.epoch = 0
         self.committing = False
         self.dirty_since: int | None = None
@@ -63,10 +64,11 @@ class Task:
         self._outputs = Outputs(transaction.producer, self._prefix, clock.now())
         self.fold = fold_of(self._outputs.emit)
         self._oldest_alert: int | None = None
-        self._committed_counters: Counter[str] = Counter()
+        self._committed_counters: Counter[CounterKey] = Counter()
 
     def start_at(self, position: Position) -> None:
         self.position = position
+        self.paused = bool(position.asks & PAUSE)
         self._committed_counters = Counter(self.fold.counters)
 
     def renew(self, transaction: Transaction) -> None:
@@ -84,6 +86,7 @@ class Task:
     def accept(self) -> None:
         """Go on after a pause; the offset it goes on from is that of `position`."""
         self.fold.accept()
+        self.paused = False
         self._read_again()
         if self.dirty_since is None:
             self.dirty_since = self._clock.now()
@@ -109,11 +112,11 @@ class Task:
                 extra = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
                 log.exception("a record crashed the fold and is a dead letter now: please report this", extra=extra)
                 change = fold.crashed(record, error)
-            apply(change)
-            if fold.urgent and self._oldest_alert is None:
+            asks = apply(change)
+            if asks & URGENT and self._oldest_alert is None:
                 self._oldest_alert = record.timestamp
-            if fold.paused:
-                position = record.offset + 1
+            if asks & PAUSE:
+                self.paused, position = True, record.offset + 1
                 break
         self.advance(topic, position)
 
@@ -135,11 +138,11 @@ class Task:
         """Seconds until the next commit: an alert adds at most a tenth to the age it already has."""
         now = self._clock.now()
         if self.dirty_since is None:
-            return CALM
+            return _NORMAL_WAIT
         waited = (now - self.dirty_since) / 1000
         if self._oldest_alert is None:
-            return max(0.0, CALM - waited)
-        return max(0.0, min(CALM, max(URGENT, (now - self._oldest_alert) / 10_000)) - waited)
+            return max(0.0, _NORMAL_WAIT - waited)
+        return max(0.0, min(_NORMAL_WAIT, max(_URGENT_WAIT, (now - self._oldest_alert) / 10_000)) - waited)
 
     async def commit(self) -> None:
         """Commit all that was folded up to now; folding may go on meanwhile. Raises TransactionFailed."""
@@ -188,8 +191,8 @@ class Task:
         self._clock.learn(written[changelog.state].append_time)
         changelog.end = written[changelog.state].end + 1  # the commit marker
         changelog.released = prepared.log_begin
-        self._metrics.count(prepared.counters)
         stage = changelog.stage.name
+        self._metrics.count(stage, prepared.counters)
         self._metrics.show(stage, self.partition, self.fold.gauges())
         self._metrics.commits.labels(stage).inc()
         self._metrics.stream_time.labels(stage, str(self.partition)).set(prepared.stream_time / 1000)

@@ -14,8 +14,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaConnectionError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
 
-from npsflow.schemas.headers import Headers
 from npsflow.streams.engine.kafka.metadata_backoff import back_off_metadata
+from npsflow.streams.stage import Output
 
 TIMEOUT = 10.0
 """Seconds until the broker aborts a transaction that nobody ends: how long a dead writer can hide others' records."""
@@ -46,8 +46,9 @@ class Outputs:
         self._open: dict[tuple[str, int], Any] = {}
         self._full: list[tuple[tuple[str, int], Any]] = []
 
-    def emit(self, topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        """Add one record; `topic` without prefix."""
+    def emit(self, output: Output) -> None:
+        """Add one record."""
+        topic, partition, key, value, headers = output
         at = topic, partition
         batch = self._open.get(at)
         if batch is None:

@@ -10,12 +10,12 @@ from msgspec import Struct
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import Case, Happening, event_type
 from npsflow.schemas.events import Context
-from npsflow.schemas.headers import CloudEvents, Headers
+from npsflow.schemas.headers import CloudEvents
 from npsflow.schemas.times import rfc3339
 from npsflow.streams.recovery.case import ended
+from npsflow.streams.recovery.counters import CASE
 from npsflow.streams.recovery.state import Burst, CaseRecord, Customer, Fixing, Seen, Table, pack_file, unpack_file
-
-Output = tuple[str, int, bytes | None, bytes | None, Headers]
+from npsflow.streams.stage import CounterKey, Output
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class UnitOfWork:
         self.bursts: dict[str, Burst] = {}
         self.fixing: dict[str, Fixing | None] = {}
         self.outputs: list[Output] = []
-        self.counts: Counter[str] = Counter()
+        self.counts: Counter[CounterKey] = Counter()
         self.urgent = False
 
     def customer(self, key: str) -> Customer:
@@ -97,8 +97,8 @@ class UnitOfWork:
 
     def _send(self, what: Happening, key: str, subject: str, revision: int | str, value: bytes) -> None:
         headers = self._sender.headers(event_type(what), subject, revision, rfc3339(self.at))
-        self.outputs.append((topics.SERVICE_RECOVERY, self._partition, key.encode(), value, headers))
-        self.counts[f"case:{what}"] += 1
+        self.outputs.append(Output(topics.SERVICE_RECOVERY, self._partition, key.encode(), value, headers))
+        self.counts[CASE, what] += 1
 
 
 def digest(prefix: str, name: str, key: str) -> str:

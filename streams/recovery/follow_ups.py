@@ -7,6 +7,7 @@ from npsflow.schemas.events import Context, FollowUp, FollowUpRetracted
 from npsflow.schemas.times import DAY, rfc3339, to_ms
 from npsflow.streams.recovery import case as life
 from npsflow.streams.recovery.changes import UnitOfWork
+from npsflow.streams.recovery.counters import READ
 from npsflow.streams.recovery.inputs import FollowUpFact
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.state import Answered, CaseRecord, Customer, Seen
@@ -42,7 +43,7 @@ class FollowUps:
                 self._enrich(work, case_id, own, context)
             elif not (context.customer_id or context.email or context.phone):
                 reason = "no_contact"  # so many that no event says so
-                work.counts["recover:no_contact"] += 1
+                work.counts[READ, "no_contact"] += 1
             elif reason in _MAY_CHANGE:
                 reason = self._reason(work, customer, own, context)
                 if reason:

@@ -5,6 +5,7 @@ happened.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from heapq import heappop, heappush
 from typing import Any, get_args
 
@@ -12,19 +13,20 @@ from npsflow.schemas import topics
 from npsflow.schemas.cases import Case, Happening, Status, TeamAction, event_type
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.events import AlertRetracted, FollowUpRetracted
-from npsflow.schemas.headers import CloudEvents, dead_letter
+from npsflow.schemas.headers import CloudEvents, DeadLetter
 from npsflow.schemas.times import DAY, MINUTE, rfc3339
 from npsflow.streams.recovery import case as life
 from npsflow.streams.recovery.actions import AT_ONCE, Actions
 from npsflow.streams.recovery.alerts import Alerts
 from npsflow.streams.recovery.case_index import contacted_late
 from npsflow.streams.recovery.changes import Memory, UnitOfWork
+from npsflow.streams.recovery.counters import CASES, COUNTERS, FIRST_CONTACT, GAUGES, OVERDUE, READ
 from npsflow.streams.recovery.erasure import forget
 from npsflow.streams.recovery.follow_ups import FollowUps
 from npsflow.streams.recovery.inputs import AlertFact, FollowUpFact, fact_of
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.state import CaseRecord, Table
-from npsflow.streams.stage import Checkpoint, Emit, Record
+from npsflow.streams.stage import NORMAL, URGENT, Checkpoint, CounterKey, Emit, Fold, GaugeKey, Output, Record
 
 _CUSTOMERS_AT_ONCE = 5_000
 
@@ -35,6 +37,8 @@ class Recover:
     name = "recover"
     inputs = (topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.ACTIONS)
     logs = False
+    counters = COUNTERS
+    gauges = GAUGES
 
     def __init__(self, policy: Policy, event_source: str, prefix: str) -> None:
         as_input = (topics.SERVICE_RECOVERY, topics.CASES, topics.DEAD_LETTERS)
@@ -47,13 +51,13 @@ class Recover:
         return RecoveryFold(self._policy, self._sender, self._prefix, partition, emit)
 
 
-class RecoveryFold:
+class RecoveryFold(Fold):
     """The fold of one task of `recover`."""
 
+    stream_time = 0
+
     def __init__(self, policy: Policy, sender: CloudEvents, prefix: str, partition: int, emit: Emit) -> None:
-        self.urgent = self.paused = False
-        self.counters: Counter[str] = Counter()
-        self.stream_time = 0
+        self.counters: Counter[CounterKey] = Counter()
         self.memory = Memory()
         self._sender, self._prefix, self._partition, self._emit = sender, prefix, partition, emit
         self._keep, self._remember = (int(d * DAY) for d in (policy.settings.keep_days, policy.settings.remember_days))
@@ -78,24 +82,24 @@ class RecoveryFold:
             return work
         match fact:
             case None:
-                work.counts["recover:skipped"] += 1
+                work.counts[READ, "skipped"] += 1
             case AlertFact():
-                work.counts["recover:alert"] += 1
+                work.counts[READ, "alert"] += 1
                 self._alerts.told(work, key, fact)
             case AlertRetracted():
-                work.counts["recover:alert"] += 1
+                work.counts[READ, "alert"] += 1
                 self._alerts.retracted(work, key, fact)
             case FollowUpFact():
-                work.counts["recover:follow_up"] += 1
+                work.counts[READ, "follow_up"] += 1
                 self._follow_ups.told(work, key, fact)
             case FollowUpRetracted():
-                work.counts["recover:follow_up"] += 1
+                work.counts[READ, "follow_up"] += 1
                 self._follow_ups.retracted(work, key, fact)
             case TeamAction(action="forget"):
-                work.counts["recover:action"] += 1
+                work.counts[READ, "action"] += 1
                 forget(work, self.memory, key)
             case TeamAction():
-                work.counts["recover:action"] += 1
+                work.counts[READ, "action"] += 1
                 self._actions.act(work, key, fact)
         return work
 
@@ -104,11 +108,11 @@ class RecoveryFold:
         self._refuse(work, record, "internal_error", type(error).__name__)
         return work
 
-    def apply(self, change: UnitOfWork) -> None:
+    def apply(self, change: UnitOfWork) -> int:
         self.stream_time = max(self.stream_time, change.at)
         self.counters.update(change.counts)
         for output in change.outputs:
-            self._emit(*output)
+            self._emit(output)
         memory = self.memory
         for key, customer in change.customers.items():
             memory.customers.put(key, customer)
@@ -130,7 +134,7 @@ class RecoveryFold:
         for action_id, fixing in change.fixing.items():
             if fixing is not None or action_id in memory.fixing:
                 memory.fixing.put(action_id, fixing)
-        self.urgent = self.urgent or change.urgent
+        return URGENT if change.urgent else NORMAL
 
     def idle(self, now: int) -> bool:
         """Everything in the inputs was read: what is due happens, the rest at the next tick if it is very much."""
@@ -166,22 +170,19 @@ class RecoveryFold:
         return happened
 
     def checkpoint(self, now: int) -> Checkpoint:
-        self.urgent = False
         for case_id in self.memory.cases.dirty:
-            self._emit(topics.CASES, self._partition, case_id.encode(), self.memory.cases.packed(case_id), [])
+            packed = self.memory.cases.packed(case_id)
+            self._emit(Output(topics.CASES, self._partition, case_id.encode(), packed, []))
         checkpoint = Checkpoint()
         for kind, table in self._tables.items():
             checkpoint.state += [(b"%b:%b" % (kind, key.encode()), table.packed(key)) for key in table.dirty]
             table.dirty.clear()
         return checkpoint
 
-    def accept(self) -> None:
-        """It never pauses."""
-
-    def gauges(self) -> dict[tuple[str, ...], float]:
+    def gauges(self) -> dict[GaugeKey, float]:
         partition = str(self._partition)
-        found: dict[tuple[str, ...], float] = {("overdue_cases", partition): len(self._overdue)}
-        return found | {("cases", partition, status): self._open[status] for status in get_args(Status)}
+        found: dict[GaugeKey, float] = {(OVERDUE.metric, partition): len(self._overdue)}
+        return found | {(CASES.metric, partition, status): self._open[status] for status in get_args(Status)}
 
     # Restoring.
 
@@ -189,16 +190,14 @@ class RecoveryFold:
         kind, _, name = key.partition(b":")
         self._tables[kind].restore(name.decode(), value)
 
-    def restore_log(self, value: bytes) -> int:
-        raise ValueError("recover keeps no log")
-
-    def restored(self, stream_time: int, counters: dict[str, int]) -> None:
+    def restored(self, stream_time: int, counters: Mapping[CounterKey, int]) -> int:
         self.stream_time = stream_time
         self.counters.update(counters)
         for _, file in self.memory.cases.items():
             self._list(file.case)
         for key, customer in self.memory.customers.items():
             self._touched.setdefault(customer.touched // DAY, set()).add(key)
+        return NORMAL
 
     # Within.
 
@@ -206,11 +205,10 @@ class RecoveryFold:
         return UnitOfWork(self.memory, self._sender, self._partition, at)
 
     def _refuse(self, work: UnitOfWork, record: Record, reason: str, why: str) -> None:
-        headers = dead_letter(
-            record.headers, reason, why, record.topic, record.partition, record.offset, rfc3339(record.timestamp), None
-        )
-        work.outputs.append((topics.DEAD_LETTERS, self._partition, record.key, record.value, headers))
-        work.counts["recover:dead"] += 1
+        letter = DeadLetter(reason, why, record.topic, record.partition, record.offset, rfc3339(record.timestamp))
+        headers = letter.headers(record.headers)
+        work.outputs.append(Output(topics.DEAD_LETTERS, self._partition, record.key, record.value, headers))
+        work.counts[READ, "dead"] += 1
 
     def _list(self, case: Case, before: CaseRecord | None = None) -> None:
         """In every index that it belongs to; `before` it stood in the order of time already, perhaps."""
@@ -236,7 +234,7 @@ class RecoveryFold:
         """Whether the first contact came in time, when there was one just now."""
         late = contacted_late(case)
         if late is not None and (before is None or before.case.contacted_at is None):
-            self.counters["first_contact:late" if late else "first_contact:in_time"] += 1
+            self.counters[FIRST_CONTACT, "late" if late else "in_time"] += 1
 
     def _forget_bursts(self, now: int) -> bool:
         """Departments of which no alert came for as long as a burst is."""

@@ -2,7 +2,7 @@
 
 import struct
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -19,11 +19,30 @@ from npsflow.schemas.window import Window, window_key
 from npsflow.streams.scoring import statistics
 from npsflow.streams.scoring.scores import BEST, MIDDLE, WORST, Scale, Scales
 from npsflow.streams.scoring.segments import Names
-from npsflow.streams.stage import Checkpoint, Emit, Record
+from npsflow.streams.stage import (
+    NORMAL,
+    Checkpoint,
+    CounterKey,
+    CounterSpec,
+    Emit,
+    Fold,
+    GaugeKey,
+    GaugeSpec,
+    Output,
+    Record,
+)
 from npsflow.streams.windows.panes import Panes, WindowSpec, change, resolutions
 
 OTHER = "other"
 """The value under which everything beyond the cap on values of a dimension is counted."""
+
+DELTAS, TICKS = CounterSpec("deltas", "", "Records of counts"), CounterSpec("ticks", "", "Records of time")
+OVER_CAP = CounterSpec(
+    "over_cap", "segment_values_over_cap", "Deltas of values beyond `max_values`, counted as `other`"
+)
+WINDOW_RESPONSES = GaugeSpec(
+    "window_responses", "Responses in overall windows", ("metric", "scale", "window", "category")
+)
 
 _PANE_KEY = struct.Struct("<cBIi")
 _FEWEST_EMPLOYEES = 5
@@ -56,6 +75,8 @@ class Rollup:
     name = "rollup"
     inputs = (topics.PANES,)
     logs = False
+    counters = (DELTAS, TICKS, OVER_CAP)
+    gauges = (WINDOW_RESPONSES,)
 
     def __init__(self, settings: WindowSettings) -> None:
         self.settings = settings
@@ -66,13 +87,13 @@ class Rollup:
         return WindowsFold(self.settings, partition, emit)
 
 
-class WindowsFold:
+class WindowsFold(Fold):
     """The fold of one task of `roll up`: every segment of the dimensions this partition owns."""
 
+    stream_time = 0
+
     def __init__(self, settings: WindowSettings, partition: int, emit: Emit) -> None:
-        self.stream_time = 0
-        self.urgent = self.paused = False
-        self.counters: Counter[str] = Counter()
+        self.counters: Counter[CounterKey] = Counter()
         self._settings, self._partition, self._emit = settings, partition, emit
         self._events = CloudEvents(settings.event_source, [WINDOW_UPDATED])
         self._specs, self._levels = settings.windows, resolutions(settings.windows)
@@ -100,24 +121,25 @@ class WindowsFold:
     def crashed(self, record: Record, error: Exception) -> Change:
         raise error  # this topic is our own: what cannot be read in it must not be skipped
 
-    def apply(self, c: Change) -> None:
+    def apply(self, c: Change) -> int:
         if c.time:
-            self.counters["ticks"] += 1
+            self.counters[TICKS.stored,] += 1
             if c.time > self.stream_time:
                 self._advance(c.time)
-            return
-        self.counters["deltas"] += 1
+            return NORMAL
+        self.counters[DELTAS.stored,] += 1
         for values, flat in c.deltas:
             number = self._number(c.metric, c.scale, c.dimensions, values)
             for at in range(0, len(flat), 3):
                 self._add(number, flat[at], flat[at + 1], flat[at + 2])
+        return NORMAL
 
     def _number(self, metric: str, scale: str, dimensions: tuple[str, ...], values: Values) -> int:
         found = self._numbers.get((metric, scale, dimensions, values))
         if found is None:
             of = (metric, scale, dimensions)
             if self._values[of] >= self._settings.max_values and dimensions:
-                self.counters["over_cap"] += 1
+                self.counters[OVER_CAP.stored,] += 1
                 other = (OTHER,) * len(values)
                 if values != other:
                     return self._number(metric, scale, dimensions, other)
@@ -199,12 +221,11 @@ class WindowsFold:
             value = codec.encode(found)
             subject = "w-" + blake2b(key, digest_size=16).hexdigest()
             at, version = rfc3339(self.stream_time), f"{xxh3_64_intdigest(value):016x}"
-            self._emit(
-                topics.WINDOWS, self._partition, key, value, self._events.headers(WINDOW_UPDATED, subject, version, at)
-            )
+            headers = self._events.headers(WINDOW_UPDATED, subject, version, at)
+            self._emit(Output(topics.WINDOWS, self._partition, key, value, headers))
         elif (number, window) in self._published:
             self._published.discard((number, window))
-            self._emit(topics.WINDOWS, self._partition, key, None, [])
+            self._emit(Output(topics.WINDOWS, self._partition, key, None, []))
 
     def _key(self, number: int, window: int) -> bytes:
         keys = self._keys.get(number)
@@ -242,14 +263,8 @@ class WindowsFold:
             n >= self._settings.sufficient, *((ranks[BEST], ranks[MIDDLE], ranks[WORST]) if net else ()),
         )  # fmt: skip
 
-    def idle(self, now: int) -> bool:
-        return False
-
-    def accept(self) -> None:
-        """This stage never pauses: it reads what npsflow itself has written."""
-
-    def gauges(self) -> dict[tuple[str, ...], float]:
-        found: dict[tuple[str, ...], float] = {}
+    def gauges(self) -> dict[GaugeKey, float]:
+        found: dict[GaugeKey, float] = {}
         for number in self._overall:
             metric, scale_name, _ = self._names.by_number[number]
             scale = self._scale(number)
@@ -258,7 +273,7 @@ class WindowsFold:
             for window, spec in enumerate(self._specs):
                 sums = self._panes[number].sums[window] if self._shows(number, window) else {}
                 for word, count in zip(scale.words, scale.count(sums), strict=True):
-                    found["window", metric, scale_name, spec.name, word] = count
+                    found[WINDOW_RESPONSES.metric, metric, scale_name, spec.name, word] = count
         return found
 
     def restore(self, key: bytes, value: bytes) -> None:
@@ -278,10 +293,7 @@ class WindowsFold:
         self._panes[number].panes[level][index] = histogram
         self._by_index[level][index].add(number)
 
-    def restore_log(self, value: bytes) -> int:
-        raise ValueError("roll up keeps no log")
-
-    def restored(self, stream_time: int, counters: dict[str, int]) -> None:
+    def restored(self, stream_time: int, counters: Mapping[CounterKey, int]) -> int:
         self.counters.update(counters)
         self.stream_time = stream_time
         while len(self._panes) < len(self._names.by_number):
@@ -302,6 +314,7 @@ class WindowsFold:
                         self._published.add((number, window))
                         if self._scale(number) is None:
                             self._dirty.add((number, window))  # to take it back
+        return NORMAL
 
 
 def level_code(pane: int) -> int:

@@ -29,6 +29,7 @@ from npsflow.streams.engine import admin
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.kafka.security import VARIABLES, Security
 from npsflow.streams.engine.transaction import Outputs
+from npsflow.streams.stage import Output
 from tests.bench.data import Encoded
 
 FIXED = "idle_ticks = false\n"
@@ -122,7 +123,7 @@ class BenchHarness:
             outputs = Outputs(producer, self.installation.prefix, 0)
             while chunk := list(islice(records, _CHUNK)):
                 for key, value in chunk:
-                    outputs.emit(topic, partition_of(key, partitions), key, value, [])
+                    outputs.emit(Output(topic, partition_of(key, partitions), key, value, []))
                 await clients.deliver(producer, outputs)
                 count += len(chunk)
         return count

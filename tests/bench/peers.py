@@ -22,6 +22,7 @@ from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import RESPONSES, SERVICE_RECOVERY, WINDOWS
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.transaction import Outputs
+from npsflow.streams.stage import Output
 from tests.bench.classify import ONE_DIMENSION, WITHOUT_FOLLOW_UPS, drained
 from tests.bench.common import FIXED, BenchHarness, bench_harness, report, say
 from tests.bench.limit import per_million
@@ -107,7 +108,7 @@ async def _copy(here: BenchHarness, topic: str) -> int:
         async for record in clients.committed_records(theirs, topic):
             response = codec.loads(record.value or b"")
             key = f"{response['source']}/{response['response_id']}".encode()
-            outputs.emit(RESPONSES, partition_of(key, partitions), key, record.value, [])
+            outputs.emit(Output(RESPONSES, partition_of(key, partitions), key, record.value, []))
             count += 1
             if count % _CHUNK == 0:
                 await clients.deliver(producer, outputs)

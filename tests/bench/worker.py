@@ -15,7 +15,7 @@ from typing import Any
 from npsflow.agents.runtime.process import prepare
 from npsflow.agents.worker import host
 from npsflow.schemas.topics import RESPONSES
-from npsflow.streams.classify.stage import OUTCOMES
+from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.config.settings import load
 from npsflow.streams.engine import logs
 from npsflow.streams.engine.app import Host
@@ -66,7 +66,7 @@ async def drain(worker: Host) -> dict[str, Any]:
         "starved_seconds": end.starved - first.starved,
         "waited_seconds": end.time - last.time,
         "records": sum(seen.values()),
-        "counted": sum(task.fold.counters.get("counted", 0) for task in seen),
+        "counted": sum(task.fold.counters.get(("", "counted"), 0) for task in seen),
         "read": sum(task.position.offsets.get(RESPONSES, 0) for task in seen),
         "dropped": dropped,
         **commits(worker),
@@ -84,7 +84,7 @@ def commits(worker: Host) -> dict[str, float]:
 
 def _folded(task: Task) -> int:
     """Records folded, but for ticks: those come without anything being read."""
-    return sum(task.fold.counters.get(name, 0) for name in (*OUTCOMES, "deltas"))
+    return sum(task.fold.counters.get(key, 0) for key in (*(("", outcome) for outcome in OUTCOMES), ("deltas",)))
 
 
 async def serve() -> None:

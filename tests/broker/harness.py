@@ -26,7 +26,7 @@ from npsflow.agents.worker import host
 from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import ACTIONS, CASES, DEAD_LETTERS, FOLLOW_UP, PANES, RESPONSES, SERVICE_RECOVERY, WINDOWS
-from npsflow.streams.classify.stage import OUTCOMES
+from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.config.settings import parse
 from npsflow.streams.engine import admin
 from npsflow.streams.engine.app import Host

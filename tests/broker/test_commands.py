@@ -13,7 +13,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Producer
 
 from npsflow.agents.broker.embedded import Broker
-from npsflow.schemas.headers import dead_letter, with_origin
+from npsflow.schemas.headers import DeadLetter, with_origin
 from npsflow.schemas.topics import MAX_RECORD
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import wanted
@@ -299,10 +299,10 @@ def test_replay_sends_dead_letters_as_they_were_and_once(harness: CommandHarness
     headers = [("trace", b"1"), ("trace", b"2")]
     forwarded = with_origin([], 1, 2, 3)
     letters: list[tuple[int, bytes | None, bytes | None, Any]] = [
-        (0, b"shop/r1", b"{}", dead_letter(headers, "too_late", "why", "survey-responses", 3, 7, "at", "shop")),
-        (0, b"k", None, dead_letter([], "null_value", "why", "survey-responses", 0, 8, "at", None)),
-        (1, None, b"\xff", dead_letter(forwarded, "not_utf8", "why", "survey-responses", 2, 9, "at", None)),
-        (1, None, None, dead_letter([], "null_value", "why", "survey-responses", 1, 10, "at", None)),
+        (0, b"shop/r1", b"{}", DeadLetter("too_late", "why", "survey-responses", 3, 7, "at", "shop").headers(headers)),
+        (0, b"k", None, DeadLetter("null_value", "why", "survey-responses", 0, 8, "at").headers([])),
+        (1, None, b"\xff", DeadLetter("not_utf8", "why", "survey-responses", 2, 9, "at").headers(forwarded)),
+        (1, None, None, DeadLetter("null_value", "why", "survey-responses", 1, 10, "at").headers([])),
     ]
     producer = Producer({"bootstrap.servers": harness.installation.brokers})
     for partition, key, value, given in letters:

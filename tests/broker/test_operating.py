@@ -61,7 +61,7 @@ async def test_a_partition_stops_until_its_dead_letters_are_accepted(broker: Bro
                 return another.ready
 
             await eventually(ready)
-            assert another.sources[0].tasks[partition].fold.paused
+            assert another.sources[0].tasks[partition].paused
             assert len(await harness.read(DEAD_LETTERS)) == 1_000
             accepted = await command(harness, "dlq", "accept")
             assert accepted.returncode == 0, accepted.stderr

@@ -18,9 +18,8 @@ from npsflow.schemas.headers import Headers
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.recovery.settings import Escalation, Recovery
-from npsflow.streams.stage import Emit
+from npsflow.streams.stage import Emit, Output
 from npsflow.streams.windows.stage import Rollup
-from tests.streams.folding import Output
 from tests.streams.recovery.recovering import World
 
 END = datetime(2026, 3, 1, 15, 7, tzinfo=UTC)
@@ -77,7 +76,7 @@ def inputs() -> Iterator[tuple[bytes | None, bytes | None]]:
 def written() -> list[Written]:
     """Everything that the stages write."""
     found: list[Written] = []
-    emit: Emit = lambda *output: found.append(Written(*output))  # noqa: E731
+    emit: Emit = lambda output: found.append(Written(*output))  # noqa: E731
     settings = Settings()
     classify = Classify(settings.meaning("t.", 1)).open(0, 1, emit)
     for offset, (key, value) in enumerate(inputs()):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npsflow.schemas.headers import ORIGIN, CloudEvents, dead_letter, origin, with_origin
+from npsflow.schemas.headers import ORIGIN, CloudEvents, DeadLetter, origin, with_origin
 
 
 def test_an_event_has_the_headers_of_cloud_events() -> None:
@@ -42,11 +42,11 @@ def test_what_is_no_origin(value: Any) -> None:
 
 def test_a_dead_letter_says_why_behind_its_own_headers() -> None:
     own = [("trace", b"x")]
-    headers = dead_letter(own, "not_json", "why", "topic", 3, 7, "now", None)
+    headers = DeadLetter("not_json", "why", "topic", 3, 7, "now").headers(own)
     assert headers[0] == ("trace", b"x")
     assert dict(headers[1:]) == {
         "npsflow_dlq_reason": b"not_json", "npsflow_dlq_message": b"why", "npsflow_dlq_topic": b"topic",
         "npsflow_dlq_partition": b"3", "npsflow_dlq_offset": b"7", "npsflow_dlq_at": b"now",
     }  # fmt: skip
-    assert dead_letter(own, "", "", "", 0, 0, "", "typeform")[-1] == ("npsflow_dlq_source", b"typeform")
+    assert DeadLetter("", "", "", 0, 0, "", "typeform").headers(own)[-1] == ("npsflow_dlq_source", b"typeform")
     assert own == [("trace", b"x")]

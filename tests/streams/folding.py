@@ -3,13 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from npsflow.agents.demo import oracle
 from npsflow.schemas import topics
 from npsflow.schemas.deltas import TICK, decode_deltas
 from npsflow.schemas.headers import Headers
-from npsflow.streams.stage import Fold, Stage
+from npsflow.streams.engine.counters import decode_counters, encode_counters
+from npsflow.streams.stage import PAUSE, Fold, Output, Stage
 from tests.strategies import NOW, Produced
 
 
@@ -24,14 +25,6 @@ class Record:
     headers: Headers = field(default_factory=list)
     partition: int = 0
     topic: str = topics.RESPONSES
-
-
-class Output(NamedTuple):
-    topic: str
-    partition: int
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
 
 
 def log(produced: Iterable[Produced], start: int = NOW) -> list[Record]:
@@ -55,12 +48,13 @@ class Task:
         """Start anew from what was committed; what was not is lost."""
         self.pending: list[Output] = []
         pending = self.pending
-        self.fold: Fold = self.stage.open(0, 1, lambda *output: pending.append(Output(*output)))
+        self.fold: Fold = self.stage.open(0, 1, pending.append)
         for key, value in reversed(self.state.items()):  # compaction keeps no order
             self.fold.restore(key, value)
         for packed in self.log:
             self.fold.restore_log(packed)
-        self.fold.restored(self.stream_time, self.counters)
+        counters = decode_counters(self.stage.counters, self.counters)
+        self.paused = bool(self.fold.restored(self.stream_time, counters) & PAUSE)
         self.next = self.position
 
     def take(self, record: Any) -> Any:
@@ -69,7 +63,8 @@ class Task:
             change = self.fold.read(record)
         except Exception as error:
             change = self.fold.crashed(record, error)
-        self.fold.apply(change)
+        self.asked = self.fold.apply(change)
+        self.paused = self.paused or bool(self.asked & PAUSE)
         self.next += 1
         return change
 
@@ -81,7 +76,7 @@ class Task:
             if value is not None:
                 self.state[key] = value
         self.log += [packed for packed, _ in checkpoint.log]
-        self.stream_time, self.counters = self.fold.stream_time, dict(self.fold.counters)
+        self.stream_time, self.counters = self.fold.stream_time, encode_counters(self.fold.counters)
         self.position = self.next
         written = self.pending[:]
         self.committed += written

@@ -16,7 +16,7 @@ from npsflow.agents.broker.embedded import Broker, free_port
 from npsflow.agents.kafka import clients
 from npsflow.schemas.events import ALERT_RAISED
 from npsflow.schemas.topics import DEAD_LETTERS, INVITATIONS, RESPONSES, SERVICE_RECOVERY
-from npsflow.streams.classify.stage import OUTCOMES
+from npsflow.streams.classify.counters import OUTCOMES
 from tests.broker.command_harness import CommandHarness, until, working
 
 from .exports import FIXTURES

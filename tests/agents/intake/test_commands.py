@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.cli import main
-from npsflow.schemas.headers import dead_letter
+from npsflow.schemas.headers import DeadLetter
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 from tests.broker.command_harness import CommandHarness, until
 
@@ -64,7 +64,7 @@ def test_replay_understands_what_has_been_mapped_meanwhile(broker: Broker, tmp_p
     assert harness.run("topics", "create").exit_code == 0
     good = (TYPEFORM / "good.json").read_bytes()
     at = "2026-03-01T15:02:11.000Z"
-    headers = dead_letter([], "unmapped", "no score question is named", "intake/shop", 0, 0, at, "typeform")
+    headers = DeadLetter("unmapped", "no score question is named", "intake/shop", 0, 0, at, "typeform").headers([])
     harness.produce(DEAD_LETTERS, None, good, headers)
 
     assert harness.run("dlq", "replay").exit_code == 0  # the mapping is still missing: it comes back

@@ -28,9 +28,8 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import Delivery, decode_delivery
 from npsflow.streams.config.settings import parse
 from npsflow.streams.notify.queue import believed
-from npsflow.streams.stage import Record
+from npsflow.streams.stage import Output, Record
 from tests.broker.command_harness import CommandHarness
-from tests.streams.folding import Output
 
 NAME = "desk"
 

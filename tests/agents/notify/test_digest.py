@@ -14,8 +14,8 @@ from npsflow.schemas.times import DAY, HOUR, rfc3339, to_ms
 from npsflow.streams.notify.digest import Digest, last_slot
 from npsflow.streams.notify.message import Message
 from npsflow.streams.notify.settings import Notifier
+from npsflow.streams.stage import Output
 from tests.broker.harness import eventually
-from tests.streams.folding import Output
 from tests.streams.recovery.recovering import NOW, World
 
 from .ends import Endpoint

@@ -17,8 +17,8 @@ from npsflow.agents.notify.log import Log
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.streams.notify.retrying import TRIES, pause
+from npsflow.streams.stage import Output
 from tests.broker.harness import eventually
-from tests.streams.folding import Output
 from tests.streams.recovery.recovering import World
 
 from .conformance import PRIVATE

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npsflow.schemas.deltas import decode_deltas, decode_tick, encode_deltas, encode_tick, parse_delta_key
-from npsflow.schemas.headers import Headers
 from npsflow.streams.classify import deltas
 from npsflow.streams.classify.deltas import PaneCount, PaneCounts
 from npsflow.streams.scoring.segments import Name, Names
+from npsflow.streams.stage import Output
 
 NAMES: list[Name] = [
     ("nps", "0-10", ()),
@@ -40,8 +40,8 @@ def collector() -> PaneCounts:
 def send(collected: PaneCounts) -> Sent:
     sent: Sent = []
 
-    def emit(topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        sent.append((topic, partition, key or b"", value or b""))
+    def emit(output: Output) -> None:
+        sent.append((output.topic, output.partition, output.key or b"", output.value or b""))
 
     collected.send(emit)
     return sent

@@ -12,8 +12,9 @@ from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.sections import Alerts, FollowUps, PromoterRule
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.recovery.settings import Recovery
+from npsflow.streams.stage import Output
 from tests.strategies import NOW, own_key
-from tests.streams.folding import Output, Record, Task
+from tests.streams.folding import Record, Task
 from tests.streams.recovery.oracle_cases import deletion, response
 
 WHOLE: dict[str, Any] = {
@@ -170,7 +171,7 @@ def test_a_promoter_is_asked_by_the_first_rule_that_fits() -> None:
 
 def test_events_go_where_their_key_belongs() -> None:
     stage, found = Classify(Settings().meaning("t.", 1)), list[Output]()
-    fold = stage.open(2, 8, lambda *output: found.append(Output(*output)))
+    fold = stage.open(2, 8, found.append)
     names = [str(n) for n in range(100) if partition_of(f"s/{n}".encode(), 8) == 2]
     for offset, name in enumerate(names):
         fields = response(name, customer={"id": f"C-{offset}"}) if offset % 2 else response(name)

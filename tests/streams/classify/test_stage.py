@@ -13,15 +13,18 @@ from npsflow.schemas.headers import ORIGIN
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import MINUTE, rfc3339
 from npsflow.streams.classify import parsing, versions
+from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.classify.parsing import Read
-from npsflow.streams.classify.stage import OUTCOMES, Classify, ClassifyFold
+from npsflow.streams.classify.stage import Classify, ClassifyFold
 from npsflow.streams.classify.state_store import MemoryStore
 from npsflow.streams.config.sections import DeadLetters, Segments
 from npsflow.streams.config.settings import Settings
+from npsflow.streams.engine.counters import encode_counters
 from npsflow.streams.scoring.scores import Scales
+from npsflow.streams.stage import NORMAL, URGENT, Output
 from npsflow.streams.windows.stage import Rollup
 from tests.strategies import NOW, Produced, histories, own_key, plans
-from tests.streams.folding import Output, Record, Task, deltas, for_oracle, log, panes, run, windows
+from tests.streams.folding import Record, Task, deltas, for_oracle, log, panes, run, windows
 from tests.streams.recovery.oracle_cases import deletion, response
 
 SETTINGS = Settings(idle_ticks=False)
@@ -47,7 +50,7 @@ def dead(outputs: list[Output]) -> list[tuple[str, int, int]]:
 
 
 def outcomes(task: Task) -> dict[str, int]:
-    counters = task.fold.counters
+    counters = encode_counters(task.fold.counters)
     return {name: counters[name] for name in OUTCOMES if counters.get(name)}
 
 
@@ -103,7 +106,7 @@ def seen(task: Task) -> str:
     assert isinstance(fold, ClassifyFold)
     assert isinstance(fold.store, MemoryStore)
     store = sorted(vars(fold.store)["_packed"].items())
-    return repr((store, fold.counters, fold.stream_time, fold.urgent, fold.paused, task.pending))
+    return repr((store, fold.counters, fold.stream_time, task.pending))
 
 
 @given(histories())
@@ -146,7 +149,7 @@ def test_a_deletion_is_remembered_as_long_as_what_it_deletes() -> None:
     old, new = "2026-01-20T15:00:00Z", "2026-03-01T15:00:00Z"
     task = fold(response("1", submitted_at=old), deletion("1"), deletion("2"), response("3", submitted_at=new))
     assert outcomes(task) == {"counted": 2, "deleted": 2}
-    assert task.fold.gauges()["remembered",] == 2
+    assert task.fold.gauges()["remembered_responses", "0"] == 2
 
 
 def test_a_repeat_raises_the_version_that_later_arrivals_are_measured_against() -> None:
@@ -165,7 +168,7 @@ def test_a_deletion_without_a_time_is_newer_than_a_clock_that_is_ahead(first: st
         task.take(Record(b"s/1", value, offset, NOW + offset * 1000))
     expected = {"counted": 1, "deleted": 1} if first == "response" else {"deleted": 1, "superseded": 1}
     assert outcomes(task) == expected
-    assert task.fold.counters["warning:updated_at"] == 1
+    assert task.fold.counters["warning", "updated_at"] == 1
 
 
 def test_an_origin_without_a_value_is_none() -> None:
@@ -176,7 +179,10 @@ def test_an_origin_without_a_value_is_none() -> None:
 
 def test_what_single_employees_answered_is_not_told_by_counters() -> None:
     task = fold(response(metric="enps", score=2), response(metric="enps", score=9, updated_at="2026-03-01T15:08:00Z"))
-    assert {n for n in task.fold.counters if "enps" in n} == {"response:enps:any", "correction:enps:any"}
+    assert {n for n in encode_counters(task.fold.counters) if "enps" in n} == {
+        "response:enps:any",
+        "correction:enps:any",
+    }
 
 
 def test_sent_again_a_time_that_was_ahead_says_nothing_new() -> None:
@@ -191,11 +197,11 @@ def test_sent_again_a_time_that_was_ahead_says_nothing_new() -> None:
 def test_memory_is_given_back_behind_the_horizon() -> None:
     old = [response(str(n), submitted_at="2026-01-20T15:00:00Z") for n in range(10)]
     task = fold(*old)
-    assert task.fold.gauges()["remembered",] == 10
+    assert task.fold.gauges()["remembered_responses", "0"] == 10
     task = fold(*old, response("x", submitted_at="2026-03-01T15:00:00Z"))
-    assert task.fold.gauges()["remembered",] == 1
+    assert task.fold.gauges()["remembered_responses", "0"] == 1
     task.restore()
-    assert task.fold.gauges()["remembered",] == 1
+    assert task.fold.gauges()["remembered_responses", "0"] == 1
 
 
 def test_a_clock_of_a_live_alert_never_restarts_but_a_reinstated_one_has_its_own() -> None:
@@ -265,7 +271,7 @@ def test_counters_name_a_platform_once_a_response_of_it_was_accepted() -> None:
     """Before that its name may be anything that stood in the wrong place."""
     bad, good = {"source": "jane@example.com"}, response(score=9)
     task = fold(bad, {"source": "s"}, good, {"source": "s"}, response(score=8, updated_at="2026-03-01T15:08:00Z"))
-    assert dict(task.fold.counters) == {
+    assert encode_counters(task.fold.counters) == {
         "counted": 2, "dead": 3, "dead:missing_field:unknown": 2, "dead:missing_field:s": 1, "source:s": 2,
         "response:nps:promoter": 1, "correction:nps:passive": 1,
         "event:npsflow.follow_up.requested.v1": 2, "event:npsflow.follow_up.retracted.v1": 1,
@@ -275,7 +281,7 @@ def test_counters_name_a_platform_once_a_response_of_it_was_accepted() -> None:
 def test_counters_do_not_grow_with_the_names_of_platforms() -> None:
     values = [json.dumps(response(source=f"s{number}", score=9)).encode() for number in range(60)]
     task = fold(*values, *[{"source": f"s{number}"} for number in range(60)])
-    names = task.fold.counters
+    names = encode_counters(task.fold.counters)
     assert (sum(n.startswith("source:") for n in names), names["source:other"]) == (51, 10)
     assert (sum(n.startswith("dead:") for n in names), names["dead:missing_field:unknown"]) == (51, 10)
 
@@ -287,7 +293,7 @@ def test_every_thousandth_record_is_checked_for_its_partitioner() -> None:
         task = stage.open(partition, 4, lambda *output: None)
         for offset in (0, 999, 1000, 1500):
             task.apply(task.read(Record(b"s/1", json.dumps(response()).encode(), offset, partition=partition)))
-        found[partition] = task.counters["foreign_partitioner"]
+        found[partition] = task.counters["foreign_partitioner",]
     assert sorted(found.values()) == [0, 2, 2, 2]
     assert found[partition_of(b"s/1", 4)] == 0
 
@@ -295,27 +301,24 @@ def test_every_thousandth_record_is_checked_for_its_partitioner() -> None:
 def test_most_records_refused_pauses_until_accepted_and_that_outlives_a_restart() -> None:
     task = Task(Classify(Settings(dead_letters=DeadLetters(pause=True)).meaning("", 1)))
     for offset in range(1000):
-        assert not task.fold.paused
+        assert not task.paused
         value = b"{" if offset % 2 or offset == 998 else json.dumps(response(str(offset))).encode()
         task.take(Record(own_key(value), value, offset))
-    assert task.fold.paused
+    assert task.paused
     task.commit(NOW)
     task.restore()
-    assert task.fold.paused
+    assert task.paused
     task.fold.accept()
-    assert not task.fold.paused
     task.commit(NOW)
     task.restore()
-    assert not task.fold.paused
+    assert not task.paused
 
 
-def test_an_alert_is_urgent_until_it_is_committed() -> None:
+def test_an_alert_is_urgent() -> None:
     task = Task(STAGE)
-    for offset, (score, urgent) in enumerate([(9, False), (2, True), (3, True)]):
+    for offset, (score, asked) in enumerate([(9, NORMAL), (2, URGENT), (3, URGENT), (8, URGENT), (9, NORMAL)]):
         task.take(Record(b"s/1", json.dumps(response(score=score)).encode(), offset))
-        assert task.fold.urgent == urgent
-    task.commit(NOW)
-    assert not task.fold.urgent
+        assert task.asked == asked
 
 
 def test_time_is_told_once_a_second_and_at_the_end_of_the_input_by_the_clock() -> None:

@@ -10,18 +10,18 @@ from prometheus_client import CollectorRegistry
 
 from npsflow.schemas import topics
 from npsflow.schemas.deltas import TICK, decode_tick
-from npsflow.schemas.headers import Headers
 from npsflow.schemas.times import MINUTE
 from npsflow.streams.classify.stage import Classify
+from npsflow.streams.config.sections import DeadLetters
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.changelog import Changelog
 from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.committer import CommitRateLimit
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.metrics import Metrics
-from npsflow.streams.engine.task import CALM, URGENT, Task
+from npsflow.streams.engine.task import Task
 from npsflow.streams.engine.transaction import Outputs, Transaction, Written
-from npsflow.streams.stage import Emit, Fold
+from npsflow.streams.stage import Emit, Fold, Output
 from tests.strategies import NOW, own_key
 from tests.streams.folding import Record
 from tests.streams.recovery.oracle_cases import response
@@ -55,7 +55,9 @@ def clock() -> Clock:
 def task(transaction: Transaction, clock: Clock) -> Task:
     stage = Classify(Settings().meaning("t.", 1))
     changelog = Changelog(WHERE, stage, 0, {topics.RESPONSES: 1})
-    return Task(0, lambda emit: stage.open(0, 1, emit), changelog, transaction, Metrics(CollectorRegistry()), clock)
+    return Task(
+        0, lambda emit: stage.open(0, 1, emit), changelog, transaction, Metrics(CollectorRegistry(), [stage]), clock
+    )
 
 
 def records(*values: bytes, timestamp: int = NOW) -> list[Record]:
@@ -94,13 +96,13 @@ def test_the_clock_is_ours_until_the_broker_was_heard() -> None:
 
 
 def test_nothing_to_commit_waits_calmly(task: Task) -> None:
-    assert task.wait() == CALM
+    assert task.wait() == 1.0
     assert task.dirty_since is None
 
 
 def test_without_an_alert_a_commit_is_due_a_second_after_the_first_record(task: Task, clock: Clock) -> None:
     task.process(topics.RESPONSES, records(score(9)), 1)
-    assert task.wait() == pytest.approx(CALM)
+    assert task.wait() == pytest.approx(1.0)
     clock.seconds += 0.4
     task.process(topics.RESPONSES, records(score(8)), 2)
     assert task.wait() == pytest.approx(0.6)
@@ -110,7 +112,7 @@ def test_without_an_alert_a_commit_is_due_a_second_after_the_first_record(task: 
 
 def test_an_alert_is_due_in_a_tenth_of_a_second(task: Task, clock: Clock) -> None:
     task.process(topics.RESPONSES, records(score(9), score(2)), 2)
-    assert task.wait() == pytest.approx(URGENT)
+    assert task.wait() == pytest.approx(0.1)
     clock.seconds += 0.09
     assert task.wait() == pytest.approx(0.01)
 
@@ -124,9 +126,18 @@ def test_an_alert_that_is_old_already_waits_a_tenth_of_its_age(task: Task, age: 
 def test_the_position_is_behind_the_last_record_or_the_one_that_pauses(task: Task) -> None:
     task.process(topics.RESPONSES, records(score(9), score(8)), 7)
     assert task.position.offsets == {topics.RESPONSES: 7}
-    task.fold.paused = True
-    task.process(topics.RESPONSES, records(score(9), score(8)), 7)
-    assert task.position.offsets == {topics.RESPONSES: 1}
+
+
+def test_the_position_is_behind_the_record_that_pauses(transaction: Transaction, clock: Clock) -> None:
+    """A thousand records, most of them refused: the one after them is read when a person has accepted."""
+    stage = Classify(Settings(dead_letters=DeadLetters(pause=True)).meaning("t.", 1))
+    changelog = Changelog(WHERE, stage, 0, {topics.RESPONSES: 1})
+    task = Task(
+        0, lambda emit: stage.open(0, 1, emit), changelog, transaction, Metrics(CollectorRegistry(), [stage]), clock
+    )
+    task.process(topics.RESPONSES, records(*[b"{"] * 1001), 1001)
+    assert task.paused
+    assert task.position.offsets == {topics.RESPONSES: 1000}
 
 
 def test_what_a_commit_releases_may_be_deleted_only_when_it_is_there(task: Task) -> None:
@@ -146,15 +157,15 @@ def test_the_end_of_a_rebuild_tells_the_last_time_there_was(transaction: Transac
     stage, told = Classify(Settings(idle_ticks=False).meaning("t.", 1)), list[int]()
 
     def opened(emit: Emit) -> Fold:
-        def noting(topic: str, partition: int, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-            if key == TICK and partition == 0:
-                told.append(decode_tick(value or b""))
-            emit(topic, partition, key, value, headers)
+        def noting(output: Output) -> None:
+            if output.key == TICK and output.partition == 0:
+                told.append(decode_tick(output.value or b""))
+            emit(output)
 
         return stage.open(0, 1, noting)
 
     changelog = Changelog(WHERE, stage, 0, {topics.RESPONSES: 1}, rebuilding=True)
-    task = Task(0, opened, changelog, transaction, Metrics(CollectorRegistry()), clock)
+    task = Task(0, opened, changelog, transaction, Metrics(CollectorRegistry(), [stage]), clock)
     for minute in (1, 2):
         value = json.dumps(response(str(minute), 9, submitted_at=f"2026-03-01T15:0{minute}:00Z")).encode()
         task.process(topics.RESPONSES, records(value), minute)
@@ -173,8 +184,8 @@ def test_outputs_come_in_order_of_emission_cut_into_batches(transaction: Transac
     outputs = Outputs(transaction.producer, "t.", NOW)
     big = b"x" * 300_000
     for n in range(10):
-        outputs.emit("a", n % 2, b"%d" % n, big, [("n", b"%d" % n)])
-    outputs.emit("b", 0, None, None, [])
+        outputs.emit(Output("a", n % 2, b"%d" % n, big, [("n", b"%d" % n)]))
+    outputs.emit(Output("b", 0, None, None, []))
     assert outputs.batches == 5  # three of these fit into one of a MiB
     taken = outputs.take()
     assert [tp for tp, _ in taken[-1:]] == [TopicPartition("t.b", 0)]
@@ -187,5 +198,5 @@ def test_outputs_come_in_order_of_emission_cut_into_batches(transaction: Transac
 def test_a_record_of_more_than_a_batch_has_one_of_its_own(transaction: Transaction) -> None:
     outputs = Outputs(transaction.producer, "t.", NOW)
     for size in (1, 1_500_000, 1):
-        outputs.emit("a", 0, b"k", b"x" * size, [])
+        outputs.emit(Output("a", 0, b"k", b"x" * size, []))
     assert [batch.record_count() for _, batch in outputs.take()] == [1, 1, 1]

@@ -4,18 +4,24 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
 from npsflow.agents.demo import sample
-from npsflow.streams.classify.stage import OUTCOMES, Classify
+from npsflow.streams import topology
+from npsflow.streams.classify.counters import OUTCOMES
+from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
+from npsflow.streams.engine.counters import decode_counters
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.metrics import Metrics
 from npsflow.streams.windows.stage import Rollup
 from tests.strategies import END
 from tests.streams.folding import Record, panes, run
 from tests.streams.recovery.recovering import World
 
+STAGES = [make(Settings(), Installation()) for make, _ in topology.STAGES.values()]
+
 
 @pytest.fixture
 def metrics() -> Metrics:
-    return Metrics(CollectorRegistry())
+    return Metrics(CollectorRegistry(), STAGES)
 
 
 def value(metrics: Metrics, name: str, **labels: str) -> float | None:
@@ -30,8 +36,8 @@ def test_what_the_sample_counts_adds_up(metrics: Metrics) -> None:
     log = [Record(line.key, line.value, n) for n, line in enumerate(sample.sample(7, 2_000, END))]
     task, whole = run(Classify(Settings().meaning("", 1)), log)
     rolled, _ = run(Rollup(Settings().rolling("")), panes(task.committed))
-    metrics.count(task.counters)
-    metrics.count(rolled.counters)
+    metrics.count("classify", task.fold.counters)
+    metrics.count("rollup", rolled.fold.counters)
     metrics.show("classify", 0, task.fold.gauges())
     metrics.show("rollup", 0, rolled.fold.gauges())
     counters = task.counters
@@ -47,16 +53,18 @@ def test_what_the_sample_counts_adds_up(metrics: Metrics) -> None:
     raised = value(metrics, "npsflow_alerts_total", type="npsflow.alert.raised.v1")
     assert raised == counters["event:npsflow.alert.raised.v1"]
     assert total(metrics, "npsflow_follow_ups_total") > 0
-    assert value(metrics, "npsflow_remembered_responses", partition="0") == task.fold.gauges()["remembered",]
+    assert (
+        value(metrics, "npsflow_remembered_responses", partition="0") == task.fold.gauges()["remembered_responses", "0"]
+    )
     assert total(metrics, "npsflow_window_responses") > 0
 
 
 def test_gauges_of_a_partition_that_is_elsewhere_are_gone(metrics: Metrics) -> None:
     for partition in range(2):
-        metrics.show("classify", partition, {("remembered",): 5})
-        metrics.paused.labels(str(partition)).set(1)
+        metrics.show("classify", partition, {("remembered_responses", str(partition)): 5})
+        metrics.pause("classify", partition, True)
         metrics.lag.labels("classify", str(partition)).set(7)
-    metrics.show("rollup", 1, {("window", "nps", "0-10", "1h", "promoter"): 3})
+    metrics.show("rollup", 1, {("window_responses", "nps", "0-10", "1h", "promoter"): 3})
     metrics.forget("classify", 1)
     for name in ("remembered_responses", "paused", "lag_records"):
         (sample,) = (s for f in metrics.registry.collect() for s in f.samples if s.name == f"npsflow_{name}")
@@ -67,21 +75,22 @@ def test_gauges_of_a_partition_that_is_elsewhere_are_gone(metrics: Metrics) -> N
 
 
 def test_a_platform_may_call_itself_anything(metrics: Metrics) -> None:
-    metrics.count({'dead:invalid_time:a:b"\n': 2})
+    metrics.count("classify", decode_counters(STAGES[0].counters, {'dead:invalid_time:a:b"\n': 2}))
     assert value(metrics, "npsflow_dead_letters_total", reason="invalid_time", source='a:b"\n') == 2
     assert rb'source="a:b\"\n"' in generate_latest(metrics.registry)
 
 
 def test_what_is_of_no_outcome_is_no_record(metrics: Metrics) -> None:
-    metrics.count({"ticks": 3, "deltas": 4, "paused": 1, "over_cap": 5, "foreign_partitioner": 6, "forwarded": 7})
+    metrics.count("rollup", {("ticks",): 3, ("deltas",): 4, ("over_cap",): 5})
+    metrics.count("classify", {("paused",): 1, ("foreign_partitioner",): 6, ("", "forwarded"): 7})
     assert total(metrics, "npsflow_records_total") == 7
     assert total(metrics, "npsflow_segment_values_over_cap_total") == 5
     assert total(metrics, "npsflow_foreign_partitioner_total") == 6
 
 
 def test_two_workers_in_one_process_do_not_share_figures(metrics: Metrics) -> None:
-    other = Metrics(CollectorRegistry())
-    other.count({"counted": 3})
+    other = Metrics(CollectorRegistry(), STAGES)
+    other.count("classify", {("", "counted"): 3})
     assert (total(metrics, "npsflow_records_total"), total(other, "npsflow_records_total")) == (0, 3)
 
 
@@ -93,7 +102,7 @@ def test_what_recover_counts_arrives_too(metrics: Metrics) -> None:
     world.wait(25)
     world.act("contact")  # the one of C-1, which was warned of last
     world.wait(24 * 7)
-    metrics.count(world.recover.fold.counters)
+    metrics.count("recover", world.recover.fold.counters)
     metrics.show("recover", 0, world.recover.fold.gauges())
     assert value(metrics, "npsflow_first_contacts_total", when="in_time") == 1
     assert value(metrics, "npsflow_first_contacts_total", when="late") == 1

@@ -5,12 +5,13 @@ import json
 import pytest
 
 from npsflow.schemas import topics
-from npsflow.schemas.headers import CloudEvents, Headers, dead_letter, with_origin
+from npsflow.schemas.headers import CloudEvents, DeadLetter, Headers, with_origin
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.replay import PublishedOutputs, Replayed
+from npsflow.streams.stage import Output
 from tests.strategies import own_key
-from tests.streams.folding import Output, Record, Task
+from tests.streams.folding import Record, Task
 from tests.streams.recovery.oracle_cases import response
 
 STAGE = Classify(Settings().meaning("t.", 1))
@@ -50,8 +51,8 @@ def test_a_correction_whose_first_version_is_gone_raises_nothing_again() -> None
         (topics.RESPONSES, with_origin([], 1, 2, 3), with_origin([], 1, 2, 4)),
         (
             topics.DEAD_LETTERS,
-            dead_letter([], "not_json", "", "t", 0, 7, "now", None),
-            dead_letter([], "not_json", "", "t", 0, 8, "now", None),
+            DeadLetter("not_json", "", "t", 0, 7, "now").headers([]),
+            DeadLetter("not_json", "", "t", 0, 8, "now").headers([]),
         ),
         (topics.FOLLOW_UP, CloudEvents("s", ["t"]).headers("t", "f-1", 1, "now"), []),
     ],

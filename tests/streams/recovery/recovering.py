@@ -12,7 +12,8 @@ from npsflow.streams.config.settings import Settings, event_source
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.settings import Recovery, clock_of
 from npsflow.streams.recovery.stage import Recover
-from tests.streams.folding import Output, Record, Task
+from npsflow.streams.stage import Output
+from tests.streams.folding import Record, Task
 
 NOW = int(datetime(2026, 3, 2, 9, 0, tzinfo=UTC).timestamp() * 1000)  # a Monday
 PREFIX = "t."

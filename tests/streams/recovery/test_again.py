@@ -352,4 +352,4 @@ def test_a_contact_from_before_it_began_again_is_not_in_time() -> None:
     world.wait(25)
     world.act("contact", at=before)
     assert from_rfc3339(world.case["contacted_at"]) == world.now
-    assert world.recover.fold.counters["first_contact:late"] == 1
+    assert world.recover.fold.counters["first_contact", "late"] == 1

@@ -7,7 +7,8 @@ import pytest
 
 from npsflow.schemas import topics
 from npsflow.streams.recovery.settings import Recovery
-from tests.streams.folding import Output, Record
+from npsflow.streams.stage import Output
+from tests.streams.folding import Record
 
 from .recovering import PREFIX, World
 
@@ -144,7 +145,7 @@ def test_first_contacts_in_time_and_late_are_counted() -> None:
     world.act("acknowledge", "C-2")
     world.act("resolve", "C-2", root_cause="no_complaint")
     counted = world.recover.fold.counters
-    assert (counted["first_contact:in_time"], counted["first_contact:late"]) == (1, 1)
+    assert (counted["first_contact", "in_time"], counted["first_contact", "late"]) == (1, 1)
     assert gauges(world)["overdue_cases", "0"] == 0
     world.wait(24 * 7)
     assert gauges(world)["overdue_cases", "0"] == 2

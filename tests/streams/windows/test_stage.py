@@ -220,7 +220,7 @@ def test_what_is_written_for_a_window() -> None:
 def test_responses_of_overall_windows_are_gauges() -> None:
     task = rolled(NOW, ("csat", "", NOW, 5, 3), ("csat", "a", NOW, 1, 1), settings=Settings(windows=Windows(["1h"])))
     expected = {
-        ("window", "csat", "1-5", "1h", word): n
+        ("window_responses", "csat", "1-5", "1h", word): n
         for word, n in zip(("dissatisfied", "neutral", "satisfied"), (0, 0, 3), strict=True)
     }
     assert task.fold.gauges() == expected

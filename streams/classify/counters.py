@@ -1,0 +1,29 @@
+"""What classify counts: the names in its changelog and the metrics that they feed."""
+
+from typing import Literal, get_args
+
+from npsflow.streams.stage import CounterSpec, GaugeSpec
+
+Outcome = Literal["counted", "deleted", "test", "repeated", "superseded", "forwarded", "dead"]
+
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+"""What becomes of a record; their sum is what was read."""
+
+RESPONSE, CORRECTION, SOURCE, DEAD, WARNING, EVENT = "response", "correction", "source", "dead", "warning", "event"
+FOREIGN_PARTITIONER = ("foreign_partitioner",)
+PAUSED = ("paused",)
+"""1 while the task is paused, so that the pause outlives the worker."""
+
+COUNTERS = (
+    CounterSpec("", "records", "Records read, by what became of them", ("outcome",)),
+    CounterSpec(RESPONSE, "responses", "Responses counted for the first time", ("metric", "category")),
+    CounterSpec(CORRECTION, "corrections", "Responses replaced by a newer version", ("metric", "category")),
+    CounterSpec(SOURCE, "accepted", "Responses accepted, tests and corrections too", ("source",)),
+    CounterSpec(DEAD, "dead_letters", "Records refused, of platforms that were accepted once", ("reason", "source")),
+    CounterSpec(WARNING, "warnings", "Fields dropped, cut or moved", ("field",)),
+    CounterSpec(EVENT, "alerts", "Alert events", ("type",), only="npsflow.alert."),
+    CounterSpec(EVENT, "follow_ups", "Follow-up events", ("type",), only="npsflow.follow_up."),
+    CounterSpec(*FOREIGN_PARTITIONER, "foreign_partitioner", "Sampled records in another partition than murmur2 gives"),
+    CounterSpec(*PAUSED, "", "Whether the task is paused"),
+)
+GAUGES = (GaugeSpec("remembered_responses", "Responses that can be corrected", ("partition",)),)
