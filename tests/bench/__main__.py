@@ -16,6 +16,7 @@ from pathlib import Path
 
 from npsflow.agents.broker.download import BrokerError
 from npsflow.schemas.errors import NpsflowError
+from tests.bench.against import compare
 from tests.bench.common import SCALE, NotMeasured, cluster, say
 
 FIGURES = (
@@ -39,6 +40,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description="ARGS='FIGURE ...' chooses; all by default.")
     parser.add_argument("figures", nargs="*", metavar="FIGURE", help=", ".join(FIGURES))
     parser.add_argument("--scale", default="1", metavar="PART", help="measure on less, to try things out: 0.05")
+    parser.add_argument("--against", type=Path, metavar="DIR", help="beside another checkout's build, in turn")
+    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="how often, with --against: 5")
     arguments = parser.parse_args()
     chosen, os.environ[SCALE] = arguments.figures, arguments.scale
     if unknown := [name for name in chosen if name not in FIGURES]:
@@ -48,6 +51,9 @@ def main() -> None:
     missing = []
     try:
         with cluster() as at:
+            if arguments.against is not None:
+                compare(at, arguments.against, chosen or FIGURES, arguments.rounds)
+                return
             for name in chosen or FIGURES:
                 began = time.monotonic()
                 try:
@@ -56,7 +62,7 @@ def main() -> None:
                     missing.append(name)
                     say(f"{name}: not measured: {error}")
                 say(f"{name}: {time.monotonic() - began:.0f} s")
-    except (NpsflowError, BrokerError) as error:
+    except (NpsflowError, BrokerError, NotMeasured) as error:
         sys.exit(str(error))
     if missing:
         sys.exit(f"not measured: {', '.join(missing)}")
