@@ -17,7 +17,7 @@ from npsflow.streams.intake.mapping import Score
 from .conformance import NOW, platform
 from .signing import SECRET
 
-README = Path(__file__).parents[2] / "README.md"
+WEBHOOKS = Path(__file__).parents[3] / "docs" / "webhooks.md"
 
 
 @pytest.mark.parametrize(
@@ -83,8 +83,8 @@ class TestZendesk:
         entrance = self.under.entered(forms=[form], survey_id="", scores=[Score("subject", "csat")])
         assert self.under.become(self.under.body(name), entrance)[0]["survey_id"] == form
 
-    def test_the_body_that_the_readme_gives_for_a_trigger(self) -> None:
-        (block,) = re.findall(r"```json\n(.*?)```", README.read_text(), re.DOTALL)
+    def test_the_body_that_the_manual_gives_for_a_trigger(self) -> None:
+        (block,) = re.findall(r"```json\n(.*?)```", WEBHOOKS.read_text(), re.DOTALL)
         filled = {
             "ticket.id": "35436", "satisfaction.current_rating": "Bad, I'm unsatisfied",
             "ticket.updated_at_with_timestamp": "2026-03-01T15:02Z", "ticket.requester.external_id": "C-3310",
