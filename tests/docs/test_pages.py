@@ -37,7 +37,7 @@ def _parse(command: click.Command, args: list[str]) -> None:
     context = click.Context(command)
     given, rest, _ = command.make_parser(context).parse_args(list(args))
     for parameter in command.params:
-        value = given.get(parameter.name)
+        value = given.get(parameter.name or "")
         if isinstance(parameter.type, click.Choice) and isinstance(value, str):
             parameter.type.convert(value, parameter, context)
     if isinstance(command, click.Group) and rest:
