@@ -20,7 +20,6 @@ from prometheus_client.registry import Collector
 
 from npsflow.agents.board.metrics import Metrics as BoardMetrics
 from npsflow.agents.cli import main
-from npsflow.agents.commands.import_ import import_
 from npsflow.agents.fetch.metrics import Metrics as FetchMetrics
 from npsflow.agents.intake.metrics import Metrics as IntakeMetrics
 from npsflow.agents.notify import kinds
@@ -38,6 +37,8 @@ from npsflow.streams.topology import STAGES
 from tests.broker import acls
 
 from . import pages
+
+MADE_STAGES = {name: make(Settings(), Installation()) for name, (make, _) in STAGES.items()}
 
 # Settings
 
@@ -130,7 +131,9 @@ def test_every_platform_with_a_webhook_is_listed(tmp_path: Path) -> None:
 
 
 def test_every_platform_with_an_export_is_listed() -> None:
-    (option,) = [parameter for parameter in import_.params if parameter.name == "platform"]
+    command = main.get_command(click.Context(main), "import")
+    assert command is not None
+    (option,) = [parameter for parameter in command.params if parameter.name == "platform"]
     assert isinstance(option, click.Option)
     known = set(re.findall(r"\w+", (option.help or "").partition(": ")[2]))
     listed = re.search(r"The platforms are (.*?)\.", pages.TEXTS["docs/import.md"], re.DOTALL)
@@ -181,9 +184,10 @@ def test_topics_are_as_listed(topic: topics.Topic) -> None:
 @pytest.mark.parametrize("topic", sorted(topics.BY_NAME))
 def test_writers_and_readers_are_as_listed(topic: str, operation: str) -> None:
     """Stages by what the topology says, all others by their permissions; a rebuild does what the stages do."""
-    stages = {name: make(Settings(), Installation()) for name, (make, _) in STAGES.items()}
     named = {
-        name for name, stage in stages.items() if topic in (stage.outputs if operation == "WRITE" else stage.inputs)
+        name
+        for name, stage in MADE_STAGES.items()
+        if topic in (stage.outputs if operation == "WRITE" else stage.inputs)
     }
     allowed = {
         process
@@ -230,7 +234,7 @@ def _one_case() -> Cases:
 def _made() -> dict[str, Collector]:
     """Every metric of every process, by its name as it is scraped."""
     registries = [Registry() for _ in range(5)]
-    WorkerMetrics(registries[0])
+    WorkerMetrics(registries[0], MADE_STAGES.values())
     IntakeMetrics(registries[1])
     FetchMetrics(registries[2])
     NotifyMetrics(registries[3])
