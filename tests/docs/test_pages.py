@@ -56,6 +56,17 @@ def test_a_call_that_does_not_exist_is_found(call: str) -> None:
         _parse(main, shlex.split(call)[1:])
 
 
+@pytest.mark.parametrize("name", pages.NAMES)
+def test_options_that_are_named_alone_are_there(name: str) -> None:
+    known = {option for one in pages.all_commands(main).values() for option in _options(one)}
+
+    assert {text.split()[0] for text in pages.inline(name) if text.startswith("--")} <= known
+
+
+def _options(command: click.Command) -> set[str]:
+    return {option for parameter in command.params for option in parameter.opts}
+
+
 @pytest.mark.parametrize(("name", "call"), MAKE)
 def test_targets_of_make_are_there(name: str, call: str) -> None:
     makefile = (pages.ROOT / "Makefile").read_text("utf-8")
