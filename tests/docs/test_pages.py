@@ -152,6 +152,13 @@ def test_size(name: str) -> None:
     assert (pages.ROOT / name).stat().st_size <= MOST_BYTES
 
 
+@pytest.mark.parametrize("name", sorted({*pages.NAMES} - {"README.md", "CHANGELOG.md"}))
+def test_a_page_says_first_what_it_is_for_and_when_it_is_needed(name: str) -> None:
+    first = " ".join(pages.TEXTS[name].split("\n\n")[1].split())
+
+    assert re.match(r"[^.]+(?:\.\w[^.]*)*\. You need (?:it|this page) ", first), first
+
+
 def test_every_manual_is_linked_from_the_readme() -> None:
     linked = {target.partition("#")[0] for target in pages.links("README.md")}
 
@@ -165,6 +172,25 @@ def test_every_command_is_in_the_table() -> None:
     ]
 
     assert sorted(listed) == sorted(pages.all_commands(main))
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("README.md", ["process", "how many", "port"]),
+        ("docs/operating.md", ["process", "port", "number", "without a broker at its start"]),
+    ],
+)
+def test_ports_are_the_defaults(name: str, head: list[str]) -> None:
+    commands = pages.all_commands(main)
+    notify = commands["notify"]
+    assert isinstance(notify, click.Group)
+    for row in pages.rows(name, head):
+        process = row[0].split("`")[1].split()[1]
+        command = notify.get_command(click.Context(notify), "NAME") if process == "notify" else commands[process]
+        assert command is not None
+        ports = [p.default for p in command.params if {"--port", "--web-port"} & {*p.opts}]
+        assert ports == [int(row[head.index("port")])], process
 
 
 def test_every_package_is_in_the_code_map() -> None:
