@@ -1,23 +1,22 @@
 """What HTTP's answers mean for a message, whoever gives them."""
 
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import aiohttp
 
 from npsflow.agents.notify.sending import SECONDS, Again, Never, Result, Unknown
 from npsflow.agents.notify.ssrf_guard import NotAllowed
+from npsflow.agents.web.retry_after import retry_after
 
 TIMEOUT = aiohttp.ClientTimeout(total=SECONDS, connect=SECONDS / 2)
-LONGEST = 86_400.0
 _CONTENT = {400, 413, 422}  # said of what was sent; all else may be mended without changing it
 _CLOSED = 60.0  # seconds, where it does not say how long it lets nobody in
 
 
 def failed(status: int, headers: Mapping[str, str]) -> Result:
     """An answer that is no success: whether it passes, and how long to wait."""
-    seconds = retry_after(headers.get("Retry-After", ""))
+    seconds = retry_after(headers.get("Retry-After", ""), time.time())
     if status in (401, 403):
         return Again(f"it refuses our secret ({status})", seconds or _CLOSED, everybody=True)
     if status in (429, 503):
@@ -37,15 +36,3 @@ def unanswered(error: BaseException) -> Result:
     if isinstance(error, aiohttp.ClientConnectorError):
         return Again("nobody answers there")
     return Unknown(f"it gives no answer: {type(error).__name__}")
-
-
-def retry_after(given: str) -> float:
-    """Seconds, from a number of them or a date (RFC 9110, 10.2.3); 0 where it says neither."""
-    if given.isascii() and given.isdigit() and len(given) < 12:
-        return min(float(given), LONGEST)
-    try:
-        date = parsedate_to_datetime(given)
-    except (ValueError, OverflowError):
-        return 0.0
-    left = date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)
-    return min(max(0.0, left.total_seconds()), LONGEST)

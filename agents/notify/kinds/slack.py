@@ -5,6 +5,7 @@ has no idempotency key: the event's id is in the message's metadata, where whoev
 """
 
 import re
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,9 +15,10 @@ from msgspec import Struct
 from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from npsflow.agents.notify.http import failed, retry_after, unanswered
+from npsflow.agents.notify.http import failed, unanswered
 from npsflow.agents.notify.sending import SECONDS, Again, Delivered, Kind, Never, Result, Unknown
 from npsflow.agents.notify.ssrf_guard import expect_tls
+from npsflow.agents.web.retry_after import retry_after
 from npsflow.streams.notify.message import Message
 
 _MOST_HEADER, _MOST_SECTION, _MOST_FIELDS, _MOST_FIELD, _MOST_BLOCKS = 150, 3000, 10, 2000, 50
@@ -95,7 +97,7 @@ def _refused(error: SlackApiError) -> Result:
     code = _code(response)
     if status == 429 or code in ("ratelimited", "rate_limited", "message_limit_exceeded"):
         wait = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-        return Again("it says that this is too much", retry_after(str(wait)) or _CLOSED, everybody=True)
+        return Again("it says that this is too much", retry_after(str(wait), time.time()) or _CLOSED, everybody=True)
     if status != 200:
         return failed(status, headers)
     if code in _NO_ENTRANCE:

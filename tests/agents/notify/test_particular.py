@@ -15,7 +15,6 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from npsflow.agents.notify import kinds
-from npsflow.agents.notify.http import LONGEST, retry_after
 from npsflow.agents.notify.sending import Again, Delivered, Gone, Never, opened, secret_name
 from npsflow.agents.notify.ssrf_guard import Guarded, NotAllowed, expect_allowed, expect_public
 from npsflow.agents.web.signatures import standard_webhook
@@ -124,28 +123,6 @@ async def test_a_name_may_not_lead_into_our_own_network(tmp_path: Path) -> None:
                 assert isinstance(result, Again), (host, result)
                 assert "internal" in result.why or "address is none" in result.why
     assert not reached.is_set()
-
-
-@pytest.mark.parametrize(
-    ("given", "seconds"),
-    [
-        ("7", 7),
-        ("", 0),
-        ("soon", 0),
-        ("-1", 0),
-        ("9" * 11, LONGEST),
-        ("9" * 40, 0),
-        ("Sun, 06 Nov 1994 08:49:37 GMT", 0),
-        ("Sun, 06 Nov 99999999999999999999 08:49:37 GMT", 0),
-        ("Fri, 31 Dec 9999 23:59:59 -2359", LONGEST),
-    ],
-)
-def test_retry_after(given: str, seconds: float) -> None:
-    assert retry_after(given) == seconds
-
-
-def test_retry_after_a_date() -> None:
-    assert retry_after("Fri, 31 Dec 2100 23:59:59 GMT") == LONGEST
 
 
 # Slack

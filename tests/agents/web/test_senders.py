@@ -31,5 +31,5 @@ def test_sender(peer: str, forwarded: list[str], sender: str) -> None:
 
 def test_what_is_no_address_is_no_proxy() -> None:
     assert not PROXIES.is_trusted("")
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="my proxy"):
         Senders(["my proxy"])
