@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from npsflow.agents.commands.notify import notifier_of
-from npsflow.agents.intake.entrance import unsigned
+from npsflow.agents.intake.endpoint import unsigned
 from npsflow.agents.kafka import clients, permissions
 from npsflow.agents.kafka.diagnosis import furthest, try_all
 from npsflow.agents.notify import kinds

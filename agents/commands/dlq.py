@@ -13,9 +13,9 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 
-from npsflow.agents.intake.delivery import Delivery, TurnedDown
-from npsflow.agents.intake.entrance import unsigned
+from npsflow.agents.intake.endpoint import unsigned
 from npsflow.agents.kafka import clients
+from npsflow.agents.platforms.protocol import Delivery, Rejected
 from npsflow.agents.runtime.terminal import one_line
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import Reason
@@ -203,12 +203,11 @@ def _from_the_start(letter: Letter) -> list[Sent]:
 def _as_mapped_now(letter: Letter) -> list[Sent]:
     """A webhook that was not understood: what it becomes now, or the same dead letter."""
     record, why, _ = letter
-    entrance = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))
+    endpoint = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))
     try:
-        if entrance is not None:
-            made = entrance.records(Delivery({}, record.value or b""), time.time())
-            return [(topic, key, value, []) for topic, key, value in made]
-    except (TurnedDown, Unmapped):
+        if endpoint is not None:
+            return list(endpoint.records(Delivery({}, record.value or b""), time.time()))
+    except (Rejected, Unmapped):
         pass  # the mapping is still not the right one
     return [(topics.DEAD_LETTERS, record.key, record.value, list(record.headers))]
 

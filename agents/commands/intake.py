@@ -5,26 +5,23 @@ import time
 from typing import BinaryIO
 
 import click
-from prometheus_client import CollectorRegistry
 
-from npsflow.agents.intake.delivery import Delivery, TurnedDown
-from npsflow.agents.intake.entrance import Entrance, entrances, unsigned
-from npsflow.agents.intake.metrics import Metrics
-from npsflow.agents.intake.producer import keeping
-from npsflow.agents.intake.server import Server
+from npsflow.agents.intake.endpoint import signed, unsigned
+from npsflow.agents.intake.process import run
 from npsflow.agents.kafka import clients
+from npsflow.agents.platforms.protocol import Delivery, Rejected
 from npsflow.agents.runtime.process import prepare
-from npsflow.agents.web.connections import Door, listening
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
-from npsflow.agents.web.serving import cannot_listen, until_told
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord, SettingsError
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.config.settings import load
 from npsflow.streams.engine import logs
-from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.engine.installation import read_installation
+from npsflow.streams.intake.entrance import KeyedRecord
 from npsflow.streams.intake.mapping import Unmapped
+from npsflow.streams.scoring.scores import Scales
 
 
 @click.group(invoke_without_command=True)
@@ -51,26 +48,13 @@ def intake(ctx: click.Context, host: str, port: int, rate: float, connections: i
             senders = Senders(trust)
         except ValueError:
             raise click.UsageError("--trust takes addresses or networks: 10.0.0.0/8") from None
-        found = entrances(load().intake, os.environ)
-        if not found:
+        endpoints = signed(load().intake, os.environ)
+        if not endpoints:
             raise SettingsError("there is no [intake.NAME] in npsflow.toml: nothing could come in")
         limits = Limits(rate=rate, connections=connections, connections_of_one=connections // 10)
         logs.set_up("INFO")
         prepare()
-        clients.run(_serve(read_installation(), found, host, port, Door(limits, senders, Metrics(CollectorRegistry()))))
-
-
-async def _serve(
-    installation: Installation, found: dict[str, Entrance], host: str, port: int, door: Door[Metrics]
-) -> None:
-    stopping = until_told()
-    async with keeping(installation, door.metrics) as keeper:
-        try:
-            async with listening(Server(found, keeper, door).app, host, port, door):
-                click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(found))}")
-                await stopping.wait()
-        except OSError as error:
-            raise cannot_listen(host, port, error) from None
+        clients.run(run(read_installation(), endpoints, host, port, limits, senders))
 
 
 @intake.command("try")
@@ -82,23 +66,27 @@ def try_(name: str, file: BinaryIO) -> None:
     if name not in settings.intake:
         known = ", ".join(settings.intake) or "none"
         raise SettingsError(f"there is no [intake.{name}] in npsflow.toml; known: {known}")
-    entrance = unsigned(settings.intake, os.environ)[name]
+    if (endpoint := unsigned(settings.intake, os.environ).get(name)) is None:
+        raise SettingsError(f"intake.{name}: {settings.intake[name].platform} sends no webhooks")
     try:
-        records = entrance.records(Delivery({}, file.read()), time.time())
-    except TurnedDown as error:
+        records = endpoint.records(Delivery({}, file.read()), time.time())
+    except Rejected as error:
         raise click.ClickException(f"it would be turned down with {error.status}: {error}") from None
     except Unmapped as error:
         raise click.ClickException(f"it would be kept as a dead letter, `unmapped`: {error}") from None
-    for topic, key, value in records:
-        click.echo(codec.dumps(codec.loads(value), indent=True))
-        if topic != topics.RESPONSES:
-            click.echo(f"{key.decode()}: for {topic}", err=True)
-            continue
-        try:
-            _, _, warnings = read(value, settings.all_scales())
-            verdict = "accepted" + (f"; dropped or cut: {', '.join(warnings)}" if warnings else "")
-        except RefusedRecord as error:
-            verdict = f"refused, {error.reason}: {error}"
-        click.echo(f"{key.decode()}: {verdict}", err=True)
+    for record in records:
+        click.echo(codec.dumps(codec.loads(record.value or b""), indent=True))
+        click.echo(f"{(record.key or b'').decode()}: {_verdict(record, settings.all_scales())}", err=True)
     if not records:
         click.echo("nothing: it says nothing yet, no score question is answered in it", err=True)
+
+
+def _verdict(record: KeyedRecord, scales: Scales) -> str:
+    """What a worker would make of it."""
+    if record.topic != topics.RESPONSES:
+        return f"for {record.topic}"
+    try:
+        _, _, warnings = read(record.value or b"", scales)
+    except RefusedRecord as error:
+        return f"refused, {error.reason}: {error}"
+    return "accepted" + (f"; dropped or cut: {', '.join(warnings)}" if warnings else "")

@@ -10,7 +10,7 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from npsflow.agents.broker.embedded import HOST, WITH_PARENT, free_port
-from npsflow.agents.intake.entrance import secret_name
+from npsflow.agents.intake.endpoint import secret_name
 from npsflow.schemas.errors import NpsflowError
 
 _COMMAND = (sys.executable, "-m", "npsflow.agents.cli")

@@ -1,4 +1,4 @@
-"""One try to fetch a response: what it gives, and what is written of it."""
+"""One attempt to fetch a response, and the records that come of it."""
 
 import logging
 from collections.abc import Sequence
@@ -6,70 +6,74 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from npsflow.agents.fetch.queue import Due
-from npsflow.agents.fetch.retrying import TRIES, pause
+from npsflow.agents.fetch.backoff import MAX_ATTEMPTS, delay
+from npsflow.agents.fetch.queue import Due, PendingEvent
 from npsflow.agents.fetch.sources import Source
-from npsflow.agents.intake.api import Later, TokenRefused, Unanswered
-from npsflow.agents.intake.entrance import Record
+from npsflow.agents.platforms.protocol import FetchError, TokenRefused, Transient
 from npsflow.schemas import codec, topics
-from npsflow.schemas.headers import DeadLetter, Headers
+from npsflow.schemas.fetch import Fetch
+from npsflow.schemas.headers import DeadLetter
 from npsflow.schemas.times import rfc3339
+from npsflow.streams.intake.entrance import KeyedRecord
 from npsflow.streams.intake.mapping import Unmapped
 
 log = logging.getLogger(__name__)
 
-Written = tuple[Record, Headers]
-
 
 @dataclass(frozen=True)
-class Tried:
-    """`first` is written and acknowledged, then `then`, of which a value of None is a tombstone."""
+class Attempt:
+    """What came of it: `records` are written and acknowledged first, then `queue`, those of the queue's own topic."""
 
     outcome: str
-    first: Sequence[Written]
-    then: Sequence[tuple[bytes, bytes | None]]
+    records: Sequence[KeyedRecord]
+    queue: Sequence[KeyedRecord]
 
 
-async def attempt(source: Source | None, due: Due, now: float, jitter: float) -> Tried:
-    """Ask once. `now` in seconds; no source: the entrance is not in the settings any more."""
-    name = due.fetch.entrance
+async def attempt(source: Source | None, due: Due, now: float, jitter: float) -> Attempt:
+    """Ask the API once; `now` in seconds, `jitter` from 0 to 1. No source: the settings do not have the entrance."""
     if source is None:
-        return dead(due, "the settings have no such entrance whose answers are fetched", None, now)
-    form = source.entrance.form
+        return give_up(due, "the settings have no such entrance whose answers are fetched", None, now)
+    entrance = source.entrance
     try:
-        sent = await source.answers.get(source.api, due.fetch.ids)
-        made: list[Written] = [(record, []) for one in sent for record in source.entrance.responses(one)]
-    except Later as error:
-        return _again(due, error, now, jitter, form.source or form.platform)
-    except (Unanswered, Unmapped) as error:
-        return dead(due, str(error), form.source or form.platform, now)
+        submissions = await source.fetch(due.fetch.ids)
+        records = [record for submission in submissions for record in entrance.records(submission, now)]
+    except Transient as error:
+        return _retry(due, error, now, jitter, entrance.source)
+    except (FetchError, Unmapped) as error:
+        return give_up(due, str(error), entrance.source, now)
     except Exception as error:
-        log.error("a fetch failed: please report this", extra={"intake": name, "error": type(error).__name__})
-        return _again(due, Later("our mistake"), now, jitter, form.source or form.platform)
-    return Tried("fetched", made, [(event.key, None) for event in due.events])
+        log.error("a fetch failed: please report this", extra={"intake": entrance.name, "error": type(error).__name__})
+        return _retry(due, Transient("our mistake"), now, jitter, entrance.source)
+    return Attempt("fetched", records, _tombstones(due))
 
 
-def _again(due: Due, error: Later, now: float, jitter: float, source: str) -> Tried:
+def _retry(due: Due, error: Transient, now: float, jitter: float, source: str) -> Attempt:
     attempts = due.attempts + 1
-    if attempts >= TRIES:
-        return dead(due, f"given up after {attempts} tries: {error}", source, now)
-    tell = log.error if isinstance(error, TokenRefused) else log.warning
-    tell("a response is not fetched yet", extra={"intake": due.fetch.entrance, "why": str(error), "tries": attempts})
-    at = int((now + pause(attempts, jitter, error.seconds)) * 1000)
-    later = [(event.key, replace(event.fetch, attempts=attempts, not_before=at)) for event in due.events]
-    return Tried(error.outcome, [], [(key, codec.dumps(fetch)) for key, fetch in later])
+    if attempts >= MAX_ATTEMPTS:
+        return give_up(due, f"given up after {attempts} tries: {error}", source, now)
+    level = logging.ERROR if isinstance(error, TokenRefused) else logging.WARNING
+    extra = {"intake": due.fetch.entrance, "why": str(error), "tries": attempts}
+    log.log(level, "a response is not fetched yet", extra=extra)
+    at = int((now + delay(attempts, jitter, error.seconds)) * 1000)
+    later = [_queued(event, replace(event.fetch, attempts=attempts, not_before=at)) for event in due.events]
+    return Attempt(error.outcome, [], later)
 
 
-def dead(due: Due, why: str, source: str | None, now: float) -> Tried:
-    """Given up: a dead letter for each event, then its tombstone."""
+def give_up(due: Due, why: str, source: str | None, now: float) -> Attempt:
+    """A dead letter for each event, then its tombstone. `source` as in the letter's header; `now` in seconds."""
     log.error("a response is not fetched", extra={"intake": due.fetch.entrance, "why": why})
-    letters = [
-        (
-            Record(topics.DEAD_LETTERS, event.key, codec.dumps(event.fetch)),
-            DeadLetter(
-                "unfetched", why, topics.FETCHES, event.partition, event.offset, rfc3339(int(now * 1000)), source
-            ).headers([]),
-        )
-        for event in due.events
-    ]
-    return Tried("dead", letters, [(event.key, None) for event in due.events])
+    return Attempt("dead", [_dead_letter(event, why, source, now) for event in due.events], _tombstones(due))
+
+
+def _dead_letter(event: PendingEvent, why: str, source: str | None, now: float) -> KeyedRecord:
+    at = rfc3339(int(now * 1000))
+    letter = DeadLetter("unfetched", why, topics.FETCHES, event.partition, event.offset, at, source)
+    return KeyedRecord(topics.DEAD_LETTERS, event.key, codec.dumps(event.fetch), letter.headers([]))
+
+
+def _tombstones(due: Due) -> list[KeyedRecord]:
+    return [_queued(event, None) for event in due.events]
+
+
+def _queued(event: PendingEvent, fetch: Fetch | None) -> KeyedRecord:
+    return KeyedRecord(topics.FETCHES, event.key, None if fetch is None else codec.dumps(fetch))

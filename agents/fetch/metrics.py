@@ -1,10 +1,10 @@
-"""What fetching counts: its process has metrics of its own."""
+"""The metrics of the process `npsflow fetch`."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class Metrics:
-    """`registry` is handed in. An entrance is named as in the settings."""
+    """`entrance`: the NAME of `[intake.NAME]`. Outcomes: `fetched`, `later`, `refused` (the token), `dead`."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry

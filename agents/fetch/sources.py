@@ -1,4 +1,4 @@
-"""Where responses are fetched from: of each entrance its platform's API, and the token that opens it."""
+"""Where responses are fetched from: for each entrance its platform's API, and the token for it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,21 +8,24 @@ from pathlib import Path
 import aiohttp
 
 from npsflow.agents import platforms
-from npsflow.agents.intake.api import Answers, Api
-from npsflow.agents.intake.entrance import Entrance, environment_name, unsigned
+from npsflow.agents.fetch.api import HttpApi
+from npsflow.agents.platforms.protocol import Answers
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.intake.mapping import FormMapping
-
-_TOKEN = "NPSFLOW_TOKEN_"
+from npsflow.streams.intake.entrance import Entrance, configured_entrance, variable
+from npsflow.streams.intake.mapping import FormMapping, Submission
 
 
 @dataclass(frozen=True)
 class Source:
-    """One entrance: what its form means, how its platform hands out answers, and where."""
+    """One entrance, and how its answers are fetched."""
 
     entrance: Entrance
     answers: Answers
-    api: Api
+    api: HttpApi
+
+    async def fetch(self, ids: Mapping[str, str]) -> list[Submission]:
+        """All submissions that the ids of a FetchRequest stand for. Raises FetchError."""
+        return await self.answers.fetch(self.api, ids)
 
 
 def sources(
@@ -31,21 +34,25 @@ def sources(
     session: aiohttp.ClientSession,
     clock: Callable[[], float],
 ) -> dict[str, Source]:
-    """Those of the settings whose platform hands out answers, by name. Raises SettingsError for a missing token."""
+    """Those entrances whose platform has answers to fetch, by name.
+
+    Raises SettingsError for an unknown platform, a missing token or a missing address.
+    """
     found = {}
-    for name, entrance in unsigned(configured, environment).items():
-        if (answers := platforms.named(entrance.form.platform).answers) is None:
+    for name, platform in platforms.with_webhook(configured).items():
+        if (answers := platform.answers) is None:
             continue
-        variable = environment_name(_TOKEN, name)
-        if not (token := environment.get(variable, "").strip()):
-            raise SettingsError(f"intake.{name} has no token: set {variable}, or @ and a file that holds it")
-        if not (base := entrance.form.api or answers.base):
-            raise SettingsError(f"intake.{name}: say in `api` where {entrance.form.platform} answers for your account")
-        per_minute = entrance.form.api_per_minute or answers.per_minute
-        found[name] = Source(entrance, answers, Api(session, answers, base, per_minute, partial(_read, token), clock))
+        form, token_name = configured[name], variable("NPSFLOW_TOKEN_", name)
+        if not (token := environment.get(token_name, "").strip()):
+            raise SettingsError(f"intake.{name} has no token: set {token_name}, or @ and a file that holds it")
+        if not (base := form.api or answers.base):
+            raise SettingsError(f"intake.{name}: say in `api` where {form.platform} answers for your account")
+        per_minute = form.api_per_minute or answers.per_minute
+        api = HttpApi(session, answers, base, per_minute, partial(_read, token), clock=clock)
+        found[name] = Source(configured_entrance(name, form, environment), answers, api)
     return found
 
 
 def _read(token: str) -> str:
-    """The token, or what now stands in its file: something else may renew it. Raises OSError."""
+    """The token, or the present content of its file, which something else may renew. Raises OSError."""
     return Path(token[1:]).read_text("utf-8").strip() if token.startswith("@") else token

@@ -1,4 +1,4 @@
-"""From what a file says to the records that are to be sent, in their order; what cannot be sent, and why."""
+"""Plans an import: the records to be sent, in their order, and the entries that cannot be sent."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from npsflow.agents.history.export import Export, NotAnAnswer, Refused, Said
-from npsflow.agents.intake.entrance import Entrance, Record
+from npsflow.agents.history.entries import Entry, RefusedEntry
+from npsflow.agents.platforms.protocol import Export, InvalidEntry
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.events import Severity
@@ -17,13 +17,14 @@ from npsflow.schemas.response import Metric, Response
 from npsflow.schemas.times import to_ms
 from npsflow.streams.classify import policy
 from npsflow.streams.classify.parsing import read
+from npsflow.streams.intake.entrance import Entrance, KeyedRecord
 from npsflow.streams.intake.mapping import Unmapped
 from npsflow.streams.scoring.scores import WORST, Scale, Scales
 from npsflow.streams.scoring.severity import severity_of
 
 
 class Kind(NamedTuple):
-    """What the report tells apart. `severity`: of the alert that it raises; `reachable`: somebody can be called."""
+    """What the report counts by. `severity`: of the alert that the record raises; `reachable`: it has a contact."""
 
     topic: str
     metric: Metric | None = None
@@ -31,7 +32,7 @@ class Kind(NamedTuple):
     reachable: bool = False
 
 
-class Due(NamedTuple):
+class PlannedRecord(NamedTuple):
     """A record to be sent; `at` is its `submitted_at`, of an invitation `sent_at`, in ms."""
 
     at: int
@@ -42,12 +43,12 @@ class Due(NamedTuple):
 
 @dataclass
 class Plan:
-    """`due` in order; `silent`: entries that say nothing, as no score question is answered in them."""
+    """`records` in order; `refused` without their text. Counts: `entries` read, `empty` ones without a score."""
 
-    due: list[Due] = field(default_factory=list)
-    refused: list[Refused] = field(default_factory=list)
+    records: list[PlannedRecord] = field(default_factory=list)
+    refused: list[RefusedEntry] = field(default_factory=list)
     entries: int = 0
-    silent: int = 0
+    empty: int = 0
     warnings: set[str] = field(default_factory=set)
 
 
@@ -61,51 +62,54 @@ class Planner:
         self._entrance, self._export, self._scales = entrance, export, scales
         self._alert_metrics = frozenset(alert_metrics)
 
-    def plan(self, entries: Iterable[Said | Refused], refuse: Callable[[Refused], None] = lambda refused: None) -> Plan:
-        """Sorted by time; what is of the same time as it stands in the file. `refuse` hears of each, with its text."""
+    def plan(
+        self, entries: Iterable[Entry | RefusedEntry], refuse: Callable[[RefusedEntry], None] = lambda refused: None
+    ) -> Plan:
+        """Sorted by time, then as in the file. `refuse` is called with each refused entry, and its text."""
         plan = Plan()
         for entry in entries:
             plan.entries += 1
-            if isinstance(entry, Said):
+            if isinstance(entry, Entry):
                 try:
-                    due = self._due(entry, plan.warnings)
-                except NotAnAnswer as error:
-                    entry = Refused(entry.number, entry.text, error.reason, str(error))
+                    records = self._records(entry, plan.warnings)
+                except InvalidEntry as error:
+                    entry = RefusedEntry(entry.number, entry.text, error.reason, str(error))
                 else:
-                    plan.due += due
-                    plan.silent += not due
+                    plan.records += records
+                    plan.empty += not records
                     continue
             refuse(entry)
             plan.refused.append(entry._replace(text=""))
-        plan.due.sort(key=_at)
+        plan.records.sort(key=_at)
         return plan
 
-    def _due(self, entry: Said, warnings: set[str]) -> list[Due]:
-        """All of an entry, or nothing. Raises NotAnAnswer."""
-        due = []
-        for given in entry.given:
-            form = self._export.mapping(self._entrance.form, given)
+    def _records(self, entry: Entry, warnings: set[str]) -> list[PlannedRecord]:
+        """All records of an entry. Raises InvalidEntry when one cannot be sent."""
+        records = []
+        for item in entry.items:
+            form = self._export.mapping(self._entrance.form, item)
             entrance = self._entrance if form is self._entrance.form else replace(self._entrance, form=form)
             try:
-                due += [self._checked(record, warnings) for record in entrance.become(given, 0.0)]
+                records += [self._checked(record, warnings) for record in entrance.records(item, 0.0)]
             except Unmapped as error:
-                raise NotAnAnswer("unmapped", str(error)) from None
+                raise InvalidEntry("unmapped", str(error)) from None
             except RefusedRecord as error:
-                raise NotAnAnswer(error.reason, str(error)) from None
-        return due
+                raise InvalidEntry(error.reason, str(error)) from None
+        return records
 
-    def _checked(self, record: Record, warnings: set[str]) -> Due:
+    def _checked(self, record: KeyedRecord, warnings: set[str]) -> PlannedRecord:
+        key, value = record.key or b"", _compact(record.value or b"")
         if record.topic == topics.INVITATIONS:
             try:
-                invitation: Invitation = codec.convert(codec.loads(record.value), Invitation)
+                invitation: Invitation = codec.convert(codec.loads(value), Invitation)
             except msgspec.ValidationError as error:
-                raise NotAnAnswer("invalid_invitation", str(error)) from None
-            return Due(to_ms(invitation.sent_at), _kind(topics.INVITATIONS), record.key, _compact(record.value))
-        response, scale, dropped = read(record.value, self._scales)
+                raise InvalidEntry("invalid_invitation", str(error)) from None
+            return PlannedRecord(to_ms(invitation.sent_at), _kind(topics.INVITATIONS), key, value)
+        response, scale, dropped = read(value, self._scales)
         assert isinstance(response, Response)  # exports know no deletions
         assert scale is not None
         warnings.update(dropped)
-        return Due(to_ms(response.submitted_at), self._kind(response, scale), record.key, _compact(record.value))
+        return PlannedRecord(to_ms(response.submitted_at), self._kind(response, scale), key, value)
 
     def _kind(self, response: Response, scale: Scale) -> Kind:
         unhappy = scale.ranks[response.score - scale.low] == WORST and response.metric in self._alert_metrics
@@ -122,5 +126,5 @@ def _compact(value: bytes) -> bytes:
     return bytes(memoryview(value))
 
 
-def _at(due: Due) -> int:
-    return due.at
+def _at(record: PlannedRecord) -> int:
+    return record.at

@@ -1,13 +1,14 @@
-"""A row of a table becomes what a webhook of the same platform would have said."""
+"""Rows of a table: their cells are placed where a webhook of the same platform has the same."""
 
 import re
 from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
-from npsflow.agents.history.export import Context, Header, NotAnAnswer, Table, Unreadable
-from npsflow.agents.history.times import NoTime
-from npsflow.streams.intake.mapping import COLUMNS, FormMapping, Offered, Submission, find
+from npsflow.agents.history.entries import UnreadableFile
+from npsflow.agents.platforms.protocol import ExportItem, FileOptions, Header, InvalidEntry, Table
+from npsflow.agents.platforms.times import InvalidTime
+from npsflow.streams.intake.mapping import COLUMNS, FormMapping, Offer, Submission, find
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(\.\d{1,9})?")
 
@@ -19,15 +20,15 @@ class _Column(NamedTuple):
 
 
 class Rows:
-    """Reads the rows below one header. Raises Unreadable where a column that is needed is missing or there twice.
+    """Reads the rows below one header. Raises UnreadableFile when a column that is needed is missing or there twice.
 
-    Cells are found where a webhook has the same: by `[intake.NAME.columns]`, else where the platform's table says.
+    A cell is placed by `[intake.NAME.columns]`, or else by the platform's table.
     """
 
-    def __init__(self, table: Table, form: FormMapping, header: Header, context: Context) -> None:
-        self._table, self._form, self._context, self._zone = table, form, context, table.zone(header)
+    def __init__(self, table: Table, form: FormMapping, header: Header, options: FileOptions) -> None:
+        self._table, self._form, self._options, self._zone = table, form, options, table.zone(header)
         self.missing: list[str] = []
-        """Where the mapping leads, and no column does."""
+        """Paths of the mapping that no column is placed at."""
         self._names = [[name.strip() for name in names] for names in table.titles(header)]
         mapped = {self._only(title): path for title, path in form.columns.items()}
         self._ours = {
@@ -44,12 +45,12 @@ class Rows:
             for path in ([mapped[at].split(".")] if at in mapped else self._unmapped(names, {*mapped.values()}))
         ]
         self._check()
-        self._look_for_all()
+        self._check_paths()
 
     def _only(self, title: str) -> int:
         found = [at for at, names in enumerate(self._names) if title in names]
         if len(found) != 1:
-            raise Unreadable(f"column {title!r} of the mapping is {'there twice' if found else 'not in the file'}")
+            raise UnreadableFile(f"column {title!r} of the mapping is {'there twice' if found else 'not in the file'}")
         return found[0]
 
     def _find(self, titles: Sequence[str]) -> list[int]:
@@ -57,7 +58,7 @@ class Rows:
         return [known[title.casefold()] for title in titles if title.casefold() in known]
 
     def _unmapped(self, names: Sequence[str], taken: set[str]) -> list[Sequence[str]]:
-        """Where a column stands about which nobody has said anything; what somebody has said goes before."""
+        """Where a column is placed that the settings do not name; one that they name goes before."""
         return [path for name in names if name for path in self._paths(name) if ".".join(path) not in taken]
 
     def _paths(self, title: str) -> Sequence[Sequence[str]]:
@@ -66,45 +67,46 @@ class Rows:
         return [[part, title] for part in self._table.rest] or [[title]]
 
     def _check(self) -> None:
-        """An id is never made up unless that is asked for: what came by webhook would be counted once more."""
+        """No id is made unless --make-ids says so: what came by webhook would be counted once more."""
         ours = self._ours
         if "submitted_at" not in ours and "sent_at" not in ours:
-            raise Unreadable(_missing("the time of an answer", "submitted_at", self._table.submitted_at))
-        if "response_id" not in ours and "invitation_id" not in ours and not self._context.make_ids:
-            said = _missing("the id of a response", "response_id", self._table.response_id)
-            raise Unreadable(f"{said}; or --make-ids, if none of these responses ever came by webhook")
+            raise UnreadableFile(_missing("the time of an answer", "submitted_at", self._table.submitted_at))
+        if "response_id" not in ours and "invitation_id" not in ours and not self._options.make_ids:
+            missing = _missing("the id of a response", "response_id", self._table.response_id)
+            raise UnreadableFile(f"{missing}; or --make-ids, if none of these responses ever came by webhook")
+        if "form" not in ours and not self._options.form and (self._form.forms or not self._form.survey_id):
+            raise UnreadableFile("nothing tells of which form it is: say its id with --form")
 
-        if "form" not in ours and not self._context.form and (self._form.forms or not self._form.survey_id):
-            raise Unreadable("nothing tells of which form it is: say its id with --form")
-
-    def _look_for_all(self) -> None:
-        """Note where no column leads. Raises Unreadable where none leads to any score question."""
+    def _check_paths(self) -> None:
+        """Note the paths that are missing. Raises UnreadableFile when no score question is placed."""
         content: dict[str, Any] = {}
         for _, path, _ in self._columns:
             _put(content, path, "")
         scores = [score.question for score in self._form.scores]
         if scores and all(find(content, question) is None for question in scores):
-            raise Unreadable(f'no column is {" or ".join(scores)}: name it, [intake.NAME.columns] "its title" = "…"')
+            raise UnreadableFile(
+                f'no column is {" or ".join(scores)}: name it, [intake.NAME.columns] "its title" = "…"'
+            )
         wanted = [*scores, *self._form.comment, *self._form.fields.values(), *self._form.drivers]
         self.missing = [path for path in dict.fromkeys(wanted) if find(content, path) is None]
 
-    def read(self, row: Sequence[str]) -> Iterator[Submission | Offered]:
-        """A response, an invitation, both or none. Raises NotAnAnswer."""
+    def read(self, row: Sequence[str]) -> Iterator[ExportItem]:
+        """A response, an invitation or both. Raises InvalidEntry when the row has a time of neither."""
         content: dict[str, Any] = {}
         for at, path, number in self._columns:
             if cell := row[at].strip():
                 _put(content, path, _number(cell) if number else cell)
         response_id = self._table.identity(self._cell(row, "response_id"))
-        form = self._cell(row, "form") or self._context.form
+        form = self._cell(row, "form") or self._options.form
         if sent_at := self._time(row, "sent_at"):
-            yield Offered(form, self._cell(row, "invitation_id") or response_id, sent_at, content)
+            yield Offer(form, self._cell(row, "invitation_id") or response_id, sent_at, content)
         submitted_at, updated_at = self._time(row, "submitted_at"), self._time(row, "updated_at")
         if submitted_at is not None:
-            if not response_id and self._context.make_ids:
+            if not response_id and self._options.make_ids:
                 response_id = "row-" + blake2b("\0".join(row).encode(), digest_size=16).hexdigest()
             yield Submission(form, response_id, submitted_at, updated_at, content=content)
         elif sent_at is None:
-            raise NotAnAnswer("missing_field", "submitted_at is missing")
+            raise InvalidEntry("missing_field", "submitted_at is missing")
 
     def _cell(self, row: Sequence[str], name: str) -> str:
         return next((cell for at in self._ours.get(name, ()) if (cell := row[at].strip())), "")
@@ -113,23 +115,23 @@ class Rows:
         if not (cell := self._cell(row, name)):
             return None
         try:
-            return self._context.clock.read(cell, self._zone)
-        except NoTime as error:
-            raise NotAnAnswer("invalid_time", f"{name}: {error}") from None
+            return self._options.times.parse(cell, self._zone)
+        except InvalidTime as error:
+            raise InvalidEntry("invalid_time", f"{name}: {error}") from None
 
 
-def _missing(what: str, name: str, titles: Sequence[str]) -> str:
-    looked = f", none is called {' or '.join(titles)}" if titles else ""
-    return f'no column is {what}{looked}: name it, [intake.NAME.columns] "its title" = "{name}"'
+def _missing(content: str, name: str, titles: Sequence[str]) -> str:
+    tried = f", none is called {' or '.join(titles)}" if titles else ""
+    return f'no column is {content}{tried}: name it, [intake.NAME.columns] "its title" = "{name}"'
 
 
 def _number(cell: str) -> str | int | float:
-    found = _NUMBER.fullmatch(cell)
-    return cell if found is None else float(cell) if found[1] else int(cell)
+    number = _NUMBER.fullmatch(cell)
+    return cell if number is None else float(cell) if number[1] else int(cell)
 
 
 def _put(content: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    """Where several columns lead to one place, as those of a question with choices, it holds a list."""
+    """If several columns are placed at one path, as those of a question with choices, it holds a list."""
     *outer, last = path
     inner: Any = content
     for name in outer:
@@ -140,8 +142,8 @@ def _put(content: dict[str, Any], path: Sequence[str], value: Any) -> None:
     inner[last] = value if before is None else [*before, value] if isinstance(before, list) else [before, value]
 
 
-def titles_known(table: Table, form: FormMapping, header: Header) -> tuple[int, int]:
-    """How many of the columns that are wanted stand in a header, and how many columns it has."""
+def matching_columns(table: Table, form: FormMapping, header: Header) -> tuple[int, int]:
+    """The count of a header's columns that are wanted, and of all its columns."""
     wanted = {*map(str.casefold, (*table.response_id, *table.submitted_at, *form.columns)), *table.paths}
     names = [[name.strip().casefold() for name in names] for names in table.titles(header)]
-    return len(wanted & {name for some in names for name in some}), len(names)
+    return len(wanted & {name for column in names for name in column}), len(names)

@@ -1,4 +1,4 @@
-"""What stands before every entrance: limits, counts, and no mistake of ours that shows."""
+"""The middleware before every endpoint: it limits and counts requests, and shows senders no error of ours."""
 
 import logging
 import time
@@ -15,16 +15,16 @@ from npsflow.agents.web.rate_limit import RateLimit
 log = logging.getLogger(__name__)
 
 MAX_BODY = 1 << 20
-"""Bytes of a body, as it is sent: none is taken compressed."""
+"""Bytes of a body, as it is sent; a compressed one is not accepted."""
 
 OUTCOME = web.RequestKey("outcome", str)
-"""What the handler says has become of a request; see Metrics."""
+"""Set by the handler: the outcome of a request, see Metrics."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Guard:
-    """`names`: the entrances there are."""
+class RequestLimits:
+    """`names`: of all endpoints."""
 
     def __init__(self, names: Container[str], door: Door[Metrics]) -> None:
         self._names, self._limits, self._metrics, self._senders = names, door.limits, door.metrics, door.senders
@@ -33,7 +33,7 @@ class Guard:
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Tells the connection how far its request is; an entrance is guarded, other paths have nothing to hide."""
+        """Notes on the connection how far its request is. Limits hold for endpoints, not for health and metrics."""
         connection = request.protocol
         assert isinstance(connection, Connection)
         connection.begun()
@@ -41,7 +41,7 @@ class Guard:
             name = request.match_info.get("name")
             if name is None:
                 return await handler(request)
-            return await self._guarded(request, handler, name, self._sender(request, connection))
+            return await self._limited(request, handler, name, self._sender(request, connection))
         finally:
             connection.ended()
 
@@ -50,12 +50,12 @@ class Guard:
             return connection.sender
         return self._senders.of(connection.peer, request.headers.getall("X-Forwarded-For", ()))
 
-    async def _guarded(self, request: web.Request, handler: Handler, name: str, sender: str) -> web.StreamResponse:
+    async def _limited(self, request: web.Request, handler: Handler, name: str, sender: str) -> web.StreamResponse:
         began = time.monotonic()
         self._at_once += 1
         request[OUTCOME] = "failed"
         try:
-            return self._turned_away(request, name, sender, began) or await handler(request)
+            return self._refusal(request, name, sender, began) or await handler(request)
         except web.HTTPException as error:
             request[OUTCOME] = "too_large" if error.status == 413 else "malformed"
             return said(error.status, error.reason)
@@ -80,8 +80,8 @@ class Guard:
             counter = self._counters[entrance, outcome] = self._metrics.requests.labels(entrance, outcome)
         counter.inc()
 
-    def _turned_away(self, request: web.Request, name: str, sender: str, now: float) -> web.Response | None:
-        """What can be said before the body is read."""
+    def _refusal(self, request: web.Request, name: str, sender: str, now: float) -> web.Response | None:
+        """The answer to a request that is refused before its body is read, None if it is not."""
         if name not in self._names:
             request[OUTCOME] = "unknown"
             return said(404, "there is no such entrance")

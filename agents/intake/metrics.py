@@ -1,4 +1,4 @@
-"""What intake counts: its process has metrics of its own."""
+"""The metrics of the process `npsflow intake`."""
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
@@ -6,11 +6,11 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
 class Metrics:
-    """`registry` is handed in. An entrance is named as in the settings; what is none counts as `unknown`.
+    """`entrance`: the NAME of `[intake.NAME]`, or `unknown`.
 
-    Outcomes: `accepted`, `unmapped` (both kept); `forged` and `stale` (signatures that do not hold), `malformed`,
-    `too_large`, `compressed`, `slow`, `gone` (hung up), `limited`, `busy`, `unknown` (no such entrance), `handshake`
-    (GET or HEAD), `kafka_away`; `failed` is our mistake.
+    Outcomes: `accepted`, `unmapped` (both written to Kafka); `forged` and `stale` (signatures that do not hold),
+    `malformed`, `too_large`, `compressed`, `slow`, `gone` (hung up), `limited`, `busy`, `unknown` (no such entrance),
+    `handshake` (GET or HEAD), `kafka_away`; `failed` is our mistake.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

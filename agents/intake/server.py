@@ -6,39 +6,40 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from npsflow.agents.intake.delivery import Delivery, TurnedDown
-from npsflow.agents.intake.entrance import Entrance
-from npsflow.agents.intake.limits import MAX_BODY, OUTCOME, Guard
+from npsflow.agents.intake.endpoint import Endpoint
+from npsflow.agents.intake.limits import MAX_BODY, OUTCOME, RequestLimits
 from npsflow.agents.intake.metrics import Metrics
-from npsflow.agents.intake.producer import Keeper
+from npsflow.agents.intake.producer import Producer
+from npsflow.agents.platforms.protocol import Delivery, Rejected
 from npsflow.agents.web.answers import again, answer, said
 from npsflow.agents.web.connections import Door
 from npsflow.schemas import topics
-from npsflow.schemas.headers import DeadLetter, Headers
+from npsflow.schemas.headers import DeadLetter
 from npsflow.schemas.times import rfc3339
 from npsflow.streams.engine.health import routes
+from npsflow.streams.intake.entrance import KeyedRecord
 from npsflow.streams.intake.mapping import Unmapped
 
 
 class Server:
-    """`entrances` by name. `app` is to be served by `listening`, through the same `door`."""
+    """`endpoints` by name. `app` has to be served by `listening`, through the same `door`."""
 
     def __init__(
         self,
-        entrances: Mapping[str, Entrance],
-        keeper: Keeper,
+        endpoints: Mapping[str, Endpoint],
+        producer: Producer,
         door: Door[Metrics],
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._entrances, self._keeper, self._clock = entrances, keeper, clock
+        self._endpoints, self._producer, self._clock = endpoints, producer, clock
         self._body_seconds = door.limits.body_seconds
-        self.app = web.Application(client_max_size=MAX_BODY, middlewares=[Guard(entrances, door).middleware])
-        self.app.router.add_post("/in/{name}", self._deliver)
-        self.app.router.add_get("/in/{name}", self._there)
-        self.app.router.add_routes(routes(door.metrics.registry, lambda: keeper.ready, "Kafka is away"))
+        self.app = web.Application(client_max_size=MAX_BODY, middlewares=[RequestLimits(endpoints, door).middleware])
+        self.app.router.add_post("/in/{name}", self._receive)
+        self.app.router.add_get("/in/{name}", self._probe)
+        self.app.router.add_routes(routes(door.metrics.registry, lambda: producer.ready, "Kafka is away"))
 
-    async def _deliver(self, request: web.Request) -> web.Response:
-        entrance = self._entrances[request.match_info["name"]]
+    async def _receive(self, request: web.Request) -> web.Response:
+        endpoint = self._endpoints[request.match_info["name"]]
         try:
             body = await self._body(request)
         except TimeoutError:
@@ -46,44 +47,45 @@ class Server:
             return said(408, "the body took too long")
         delivery = Delivery(_headers(request), body, dict(request.query))
         try:
-            entrance.verify(delivery, self._clock())
-            records, outcome = entrance.records(delivery, self._clock()), "accepted"
-        except TurnedDown as error:
+            endpoint.verify(delivery, self._clock())
+            records, outcome = endpoint.records(delivery, self._clock()), "accepted"
+        except Rejected as error:
             request[OUTCOME] = error.outcome
             return said(error.status, str(error))
         except Unmapped as error:
             outcome = "unmapped"
-            kept = await self._keeper.keep([(topics.DEAD_LETTERS, None, body)], self._letter(entrance, str(error)))
+            written = await self._producer.write([self._dead_letter(endpoint, body, str(error))])
             reply = said(202, f"kept, but not understood: {error}")
         else:
-            if any(len(record.value) > topics.MAX_INPUT for record in records):
+            if any(len(record.value or b"") > topics.MAX_INPUT for record in records):
                 request[OUTCOME] = "too_large"
                 return said(413, "what it becomes is too large")
-            kept = await self._keeper.keep(records, [])
+            written = await self._producer.write(records)
             reply = answer({"responses": sum(record.topic == topics.RESPONSES for record in records)})
-        if not kept:
+        if not written:
             request[OUTCOME] = "kafka_away"
             return again(503, "it cannot be kept just now")
         request[OUTCOME] = outcome
         return reply
 
     async def _body(self, request: web.Request) -> bytes:
-        if request.content.is_eof():  # it has come with its head
+        if request.content.is_eof():  # it came with the head
             return await request.read()
         async with asyncio.timeout(self._body_seconds):
             return await request.read()
 
-    def _letter(self, entrance: Entrance, why: str) -> Headers:
-        at, source = rfc3339(int(self._clock() * 1000)), entrance.form.source or entrance.form.platform
-        return DeadLetter("unmapped", why, f"intake/{entrance.name}", 0, 0, at, source).headers([])
+    def _dead_letter(self, endpoint: Endpoint, body: bytes, why: str) -> KeyedRecord:
+        entrance, at = endpoint.entrance, rfc3339(int(self._clock() * 1000))
+        letter = DeadLetter("unmapped", why, f"intake/{entrance.name}", 0, 0, at, entrance.source)
+        return KeyedRecord(topics.DEAD_LETTERS, None, body, letter.headers([]))
 
-    async def _there(self, request: web.Request) -> web.Response:
-        """For those who look whether there is anything, by GET or HEAD, before they send."""
+    async def _probe(self, request: web.Request) -> web.Response:
+        """For platforms that check the address, by GET or HEAD, before they send to it."""
         request[OUTCOME] = "handshake"
         return answer({"entrance": request.match_info["name"]})
 
 
 def _headers(request: web.Request) -> dict[str, str]:
-    """By lower-case name; what is not UTF-8 in them is replaced, and is then no signature of anything."""
+    """By lower-case name; what is not UTF-8 in them is replaced, so that no signature holds."""
     pairs = ((name.decode(errors="replace"), value.decode(errors="replace")) for name, value in request.raw_headers)
     return {name.lower(): value for name, value in pairs}

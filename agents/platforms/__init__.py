@@ -1,20 +1,43 @@
-"""One module for each platform; its name is what `platform` says in `[intake.NAME]`."""
+"""One module for each platform; its name is what `platform` says in `[intake.NAME]`, and `--platform` of an import."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from pkgutil import iter_modules
+from typing import Literal
 
-from npsflow.agents.intake.delivery import Platform
+from npsflow.agents.platforms.protocol import Platform
+from npsflow.schemas.errors import SettingsError
+from npsflow.streams.intake.mapping import FormMapping
 
-ONLY_EXPORTS = frozenset({"delighted"})
-"""Platforms that send nothing any more: their `[intake.NAME]` says what an export means, and is no entrance."""
+_SHARED = {"fields", "protocol", "signing", "times", "webhook_bridge"}
 
 
 def names() -> list[str]:
-    """All platforms there are."""
-    return sorted(module.name for module in iter_modules(__path__))
+    """All platforms, sorted."""
+    return sorted(module.name for module in iter_modules(__path__) if module.name not in _SHARED)
 
 
-def named(name: str) -> Platform:
-    """The platform of that name; see `names`."""
+def by_name(name: str) -> Platform:
+    """The platform; `name` is one of `names`."""
     platform: Platform = import_module(f"{__name__}.{name}").PLATFORM
     return platform
+
+
+def offering(part: Literal["webhook", "answers", "export"]) -> list[str]:
+    """The names of all platforms that have this part, sorted."""
+    return [name for name in names() if getattr(by_name(name), part) is not None]
+
+
+def with_webhook(configured: Mapping[str, FormMapping]) -> dict[str, Platform]:
+    """The platform of each `[intake.NAME]`, by its name; not of those that have exports only.
+
+    Raises SettingsError for an unknown platform.
+    """
+    known, platforms = names(), dict[str, Platform]()
+    for name, form in configured.items():
+        if form.platform not in known:
+            there = ", ".join(offering("webhook"))
+            raise SettingsError(f"intake.{name}: {form.platform!r} is not a platform; there are {there}")
+        if (platform := by_name(form.platform)).webhook is not None:
+            platforms[name] = platform
+    return platforms

@@ -1,13 +1,29 @@
-"""AskNicely: one webhook for every score and for every change of it; it carries a header of your own, and no signature.
+"""AskNicely: one webhook for every score and every change of it; it carries a header of your own and no signature.
 
 Source: asknicely.zendesk.com, articles 47782734299540 (Triggering Webhooks) and 47819959059092.
+
+The export: JSON of the API `responses`, or CSV with the same names (demo.asknice.ly/help/apidocs/responses).
+Third-hand: that the score is `answer` there; name another column in `[intake.NAME.columns]`. An export has no count of
+changes: if a webhook came with one, the webhook's version stands.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from npsflow.agents.intake.delivery import Delivery, Malformed, Platform, identifier, json_object, maybe, part
 from npsflow.agents.platforms import times
+from npsflow.agents.platforms.fields import identifier, json_object, optional, required
+from npsflow.agents.platforms.protocol import (
+    Delivery,
+    Export,
+    ExportItem,
+    FileOptions,
+    Malformed,
+    Platform,
+    Table,
+    Webhook,
+)
 from npsflow.agents.platforms.signing import static
+from npsflow.agents.platforms.webhook_bridge import parse_as_webhook
 from npsflow.streams.intake.mapping import FormMapping, Submission
 
 
@@ -17,26 +33,47 @@ def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: f
 
 
 def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
-    """`question.NAME` and `person.NAME` are where paths lead; a form is what AskNicely calls a survey template.
+    """Paths: `question.NAME`, `person.NAME`. A form is what AskNicely calls a survey template.
 
-    Of a change AskNicely tells only that it is one: `count` goes up by one each time, so it counts as so many seconds
-    later than the answer.
+    A change has no time, only a `count` that goes up by one: it counts as so many seconds later than the answer.
     """
     sent = json_object(delivery.body)
-    question, count = part(sent, "question", dict), sent.get("count", 1)
+    question, count = required(sent, "question", dict), sent.get("count", 1)
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < 1_000_000:
         raise Malformed("count is no number")
     responded = question.get("responded")
     if not responded:  # sent or opened, not answered
         return
-    person = {name: value for name, value in maybe(sent, "person", dict).items() if name != "id"}  # AskNicely's own
+    person = {name: value for name, value in optional(sent, "person", dict).items() if name != "id"}  # AskNicely's own
     yield Submission(
-        form=maybe(question, "survey_template", str),
+        form=optional(question, "survey_template", str),
         response_id=identifier(question, "id"),
-        submitted_at=times.of_seconds(responded),
-        updated_at=times.of_seconds(responded, count - 1) if count > 1 else None,
+        submitted_at=times.from_seconds(responded),
+        updated_at=times.from_seconds(responded, count - 1) if count > 1 else None,
         content={"question": question, "person": person},
     )
 
 
-PLATFORM = Platform(verify, parse)
+# The export.
+
+
+def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> Iterable[ExportItem]:
+    """All fields stand both where a webhook has its `question` and where it has its `person`."""
+    id_ = str(fields.get("response_id") or fields.get("id") or "")
+    question = {"score": fields.get("answer")} | fields | {"id": id_}
+    return parse_as_webhook(parse, {"question": question, "person": fields}, form)
+
+
+_EXPORT = Export(
+    table=Table(
+        response_id=["response_id"],
+        submitted_at=["responded"],
+        form=["survey_template"],
+        paths={"answer": "question.score"},
+        rest=["question", "person"],
+    ),
+    items=items,
+    lists=["data"],
+)
+
+PLATFORM = Platform(webhook=Webhook(verify, parse), export=_EXPORT)

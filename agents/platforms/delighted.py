@@ -1,7 +1,8 @@
 """Delighted, closed in 2026: responses and people as its API listed them, and the CSV of responses.
 
 Source: app.delighted.com/docs/api, "Listing survey responses" and "Listing people". The titles of the CSV are not
-documented there: these are those of the API, written out; others are named in `[intake.NAME.columns]`. So is the zone.
+documented there: these are those of the API, written out; others are named in `[intake.NAME.columns]`. Times have no
+zone.
 """
 
 from collections.abc import Iterable
@@ -9,12 +10,12 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from npsflow.agents.history.export import Context, Export, Given, NotAnAnswer, Table
-from npsflow.agents.history.fields import scalar, time
-from npsflow.streams.intake.mapping import FormMapping, Offered, Score, Submission
+from npsflow.agents.platforms.fields import scalar, time
+from npsflow.agents.platforms.protocol import Export, ExportItem, FileOptions, InvalidEntry, Platform, Table
+from npsflow.streams.intake.mapping import FormMapping, Offer, Score, Submission
 
 _METRICS: dict[str, Any] = {"nps": "nps", "enps": "enps", "csat": "csat"}
-"""Survey types whose scale is that of a metric of ours; of any other its scale has to be said."""
+"""Survey types with the scale of a metric of ours; any other needs a scale in the settings."""
 
 _DEFAULT = FormMapping(
     platform="delighted",
@@ -28,74 +29,76 @@ _DEFAULT = FormMapping(
 )
 
 
-def item(fields: dict[str, Any], form: FormMapping, context: Context) -> Iterable[Given]:
-    """`score`, `comment`, `person.NAME`, `person_properties.NAME` and `answers.QUESTION` are where paths lead.
+def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> Iterable[ExportItem]:
+    """Paths: `score`, `comment`, `person.NAME`, `person_properties.NAME`, `answers.QUESTION`.
 
     A person who was surveyed, from the list of people, is an invitation.
     """
     id_ = scalar(fields, "id")
     if "last_sent_at" in fields and "score" not in fields:
-        if (sent_at := time(fields, "last_sent_at", context)) is not None:
+        if (sent_at := time(fields, "last_sent_at", options)) is not None:
             person = f"{id_}-{fields['last_sent_at']}"
-            yield Offered(context.form, person, sent_at, {"person": fields, **fields})
+            yield Offer(options.form, person, sent_at, {"person": fields, **fields})
         return
-    submitted_at = time(fields, "created_at", context)
+    submitted_at = time(fields, "created_at", options)
     if submitted_at is None:
-        raise NotAnAnswer("missing_field", "created_at is missing")
+        raise InvalidEntry("missing_field", "created_at is missing")
     answers = {
         str(answer["question"].get("id")): _value(answer.get("value"))
         for answer in fields.get("additional_answers") or ()
         if isinstance(answer, dict) and isinstance(answer.get("question"), dict)
     }
     yield Submission(
-        form=context.form or scalar(fields, "survey_type"),
+        form=options.form or scalar(fields, "survey_type"),
         response_id=id_,
         submitted_at=submitted_at,
-        updated_at=time(fields, "updated_at", context),
+        updated_at=time(fields, "updated_at", options),
         content={**fields, "answers": answers},
     )
 
 
-def _value(given: Any) -> Any:
+def _value(answer: Any) -> Any:
     """An answer holds its value under the name of its kind, all others are null."""
-    if not isinstance(given, dict):
-        return given
-    value = next((value for value in given.values() if value is not None), None)
+    if not isinstance(answer, dict):
+        return answer
+    value = next((value for value in answer.values() if value is not None), None)
     if isinstance(value, list):
         return [choice.get("text") for choice in value if isinstance(choice, dict)]
     return value.get("text") if isinstance(value, dict) else value
 
 
-def mapping(form: FormMapping, given: Given) -> FormMapping:
-    """Without a score question in the settings the type of the survey tells the metric."""
-    if form.scores or isinstance(given, Offered):
+def mapping(form: FormMapping, item: ExportItem) -> FormMapping:
+    """Without a score question in the settings the type of the survey decides the metric."""
+    if form.scores or isinstance(item, Offer):
         return form
-    kind = str(given.content.get("survey_type") or "").strip().lower()
+    kind = str(item.content.get("survey_type") or "").strip().lower()
     if kind not in _METRICS:
-        raise NotAnAnswer("unmapped", "of this survey_type metric and scale have to be said: [[intake.NAME.scores]]")
+        raise InvalidEntry("unmapped", "of this survey_type metric and scale have to be said: [[intake.NAME.scores]]")
     return replace(form, scores=[Score("score", _METRICS[kind])])
 
 
-EXPORT = Export(
-    table=Table(
-        response_id=["Response ID", "Survey Response ID", "ID"],
-        submitted_at=["Created At", "Response Created At"],
-        updated_at=["Updated At", "Response Updated At"],
-        form=["Survey ID", "Survey Type"],
-        paths={
-            "score": "score",
-            "comment": "comment",
-            "survey type": "survey_type",
-            "permalink": "permalink",
-            "person id": "person.id",
-            "email": "person.email",
-            "name": "person.name",
-            "phone number": "person.phone_number",
-        },
-        rest=["person_properties"],
-    ),
-    item=item,
-    lists=["survey_responses", "people"],
-    default=_DEFAULT,
-    mapping=mapping,
+PLATFORM = Platform(
+    export=Export(
+        table=Table(
+            response_id=["Response ID", "Survey Response ID", "ID"],
+            submitted_at=["Created At", "Response Created At"],
+            updated_at=["Updated At", "Response Updated At"],
+            form=["Survey ID", "Survey Type"],
+            paths={
+                "score": "score",
+                "comment": "comment",
+                "survey type": "survey_type",
+                "permalink": "permalink",
+                "person id": "person.id",
+                "email": "person.email",
+                "name": "person.name",
+                "phone number": "person.phone_number",
+            },
+            rest=["person_properties"],
+        ),
+        items=items,
+        lists=["survey_responses", "people"],
+        default=_DEFAULT,
+        mapping=mapping,
+    )
 )

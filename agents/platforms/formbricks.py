@@ -1,44 +1,87 @@
 """Formbricks: `responseCreated`, `responseUpdated`, `responseFinished`, signed as Standard Webhooks.
 
-Source: github.com/formbricks/formbricks, its webhook pipeline and response types.
+Source: github.com/formbricks/formbricks, its webhook pipeline, response types and export (lib/response).
+
+The export: JSON of the API, whose items are the `data` of a webhook, or the CSV of the responses page. The CSV has
+times by the clock of the server or the browser, to the second, and no time of a change: if a webhook came as well, the
+webhook's version stands.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from npsflow.agents.intake.delivery import Delivery, Malformed, Platform, json_object, maybe, part
+from npsflow.agents.platforms.fields import json_object, optional, required
+from npsflow.agents.platforms.protocol import (
+    Delivery,
+    Export,
+    ExportItem,
+    FileOptions,
+    Malformed,
+    Platform,
+    Table,
+    Webhook,
+)
 from npsflow.agents.platforms.signing import standard_webhooks
+from npsflow.agents.platforms.webhook_bridge import parse_as_webhook
 from npsflow.streams.intake.mapping import FormMapping, Submission
 
 _EVENTS = {"responseCreated", "responseUpdated", "responseFinished"}
 
 
 def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
+    """Standard Webhooks."""
     standard_webhooks(delivery, secrets, now)
 
 
 def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
-    """`answers.ID`, `contact.userId`, `attributes.NAME`, `meta.NAME`, `survey.title` and `language` for paths."""
+    """Paths: `answers.ID`, `contact.userId`, `attributes.NAME`, `meta.NAME`, `survey.title`, `language`."""
     event = json_object(delivery.body)
     if str(event.get("event")) not in _EVENTS:
         return
-    sent = part(event, "data", dict)
-    created, updated = part(sent, "createdAt", str), sent.get("updatedAt")
+    sent = required(event, "data", dict)
+    created, updated = required(sent, "createdAt", str), sent.get("updatedAt")
     if updated is not None and not isinstance(updated, str):
         raise Malformed("updatedAt is no text")
     yield Submission(
-        form=part(sent, "surveyId", str),
-        response_id=part(sent, "id", str),
+        form=required(sent, "surveyId", str),
+        response_id=required(sent, "id", str),
         submitted_at=created,
         updated_at=updated,
         content={
-            "answers": maybe(sent, "data", dict),
-            "contact": {"userId": maybe(sent, "contact", dict).get("userId")},  # not `id`: that is Formbricks' own
-            "attributes": maybe(sent, "contactAttributes", dict),
-            "meta": maybe(sent, "meta", dict),
-            "survey": maybe(sent, "survey", dict),
+            "answers": optional(sent, "data", dict),
+            "contact": {"userId": optional(sent, "contact", dict).get("userId")},  # not `id`: that is Formbricks' own
+            "attributes": optional(sent, "contactAttributes", dict),
+            "meta": optional(sent, "meta", dict),
+            "survey": optional(sent, "survey", dict),
             "language": sent.get("language"),
         },
     )
 
 
-PLATFORM = Platform(verify, parse)
+# The export.
+
+
+def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> Iterable[ExportItem]:
+    """An item is what a webhook holds as `data`."""
+    return parse_as_webhook(parse, {"event": "responseFinished", "data": fields}, form)
+
+
+_EXPORT = Export(
+    table=Table(
+        response_id=["Response ID"],
+        submitted_at=["Timestamp"],
+        form=["Survey ID"],
+        paths={
+            "user id": "contact.userId",
+            "url": "meta.url",
+            "source": "meta.source",
+            "country": "meta.country",
+            "action": "meta.action",
+        },
+        rest=["answers", "attributes"],  # hidden fields, attributes of the contact
+    ),
+    items=items,
+    lists=["data"],
+)
+
+PLATFORM = Platform(webhook=Webhook(verify, parse), export=_EXPORT)

@@ -1,44 +1,57 @@
-"""A webhook as it came, and the ways in which it can be turned down."""
+"""What a survey platform may offer: a webhook, answers to be fetched from its API, an export to be imported.
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+A platform is one module of this package. Its `PLATFORM` names those parts that it has.
+
+Rejected                the webhook is answered with an error
+├── Malformed           not what the platform sends
+├── Forged              its signature does not hold
+└── Stale               its signature is too old
+FetchError              the API gave no answers
+├── Transient           something that may pass: it is tried again
+│   └── TokenRefused    a person has to look at the token
+└── Permanent           the answers are not there, and will not be
+InvalidEntry            one entry of an export from which nothing can be made
+"""
+
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from datetime import tzinfo
+from typing import Any, Protocol
 
-from npsflow.agents.intake.api import Answers
-from npsflow.schemas import codec
-from npsflow.streams.intake.mapping import FormMapping, Offered, Submission
+from npsflow.agents.platforms.times import TimeFormat
+from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Offer, Submission
 
-T = TypeVar("T")
+# The webhook.
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One request: headers by lower-case name, the raw body, and what stands behind the ? of its address."""
+    """One request: headers by lower-case name, the raw body, and the query of its address."""
 
     headers: Mapping[str, str]
     body: bytes
     query: Mapping[str, str] = field(default_factory=dict)
 
 
-class TurnedDown(Exception):
-    """The request is answered with `status`; the text holds nothing of its content."""
+class Rejected(Exception):
+    """The request is answered with `status` and counted under `outcome`. The text holds nothing of its content."""
 
     status = 400
     outcome = "malformed"
 
 
-class Malformed(TurnedDown):
+class Malformed(Rejected):
     """Not what this platform sends."""
 
 
-class Forged(TurnedDown):
-    """Its signature is missing or not ours."""
+class Forged(Rejected):
+    """Its signature is missing or wrong."""
 
     status = 401
     outcome = "forged"
 
 
-class Stale(TurnedDown):
+class Stale(Rejected):
     """Signed, but too long ago (or ahead): it may be a recording."""
 
     status = 401
@@ -46,61 +59,169 @@ class Stale(TurnedDown):
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """An event without answers: the response has to be fetched. `ids`: what the platform's API wants to know."""
+class Webhook:
+    """How a platform's requests are verified and read.
 
-    form: str
-    event_id: str
-    ids: Mapping[str, str]
+    `verify(delivery, form, secrets, now)`: `now` in seconds, `secrets` are those that hold now. Raises Forged or Stale.
+    `parse(delivery, form)`: its events; none for what is of no interest. Raises Malformed.
+    """
+
+    verify: Callable[[Delivery, FormMapping, Sequence[str], float], None]
+    parse: Callable[[Delivery, FormMapping], Iterable[Submission | Offer | FetchRequest]]
+
+
+# The API.
+
+
+class FetchError(Exception):
+    """No answers; counted under `outcome`. The text holds nothing of what was asked or answered, and no token."""
+
+    outcome = "failed"
+
+
+class Transient(FetchError):
+    """Something that may pass. `seconds`: how long at least to wait, 0 if that is not known."""
+
+    outcome = "later"
+
+    def __init__(self, why: str, seconds: float = 0.0) -> None:
+        super().__init__(why)
+        self.seconds = seconds
+
+
+class TokenRefused(Transient):
+    """The API does not let us in."""
+
+    outcome = "refused"
+
+
+class Permanent(FetchError):
+    """What was asked for is not there, and will not be."""
+
+    outcome = "never"
+
+
+class Api(Protocol):
+    """The API of a platform, for one account."""
+
+    async def get(self, *path: str, **query: str) -> Mapping[str, Any]:
+        """The JSON object at this path. Raises FetchError."""
+
+
+def bearer_token(token: str) -> dict[str, str]:
+    """The header of OAuth 2.0 (RFC 6750)."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+def no_limit(headers: Mapping[str, str]) -> float:
+    """For a platform whose headers say nothing about its limits."""
+    return 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """How answers are fetched from a platform.
+
+    `base`: its address, empty where every account has one of its own. `per_minute`: requests that its documentation
+    allows. `fetch(api, ids)`: all submissions that the ids of a FetchRequest stand for; raises FetchError.
+    `token(token)`: the headers that carry it. `used_up(headers)`: seconds until the API answers again, read from the
+    headers of its last answer; 0 is at once.
+    """
+
+    base: str
+    per_minute: int
+    fetch: Callable[[Api, Mapping[str, str]], Coroutine[Any, Any, list[Submission]]]
+    token: Callable[[str], dict[str, str]] = bearer_token
+    used_up: Callable[[Mapping[str, str]], float] = no_limit
+
+
+# The export.
+
+
+ExportItem = Submission | Offer
+"""What one entry of an export holds."""
+
+
+class InvalidEntry(Exception):
+    """One entry from which nothing can be made: the reason in a word, and a message without anything of it."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+@dataclass(frozen=True, slots=True)
+class FileOptions:
+    """What the command line says about a file. `form`: id of the form if the file does not hold it.
+
+    `make_ids`: rows without an id get one that is made of their content.
+    """
+
+    times: TimeFormat = field(default_factory=TimeFormat)
+    form: str = ""
+    make_ids: bool = False
+
+
+Header = Sequence[Sequence[str]]
+"""Rows of titles; or the names of each column."""
+
+
+def one_row(header: Header) -> Header:
+    """The names of each column where there is one row of titles."""
+    return [[title] for title in header[0]]
+
+
+def no_zone(header: Header) -> None:
+    """For a platform that documents no time zone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The CSV of a platform: titles of the columns with a fixed meaning; of several the first that is filled in counts.
+
+    `paths`: title, in lower case, to where a webhook has the same; `rest`: under which names all other cells are found
+    by title. `header`: how many rows of titles there are; `titles` makes the names of each column from them, `zone`
+    the time zone of all times, None if it is not documented. `identity`: the id of a response from its cell.
+    """
+
+    response_id: Sequence[str] = ()
+    submitted_at: Sequence[str] = ()
+    updated_at: Sequence[str] = ()
+    form: Sequence[str] = ()
+    paths: Mapping[str, str] = field(default_factory=dict)
+    rest: Sequence[str] = ()
+    header: int = 1
+    titles: Callable[[Header], Header] = one_row
+    zone: Callable[[Header], tzinfo | None] = no_zone
+    identity: Callable[[str], str] = str
+
+
+def same_mapping(form: FormMapping, item: ExportItem) -> FormMapping:
+    """For a platform whose items all have the mapping of the settings."""
+    return form
+
+
+@dataclass(frozen=True, slots=True)
+class Export:
+    """How the files of a platform are read.
+
+    `items(fields, form, options)`: what one object of a JSON export holds; raises InvalidEntry. `lists`: names under
+    which a JSON document holds the objects. `form`: id of the form where the platform has but one. `default`: the
+    mapping that holds without settings. `mapping(form, item)`: the mapping of one item, if it depends on it.
+    """
+
+    table: Table | Callable[[FormMapping], Table]
+    items: Callable[[dict[str, Any], FormMapping, FileOptions], Iterable[ExportItem]]
+    lists: Sequence[str] = ()
+    form: str = ""
+    default: FormMapping | None = None
+    mapping: Callable[[FormMapping, ExportItem], FormMapping] = same_mapping
 
 
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """What is particular to a platform. Each lives in one module of `platforms`, as its `PLATFORM`.
+    """The parts that a platform has."""
 
-    `verify(delivery, form, secrets, now)` raises Forged or Stale; `now` in seconds, `secrets` are those that hold now.
-    `parse(delivery, form)` gives what was sent, nothing for an event that is of no interest; raises Malformed.
-    `answers`: where its events hold none, how they are fetched.
-    """
-
-    verify: Callable[[Delivery, FormMapping, Sequence[str], float], None]
-    parse: Callable[[Delivery, FormMapping], Iterable[Submission | Offered | Asked]]
+    webhook: Webhook | None = None
     answers: Answers | None = None
-
-
-def json_object(body: bytes) -> dict[str, Any]:
-    """Raises Malformed."""
-    try:
-        found = codec.loads(body)
-    except codec.NotJson:
-        raise Malformed("the body is not JSON") from None
-    if not isinstance(found, dict):
-        raise Malformed("the JSON is not an object")
-    return found
-
-
-def objects(of: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """Those in a list that may be missing."""
-    return [item for item in maybe(of, name, list) if isinstance(item, dict)]
-
-
-def maybe(of: Mapping[str, Any], name: str, kind: type[T]) -> T:
-    """A field that may be missing or of a kind that nobody expects: then an empty one."""
-    found = of.get(name)
-    return found if isinstance(found, kind) else kind()
-
-
-def part(of: Mapping[str, Any], name: str, kind: type[T]) -> T:
-    """A field that has to be there. Raises Malformed."""
-    found = of.get(name)
-    if not isinstance(found, kind):
-        raise Malformed(f"{name} is missing")
-    return found
-
-
-def identifier(of: Mapping[str, Any], name: str) -> str:
-    """The same for an id, which may be a number. Raises Malformed."""
-    found = of.get(name)
-    if isinstance(found, bool) or not isinstance(found, int | str) or found == "":
-        raise Malformed(f"{name} is missing")
-    return str(found)
+    export: Export | None = None

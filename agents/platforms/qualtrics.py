@@ -1,20 +1,42 @@
 """Qualtrics: an event subscription says that a response is complete; its answers are fetched from the API.
 
 Source: api.qualtrics.com (event subscriptions, retrieve a survey response). Third-hand: the body of an event, its HMAC
-(github.com/kyma-incubator/connector-tools, qualtrics-event-gw: a body captured there has the HMAC computed here),
-what stands among `values`, and how often the API may be asked. A subscription without `sharedKey` is not signed and so
-turned down; one with `encrypt` cannot be read. `Topic` is not signed: it can only make an event be ignored.
+(github.com/kyma-incubator/connector-tools, qualtrics-event-gw: a body captured there has the HMAC computed here), the
+names in `values`, and how often the API may be called. A subscription without `sharedKey` is not signed and is
+rejected; one with `encrypt` cannot be read. `Topic` is not signed: it can only make an event be ignored.
+
+The export: JSON of the export API, or the CSV with three rows of titles (qualtrics.com/support, "Understanding Your
+Dataset"): the names of the fields, their texts, and as JSON the ids by which they are imported and the zone of times.
 """
 
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import tzinfo
 from hashlib import sha512
+from typing import Any
 from urllib.parse import parse_qsl
+from zoneinfo import ZoneInfo
 
-from npsflow.agents.intake.api import Answers, Api, Later
-from npsflow.agents.intake.delivery import Asked, Delivery, Forged, Malformed, Platform, json_object, maybe, part
+from npsflow.agents.platforms.fields import json_object, optional, required, scalar
+from npsflow.agents.platforms.protocol import (
+    Answers,
+    Api,
+    Delivery,
+    Export,
+    ExportItem,
+    FileOptions,
+    Forged,
+    Header,
+    Malformed,
+    Platform,
+    Table,
+    Transient,
+    Webhook,
+)
+from npsflow.agents.platforms.webhook_bridge import parse_as_answer
 from npsflow.agents.web.signatures import matches
-from npsflow.streams.intake.mapping import FormMapping, Submission
+from npsflow.schemas import codec
+from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Submission
 
 _MOST_FIELDS = 20
 
@@ -23,48 +45,102 @@ def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: f
     """The hexadecimal HMAC-SHA512 of `MSG`; a secret is the subscription's `sharedKey`. No time is signed."""
     fields = _fields(delivery.body)
     message = fields.get("MSG", b"")
-    given = fields.get("HMAC", b"").decode("latin-1").lower()
-    if not matches(given, secrets, lambda secret: hmac.digest(secret.encode(), message, sha512).hex()):
+    signature = fields.get("HMAC", b"").decode("latin-1").lower()
+    if not matches(signature, secrets, lambda secret: hmac.digest(secret.encode(), message, sha512).hex()):
         raise Forged("HMAC is missing or wrong")
 
 
-def parse(delivery: Delivery, form: FormMapping) -> Iterable[Asked]:
+def parse(delivery: Delivery, form: FormMapping) -> Iterable[FetchRequest]:
     """Events have no id of their own: a response that is completed at another time is another event."""
     fields = _fields(delivery.body)
     event = json_object(fields.get("MSG", b""))
     if b".completedResponse." not in fields.get("Topic", b""):
         return
-    survey, response = part(event, "SurveyID", str), part(event, "ResponseID", str)
-    yield Asked(survey, f"{response} {maybe(event, 'CompletedDate', str)}", {"survey": survey, "response": response})
+    survey, response = required(event, "SurveyID", str), required(event, "ResponseID", str)
+    event_id = f"{response} {optional(event, 'CompletedDate', str)}"
+    yield FetchRequest(survey, event_id, {"survey": survey, "response": response})
 
 
-async def get(api: Api, ids: Mapping[str, str]) -> list[Submission]:
-    """Paths lead to `values.QID` and `values.NAME` (questions, embedded data), the same of `labels`, and `preview`."""
+async def fetch(api: Api, ids: Mapping[str, str]) -> list[Submission]:
+    """Paths: `values.QID` and `values.NAME` (questions, embedded data), `labels.QID`, `labels.NAME`, `preview`."""
     answer = await api.get("surveys", ids.get("survey", ""), "responses", ids.get("response", ""))
-    sent = maybe(answer, "result", dict)
-    values = maybe(sent, "values", dict)
+    sent = optional(answer, "result", dict)
+    values = optional(sent, "values", dict)
     submitted, recorded = values.get("endDate"), values.get("recordedDate")
     if not isinstance(submitted, str) or not isinstance(recorded, str):
-        raise Later("its answer has no dates")
+        raise Transient("its answer has no dates")
     content = {
         "values": values,
-        "labels": maybe(sent, "labels", dict),
+        "labels": optional(sent, "labels", dict),
         "preview": values.get("distributionChannel") == "preview",
     }
     return [Submission(ids["survey"], ids["response"], submitted_at=submitted, updated_at=recorded, content=content)]
 
 
 def token(secret: str) -> dict[str, str]:
+    """A header of its own."""
     return {"X-API-TOKEN": secret}
 
 
 def _fields(body: bytes) -> dict[str, bytes]:
-    """Of a form, the first of each name, byte for byte."""
+    """The fields of an URL-encoded form, the first of each name, byte for byte."""
     try:
-        found = parse_qsl(body.decode("latin-1"), encoding="latin-1", max_num_fields=_MOST_FIELDS)
+        pairs = parse_qsl(body.decode("latin-1"), encoding="latin-1", max_num_fields=_MOST_FIELDS)
     except ValueError:
         raise Malformed("too many fields") from None
-    return {name: value.encode("latin-1") for name, value in reversed(found)}
+    return {name: value.encode("latin-1") for name, value in reversed(pairs)}
 
 
-PLATFORM = Platform(verify, parse, Answers("", 300, get, token=token))
+# The export.
+
+
+def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> Iterable[ExportItem]:
+    """An item is the `result` that the API answers."""
+    return parse_as_answer(
+        fetch, {"result": fields}, {"survey": options.form, "response": scalar(fields, "responseId")}
+    )
+
+
+def titles(header: Header) -> Header:
+    """The name that the survey's maker chose, and the id by which the API knows it."""
+    return [
+        [name, str(column.get("ImportId") or "")] for name, column in zip(header[0], _third_row(header), strict=True)
+    ]
+
+
+def zone(header: Header) -> tzinfo | None:
+    """The zone of all times, None if the file does not name one."""
+    zones = {column["timeZone"] for column in _third_row(header) if isinstance(column.get("timeZone"), str)}
+    try:
+        return ZoneInfo(zones.pop()) if len(zones) == 1 else None
+    except (KeyError, ValueError, OSError):  # it is named in another way
+        return None
+
+
+def _third_row(header: Header) -> list[dict[str, Any]]:
+    """The JSON of each column."""
+    columns = []
+    for cell in header[2]:
+        try:
+            column = codec.loads(cell)
+        except codec.NotJson:
+            column = None
+        columns.append(column if isinstance(column, dict) else {})
+    return columns
+
+
+_EXPORT = Export(
+    table=Table(
+        response_id=["ResponseId", "ResponseID"],
+        submitted_at=["EndDate"],
+        updated_at=["RecordedDate"],
+        header=3,
+        titles=titles,
+        zone=zone,
+        rest=["values"],
+    ),
+    items=items,
+    lists=["responses"],
+)
+
+PLATFORM = Platform(webhook=Webhook(verify, parse), answers=Answers("", 300, fetch, token=token), export=_EXPORT)

@@ -1,58 +1,62 @@
-"""How platforms sign their webhooks, looked at before anything of a body is read."""
+"""How platforms sign their webhooks. A signature is verified before anything of a body is read."""
 
 import hmac
 from base64 import b64encode
 from collections.abc import Sequence
 
-from npsflow.agents.intake.delivery import Delivery, Forged, Stale
 from npsflow.agents.platforms import times
+from npsflow.agents.platforms.protocol import Delivery, Forged, Stale
 from npsflow.agents.web.signatures import matches, standard_webhook
 
 TOLERANCE = 300.0
-"""Seconds that a signed time may be off."""
+"""Seconds by which a signed time may be off."""
 
 
 def hmac_base64(secret: str, message: bytes, digest: str = "sha256") -> str:
+    """The HMAC of the message, in base64; `digest` is a name that hashlib knows."""
     return b64encode(hmac.digest(secret.encode(), message, digest)).decode()
 
 
 def standard_webhooks(delivery: Delivery, secrets: Sequence[str], now: float) -> None:
-    """Standard Webhooks 1.0.0: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`; several may be given."""
+    """Standard Webhooks 1.0.0: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`; there may be several.
+
+    Raises Forged when none of them holds, Stale when the signed time is off.
+    """
     names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-    id_, timestamp, given = (delivery.headers.get(name, "") for name in names)
+    id_, timestamp, signatures = (delivery.headers.get(name, "") for name in names)
 
     def expected(secret: str) -> str:
         return standard_webhook(secret, id_, timestamp, delivery.body)
 
-    if not id_ or not any(matches(one, secrets, expected) for one in given.split()):
+    if not id_ or not any(matches(signature, secrets, expected) for signature in signatures.split()):
         raise Forged("webhook-signature is missing or wrong")
-    fresh(timestamp, now)
+    check_seconds(timestamp, now)
 
 
-def fresh(timestamp: str, now: float) -> None:
-    """The time that was signed, in seconds since 1970. Raises Stale."""
+def check_seconds(timestamp: str, now: float) -> None:
+    """Raises Stale when the signed time, in seconds since 1970, is off."""
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 12):
         raise Stale("the signed time is no number of seconds")
-    _near(int(timestamp), now)
+    _check_age(int(timestamp), now)
 
 
-def fresh_iso(timestamp: str, now: float) -> None:
-    """The same for a time that was signed as ISO 8601. Raises Stale."""
-    moment = times.parsed(timestamp)
+def check_iso(timestamp: str, now: float) -> None:
+    """Raises Stale when the signed time, in ISO 8601, is off."""
+    moment = times.parse_iso(timestamp)
     if moment is None:
         raise Stale("the signed time is no ISO time")
-    _near(moment.timestamp(), now)
+    _check_age(moment.timestamp(), now)
 
 
-def _near(moment: float, now: float) -> None:
+def _check_age(moment: float, now: float) -> None:
     if abs(now - moment) > TOLERANCE:
         raise Stale(f"the signed time is more than {TOLERANCE:.0f} s off")
 
 
 def bearer(delivery: Delivery, secrets: Sequence[str]) -> None:
     """`Authorization: Bearer SECRET`. Raises Forged."""
-    given = delivery.headers.get("authorization", "")
-    if not matches(given, secrets, lambda secret: f"Bearer {secret}"):
+    header = delivery.headers.get("authorization", "")
+    if not matches(header, secrets, lambda secret: f"Bearer {secret}"):
         raise Forged("the bearer token is missing or wrong")
 
 

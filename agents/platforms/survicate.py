@@ -1,8 +1,12 @@
 """Survicate: `questionAnswered`, one for each answer, and `surveyCompleted`, signed.
 
 Documented (developers.survicate.com/webhooks: events, answer-types, security): `questionAnswered` whole, the header
-`Hmac` with HMAC-SHA256. Not seen as a whole: what `surveyCompleted` holds (taken for a list of such answers, and left
-alone where it is none), and how the signature is written (hex and base64 are both taken).
+`Hmac` with HMAC-SHA256. Not seen as a whole: the content of `surveyCompleted` (read as a list of such answers, and
+ignored if it is none), and how the signature is written (hex and base64 are both accepted).
+
+The export: JSON of the Data Export API (developers.survicate.com/data-export). Third-hand (schemas of connectors):
+`uuid`, `collected_at`, and the form of an answer. No documentation of the CSV was found: name all its columns in
+`[intake.NAME.columns]`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -10,9 +14,20 @@ from hashlib import sha256
 from hmac import digest
 from typing import Any
 
-from npsflow.agents.intake.delivery import Delivery, Forged, Platform, json_object, maybe, part
 from npsflow.agents.platforms import times
+from npsflow.agents.platforms.fields import json_object, optional, required
+from npsflow.agents.platforms.protocol import (
+    Delivery,
+    Export,
+    ExportItem,
+    FileOptions,
+    Forged,
+    Platform,
+    Table,
+    Webhook,
+)
 from npsflow.agents.platforms.signing import hmac_base64
+from npsflow.agents.platforms.webhook_bridge import parse_as_webhook
 from npsflow.agents.web.signatures import matches
 from npsflow.streams.intake.mapping import FormMapping, Submission
 
@@ -21,43 +36,43 @@ _CATEGORIES = ("promoter", "passive", "detractor")
 
 def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     """HMAC-SHA256 of the body; Survicate signs no time."""
-    given, body = delivery.headers.get("hmac", ""), delivery.body
-    in_hex = matches(given, secrets, lambda secret: digest(secret.encode(), body, sha256).hex())
-    in_base64 = matches(given, secrets, lambda secret: hmac_base64(secret, body))
+    signature, body = delivery.headers.get("hmac", ""), delivery.body
+    in_hex = matches(signature, secrets, lambda secret: digest(secret.encode(), body, sha256).hex())
+    in_base64 = matches(signature, secrets, lambda secret: hmac_base64(secret, body))
     if not (in_hex or in_base64):
         raise Forged("Hmac is missing or wrong")
 
 
 def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
-    """`answers.QUESTION`, `comments.QUESTION`, `fields.NAME`, `attributes.NAME`, `survey.name` and `url` for paths."""
-    event = part(json_object(delivery.body), "event", dict)
+    """Paths: `answers.QUESTION`, `comments.QUESTION`, `fields.NAME`, `attributes.NAME`, `survey.name`, `url`."""
+    event = required(json_object(delivery.body), "event", dict)
     for name in ("questionAnswered", "surveyCompleted"):
         if name in event:
-            yield _submission(part(event, name, dict))
+            yield _submission(required(event, name, dict))
 
 
 def _submission(sent: dict[str, Any]) -> Submission:
-    answered = [sent, *(answer for answer in maybe(sent, "answers", list) if isinstance(answer, dict))]
-    survey = part(sent, "survey", dict)
+    answered = [sent, *(answer for answer in optional(sent, "answers", list) if isinstance(answer, dict))]
+    survey = required(sent, "survey", dict)
     answers: dict[str, Any] = {}
     comments: dict[str, Any] = {}
     fields: dict[str, Any] = {}
     for answer in answered:
-        fields |= maybe(answer, "fields", dict)
-        question = maybe(answer, "question", dict).get("id")
+        fields |= optional(answer, "fields", dict)
+        question = optional(answer, "question", dict).get("id")
         if isinstance(question, int | str):
-            choice = maybe(answer, "choice", dict)
+            choice = optional(answer, "choice", dict)
             answers[str(question)] = _value(choice) if choice else answer.get("text")
             comments[str(question)] = choice.get("comment")
     return Submission(
-        form=part(survey, "id", str),
-        response_id=part(sent, "responseUuid", str),
-        submitted_at=times.of_text(part(sent, "timestamp", str)),
+        form=required(survey, "id", str),
+        response_id=required(sent, "responseUuid", str),
+        submitted_at=times.from_text(required(sent, "timestamp", str)),
         content={
             "answers": answers,
             "comments": comments,
             "fields": fields,
-            "attributes": maybe(maybe(sent, "respondent", dict), "attributes", dict),
+            "attributes": optional(optional(sent, "respondent", dict), "attributes", dict),
             "survey": survey,
             "url": sent.get("url"),
         },
@@ -65,9 +80,39 @@ def _submission(sent: dict[str, Any]) -> Submission:
 
 
 def _value(choice: dict[str, Any]) -> Any:
-    """Of a Net Promoter Score the id is the score, and the body its category."""
+    """The id of an NPS choice is the score, its body the category."""
     body = choice.get("body")
     return choice.get("id") if body in _CATEGORIES else body
 
 
-PLATFORM = Platform(verify, parse)
+# The export.
+
+
+def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> Iterable[ExportItem]:
+    """Its fields under the names of a webhook."""
+    answers = [_answer(answer) for answer in optional(fields, "answers", list) if isinstance(answer, dict)]
+    survey = {"id": fields.get("survey_id") or options.form}
+    completed = {
+        "responseUuid": fields.get("uuid"),
+        "timestamp": fields.get("collected_at"),
+        "survey": survey,
+        "url": fields.get("url"),
+        "respondent": fields.get("respondent"),
+        "answers": answers,
+    }
+    return parse_as_webhook(parse, {"event": {"surveyCompleted": completed}}, form)
+
+
+def _answer(exported: dict[str, Any]) -> dict[str, Any]:
+    """As a webhook has it; `tag` is the category of an NPS answer."""
+    question, answer = {"id": exported.get("question_id")}, exported.get("answer")
+    if not isinstance(answer, dict):
+        return {"question": question, "text": answer}
+    id_, body = ("content", "tag") if "tag" in answer else ("id", "content")
+    choice = {"id": answer.get(id_), "body": answer.get(body), "comment": answer.get("comment")}
+    return {"question": question, "choice": choice}
+
+
+_EXPORT = Export(table=Table(), items=items, lists=["data"])
+
+PLATFORM = Platform(webhook=Webhook(verify, parse), export=_EXPORT)

@@ -1,45 +1,61 @@
-"""Typeform: `form_response` events, answers found by the ref of their question.
+"""Typeform: `form_response` events, answers by the ref of their question.
 
-Source: typeform.com/developers/webhooks (payload, secure-your-webhooks).
+Sources: typeform.com/developers/webhooks (payload, secure-your-webhooks) and typeform.com/developers/responses: an item
+of the Responses API is the `form_response` of a webhook without the id of its form. Not documented, seen in files: the
+CSV has the token as `#`, times in UTC as their titles say, questions and hidden fields by title, and a column for each
+choice of a question with several.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import UTC
 from typing import Any
 
-from npsflow.agents.intake.delivery import Delivery, Forged, Malformed, Platform, json_object, maybe, objects, part
+from npsflow.agents.platforms.fields import json_object, objects, optional, required
+from npsflow.agents.platforms.protocol import (
+    Delivery,
+    Export,
+    ExportItem,
+    FileOptions,
+    Forged,
+    Malformed,
+    Platform,
+    Table,
+    Webhook,
+)
 from npsflow.agents.platforms.signing import hmac_base64
+from npsflow.agents.platforms.webhook_bridge import parse_as_webhook
 from npsflow.agents.web.signatures import matches
 from npsflow.streams.intake.mapping import FormMapping, Submission
 
 
 def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     """HMAC-SHA256 of the body; Typeform signs no time."""
-    given = delivery.headers.get("typeform-signature", "")
-    if not matches(given, secrets, lambda secret: "sha256=" + hmac_base64(secret, delivery.body)):
+    signature = delivery.headers.get("typeform-signature", "")
+    if not matches(signature, secrets, lambda secret: "sha256=" + hmac_base64(secret, delivery.body)):
         raise Forged("Typeform-Signature is missing or wrong")
 
 
 def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
-    """`answers.REF` and `hidden.NAME` are where paths lead."""
+    """Paths: `answers.REF` or `answers.ID` of a question, `hidden.NAME`, `variables.NAME`."""
     event = json_object(delivery.body)
     if event.get("event_type") not in ("form_response", "form_response_partial"):
         return
-    sent = part(event, "form_response", dict)
+    sent = required(event, "form_response", dict)
     answers = {}
     for answer in objects(sent, "answers"):
-        asked = maybe(answer, "field", dict)
-        for name in (asked.get("id"), asked.get("ref")):
+        question = optional(answer, "field", dict)
+        for name in (question.get("id"), question.get("ref")):
             if isinstance(name, str):
                 answers[name] = _value(answer)
     submitted_at = sent.get("submitted_at") or sent.get("landed_at")
     if not isinstance(submitted_at, str):
         raise Malformed("submitted_at is missing")
-    definition = maybe(sent, "definition", dict)
+    definition = optional(sent, "definition", dict)
     yield Submission(
-        form=part(sent, "form_id", str),
-        response_id=part(sent, "token", str),
+        form=required(sent, "form_id", str),
+        response_id=required(sent, "token", str),
         submitted_at=submitted_at,
-        content={"answers": answers, "hidden": maybe(sent, "hidden", dict), "variables": _variables(sent)},
+        content={"answers": answers, "hidden": optional(sent, "hidden", dict), "variables": _variables(sent)},
         questions=_questions(definition) if "fields" in definition else None,
     )
 
@@ -57,8 +73,31 @@ def _variables(sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def _questions(definition: dict[str, Any]) -> frozenset[str]:
-    names = (asked.get(name) for asked in objects(definition, "fields") for name in ("id", "ref"))
+    names = (question.get(name) for question in objects(definition, "fields") for name in ("id", "ref"))
     return frozenset(name for name in names if isinstance(name, str))
 
 
-PLATFORM = Platform(verify, parse)
+# The export.
+
+_NEVER = "0001-01-01T00:00:00Z"  # of what is not submitted yet
+
+
+def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> Iterable[ExportItem]:
+    """An item is what a webhook holds as `form_response`, without the id of its form."""
+    sent = {"form_id": options.form} | fields
+    if sent.get("submitted_at") == _NEVER:
+        del sent["submitted_at"]
+    return parse_as_webhook(parse, {"event_type": "form_response", "form_response": sent}, form)
+
+
+_EXPORT = Export(
+    table=Table(
+        response_id=["#", "Response ID"],
+        submitted_at=["Submit Date (UTC)", "Start Date (UTC)"],
+        zone=lambda header: UTC,
+    ),
+    items=items,
+    lists=["items"],
+)
+
+PLATFORM = Platform(webhook=Webhook(verify, parse), export=_EXPORT)

@@ -1,45 +1,42 @@
-"""What a JSON export says is read by the very adapter that reads the platform's webhooks or fetches its answers."""
+"""A JSON export is read by the same functions that read the platform's webhooks or fetch its answers."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any
 
-from npsflow.agents import platforms
-from npsflow.agents.history.export import Given, NotAnAnswer
-from npsflow.agents.intake.api import Unanswered
-from npsflow.agents.intake.delivery import Delivery, TurnedDown
+from npsflow.agents.platforms.protocol import Api, Delivery, ExportItem, FetchError, InvalidEntry, Rejected
 from npsflow.schemas import codec
-from npsflow.streams.intake.mapping import FormMapping, Offered, Submission
+from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Offer, Submission
+
+Parse = Callable[[Delivery, FormMapping], Iterable[Submission | Offer | FetchRequest]]
+Fetch = Callable[[Api, Mapping[str, str]], Coroutine[Any, Any, list[Submission]]]
 
 
-def as_webhook(body: Mapping[str, Any], form: FormMapping) -> Iterator[Given]:
-    """As if `body` had come. Raises NotAnAnswer."""
+def parse_as_webhook(parse: Parse, body: Mapping[str, Any], form: FormMapping) -> Iterator[ExportItem]:
+    """What `parse` makes of a webhook with this body. Raises InvalidEntry when it holds no answers."""
     try:
-        for given in platforms.named(form.platform).parse(Delivery({}, codec.dumps(body)), form):
-            if not isinstance(given, Submission | Offered):
-                raise NotAnAnswer("no_answers", "it holds no answers")
-            yield _no_deletion(given)
-    except TurnedDown as error:
-        raise NotAnAnswer("missing_field", str(error)) from None
+        for event in parse(Delivery({}, codec.dumps(body)), form):
+            if isinstance(event, FetchRequest):
+                raise InvalidEntry("no_answers", "it holds no answers")
+            yield _not_deleted(event)
+    except Rejected as error:
+        raise InvalidEntry("missing_field", str(error)) from None
 
 
-def as_fetched(answer: Mapping[str, Any], ids: Mapping[str, str], form: FormMapping) -> Iterator[Given]:
-    """As if the platform's API had answered so when it was asked for the response `ids`. Raises NotAnAnswer."""
-    platform: Any = platforms.named(form.platform)
-    asking = platform.answers.get(_Answering(answer), ids)
+def parse_as_answer(fetch: Fetch, answer: Mapping[str, Any], ids: Mapping[str, str]) -> Iterator[ExportItem]:
+    """What `fetch` makes of this answer to a request for `ids`. Raises InvalidEntry when it makes nothing."""
+    fetching = fetch(_OneAnswer(answer), ids)
     try:
-        asking.send(None)  # nothing is waited for, so it ends at once
-    except StopIteration as ended:
-        yield from map(_no_deletion, ended.value)
-    except NotAnAnswer:
-        raise
-    except Unanswered:
-        raise NotAnAnswer("missing_field", "the platform's API does not answer like this") from None
+        fetching.send(None)  # it waits for nothing, so it ends at once
+    except StopIteration as done:
+        yield from map(_not_deleted, done.value)
+    except FetchError:
+        raise InvalidEntry("missing_field", "the platform's API does not answer like this") from None
     finally:
-        asking.close()
+        fetching.close()
 
 
-class _Answering:
-    """The API of a platform, which has one answer."""
+class _OneAnswer:
+    """An API with the same answer to every request."""
 
     def __init__(self, answer: Mapping[str, Any]) -> None:
         self._answer = answer
@@ -48,7 +45,7 @@ class _Answering:
         return self._answer
 
 
-def _no_deletion(given: Given) -> Given:
-    if isinstance(given, Submission) and given.deleted:
-        raise NotAnAnswer("deleted", "an import deletes nothing")
-    return given
+def _not_deleted(item: ExportItem) -> ExportItem:
+    if isinstance(item, Submission) and item.deleted:
+        raise InvalidEntry("deleted", "an import deletes nothing")
+    return item

@@ -1,116 +1,89 @@
-"""From one webhook to records: verify, parse, map."""
+"""One `[intake.NAME]`: what its platform sends becomes records."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from npsflow.agents import platforms
-from npsflow.agents.intake.delivery import Asked, Delivery, Platform
 from npsflow.schemas import codec, topics
-from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.fetch import Fetch
+from npsflow.schemas.headers import Headers
+from npsflow.schemas.partitioner import partition_of
 from npsflow.streams.intake import mapping
-from npsflow.streams.intake.mapping import FormMapping, Offered, Submission
+from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Offer, Submission
+from npsflow.streams.stage import Output
 
-_SECRET = "NPSFLOW_SECRET_"
-CUSTOMERS = _SECRET + "CUSTOMERS"
+CUSTOMERS = "NPSFLOW_SECRET_CUSTOMERS"
 """The environment variable with the key of pseudonyms."""
 
 
-class Record(NamedTuple):
-    """`topic` without prefix."""
+class KeyedRecord(NamedTuple):
+    """A record to be written to the partition of its key; `topic` without prefix, a value of None is a tombstone."""
 
     topic: str
-    key: bytes
-    value: bytes
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = []  # noqa: RUF012 - never changed
+
+    def output(self, partitions: int) -> Output:
+        """To a topic of so many partitions; without a key to the first of them."""
+        partition = 0 if self.key is None else partition_of(self.key, partitions)
+        return Output(self.topic, partition, self.key, self.value, self.headers)
 
 
 @dataclass(frozen=True)
 class Entrance:
-    """One `[intake.NAME]`: what its form means, and the secrets that hold now, two while one replaces the other."""
+    """`customers_key`: makes pseudonyms of e-mail addresses; without it there are none."""
 
     name: str
     form: FormMapping
-    secrets: Sequence[str]
-    customers_key: str
+    customers_key: str = ""
 
-    @cached_property
-    def _platform(self) -> Platform:
-        return platforms.named(self.form.platform)
+    @property
+    def source(self) -> str:
+        """Of the responses."""
+        return self.form.source or self.form.platform
 
-    def verify(self, delivery: Delivery, now: float) -> None:
-        """Raises TurnedDown. `now` in seconds."""
-        self._platform.verify(delivery, self.form, self.secrets, now)
+    def records(self, event: Submission | Offer | FetchRequest, now: float) -> Iterator[KeyedRecord]:
+        """The records of one event, none if it holds no score yet; `now` in seconds.
 
-    def records(self, delivery: Delivery, now: float) -> list[Record]:
-        """What it becomes; nothing where it says nothing yet. `now` in seconds. Raises TurnedDown, Unmapped."""
-        parsed = self._platform.parse(delivery, self.form)
-        return [record for sent in parsed for record in self.become(sent, now)]
-
-    def become(self, sent: Submission | Offered | Asked, now: float) -> Iterator[Record]:
-        """The records of one thing that a platform says. Raises Unmapped."""
-        match sent:
+        Raises Unmapped when the mapping does not say what its form means.
+        """
+        match event:
             case Submission():
-                yield from self.responses(sent)
-            case Offered():
-                made = mapping.invitation(self.form, sent, self._pseudonym)
+                for made in mapping.responses(self.form, event, self._pseudonym):
+                    yield _record(topics.RESPONSES, f"{made['source']}/{made['response_id']}", made)
+            case Offer():
+                made = mapping.invitation(self.form, event, self._pseudonym)
                 key = made.get("customer", {}).get("id") or f"{made['source']}/{made['invitation_id']}"
-                yield Record(topics.INVITATIONS, key.encode(), codec.dumps(made))
-            case Asked():
-                mapping.mapped(self.form, sent.form)  # else its answers would be fetched in vain
-                fetch = Fetch(self.name, sent.event_id, dict(sent.ids), int(now * 1000))
-                yield Record(topics.FETCHES, fetch.key(), codec.dumps(fetch))
-
-    def responses(self, sent: Submission) -> Iterator[Record]:
-        """Raises Unmapped."""
-        for made in mapping.responses(self.form, sent, self._pseudonym):
-            key = f"{made['source']}/{made['response_id']}"
-            yield Record(topics.RESPONSES, key.encode(), codec.dumps(made))
+                yield _record(topics.INVITATIONS, key, made)
+            case FetchRequest():
+                mapping.check_mapped(self.form, event.form)  # else its answers would be fetched in vain
+                fetch = Fetch(self.name, event.event_id, dict(event.ids), int(now * 1000))
+                yield KeyedRecord(topics.FETCHES, fetch.key(), codec.dumps(fetch))
 
     def _pseudonym(self, email: str) -> str | None:
         return pseudonym(email, self.customers_key) if self.customers_key else None
 
 
+def _record(topic: str, key: str, value: dict[str, Any]) -> KeyedRecord:
+    return KeyedRecord(topic, key.encode(), codec.dumps(value))
+
+
+def configured_entrance(name: str, form: FormMapping, environment: Mapping[str, str]) -> Entrance:
+    """The entrance of `[intake.NAME]`, with the key of pseudonyms that the environment holds."""
+    return Entrance(name, form, environment.get(CUSTOMERS, ""))
+
+
 def pseudonym(email: str, customers_key: str) -> str:
-    """The same for the same address, and nobody without the key can tell of whom it is."""
+    """A customer's id: a keyed hash (BLAKE2b, 16 bytes), the same however the address is written.
+
+    Nobody without the key can find out whose it is.
+    """
     key = blake2b(customers_key.encode(), digest_size=32).digest()
     return "e-" + blake2b(email.strip().lower().encode(), digest_size=16, key=key).hexdigest()
 
 
-def entrances(configured: Mapping[str, FormMapping], environment: Mapping[str, str]) -> dict[str, Entrance]:
-    """All of the settings, by name. Raises SettingsError for an unknown platform or a missing secret."""
-    found = unsigned(configured, environment)
-    for name, entrance in found.items():
-        variable = secret_name(name)
-        secrets = environment.get(variable, "").split()
-        if not secrets:
-            raise SettingsError(f"intake.{name} has no secret: set {variable}; two, with a space between, to change it")
-        found[name] = replace(entrance, secrets=secrets)
-    return found
-
-
-def unsigned(configured: Mapping[str, FormMapping], environment: Mapping[str, str]) -> dict[str, Entrance]:
-    """The same for bodies that need not be verified: no secret is asked for, and none would fit."""
-    known = platforms.names()
-    sending = {name: form for name, form in configured.items() if form.platform not in platforms.ONLY_EXPORTS}
-    for name, form in sending.items():
-        if form.platform not in known:
-            raise SettingsError(f"intake.{name}: {form.platform!r} is not a platform; there are {', '.join(known)}")
-    return {name: mapped(name, form, environment) for name, form in sending.items()}
-
-
-def mapped(name: str, form: FormMapping, environment: Mapping[str, str]) -> Entrance:
-    """A mapping alone."""
-    return Entrance(name, form, (), environment.get(CUSTOMERS, ""))
-
-
-def secret_name(name: str) -> str:
-    """The environment variable that holds an entrance's secret."""
-    return environment_name(_SECRET, name)
-
-
-def environment_name(prefix: str, name: str) -> str:
-    """The environment variable of an entrance."""
+def variable(prefix: str, name: str) -> str:
+    """The environment variable of an entrance: `prefix` and its name."""
     return prefix + name.upper().replace("-", "_")

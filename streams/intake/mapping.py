@@ -1,4 +1,4 @@
-"""What a platform's form becomes: `[intake.NAME]` says which question is the score, and which field is what.
+"""Maps the forms of a platform to responses: `[intake.NAME]` names the score questions and the path of each field.
 
 Nothing is guessed: a form without a mapping, or without any of the questions named here, is `Unmapped`.
 """
@@ -20,7 +20,7 @@ _OURS = {
 _INNER = {"customer.": set(Customer.__struct_fields__), "reference.": set(Reference.__struct_fields__)}
 _TRUTHS = {"contact_requested", "test", "internal", "customer.contact_allowed"}
 COLUMNS = {"response_id", "submitted_at", "updated_at", "form", "invitation_id", "sent_at"}
-"""What a column of an export may be besides a path, see `Form.columns`."""
+"""What a column of an export may be besides a path, see `FormMapping.columns`."""
 _MOST = 1e9  # of a score; what is larger is none, and may be too large for JSON
 _TRUE = {"true", "yes", "1", "on"}
 _API = re.compile(r"(https://[^/?#@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/[^?#\s]*)?")  # a token is sent there
@@ -79,9 +79,9 @@ class FormMapping(Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What a platform says of one filled-in form. Times as it writes them; `content` is where paths lead.
+    """One filled-in form. Times are as the platform writes them; the paths of a mapping lead into `content`.
 
-    `questions`: ids of all questions of the form, where the platform tells; `deleted`: the answers are gone.
+    `questions`: ids of all questions of the form, where the platform names them; `deleted`: the answers are gone.
     """
 
     form: str
@@ -94,8 +94,8 @@ class Submission:
 
 
 @dataclass(frozen=True, slots=True)
-class Offered:
-    """What a platform says of one survey that it offered to a customer."""
+class Offer:
+    """One survey that a platform offered to a customer."""
 
     form: str
     invitation_id: str
@@ -103,12 +103,21 @@ class Offered:
     content: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class FetchRequest:
+    """An event without answers: they have to be fetched. `ids`: what the platform's API needs to find them."""
+
+    form: str
+    event_id: str
+    ids: Mapping[str, str]
+
+
 class Unmapped(Exception):
-    """Nobody has said what this form means; the text holds nothing that a customer wrote."""
+    """The settings do not say what this form means. The text holds nothing that a customer wrote."""
 
 
 def check(form: FormMapping) -> str | None:
-    """What is wrong with a mapping, or None."""
+    """The first mistake in a mapping, None if there is none."""
     for name in (*form.fields, *form.values):
         prefix, dot, inner = name.partition(".")
         known = _INNER.get(prefix + dot, set())
@@ -129,13 +138,14 @@ def _is_free(name: str) -> bool:
 
 
 def responses(form: FormMapping, sent: Submission, pseudonym: Callable[[str], str | None]) -> list[dict[str, Any]]:
-    """One response (or deletion) for each score question that is answered; none while none is. Raises Unmapped.
+    """One response (or deletion) for each score question that is answered; an empty list while none is.
 
     `pseudonym` makes a customer's id of an e-mail address where the company's own number is not known.
+    Raises Unmapped when the mapping is not for this form, or the form has none of its score questions.
     """
-    mapped(form, sent.form)
-    asked = sent.questions
-    if asked is not None and not any(_last(score.question) in asked for score in form.scores):
+    check_mapped(form, sent.form)
+    questions = sent.questions
+    if questions is not None and not any(_last(score.question) in questions for score in form.scores):
         raise Unmapped(f"form {sent.form!r} has none of the questions named as scores")
     made = []
     for score in form.scores:
@@ -149,29 +159,32 @@ def responses(form: FormMapping, sent: Submission, pseudonym: Callable[[str], st
     return made
 
 
-def invitation(form: FormMapping, offered: Offered, pseudonym: Callable[[str], str | None]) -> dict[str, Any]:
-    """The fields of the mapping that an invitation has; `pseudonym` as for a response. Raises Unmapped."""
-    _known(form, offered.form)
+def invitation(form: FormMapping, offer: Offer, pseudonym: Callable[[str], str | None]) -> dict[str, Any]:
+    """The invitation with those fields of the mapping that it can have; `pseudonym` as for a response.
+
+    Raises Unmapped when the form is not one of the mapping's.
+    """
+    _check_form(form, offer.form)
     made: dict[str, Any] = {
-        "invitation_id": offered.invitation_id,
+        "invitation_id": offer.invitation_id,
         "source": form.source or form.platform,
-        "survey_id": form.survey_id or offered.form,
-        "sent_at": offered.sent_at,
+        "survey_id": form.survey_id or offer.form,
+        "sent_at": offer.sent_at,
     }
-    _fill(made, form, offered.content, pseudonym)
+    _fill(made, form, offer.content, pseudonym)
     return {name: value for name, value in made.items() if name in Invitation.__struct_fields__}
 
 
-def mapped(form: FormMapping, sent: str) -> None:
-    """Whether anything has been said of the form with the id `sent`. Raises Unmapped."""
-    _known(form, sent)
+def check_mapped(form: FormMapping, form_id: str) -> None:
+    """Raises Unmapped when the mapping is not for this form or names no score question."""
+    _check_form(form, form_id)
     if not form.scores:
         raise Unmapped("no score question is named")
 
 
-def _known(form: FormMapping, sent: str) -> None:
-    if form.forms and sent not in form.forms:
-        raise Unmapped(f"form {sent!r} is not among the forms of this mapping")
+def _check_form(form: FormMapping, form_id: str) -> None:
+    if form.forms and form_id not in form.forms:
+        raise Unmapped(f"form {form_id!r} is not among the forms of this mapping")
 
 
 def _identity(form: FormMapping, sent: Submission, score: Score) -> str:
@@ -257,7 +270,7 @@ def _put(made: dict[str, Any], name: str, value: Any) -> None:
 
 
 def find(content: Any, path: str) -> Any:
-    """What the path leads to, None where it leads nowhere. A name that holds dots itself is found as well."""
+    """The value at the path, None if there is none. A name that holds dots itself is found as well."""
     if not isinstance(content, Mapping):
         return None
     if path in content:

@@ -20,9 +20,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents.broker.embedded import HOST
-from npsflow.agents.intake.entrance import entrances, secret_name
+from npsflow.agents.intake.endpoint import secret_name, signed
 from npsflow.agents.intake.metrics import Metrics
-from npsflow.agents.intake.producer import keeping
+from npsflow.agents.intake.producer import open_producer
 from npsflow.agents.intake.server import Server
 from npsflow.agents.runtime.process import prepare
 from npsflow.agents.web.connections import Door, listening
@@ -121,10 +121,10 @@ def _median(rounds: list[dict[str, Any]], name: str) -> float:
 async def _ours() -> AsyncIterator[int]:
     metrics = Metrics(CollectorRegistry())
     door = Door(Limits(rate=1e9, connections_of_one=1000), Senders(), metrics)
-    found = entrances(load().intake, {secret_name(_NAME): _SECRET})
+    found = signed(load().intake, {secret_name(_NAME): _SECRET})
     async with (
-        keeping(read_installation(), metrics) as keeper,
-        listening(Server(found, keeper, door).app, HOST, 0, door) as port,
+        open_producer(read_installation(), metrics) as producer,
+        listening(Server(found, producer, door).app, HOST, 0, door) as port,
     ):
         yield port
 

@@ -4,8 +4,8 @@ import asyncio
 import json
 import os
 import signal
-import subprocess
 import sys
+from asyncio.subprocess import PIPE, STDOUT
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +15,7 @@ import aiohttp
 from npsflow.agents.broker.embedded import free_port
 from npsflow.schemas.topics import DEAD_LETTERS, FETCHES
 from tests.agents.fetch.standin import FIXTURES, TOKEN, SurveyMonkey
-from tests.agents.intake.signing import SECRET, surveymonkey, typeform
+from tests.agents.platforms.signing import SECRET, surveymonkey, typeform
 
 from .harness import Harness, eventually
 from .secured import SECONDS, SECRETS
@@ -77,14 +77,13 @@ async def _posted(url: str, body: bytes, headers: Mapping[str, str]) -> int:
 async def _running(words: list[str], environment: Mapping[str, str]) -> AsyncIterator[None]:
     """A process that ends well when it is told."""
     command = [sys.executable, "-m", "npsflow.agents.cli", *words]
-    with subprocess.Popen(
-        command, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as process:
-        try:
-            yield
-            process.send_signal(signal.SIGTERM)
-            said, _ = await asyncio.to_thread(process.communicate, timeout=SECONDS)
-        finally:
+    process = await asyncio.create_subprocess_exec(*command, env=os.environ | environment, stdout=PIPE, stderr=STDOUT)
+    try:
+        yield
+        process.send_signal(signal.SIGTERM)
+        printed, _ = await asyncio.wait_for(process.communicate(), SECONDS)
+    finally:
+        if process.returncode is None:
             process.kill()
-    assert process.returncode == 0, said
-    assert not [secret for secret in (*SECRETS, SECRET, TOKEN) if secret in said.decode()]
+    assert process.returncode == 0, printed
+    assert not [secret for secret in (*SECRETS, SECRET, TOKEN) if secret in printed.decode()]

@@ -17,10 +17,10 @@ from click.testing import CliRunner, Result
 from npsflow.agents.broker.embedded import Broker, free_port
 from npsflow.agents.cli import main
 from npsflow.agents.demo.sample import Line
-from npsflow.agents.intake.entrance import pseudonym
 from npsflow.agents.kafka import clients
 from npsflow.schemas import topics
 from npsflow.streams.engine.admin import wanted
+from npsflow.streams.intake.entrance import pseudonym
 from tests.conftest import SHORT_SESSIONS
 
 from .harness import FIXED, Harness, eventually, response

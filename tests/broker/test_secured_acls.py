@@ -32,7 +32,7 @@ from .harness import FIXED, Harness, Process, eventually, lines, response
 from .secured import SECONDS, SECRETS, Acl, Secured, said_by_check, said_by_worker
 from .secured_intake import take_in_and_fetch
 
-EXPORTS = Path(__file__).parents[1] / "agents" / "history" / "fixtures" / "delighted"
+EXPORTS = Path(__file__).parents[1] / "agents" / "platforms" / "fixtures" / "delighted" / "export"
 PREFIX = "acls."
 CUSTOMERS = ("C-one", "C-two")
 SETTINGS = FIXED + '[dead_letters]\npause = true\n[notify.desk]\nkind = "console"\ncases = ["ask"]\n'

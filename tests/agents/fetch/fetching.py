@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents.broker.embedded import Broker
-from npsflow.agents.fetch.fetcher import Fetcher
+from npsflow.agents.fetch.fetcher import Fetcher, Writer
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
 from npsflow.agents.kafka import clients
@@ -90,10 +90,9 @@ class Installed:
         ):
             found = sources(form, {"NPSFLOW_TOKEN_SHOP": token}, session, self.clock)
             metrics, stopping = Metrics(CollectorRegistry()), asyncio.Event()
-            fetcher = Fetcher(
-                found, consumer, producer or own, self.installation, PARTITIONS, metrics, self.clock, lambda: 0.5
-            )
-            work = asyncio.create_task(fetcher.run(stopping))
+            writer = Writer(producer or own, self.installation, PARTITIONS)
+            fetcher = Fetcher(found, consumer, writer, metrics, clock=self.clock, jitter=lambda: 0.5)
+            work = asyncio.create_task(fetcher.run(self.installation.topic(topics.FETCHES), stopping))
             try:
                 yield Running(metrics, consumer)
             finally:

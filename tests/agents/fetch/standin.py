@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-FIXTURES = Path(__file__).parents[1] / "intake" / "fixtures"
+FIXTURES = Path(__file__).parents[1] / "platforms" / "fixtures"
 TOKEN = "a-token-that-nobody-may-see"
 OTHER_TOKEN = "another-token-that-nobody-may-see"
 

@@ -13,10 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from npsflow.agents.broker.embedded import free_port
-from npsflow.agents.fetch.retrying import TRIES, pause
+from npsflow.agents.fetch.backoff import MAX_ATTEMPTS, delay
 from npsflow.agents.fetch.sources import Source, sources
-from npsflow.agents.intake import api as module
-from npsflow.agents.intake.api import Later, Never, TokenRefused, Unanswered
+from npsflow.agents.platforms.protocol import FetchError, Permanent, TokenRefused, Transient
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.intake.mapping import FormMapping, Score
 
@@ -36,9 +35,9 @@ async def asking(standin: Standin, token: str = TOKEN, form: FormMapping = FORM)
         yield found["shop"]
 
 
-async def failure(source: Source, ids: dict[str, str] = IDS) -> Unanswered:
-    with pytest.raises(Unanswered) as failed:
-        await source.answers.get(source.api, ids)
+async def failure(source: Source, ids: dict[str, str] = IDS) -> FetchError:
+    with pytest.raises(FetchError) as failed:
+        await source.fetch(ids)
     assert TOKEN not in str(failed.value)
     assert "example.com" not in str(failed.value)
     return failed.value
@@ -51,11 +50,11 @@ async def test_every_platform_hands_out_its_answers(name: str) -> None:
     form = msgspec.convert(tomllib.loads((folder / "form.toml").read_text()), FormMapping)
     ids = json.loads((folder / "fetch.json").read_text())["ids"]
     async with asking(standin, form=replace(form, api_per_minute=60_000)) as source:
-        sent = await source.answers.get(source.api, ids)
-        made = [json.loads(record.value) for one in sent for record in source.entrance.responses(one)]
+        sent = await source.fetch(ids)
+        made = [json.loads(record.value or b"") for one in sent for record in source.entrance.records(one, NOW)]
         standin.next(429, {"Retry-After": "3"})
         assert getattr(await failure(source, ids), "seconds", None) == 3
-        assert await source.answers.get(source.api, ids) == sent
+        assert await source.fetch(ids) == sent
         standin.tokens.clear()
         assert isinstance(await failure(source, ids), TokenRefused)
     expected = json.loads((folder / "expected.json").read_text())
@@ -68,7 +67,7 @@ async def test_every_platform_hands_out_its_answers(name: str) -> None:
 async def test_an_answer() -> None:
     standin = SurveyMonkey()
     async with asking(standin) as source:
-        (sent,) = await source.answers.get(source.api, IDS)
+        (sent,) = await source.fetch(IDS)
     assert (sent.response_id, sent.content["weights"]["319352786"]) == ("5007154402", "3")
     assert standin.asked == [("surveys/105724755/responses/5007154402/details?simple=true", TOKEN)]
     assert source.api.open_at == 0
@@ -77,21 +76,21 @@ async def test_an_answer() -> None:
 @pytest.mark.parametrize(
     ("status", "headers", "kind", "seconds", "closed"),
     [
-        (429, {"Retry-After": "7"}, Later, 7, 7),
-        (429, {"Retry-After": "Sun, 01 Mar 2026 15:02:31 GMT"}, Later, 20, 20),
-        (429, {}, Later, 60, 60),
-        (429, {f"{_LEFT}-Remaining": "0", f"{_LEFT}-Reset": "12"}, Later, 12, 12),
-        (500, {}, Later, 0, 0),
-        (502, {"Retry-After": "soon"}, Later, 0, 0),
-        (503, {"Retry-After": "30"}, Later, 30, 0),
-        (503, {"Retry-After": "99999999"}, Later, 86_400, 0),
-        (302, {"Location": "/v3/elsewhere"}, Later, 0, 0),
-        (204, {}, Later, 0, 0),
+        (429, {"Retry-After": "7"}, Transient, 7, 7),
+        (429, {"Retry-After": "Sun, 01 Mar 2026 15:02:31 GMT"}, Transient, 20, 20),
+        (429, {}, Transient, 60, 60),
+        (429, {f"{_LEFT}-Remaining": "0", f"{_LEFT}-Reset": "12"}, Transient, 12, 12),
+        (500, {}, Transient, 0, 0),
+        (502, {"Retry-After": "soon"}, Transient, 0, 0),
+        (503, {"Retry-After": "30"}, Transient, 30, 0),
+        (503, {"Retry-After": "99999999"}, Transient, 86_400, 0),
+        (302, {"Location": "/v3/elsewhere"}, Transient, 0, 0),
+        (204, {}, Transient, 0, 0),
         (401, {}, TokenRefused, 60, 60),
         (403, {}, TokenRefused, 60, 60),
-        (404, {}, Never, None, 0),
-        (400, {}, Never, None, 0),
-        (410, {}, Never, None, 0),
+        (404, {}, Permanent, None, 0),
+        (400, {}, Permanent, None, 0),
+        (410, {}, Permanent, None, 0),
     ],
 )  # fmt: skip
 async def test_no_answer(status: int, headers: Headers, kind: type, seconds: float | None, closed: float) -> None:
@@ -110,7 +109,7 @@ async def test_the_last_request_of_a_day_closes_it_for_the_rest() -> None:
     standin = SurveyMonkey()
     standin.left["Day"] = 0
     async with asking(standin) as source:
-        await source.answers.get(source.api, IDS)
+        await source.fetch(IDS)
     assert source.api.open_at == NOW + 3600
 
 
@@ -121,17 +120,17 @@ async def test_a_wrong_token_is_refused_and_a_renewed_one_read(tmp_path: Path) -
     async with asking(standin, f"@{file}") as source:
         assert isinstance(await failure(source), TokenRefused)
         file.write_text(TOKEN + "\n")
-        assert await source.answers.get(source.api, IDS)
+        assert await source.fetch(IDS)
         file.unlink()
         assert "token cannot be read" in str(await failure(source))
     assert [token for _, token in standin.asked] == ["an old one", TOKEN]
 
 
-async def test_one_that_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_TIMEOUT", aiohttp.ClientTimeout(total=0.2))
+async def test_one_that_is_slow() -> None:
     standin = SurveyMonkey()
     standin.slow.clear()
     async with asking(standin) as source:
+        source.api.timeout = aiohttp.ClientTimeout(total=0.2)
         assert str(await failure(source)).startswith("it does not answer: ")
         standin.slow.set()
 
@@ -148,12 +147,12 @@ async def test_what_is_no_json_object(body: bytes) -> None:
     standin = SurveyMonkey()
     standin.raw = body
     async with asking(standin) as source:
-        assert isinstance(await failure(source), Later)
+        assert isinstance(await failure(source), Transient)
 
 
-async def test_an_answer_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_MOST", 1000)
+async def test_an_answer_that_never_ends() -> None:
     async with asking(SurveyMonkey()) as source:
+        source.api.max_bytes = 1000
         assert "larger than" in str(await failure(source))
 
 
@@ -161,7 +160,7 @@ async def test_an_answer_that_never_ends(monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_an_id_leads_nowhere_else(response: str) -> None:
     standin = SurveyMonkey()
     async with asking(standin) as source:
-        assert isinstance(await failure(source, IDS | {"response": response}), Never)
+        assert isinstance(await failure(source, IDS | {"response": response}), Permanent)
     assert standin.asked == []
 
 
@@ -170,7 +169,7 @@ async def test_no_more_requests_than_are_allowed() -> None:
     async with asking(standin, form=replace(FORM, api_per_minute=600)) as source:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        await asyncio.gather(*[source.answers.get(source.api, IDS) for _ in range(25)])
+        await asyncio.gather(*[source.fetch(IDS) for _ in range(25)])
         assert loop.time() - began >= (25 - 20 - 1) / 10  # twenty at once, then ten a second
 
 
@@ -185,8 +184,8 @@ async def test_what_is_missing_is_named() -> None:
 
 
 def test_tries_are_spread_over_about_a_day() -> None:
-    total = sum(pause(attempts, 0.5) for attempts in range(1, TRIES))
+    total = sum(delay(attempts, 0.5) for attempts in range(1, MAX_ATTEMPTS))
     assert 20 * 3600 < total < 28 * 3600
-    assert pause(1, 0) < pause(1, 1) < pause(3, 0)
-    assert pause(1, 0.5, at_least=3600) == 3600
-    assert pause(10_000, 1) < 3 * 3600
+    assert delay(1, 0) < delay(1, 1) < delay(3, 0)
+    assert delay(1, 0.5, at_least=3600) == 3600
+    assert delay(10_000, 1) < 3 * 3600

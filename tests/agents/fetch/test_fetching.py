@@ -16,13 +16,13 @@ from aiokafka.errors import KafkaTimeoutError
 from msgspec.structs import replace
 
 from npsflow.agents.broker.embedded import Broker
-from npsflow.agents.fetch.retrying import TRIES, pause
-from npsflow.agents.intake.entrance import Entrance
+from npsflow.agents.fetch.backoff import MAX_ATTEMPTS, delay
+from npsflow.agents.intake.endpoint import secret_name, signed
 from npsflow.agents.kafka import clients
 from npsflow.schemas import codec, topics
 from npsflow.streams.config.settings import parse
 from tests.agents.intake.serving import serving
-from tests.agents.intake.signing import SECRET, surveymonkey
+from tests.agents.platforms.signing import SECRET, surveymonkey
 from tests.broker.harness import eventually
 
 from .fetching import ENTRANCE, START, Installed, Running, event
@@ -50,7 +50,8 @@ async def shop(
 
 async def test_a_webhook_without_answers_becomes_responses(shop: Installed, standin: SurveyMonkey) -> None:
     form = parse(shop.text).intake[ENTRANCE]
-    async with serving(shop.installation, entrances={ENTRANCE: Entrance(ENTRANCE, form, [SECRET], "")}) as intake:
+    endpoints = signed({ENTRANCE: form}, {secret_name(ENTRANCE): SECRET})
+    async with serving(shop.installation, endpoints=endpoints) as intake:
         for _ in range(2):  # delivered twice, it is one event
             async with intake.client.post("/in/shop", data=GOOD, headers=surveymonkey(GOOD, SECRET, 0)) as answer:
                 assert (answer.status, await answer.json()) == (200, {"responses": 0})
@@ -99,7 +100,7 @@ async def test_each_failure_waits_longer(shop: Installed, standin: SurveyMonkey)
         for attempts in (1, 2, 3):
             await eventually(partial(reached, running.count, "later", attempts))
             ((_, fetch),) = (await shop.standing()).items()
-            assert fetch["not_before"] == pytest.approx((shop.clock.now + pause(attempts, 0.5)) * 1000, abs=1)
+            assert fetch["not_before"] == pytest.approx((shop.clock.now + delay(attempts, 0.5)) * 1000, abs=1)
             shop.clock.now = fetch["not_before"] / 1000 + 0.001
         await eventually(lambda: empty(shop))
     assert len(standin.asked) == 4
@@ -225,17 +226,17 @@ async def test_what_cannot_be_fetched_is_a_dead_letter_and_comes_back(shop: Inst
 
 async def test_after_the_last_try_it_is_given_up(shop: Installed, standin: SurveyMonkey) -> None:
     standin.next(500)
-    await shop.ask(event(1, attempts=TRIES - 1))
+    await shop.ask(event(1, attempts=MAX_ATTEMPTS - 1))
     async with shop.fetcher():
         await eventually(lambda: empty(shop))
         (letter,) = await shop.letters()
         said = dict(letter.headers)["npsflow_dlq_message"].decode()
-        assert said == f"given up after {TRIES} tries: it answers 500"
+        assert said == f"given up after {MAX_ATTEMPTS} tries: it answers 500"
         assert (await shop.run("dlq", "replay")).exit_code == 0
         await eventually(lambda: asked(standin, 2))
         await eventually(lambda: empty(shop))
     replayed = [json.loads(r.value) for r in await shop.records(topics.FETCHES) if r.value]
-    assert [fetch.get("attempts", 0) for fetch in replayed] == [TRIES - 1, 0]
+    assert [fetch.get("attempts", 0) for fetch in replayed] == [MAX_ATTEMPTS - 1, 0]
 
 
 @pytest.mark.parametrize(

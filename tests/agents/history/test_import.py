@@ -17,9 +17,8 @@ from npsflow.agents.kafka import clients
 from npsflow.schemas.events import ALERT_RAISED
 from npsflow.schemas.topics import DEAD_LETTERS, INVITATIONS, RESPONSES, SERVICE_RECOVERY
 from npsflow.streams.classify.counters import OUTCOMES
+from tests.agents.platforms.conformance import FIXTURES
 from tests.broker.command_harness import CommandHarness, until, working
-
-from .exports import FIXTURES
 
 MAPPING = """
 [intake.old]
@@ -176,7 +175,7 @@ def test_what_a_running_system_would_refuse_is_not_sent(harness: CommandHarness,
 
 
 def test_invitations_go_to_their_own_topic(harness: CommandHarness) -> None:
-    result = harness.run("import", str(FIXTURES / "delighted" / "people.json"), *DELIGHTED)
+    result = harness.run("import", str(FIXTURES / "delighted" / "export" / "people.json"), *DELIGHTED)
     assert result.exit_code == 0, result.output
     assert "2 invitations sent: 2026-02-26 to 2026-02-26" in result.stdout
     assert sorted(record.key or b"" for record in harness.records(INVITATIONS)) == [

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npsflow.agents.history.export import Refused, Unreadable
+from npsflow.agents.history.entries import RefusedEntry, UnreadableFile
 from npsflow.agents.history.planning import Plan
-
-from .exports import FIXTURES, plan, records
+from tests.agents.platforms.conformance import FIXTURES
+from tests.agents.platforms.exports import plan, values
 
 HEADER = "Response ID,Survey Type,Score,Comment,Created At,Customer ID"
 
@@ -26,7 +26,7 @@ def delighted(folder: Path, text: str, encoding: str = "utf-8", said: str = "utf
 
 
 def refused(made: Plan) -> list[tuple[int, str, str]]:
-    return [(one.number, one.reason, one.message) for one in made.refused]
+    return [(entry.number, entry.reason, entry.message) for entry in made.refused]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -45,7 +45,7 @@ def test_delimiter_ends_and_encoding(tmp_path: Path, delimiter: str, end: str, e
     made = delighted(tmp_path, end + end.join(delimiter.join(row) for row in rows), encoding, said)
     assert made.refused == []
     assert made.entries == 2
-    second, first = records(made)
+    second, first = values(made)
     assert (first["comment"], first["customer"]) == ('één "mooie";\ndag, toch', {"id": "C-1"})
     assert second["comment"] == "é"
 
@@ -82,8 +82,8 @@ def test_bad_rows_are_named_by_their_line(tmp_path: Path) -> None:
         (12, "unmapped", "of this survey_type metric and scale have to be said: [[intake.NAME.scores]]"),
         (14, "not_csv", "a quotation mark is not closed"),
     ]
-    assert [record["response_id"] for record in records(made)] == ["1"]
-    assert (made.silent, made.entries) == (1, 12)
+    assert [record["response_id"] for record in values(made)] == ["1"]
+    assert (made.empty, made.entries) == (1, 12)
 
 
 @pytest.mark.parametrize(
@@ -98,61 +98,61 @@ def test_bad_rows_are_named_by_their_line(tmp_path: Path) -> None:
     ],
 )
 def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(Unreadable, match=said):
+    with pytest.raises(UnreadableFile, match=said):
         delighted(tmp_path, text)
 
 
 def test_another_encoding_is_said_with_its_line(tmp_path: Path) -> None:
     text = f"{HEADER}\n1,nps,9,fine,2026-03-01 10:00:00,C-1\n2,nps,9,één,2026-03-01 10:00:00,C-1\n"
-    with pytest.raises(Unreadable, match="line 3 is not utf-8: say which it is with --encoding"):
+    with pytest.raises(UnreadableFile, match="line 3 is not utf-8: say which it is with --encoding"):
         delighted(tmp_path, text, "cp1252")
-    with pytest.raises(Unreadable, match="line 1 is not utf-16"):
+    with pytest.raises(UnreadableFile, match="line 1 is not utf-16"):
         delighted(tmp_path, text, "utf-8", "utf-16")
-    with pytest.raises(Unreadable, match="'klingon' is not an encoding"):
+    with pytest.raises(UnreadableFile, match="'klingon' is not an encoding"):
         delighted(tmp_path, text, "utf-8", "klingon")
 
 
 def test_columns_of_the_mapping_have_to_be_there_once(tmp_path: Path) -> None:
-    text = (FIXTURES / "typeform" / "export.csv").read_text()
+    text = (FIXTURES / "typeform" / "export" / "export.csv").read_text()
     for changed, said in (
         (text.replace("Why?", "Why not?"), "'Why\\?' of the mapping is not in the file"),
         (text.replace("Tags", "Why?"), "'Why\\?' of the mapping is there twice"),
     ):
-        with pytest.raises(Unreadable, match=said):
+        with pytest.raises(UnreadableFile, match=said):
             plan("typeform", write(tmp_path, changed))
 
 
 def test_what_the_mapping_says_of_a_column_goes_before_its_title(tmp_path: Path) -> None:
-    text = (FIXTURES / "qualtrics" / "export.csv").read_text().replace("_recordId", "QID1")
-    with pytest.raises(Unreadable, match="is there twice"):
+    text = (FIXTURES / "qualtrics" / "export" / "export.csv").read_text().replace("_recordId", "QID1")
+    with pytest.raises(UnreadableFile, match="is there twice"):
         plan("qualtrics", write(tmp_path, text), columns={"QID1": "values.QID1"})
-    (made,) = records(plan("qualtrics", write(tmp_path, text), columns={"Q1": "values.QID1"}))
+    (made,) = values(plan("qualtrics", write(tmp_path, text), columns={"Q1": "values.QID1"}))
     assert (made["score"], made["response_id"]) == (2, "R_3fa85f645717456")
 
 
 def test_a_file_that_does_not_tell_its_form_is_not_taken_for_any(tmp_path: Path) -> None:
-    text = (FIXTURES / "formbricks" / "export.csv").read_text()
-    with pytest.raises(Unreadable, match="of which form it is: say its id with --form"):
+    text = (FIXTURES / "formbricks" / "export" / "export.csv").read_text()
+    with pytest.raises(UnreadableFile, match="of which form it is: say its id with --form"):
         plan("formbricks", write(tmp_path, text.replace('"Survey ID"', '"Study"')))
 
 
 def test_a_file_without_the_score_question_is_not_read_in_vain(tmp_path: Path) -> None:
-    text = (FIXTURES / "qualtrics" / "export.csv").read_text()
-    with pytest.raises(Unreadable, match=r"no column is values\.QID1: name it"):
+    text = (FIXTURES / "qualtrics" / "export" / "export.csv").read_text()
+    with pytest.raises(UnreadableFile, match=r"no column is values\.QID1: name it"):
         plan("qualtrics", write(tmp_path, text.replace('""QID1""', '""QID7""')))
 
 
 def test_json_lines_and_documents(tmp_path: Path) -> None:
-    items = json.loads((FIXTURES / "delighted" / "export.json").read_text())
+    items = json.loads((FIXTURES / "delighted" / "export" / "export.json").read_text())
     lines = [json.dumps(item) for item in items]
-    expected = records(plan("delighted", FIXTURES / "delighted" / "export.json"))
+    expected = values(plan("delighted", FIXTURES / "delighted" / "export" / "export.json"))
     for text in ("\ufeff" + "\n\n".join(lines), json.dumps({"n": 2, "people": items}), json.dumps(items, indent=4)):
-        assert records(delighted(tmp_path, text)) == expected
-    assert records(delighted(tmp_path, lines[0])) == expected[1:]
+        assert values(delighted(tmp_path, text)) == expected
+    assert values(delighted(tmp_path, lines[0])) == expected[1:]
 
     made = delighted(tmp_path, "\n".join([lines[0], "{", "[1]", lines[1]]))
     assert refused(made) == [(2, "not_json", "not JSON"), (3, "not_object", "the JSON is not an object")]
-    assert records(made) == expected
+    assert values(made) == expected
     made = delighted(tmp_path, json.dumps([items[0], 7, {"id": "1", "score": 2}]))
     assert refused(made) == [
         (2, "not_object", "the JSON is not an object"),
@@ -169,6 +169,6 @@ def test_whatever_a_file_holds_is_read_or_refused(tmp_path_factory: pytest.TempP
     for begin in ("", HEADER + "\n"):
         try:
             made = delighted(folder, (begin + text).encode(errors="replace").decode())
-        except Unreadable:
+        except UnreadableFile:
             continue
-        assert all(isinstance(one, Refused) and one.number >= 1 for one in made.refused)
+        assert all(isinstance(entry, RefusedEntry) and entry.number >= 1 for entry in made.refused)

@@ -12,9 +12,8 @@ from urllib.parse import urlencode
 from hypothesis import strategies as st
 
 from npsflow.agents.intake.limits import MAX_BODY
-
-from .conformance import platform
-from .signing import SECRET, SIGN
+from tests.agents.platforms.conformance import platform
+from tests.agents.platforms.signing import SECRET, SIGN
 
 METHODS = ("POST",) * 12 + ("GET", "HEAD", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "CONNECT", "BREW", "post", "")
 ELSEWHERE = ("/", "/in", "/in/", "/in/nowhere", "/in/%00", "/in/%ff", "/in/../metrics", "//in/a", "*", "http://x/in/a")

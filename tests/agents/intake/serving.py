@@ -1,6 +1,5 @@
 """The real server of intake, in this process, on a real Kafka."""
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -12,9 +11,9 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents.broker.embedded import HOST
-from npsflow.agents.intake.entrance import Entrance
+from npsflow.agents.intake.endpoint import Endpoint
 from npsflow.agents.intake.metrics import Metrics
-from npsflow.agents.intake.producer import keeping
+from npsflow.agents.intake.producer import open_producer
 from npsflow.agents.intake.server import Server
 from npsflow.agents.kafka import clients
 from npsflow.agents.web.connections import Door, listening
@@ -25,27 +24,27 @@ from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine import admin
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Record
-
-from .conformance import platform
-from .signing import SECRET, standard_webhooks
+from tests.agents.platforms.conformance import endpoint, platform
+from tests.agents.platforms.signing import SECRET, standard_webhooks
+from tests.broker.harness import eventually
 
 FORMBRICKS, TYPEFORM = platform("formbricks"), platform("typeform")
 PATH = "/in/feedback"
 FREELY = Limits(rate=1e6)
-ENTRANCES = {
-    "feedback": Entrance("feedback", FORMBRICKS.form, [SECRET], ""),
-    "typed": Entrance("typed", TYPEFORM.form, [SECRET], ""),
+ENDPOINTS = {
+    "feedback": endpoint(FORMBRICKS.form),
+    "typed": endpoint(TYPEFORM.form),
 }
 
 
 async def install(installation: Installation) -> None:
     async with clients.admin(installation) as client:
         await admin.create(client, admin.wanted(Settings(), installation))
-        async with asyncio.timeout(clients.PATIENCE):
-            while installation.topic(RESPONSES) not in await admin.partition_counts(
-                client
-            ):  # it is heard of a little later
-                await asyncio.sleep(0.05)
+
+        async def known() -> bool:
+            return installation.topic(RESPONSES) in await admin.partition_counts(client)
+
+        await eventually(known)  # brokers know of it a little later
 
 
 @dataclass
@@ -67,14 +66,14 @@ async def serving(
     installation: Installation,
     limits: Limits = FREELY,
     trusted: tuple[str, ...] = (),
-    entrances: Mapping[str, Entrance] = ENTRANCES,
+    endpoints: Mapping[str, Endpoint] = ENDPOINTS,
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Serving]:
     metrics = Metrics(CollectorRegistry())
     door = Door(limits, Senders(trusted), metrics)
     async with (
-        keeping(installation, metrics) as keeper,
-        listening(Server(entrances, keeper, door, clock).app, HOST, 0, door) as port,
+        open_producer(installation, metrics) as producer,
+        listening(Server(endpoints, producer, door, clock).app, HOST, 0, door) as port,
         aiohttp.ClientSession(f"http://{HOST}:{port}") as client,
     ):
         yield Serving(client, port, metrics)

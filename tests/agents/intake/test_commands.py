@@ -10,9 +10,8 @@ from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.cli import main
 from npsflow.schemas.headers import DeadLetter
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
+from tests.agents.platforms.conformance import FIXTURES
 from tests.broker.command_harness import CommandHarness, until
-
-from .conformance import FIXTURES
 
 TYPEFORM = FIXTURES / "typeform"
 MAPPING = (TYPEFORM / "form.toml").read_text()

@@ -18,9 +18,9 @@ import pytest
 from npsflow.agents.broker.embedded import HOST, Broker, free_port
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.engine.installation import Installation
+from tests.agents.platforms.signing import SECRET, typeform
 
 from .serving import TYPEFORM, install, records
-from .signing import SECRET, typeform
 from .test_commands import SETTINGS
 
 SECONDS = 60.0

@@ -7,29 +7,28 @@ from datetime import UTC, datetime
 
 from npsflow.agents.demo import webhooks
 from npsflow.agents.demo.sample import sample
-from npsflow.agents.intake.delivery import Delivery
-from npsflow.agents.intake.entrance import entrances, secret_name
+from npsflow.agents.intake.endpoint import secret_name, signed
+from npsflow.agents.platforms.protocol import Delivery
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.config.settings import parse
-
-from .signing import SECRET
+from tests.agents.platforms.signing import SECRET
 
 
 def test_every_webhook_becomes_the_response_that_it_was_made_of() -> None:
     configured = parse(webhooks.settings(webhooks.ENTRANCES)).intake
     names = {secret_name(name): SECRET for name in configured}
-    found, sent, direct = entrances(configured, names), Counter[str](), Counter[str]()
+    found, sent, direct = signed(configured, names), Counter[str](), Counter[str]()
     for line in sample(7, 5_000, datetime.now(UTC), live=True):
         made = webhooks.webhook(line, SECRET)
         if made is None:
             direct[line.kind] += 1
             continue
         to = found[made.entrance]
-        sent[to.form.platform] += 1
+        sent[to.entrance.form.platform] += 1
         delivery = Delivery({name.lower(): value for name, value in made.headers.items()}, made.body)
         to.verify(delivery, time.time())
-        ((topic, key, value),) = to.records(delivery, time.time())
-        assert (topic, key, json.loads(value)) == (RESPONSES, line.key, json.loads(line.value or b""))
+        ((topic, key, value, _),) = to.records(delivery, time.time())
+        assert (topic, key, json.loads(value or b"")) == (RESPONSES, line.key, json.loads(line.value or b""))
     assert min(sent[name] for name in webhooks.PLATFORMS) > 500
     assert direct["response"] == 0
     assert all(direct[kind] for kind in ("wrong_key", "lenient", "deletion"))

@@ -17,15 +17,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from npsflow.agents.broker.embedded import Broker
-from npsflow.agents.intake.entrance import Entrance
 from npsflow.agents.web.limits import Limits
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.logs import JsonFormatter
+from tests.agents.platforms.conformance import endpoint
+from tests.agents.platforms.signing import SECRET
 
 from .fuzzing import ENTRANCES, UNMAPPED, Sent, anything, request
 from .raw import connected
 from .serving import Serving, install, serving
-from .signing import SECRET
 
 REQUESTS = int(os.environ.get("NPSFLOW_TEST_FUZZ", "5000"))
 AT_ONCE = 25
@@ -82,9 +82,9 @@ async def server(broker: Broker) -> AsyncIterator[Serving]:
     await install(installation)
     forms = {name: of.form for name, of in ENTRANCES.items()}
     forms |= {name + UNMAPPED: msgspec.structs.replace(form, scores=[]) for name, form in forms.items()}
-    entrances = {name: Entrance(name, form, [SECRET], "a key") for name, form in forms.items()}
+    endpoints = {name: endpoint(form, "a key") for name, form in forms.items()}
     limits = Limits(rate=1e9, connections=10 * AT_ONCE, connections_of_one=10 * AT_ONCE)
-    async with serving(installation, limits, entrances=entrances) as intake:
+    async with serving(installation, limits, endpoints=endpoints) as intake:
         yield intake
 
 

@@ -16,15 +16,15 @@ from click.testing import CliRunner
 
 from npsflow.agents.broker.embedded import HOST, Broker
 from npsflow.agents.cli import main
-from npsflow.agents.intake.entrance import Entrance
 from npsflow.agents.intake.limits import MAX_BODY
 from npsflow.agents.web.limits import MAX_HEADERS, MAX_LINE, Limits
 from npsflow.schemas.topics import DEAD_LETTERS
 from npsflow.streams.engine.installation import Installation
+from tests.agents.platforms.conformance import endpoint
+from tests.agents.platforms.signing import SECRET, typeform
 
 from .raw import SECONDS, connected, head
 from .serving import FORMBRICKS, PATH, TYPEFORM, install, records, serving, signed
-from .signing import SECRET, typeform
 
 BRIEF = Limits(rate=1e6, head_seconds=0.3, body_seconds=0.3, idle_seconds=0.3, whole_seconds=1.0)
 BRIEF_HEAD = Limits(rate=1e6, head_seconds=0.3)
@@ -68,6 +68,12 @@ async def test_a_connection_that_nobody_uses_is_cut(installation: Installation, 
         assert intake.total("connections_cut") == 1
 
 
+async def ask_on(lazy: socket.socket) -> None:
+    while True:
+        await asyncio.get_running_loop().sock_sendall(lazy, head("GET", "/metrics") * 100)
+        await asyncio.sleep(0.001)
+
+
 async def test_who_does_not_take_answers_is_cut(installation: Installation) -> None:
     async with serving(installation, BRIEF) as intake:
         with socket.socket() as lazy:
@@ -75,10 +81,7 @@ async def test_who_does_not_take_answers_is_cut(installation: Installation) -> N
             lazy.setblocking(False)
             await asyncio.get_running_loop().sock_connect(lazy, (HOST, intake.port))
             with pytest.raises(ConnectionError):
-                async with asyncio.timeout(SECONDS):
-                    while True:
-                        await asyncio.get_running_loop().sock_sendall(lazy, head("GET", "/metrics") * 100)
-                        await asyncio.sleep(0.001)
+                await asyncio.wait_for(ask_on(lazy), SECONDS)
         assert intake.total("connections_cut") == 1
 
 
@@ -139,9 +142,9 @@ async def test_what_becomes_larger_than_it_came_is_turned_down(installation: Ins
     sent["data"]["meta"]["url"] = "x" * (MAX_BODY // 2)
     thrice = {f"attributes.{name}": "meta.url" for name in "abc"}
     form = msgspec.structs.replace(FORMBRICKS.form, fields=thrice)
-    entrances = {"feedback": Entrance("feedback", form, [SECRET], "")}
+    endpoints = {"feedback": endpoint(form)}
     async with (
-        serving(installation, entrances=entrances) as intake,
+        serving(installation, endpoints=endpoints) as intake,
         intake.client.post(PATH, **signed(json.dumps(sent).encode())) as answer,
     ):
         assert answer.status == 413

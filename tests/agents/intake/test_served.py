@@ -12,17 +12,16 @@ from jsonschema import Draft202012Validator
 
 from npsflow import schemas
 from npsflow.agents.broker.embedded import Broker
-from npsflow.agents.intake.entrance import Entrance
 from npsflow.agents.intake.limits import MAX_BODY
 from npsflow.schemas.response import Deletion
 from npsflow.schemas.topics import DEAD_LETTERS, FETCHES, INVITATIONS, RESPONSES
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.scoring.scores import Scales
+from tests.agents.platforms.conformance import FIXTURES, NOW, Conformance, endpoint, key_of, platform, version
+from tests.agents.platforms.signing import SECRET, SIGN
 
-from .conformance import FIXTURES, NOW, Conformance, key_of, platform, version
 from .serving import install, records, serving, written
-from .signing import SECRET, SIGN
 
 INVITATION = json.loads((Path(schemas.__file__).parent / "generated" / "invitation.json").read_text())
 
@@ -49,7 +48,7 @@ async def test_a_platform_is_served(broker: Broker, name: str) -> None:
     under, installation = platform(name), Installation(broker.bootstrap, f"intake-served-{name}.")
     expected = under.become(under.good)
     await install(installation)
-    async with serving(installation, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
+    async with serving(installation, endpoints={"e": under.endpoint}, clock=lambda: NOW) as intake:
         sender = Sender(intake.client, under)
         assert await sender.post(under.good) == (200, len(expected))
         assert await sender.post(under.good) == (200, len(expected))
@@ -82,7 +81,7 @@ async def test_a_platform_is_served(broker: Broker, name: str) -> None:
 async def test_an_event_without_answers_is_kept_to_be_fetched(broker: Broker, name: str) -> None:
     under, installation = platform(name), Installation(broker.bootstrap, f"intake-served-{name}.")
     await install(installation)
-    async with serving(installation, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
+    async with serving(installation, endpoints={"e": under.endpoint}, clock=lambda: NOW) as intake:
         sender = Sender(intake.client, under)
         for _ in range(2):
             assert await sender.post(under.good) == (200, 0)
@@ -102,10 +101,10 @@ async def test_an_event_without_answers_is_kept_to_be_fetched(broker: Broker, na
 async def test_an_invitation_has_its_topic(broker: Broker, name: str) -> None:
     """Keyed by the customer where one is known; a response names the invitation that it answers."""
     under, installation = platform(name), Installation(broker.bootstrap, f"intake-offered-{name}.")
-    anonymous = Entrance("e", under.form, [SECRET], "")
+    anonymous = endpoint(under.form)
     await install(installation)
-    for entrance in (under.entrance, anonymous):
-        async with serving(installation, entrances={"e": entrance}, clock=lambda: NOW) as intake:
+    for served in (under.endpoint, anonymous):
+        async with serving(installation, endpoints={"e": served}, clock=lambda: NOW) as intake:
             assert await Sender(intake.client, under).post(under.body("offered.json")) == (200, 0)
     found = await written(installation, INVITATIONS)
     (known,) = under.become(under.body("offered.json"))
@@ -121,7 +120,7 @@ async def test_an_invitation_has_its_topic(broker: Broker, name: str) -> None:
 async def test_an_event_without_a_score_is_to_be_fetched(broker: Broker) -> None:
     under, installation = platform("zendesk"), Installation(broker.bootstrap, "intake-asked.")
     await install(installation)
-    async with serving(installation, entrances={"e": under.entrance}, clock=lambda: NOW) as intake:
+    async with serving(installation, endpoints={"e": under.endpoint}, clock=lambda: NOW) as intake:
         assert await Sender(intake.client, under).post(under.body("asked.json")) == (200, 0)
     (fetch,) = json.loads(under.body("fetch.json"))
     assert await written(installation, FETCHES) == {key_of(FETCHES, fetch): [fetch]}
@@ -133,7 +132,7 @@ async def test_wootric_may_send_url_encoded(broker: Broker) -> None:
     headers = under.sign(body, SECRET, NOW) | {"Content-Type": "application/x-www-form-urlencoded"}
     await install(installation)
     async with (
-        serving(installation, entrances={"e": under.entrance}) as intake,
+        serving(installation, endpoints={"e": under.endpoint}) as intake,
         intake.client.post("/in/e", data=body, headers=headers) as answer,
     ):
         assert (answer.status, await answer.json()) == (200, {"responses": 1})

@@ -9,10 +9,10 @@ from npsflow.agents.intake.limits import MAX_BODY
 from npsflow.agents.web.limits import Limits
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 from npsflow.streams.engine.installation import Installation
+from tests.agents.platforms.conformance import FIXTURES
+from tests.agents.platforms.signing import SECRET, SIGN
 
-from .conformance import FIXTURES
 from .serving import FORMBRICKS, PATH, install, records, serving, signed
-from .signing import SECRET, SIGN
 
 
 async def test_answers(broker: Broker) -> None:

@@ -1,16 +1,18 @@
-"""What every platform's adapter has to do, shown on the payloads in its folder of `fixtures`.
+"""What the webhook and the answers of every platform have to do, shown on the payloads in its folder of `fixtures`.
 
 `form.toml` is the mapping, `good.json` a whole payload as the platform documents it, `expected.json` what it becomes.
 `updated.json`: the same response with a comment that came later; or `before.json`, what came before the good one.
 Where the platform has it: `partial.json`, no score yet; `deleted.json`, the answers are gone; `offered.json` becomes
 `invitation.json`; `asked.json` becomes `fetch.json`. Where its payloads hold no answers, `good.json` becomes that, and
-`answers.json` is what its API says to it, by path and query; `updated_answers.json` what it says later.
+`answers.json` is what its API answers, by path and query; `updated_answers.json` what it answers later. `export/`: see
+exports.py.
 """
 
 import asyncio
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,12 +21,12 @@ import msgspec
 import pytest
 
 from npsflow.agents import platforms
-from npsflow.agents.intake.api import Api, Never, Unanswered
-from npsflow.agents.intake.delivery import Delivery, Forged, Malformed, Stale, TurnedDown
-from npsflow.agents.intake.entrance import Entrance, Record
+from npsflow.agents.intake.endpoint import Endpoint
+from npsflow.agents.platforms.protocol import Delivery, FetchError, Forged, Malformed, Permanent, Rejected, Stale
 from npsflow.schemas.response import Deletion, Response
 from npsflow.schemas.topics import FETCHES, INVITATIONS, RESPONSES
 from npsflow.streams.classify.parsing import read
+from npsflow.streams.intake.entrance import Entrance, KeyedRecord
 from npsflow.streams.intake.mapping import FormMapping, Unmapped, check
 from npsflow.streams.scoring.scores import Scales
 
@@ -36,17 +38,17 @@ BECOMES = {"good.json": "expected.json", "offered.json": "invitation.json", "ask
 UNREADABLE = (b"", b"{", b"[]", b"null", b'"text"', b"\xff\xfe", b"[" * 100_000)
 
 
-class Told(Api):
-    """An API that says what is in `answers`, without a network."""
+class CannedApi:
+    """An API that answers what is in `answers`, without a network."""
 
     def __init__(self, answers: dict[str, Any]) -> None:
-        self._told = answers
+        self._answers = answers
 
     async def get(self, *path: str, **query: str) -> dict[str, Any]:
-        asked = "?".join(filter(None, ("/".join(path), "&".join(f"{name}={value}" for name, value in query.items()))))
-        if asked not in self._told:
-            raise Never("it answers 404")
-        answer: dict[str, Any] = self._told[asked]
+        request = "?".join(filter(None, ("/".join(path), "&".join(f"{name}={value}" for name, value in query.items()))))
+        if request not in self._answers:
+            raise Permanent("it answers 404")
+        answer: dict[str, Any] = self._answers[request]
         return answer
 
 
@@ -57,8 +59,8 @@ class Conformance:
         self.folder, self.sign, self.signs_a_time = folder, sign, signs_a_time
         self.signs_the_body = sign(b"a", SECRET, NOW) != sign(b"b", SECRET, NOW)
         self.form = msgspec.convert(tomllib.loads((folder / "form.toml").read_text()), FormMapping)
-        self.entrance = Entrance("e", self.form, [SECRET], "a key for customers")
-        self.fetched = platforms.named(self.form.platform).answers
+        self.endpoint = endpoint(self.form, "a key for customers")
+        self.fetched = platforms.by_name(self.form.platform).answers
         self.good = self.body("good.json")
         self.answers = self._answers("answers.json")
 
@@ -91,27 +93,27 @@ class Conformance:
         """Of the address, where the platform can sign nothing."""
         return {"token": secret} if self.form.platform in TOKEN_IN_ADDRESS else {}
 
-    def become(self, body: bytes, entrance: Entrance | None = None) -> list[dict[str, Any]]:
-        entrance, delivery = entrance or self.entrance, self.delivery(body)
-        entrance.verify(delivery, NOW)
+    def become(self, body: bytes, endpoint: Endpoint | None = None) -> list[dict[str, Any]]:
+        endpoint, delivery = endpoint or self.endpoint, self.delivery(body)
+        endpoint.verify(delivery, NOW)
         found = []
-        for record in entrance.records(delivery, NOW):
-            for topic, key, value in self._answered(entrance, record):
-                made = json.loads(value)
-                assert key.decode() == key_of(topic, made)
+        for record in endpoint.records(delivery, NOW):
+            for topic, key, value, _ in self._answered(endpoint.entrance, record):
+                made = json.loads(value or b"")
+                assert (key or b"").decode() == key_of(topic, made)
                 found.append(made)
         return found
 
-    def _answered(self, entrance: Entrance, record: Record) -> list[Record]:
+    def _answered(self, entrance: Entrance, record: KeyedRecord) -> list[KeyedRecord]:
         """The same, or what its fetch gives."""
         if self.fetched is None or not self.answers or record.topic != FETCHES:
             return [record]
-        sent = asyncio.run(self.fetched.get(Told(self.answers), json.loads(record.value)["ids"]))
-        return [made for one in sent for made in entrance.responses(one)]
+        sent = asyncio.run(self.fetched.fetch(CannedApi(self.answers), json.loads(record.value or b"")["ids"]))
+        return [made for submission in sent for made in entrance.records(submission, NOW)]
 
-    def entered(self, key: str = "", **changes: Any) -> Entrance:
-        """The entrance with another mapping; `key` makes pseudonyms."""
-        return Entrance("e", msgspec.structs.replace(self.form, **changes), [SECRET], key)
+    def changed(self, key: str = "", **changes: Any) -> Endpoint:
+        """The endpoint with another mapping; `key` makes pseudonyms."""
+        return endpoint(msgspec.structs.replace(self.form, **changes), key)
 
     def conforms(self) -> None:
         assert check(self.form) is None
@@ -137,9 +139,12 @@ class Conformance:
         """Where answers are fetched, each event is asked for under a key of its own."""
         assert (self.fetched is not None) == bool(self.answers or self.has("asked.json"))
         if self.answers:
-            (record,) = self.entrance.records(self.delivery(self.good), NOW)
+            (record,) = self.endpoint.records(self.delivery(self.good), NOW)
             expected = json.loads(self.body("fetch.json"))
-            assert (record.topic, json.loads(record.value)) == (FETCHES, expected | {"asked_at": int(NOW * 1000)})
+            assert (record.topic, json.loads(record.value or b"")) == (
+                FETCHES,
+                expected | {"asked_at": int(NOW * 1000)},
+            )
             assert record.key == f"e/{expected['event_id']}".encode()
 
     def _accepted(self) -> None:
@@ -151,7 +156,7 @@ class Conformance:
     def _verified(self) -> None:
         for secrets in ([SECRET, "bmV3"], ["bmV3", SECRET]):  # while one replaces the other both hold
             for secret in secrets:
-                Entrance("e", self.form, secrets, "").verify(self.delivery(self.good, secret), NOW)
+                endpoint(self.form, secrets=secrets).verify(self.delivery(self.good, secret), NOW)
         forged = [Delivery({}, self.good), self.delivery(self.good, secret="d3Jvbmc=")]
         signed = self.delivery(self.good).headers
         forged += [Delivery({**signed, name: "\udcff"}, self.good) for name in signed.keys() - UNSIGNED]  # the byte ff
@@ -159,11 +164,11 @@ class Conformance:
             forged.append(Delivery(signed, self.good + b" "))
         for delivery in forged:
             with pytest.raises(Forged):
-                self.entrance.verify(delivery, NOW)
+                self.endpoint.verify(delivery, NOW)
         if self.signs_a_time:
             for late in (-301, 301):
                 with pytest.raises(Stale):
-                    self.entrance.verify(self.delivery(self.good), NOW + late)
+                    self.endpoint.verify(self.delivery(self.good), NOW + late)
 
     def _unreadable(self) -> None:
         for body in UNREADABLE:
@@ -174,13 +179,16 @@ class Conformance:
             less = json.dumps({n: v for n, v in without.items() if n != name}).encode()
             try:
                 self.become(less)
-            except (TurnedDown, Unmapped, Unanswered) as error:
-                assert "example.com" not in str(error)
+            except (Rejected, Unmapped, FetchError) as error:
+                message = str(error)
+            else:
+                message = ""
+            assert "example.com" not in message
 
     def _unmapped(self) -> None:
-        for entrance in (self.entered(scores=[]), self.entered(forms=["other"])):
+        for endpoint in (self.changed(scores=[]), self.changed(forms=["other"])):
             with pytest.raises(Unmapped):
-                self.become(self.good, entrance)
+                self.become(self.good, endpoint)
 
     def _updated(self) -> None:
         if not self.answers:
@@ -201,7 +209,7 @@ class Conformance:
             assert self.become(self.body("partial.json")) == []
         nowhere = [msgspec.structs.replace(score, question=score.question + "-later") for score in self.form.scores]
         try:
-            found = self.become(self.good, self.entered(scores=nowhere))
+            found = self.become(self.good, self.changed(scores=nowhere))
         except Unmapped:
             return  # the platform tells which questions a form has
         assert found == []
@@ -219,27 +227,34 @@ class Conformance:
         ids = {
             response["customer"]["id"]
             for loud in (False, True)
-            for response in self._loud(loud, self.entered("a key", fields=fields))
+            for response in self._loud(loud, self.changed("a key", fields=fields))
         }
-        assert len(ids) == len({response["customer"]["email"] for response in self._loud(False, self.entrance)})
+        assert len(ids) == len({response["customer"]["email"] for response in self._loud(False, self.endpoint)})
         assert all(re.fullmatch("e-[0-9a-f]{32}", id_) for id_ in ids)
-        for response in self.become(self.good, self.entered("", fields=fields)):
+        for response in self.become(self.good, self.changed("", fields=fields)):
             assert "id" not in response["customer"]
 
-    def _loud(self, loud: bool, entrance: Entrance) -> list[dict[str, Any]]:
+    def _loud(self, loud: bool, endpoint: Endpoint) -> list[dict[str, Any]]:
         """What the good one becomes, with addresses in capitals if it is `loud`."""
         if not loud:
-            return self.become(self.good, entrance)
+            return self.become(self.good, endpoint)
         try:
             assert louder(self.good) != self.good or self.answers
             self.answers = json.loads(louder(json.dumps(self.answers).encode()))
-            return self.become(louder(self.good), entrance)
+            return self.become(louder(self.good), endpoint)
         finally:
             self.answers = self._answers("answers.json")
 
 
 def louder(text: bytes) -> bytes:
     return re.sub(rb"[\w.]+@example\.com", lambda found: found[0].upper(), text, flags=re.IGNORECASE)
+
+
+def endpoint(form: FormMapping, key: str = "", secrets: Sequence[str] = (SECRET,)) -> Endpoint:
+    """`/in/e` with this mapping; `key` makes pseudonyms."""
+    webhook = platforms.by_name(form.platform).webhook
+    assert webhook is not None
+    return Endpoint(Entrance("e", form, key), webhook, secrets)
 
 
 def platform(name: str) -> Conformance:

@@ -8,14 +8,13 @@ from urllib.parse import parse_qsl, urlencode
 import pytest
 
 from npsflow.agents import platforms
-from npsflow.agents.intake.api import Later
-from npsflow.agents.intake.delivery import Delivery, Forged, Malformed
 from npsflow.agents.platforms import google_forms, qualtrics, surveymonkey
+from npsflow.agents.platforms.protocol import Delivery, Forged, Malformed, Transient
 from npsflow.schemas.response import Deletion
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.scoring.scores import Scales
 
-from .conformance import FIXTURES, NOW, Conformance, Told
+from .conformance import FIXTURES, NOW, CannedApi, Conformance
 from .signing import SECRET, SIGN
 
 
@@ -65,24 +64,24 @@ def test_a_qualtrics_message_that_was_changed_is_forged() -> None:
     message = dict(parse_qsl(body.decode()))["MSG"]
     for forged in (changed(body, MSG=message.replace("R_2e", "R_2f")), changed(body, HMAC=""), changed(body, HMAC="é")):
         with pytest.raises(Forged):
-            under.entrance.verify(Delivery({}, forged), NOW)
+            under.endpoint.verify(Delivery({}, forged), NOW)
     with pytest.raises(Malformed):
-        under.entrance.verify(Delivery({}, b"&".join(b"a=%d" % number for number in range(50))), NOW)
+        under.endpoint.verify(Delivery({}, b"&".join(b"a=%d" % number for number in range(50))), NOW)
     upper = changed(body, HMAC=dict(parse_qsl(body.decode()))["HMAC"].upper())
-    under.entrance.verify(Delivery({}, upper), NOW)
+    under.endpoint.verify(Delivery({}, upper), NOW)
 
 
 def test_other_topics_of_qualtrics_are_of_no_interest() -> None:
     under = conformance("qualtrics")
     body = changed(under.delivery(under.good).body, Topic="acme.controlpanel.activateSurvey")
-    assert under.entrance.records(Delivery({}, body), NOW) == []
+    assert under.endpoint.records(Delivery({}, body), NOW) == []
 
 
 def test_the_same_message_with_the_token_of_another_is_forged() -> None:
     under = conformance("google_forms")
     for query in ({}, {"token": ""}, {"token": "another"}, {"other": SECRET}):
         with pytest.raises(Forged):
-            under.entrance.verify(Delivery({}, under.good, query), NOW)
+            under.endpoint.verify(Delivery({}, under.good, query), NOW)
 
 
 @pytest.mark.parametrize(
@@ -103,10 +102,10 @@ def test_submissions_since_the_hour_before_are_asked_for(published: str, since: 
     delivery = under.delivery(json.dumps(body).encode())
     if since is None:
         with pytest.raises(Malformed):
-            under.entrance.records(delivery, NOW)
+            under.endpoint.records(delivery, NOW)
     else:
-        (record,) = under.entrance.records(delivery, NOW)
-        assert json.loads(record.value)["ids"]["since"] == since
+        (record,) = under.endpoint.records(delivery, NOW)
+        assert json.loads(record.value or b"")["ids"]["since"] == since
 
 
 def test_edits_of_a_form_are_of_no_interest() -> None:
@@ -117,13 +116,15 @@ def test_edits_of_a_form_are_of_no_interest() -> None:
 def test_pages_that_never_end_are_left() -> None:
     under = conformance("google_forms")
     (first, _) = under.answers
-    told = {first: under.answers[first], first + "&pageToken=CAUQAA": under.answers[first]}
-    with pytest.raises(Later):
-        asyncio.run(google_forms.get(Told(told), {"form": first.split("/")[1], "since": "2026-03-01T14:00:00Z"}))
+    answers = {first: under.answers[first], first + "&pageToken=CAUQAA": under.answers[first]}
+    with pytest.raises(Transient):
+        asyncio.run(
+            google_forms.fetch(CannedApi(answers), {"form": first.split("/")[1], "since": "2026-03-01T14:00:00Z"})
+        )
 
 
 def test_each_has_its_documented_limit_and_address() -> None:
-    found = {name: platforms.named(name).answers for name in ("google_forms", "qualtrics", "surveymonkey")}
+    found = {name: platforms.by_name(name).answers for name in ("google_forms", "qualtrics", "surveymonkey")}
     assert {name: (answers.base, answers.per_minute) for name, answers in found.items() if answers} == {
         "google_forms": ("https://forms.googleapis.com/v1", 180),
         "qualtrics": ("", 300),  # of the account's data centre

@@ -1,0 +1,51 @@
+"""The composition root of `npsflow fetch`: HTTP and Kafka clients, fetcher and metrics, until it is stopped."""
+
+import time
+from collections.abc import Mapping
+
+import aiohttp
+import click
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from npsflow.agents.fetch.fetcher import Fetcher, Writer
+from npsflow.agents.fetch.metrics import Metrics
+from npsflow.agents.fetch.sources import sources
+from npsflow.agents.kafka import clients
+from npsflow.agents.web.serving import served, until_told
+from npsflow.schemas import topics
+from npsflow.schemas.errors import SettingsError
+from npsflow.streams.engine.health import routes
+from npsflow.streams.engine.installation import Installation
+from npsflow.streams.intake.mapping import FormMapping
+
+
+async def run(
+    installation: Installation,
+    configured: Mapping[str, FormMapping],
+    environment: Mapping[str, str],
+    host: str,
+    port: int,
+) -> None:
+    """Fetch answers until Ctrl-C or SIGTERM.
+
+    Raises SettingsError when there is nothing to fetch from, KafkaFailed when Kafka cannot be used, click.UsageError
+    when the port is taken.
+    """
+    stopping = until_told()
+    async with aiohttp.ClientSession() as session:
+        found = sources(configured, environment, session, time.time)
+        if not found:
+            raise SettingsError("no [intake.NAME] in npsflow.toml is of a platform whose answers are fetched")
+        partitions = len(await clients.partitions(installation, topics.FETCHES))
+        group = installation.group("fetch")
+        async with (
+            clients.reader(installation, group, installation.session_ms) as consumer,
+            clients.producer(installation) as producer,
+        ):
+            metrics, app = Metrics(CollectorRegistry()), web.Application()
+            fetcher = Fetcher(found, consumer, Writer(producer, installation, partitions), metrics)
+            app.router.add_routes(routes(metrics.registry, fetcher.ready, "reading"))
+            async with served(app, host, port):
+                click.echo(f"Fetching for {', '.join(sorted(found))}; http://{host}:{port}/metrics")
+                await fetcher.run(installation.topic(topics.FETCHES), stopping)

@@ -1,0 +1,40 @@
+"""The composition root of `npsflow intake`: producer and web server, until it is stopped."""
+
+from collections.abc import Mapping
+
+import click
+from prometheus_client import CollectorRegistry
+
+from npsflow.agents.intake.endpoint import Endpoint
+from npsflow.agents.intake.metrics import Metrics
+from npsflow.agents.intake.producer import open_producer
+from npsflow.agents.intake.server import Server
+from npsflow.agents.web.connections import Door, listening
+from npsflow.agents.web.limits import Limits
+from npsflow.agents.web.senders import Senders
+from npsflow.agents.web.serving import cannot_listen, until_told
+from npsflow.streams.engine.installation import Installation
+
+
+async def run(
+    installation: Installation,
+    endpoints: Mapping[str, Endpoint],
+    host: str,
+    port: int,
+    limits: Limits,
+    senders: Senders,
+) -> None:
+    """Accept webhooks until Ctrl-C or SIGTERM.
+
+    Raises KafkaFailed when Kafka is there but cannot be used, click.UsageError when the port is taken.
+    """
+    stopping = until_told()
+    metrics = Metrics(CollectorRegistry())
+    door = Door(limits, senders, metrics)
+    async with open_producer(installation, metrics) as producer:
+        try:
+            async with listening(Server(endpoints, producer, door).app, host, port, door):
+                click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(endpoints))}")
+                await stopping.wait()
+        except OSError as error:
+            raise cannot_listen(host, port, error) from None
