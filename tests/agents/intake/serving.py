@@ -32,8 +32,8 @@ FORMBRICKS, TYPEFORM = platform("formbricks"), platform("typeform")
 PATH = "/in/feedback"
 FREELY = Limits(rate=1e6)
 ENDPOINTS = {
-    "feedback": endpoint(FORMBRICKS.form),
-    "typed": endpoint(TYPEFORM.form),
+    "feedback": endpoint(FORMBRICKS.form, name="feedback"),
+    "typed": endpoint(TYPEFORM.form, name="typed"),
 }
 
 

@@ -82,7 +82,7 @@ async def server(broker: Broker) -> AsyncIterator[Serving]:
     await install(installation)
     forms = {name: of.form for name, of in ENTRANCES.items()}
     forms |= {name + UNMAPPED: msgspec.structs.replace(form, scores=[]) for name, form in forms.items()}
-    endpoints = {name: endpoint(form, "a key") for name, form in forms.items()}
+    endpoints = {name: endpoint(form, "a key", name=name) for name, form in forms.items()}
     limits = Limits(rate=1e9, connections=10 * AT_ONCE, connections_of_one=10 * AT_ONCE)
     async with serving(installation, limits, endpoints=endpoints) as intake:
         yield intake

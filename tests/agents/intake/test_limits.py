@@ -142,7 +142,7 @@ async def test_what_becomes_larger_than_it_came_is_turned_down(installation: Ins
     sent["data"]["meta"]["url"] = "x" * (MAX_BODY // 2)
     thrice = {f"attributes.{name}": "meta.url" for name in "abc"}
     form = msgspec.structs.replace(FORMBRICKS.form, fields=thrice)
-    endpoints = {"feedback": endpoint(form)}
+    endpoints = {"feedback": endpoint(form, name="feedback")}
     async with (
         serving(installation, endpoints=endpoints) as intake,
         intake.client.post(PATH, **signed(json.dumps(sent).encode())) as answer,

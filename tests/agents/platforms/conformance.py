@@ -250,11 +250,11 @@ def louder(text: bytes) -> bytes:
     return re.sub(rb"[\w.]+@example\.com", lambda found: found[0].upper(), text, flags=re.IGNORECASE)
 
 
-def endpoint(form: FormMapping, key: str = "", secrets: Sequence[str] = (SECRET,)) -> Endpoint:
-    """`/in/e` with this mapping; `key` makes pseudonyms."""
+def endpoint(form: FormMapping, key: str = "", secrets: Sequence[str] = (SECRET,), name: str = "e") -> Endpoint:
+    """`/in/NAME` with this mapping; `key` makes pseudonyms."""
     webhook = platforms.by_name(form.platform).webhook
     assert webhook is not None
-    return Endpoint(Entrance("e", form, key), webhook, secrets)
+    return Endpoint(Entrance(name, form, key), webhook, secrets)
 
 
 def platform(name: str) -> Conformance:
