@@ -31,12 +31,12 @@ class Rows:
         """Paths of the mapping that no column is placed at."""
         self._names = [[name.strip() for name in names] for names in table.titles(header)]
         mapped = {self._only(title): path for title, path in form.columns.items()}
-        self._ours = {
+        self._fixed = {
             name: [at for at, path in mapped.items() if path == name] for name in COLUMNS & {*mapped.values()}
         }
         for name in ("response_id", "submitted_at", "updated_at", "form"):
-            if name not in self._ours and (found := self._find(getattr(table, name))):
-                self._ours[name] = found
+            if name not in self._fixed and (columns := self._find(getattr(table, name))):
+                self._fixed[name] = columns
         numbers = {*form.drivers, *(path for name, path in form.fields.items() if name == "customer.value")}
         self._columns = [
             _Column(at, path, ".".join(path) in numbers)
@@ -48,10 +48,12 @@ class Rows:
         self._check_paths()
 
     def _only(self, title: str) -> int:
-        found = [at for at, names in enumerate(self._names) if title in names]
-        if len(found) != 1:
-            raise UnreadableFile(f"column {title!r} of the mapping is {'there twice' if found else 'not in the file'}")
-        return found[0]
+        columns = [at for at, names in enumerate(self._names) if title in names]
+        if len(columns) != 1:
+            raise UnreadableFile(
+                f"column {title!r} of the mapping is {'there twice' if columns else 'not in the file'}"
+            )
+        return columns[0]
 
     def _find(self, titles: Sequence[str]) -> list[int]:
         known = {name.casefold(): at for at, names in reversed(list(enumerate(self._names))) for name in names}
@@ -68,13 +70,13 @@ class Rows:
 
     def _check(self) -> None:
         """No id is made unless --make-ids says so: what came by webhook would be counted once more."""
-        ours = self._ours
-        if "submitted_at" not in ours and "sent_at" not in ours:
+        fixed = self._fixed
+        if "submitted_at" not in fixed and "sent_at" not in fixed:
             raise UnreadableFile(_missing("the time of an answer", "submitted_at", self._table.submitted_at))
-        if "response_id" not in ours and "invitation_id" not in ours and not self._options.make_ids:
+        if "response_id" not in fixed and "invitation_id" not in fixed and not self._options.make_ids:
             missing = _missing("the id of a response", "response_id", self._table.response_id)
             raise UnreadableFile(f"{missing}; or --make-ids, if none of these responses ever came by webhook")
-        if "form" not in ours and not self._options.form and (self._form.forms or not self._form.survey_id):
+        if "form" not in fixed and not self._options.form and (self._form.forms or not self._form.survey_id):
             raise UnreadableFile("nothing tells of which form it is: say its id with --form")
 
     def _check_paths(self) -> None:
@@ -109,7 +111,7 @@ class Rows:
             raise InvalidEntry("missing_field", "submitted_at is missing")
 
     def _cell(self, row: Sequence[str], name: str) -> str:
-        return next((cell for at in self._ours.get(name, ()) if (cell := row[at].strip())), "")
+        return next((cell for at in self._fixed.get(name, ()) if (cell := row[at].strip())), "")
 
     def _time(self, row: Sequence[str], name: str) -> str | None:
         if not (cell := self._cell(row, name)):

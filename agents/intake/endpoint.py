@@ -33,15 +33,15 @@ class Endpoint:
 
 def signed(configured: Mapping[str, FormMapping], environment: Mapping[str, str]) -> dict[str, Endpoint]:
     """One for each `[intake.NAME]`, by name. Raises SettingsError for an unknown platform or a missing secret."""
-    found = unsigned(configured, environment)
-    for name, endpoint in found.items():
+    endpoints = unsigned(configured, environment)
+    for name, endpoint in endpoints.items():
         secrets = environment.get(secret_name(name), "").split()
         if not secrets:
             raise SettingsError(
                 f"intake.{name} has no secret: set {secret_name(name)}; two, with a space between, to change it"
             )
-        found[name] = replace(endpoint, secrets=secrets)
-    return found
+        endpoints[name] = replace(endpoint, secrets=secrets)
+    return endpoints
 
 
 def unsigned(configured: Mapping[str, FormMapping], environment: Mapping[str, str]) -> dict[str, Endpoint]:

@@ -21,7 +21,7 @@ _INNER = {"customer.": set(Customer.__struct_fields__), "reference.": set(Refere
 _TRUTHS = {"contact_requested", "test", "internal", "customer.contact_allowed"}
 COLUMNS = {"response_id", "submitted_at", "updated_at", "form", "invitation_id", "sent_at"}
 """What a column of an export may be besides a path, see `FormMapping.columns`."""
-_MOST = 1e9  # of a score; what is larger is none, and may be too large for JSON
+_MAX_SCORE = 1e9  # a larger number is no score, and may be too large for JSON
 _TRUE = {"true", "yes", "1", "on"}
 _API = re.compile(r"(https://[^/?#@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/[^?#\s]*)?")  # a token is sent there
 
@@ -212,8 +212,8 @@ def _response(
             made["comment"] = text
             break
     answers = (_driver(path, topic, find(sent.content, path)) for path, topic in form.drivers.items())
-    if given := [answer for answer in answers if answer is not None]:
-        made["answers"] = given
+    if drivers := [answer for answer in answers if answer is not None]:
+        made["answers"] = drivers
     return made
 
 
@@ -238,7 +238,7 @@ def _score(score: Score, answer: Any) -> Any:
             return score.words[answer]
         text = answer.strip()
         return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else answer
-    return int(answer) if isinstance(answer, float) and answer.is_integer() and abs(answer) < _MOST else answer
+    return int(answer) if isinstance(answer, float) and answer.is_integer() and abs(answer) < _MAX_SCORE else answer
 
 
 def _driver(path: str, topic: str, answer: Any) -> dict[str, Any] | None:

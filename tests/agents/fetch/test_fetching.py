@@ -230,8 +230,8 @@ async def test_after_the_last_try_it_is_given_up(shop: Installed, standin: Surve
     async with shop.fetcher():
         await eventually(lambda: empty(shop))
         (letter,) = await shop.letters()
-        said = dict(letter.headers)["npsflow_dlq_message"].decode()
-        assert said == f"given up after {MAX_ATTEMPTS} tries: it answers 500"
+        message = dict(letter.headers)["npsflow_dlq_message"].decode()
+        assert message == f"given up after {MAX_ATTEMPTS} tries: it answers 500"
         assert (await shop.run("dlq", "replay")).exit_code == 0
         await eventually(lambda: asked(standin, 2))
         await eventually(lambda: empty(shop))
@@ -240,7 +240,7 @@ async def test_after_the_last_try_it_is_given_up(shop: Installed, standin: Surve
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (('forms = ["105724755"]', 'forms = ["1"]'), "form '105724755' is not among the forms of this mapping"),
         (
@@ -249,12 +249,12 @@ async def test_after_the_last_try_it_is_given_up(shop: Installed, standin: Surve
         ),
     ],
 )
-async def test_what_is_not_mapped_any_more(shop: Installed, change: tuple[str, str], said: str) -> None:
+async def test_what_is_not_mapped_any_more(shop: Installed, change: tuple[str, str], message: str) -> None:
     await shop.ask(event(1))
     async with shop.fetcher(shop.text.replace(*change)):
         await eventually(lambda: empty(shop))
     (letter,) = await shop.letters()
-    assert dict(letter.headers)["npsflow_dlq_message"].decode() == said
+    assert dict(letter.headers)["npsflow_dlq_message"].decode() == message
 
 
 async def test_a_wrong_token_is_said_aloud_but_not_shown(

@@ -68,16 +68,17 @@ def test_a_dry_run_sends_nothing_and_says_what_would_be_sent(harness: CommandHar
     Path(file).write_text(Path(file).read_text() + "\nr99,nps,2\nr98,nps,2,2026-02-30 10:00:00,secret@example.com\n")
     bad = tmp_path / "refused.csv"
     result = harness.run("import", file, *DELIGHTED, "--zone", "UTC", "--dry-run", "--refused", str(bad))
-    told = [" ".join(line.split()) for line in result.stdout.splitlines()]
+    printed = [" ".join(line.split()) for line in result.stdout.splitlines()]
     assert result.exit_code == 1
-    assert told[0] == "46 lines read"
-    assert told[1].startswith("44 responses would be sent: nps, ")
-    assert "8 more than 35 days before the newest: counted in passing, not to be corrected afterwards" in told
+    assert printed[0] == "46 lines read"
+    assert printed[1].startswith("44 responses would be sent: nps, ")
+    assert "8 more than 35 days before the newest: counted in passing, not to be corrected afterwards" in printed
     assert (
-        "21 alerts at most would be stale, not actionable: older than seven days (critical 9, high 6, medium 6)" in told
+        "21 alerts at most would be stale, not actionable: older than seven days (critical 9, high 6, medium 6)"
+        in printed
     )
-    assert "7 alerts at most would be fresh and reach subscribers now (critical 3, high 2, medium 2)" in told
-    assert told[-3:] == [
+    assert "7 alerts at most would be fresh and reach subscribers now (critical 3, high 2, medium 2)" in printed
+    assert printed[-3:] == [
         "2 lines refused",
         "line 46: ragged: 3 columns where the header has 5",
         "line 47: invalid_time: submitted_at: there is no such date or time",
@@ -186,7 +187,7 @@ def test_invitations_go_to_their_own_topic(harness: CommandHarness) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "arguments", "said"),
+    ("settings", "arguments", "message"),
     [
         (MAPPING, ("--platform", "paper"), "'paper' is not a platform; there are asknicely, delighted, "),
         (MAPPING, ("--platform", "typeform"), 'no [intake.NAME] has platform = "typeform"'),
@@ -196,10 +197,10 @@ def test_invitations_go_to_their_own_topic(harness: CommandHarness) -> None:
     ],
 )
 def test_what_is_said_wrongly_is_named(
-    tmp_path: Path, broker: Broker, settings: str, arguments: tuple[str, ...], said: str
+    tmp_path: Path, broker: Broker, settings: str, arguments: tuple[str, ...], message: str
 ) -> None:
     harness = CommandHarness(broker, "import-wrong.", tmp_path)
     harness.config.write_text(settings)
     result = harness.run("import", export(tmp_path, [timedelta(days=1)]), *arguments)
     assert result.exit_code == 2
-    assert said in result.stderr
+    assert message in result.stderr

@@ -21,8 +21,8 @@ def write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def delighted(folder: Path, text: str, encoding: str = "utf-8", said: str = "utf-8") -> Plan:
-    return plan("delighted", write(folder, text, encoding), said)
+def delighted(folder: Path, text: str, encoding: str = "utf-8", option: str = "utf-8") -> Plan:
+    return plan("delighted", write(folder, text, encoding), option)
 
 
 def refused(made: Plan) -> list[tuple[int, str, str]]:
@@ -32,9 +32,9 @@ def refused(made: Plan) -> list[tuple[int, str, str]]:
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize(
-    ("encoding", "said"), [("utf-8", "utf-8"), ("utf-8-sig", "UTF-8"), ("utf-16", "utf-16"), ("cp1252", "cp1252")]
+    ("encoding", "option"), [("utf-8", "utf-8"), ("utf-8-sig", "UTF-8"), ("utf-16", "utf-16"), ("cp1252", "cp1252")]
 )
-def test_delimiter_ends_and_encoding(tmp_path: Path, delimiter: str, end: str, encoding: str, said: str) -> None:
+def test_delimiter_ends_and_encoding(tmp_path: Path, delimiter: str, end: str, encoding: str, option: str) -> None:
     rows = [
         HEADER.split(","),
         ["1", "nps", "9", '"één ""mooie"";\ndag, toch"', "2026-03-01 10:00:00", "C-1"],
@@ -42,7 +42,7 @@ def test_delimiter_ends_and_encoding(tmp_path: Path, delimiter: str, end: str, e
         ["", "", "", "", "", ""],
         ["2", "nps", "3", "é", "2026-03-01 09:00:00", "C-2"],
     ]
-    made = delighted(tmp_path, end + end.join(delimiter.join(row) for row in rows), encoding, said)
+    made = delighted(tmp_path, end + end.join(delimiter.join(row) for row in rows), encoding, option)
     assert made.refused == []
     assert made.entries == 2
     second, first = values(made)
@@ -87,7 +87,7 @@ def test_bad_rows_are_named_by_their_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("", "the file is empty"),
         (" \n\n", "the file is empty"),
@@ -97,8 +97,8 @@ def test_bad_rows_are_named_by_their_line(tmp_path: Path) -> None:
         ("[{]", "is not JSON"),
     ],
 )
-def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, text: str, said: str) -> None:
-    with pytest.raises(UnreadableFile, match=said):
+def test_a_file_that_cannot_be_read_says_why(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(UnreadableFile, match=message):
         delighted(tmp_path, text)
 
 
@@ -114,11 +114,11 @@ def test_another_encoding_is_said_with_its_line(tmp_path: Path) -> None:
 
 def test_columns_of_the_mapping_have_to_be_there_once(tmp_path: Path) -> None:
     text = (FIXTURES / "typeform" / "export" / "export.csv").read_text()
-    for changed, said in (
+    for changed, message in (
         (text.replace("Why?", "Why not?"), "'Why\\?' of the mapping is not in the file"),
         (text.replace("Tags", "Why?"), "'Why\\?' of the mapping is there twice"),
     ):
-        with pytest.raises(UnreadableFile, match=said):
+        with pytest.raises(UnreadableFile, match=message):
             plan("typeform", write(tmp_path, changed))
 
 

@@ -35,7 +35,7 @@ def test_try_shows_what_a_body_would_become(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         (SETTINGS.replace('"lT4Z3j"', '"other"'), "unmapped`: form 'lT4Z3j' is not among the forms"),
         (SETTINGS.replace('"answers.nps"', '"answers.other"'), "none of the questions named as scores"),
@@ -44,10 +44,10 @@ def test_try_shows_what_a_body_would_become(tmp_path: Path) -> None:
         ("", "there is no [intake.shop]"),
     ],
 )
-def test_try_says_what_is_wrong(tmp_path: Path, settings: str, said: str) -> None:
+def test_try_says_what_is_wrong(tmp_path: Path, settings: str, message: str) -> None:
     result = tried(tmp_path, settings)
     assert result.exit_code > 0
-    assert said in result.stderr
+    assert message in result.stderr
 
 
 def test_intake_does_not_start_without_a_secret(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class Intake:
             )
 
     @property
-    def said(self) -> str:
+    def log(self) -> str:
         return self._log.read_text()
 
     async def ended(self) -> int:
@@ -102,7 +102,7 @@ async def load(installation: Installation, folder: Path) -> AsyncIterator[tuple[
     try:
         async with aiohttp.ClientSession(intake.url) as client:
             made = Load(intake, client)
-            await until(lambda: "Intake is ready" in intake.said)
+            await until(lambda: "Intake is ready" in intake.log)
             sending = [asyncio.create_task(made.send()) for _ in range(CLIENTS)]
             yield intake, made
             for task in sending:
@@ -134,7 +134,7 @@ async def test_what_was_accepted_outlives_intake(broker: Broker, tmp_path: Path,
         intake.process.send_signal(number)
         status = await intake.ended()
     assert sent.accepted <= await kept(installation)
-    assert "Traceback" not in intake.said
+    assert "Traceback" not in intake.log
     if number == signal.SIGTERM:  # what was under way has its answer
         assert status == 0
         assert sent.statuses == {200}
@@ -163,6 +163,6 @@ async def test_what_was_accepted_outlives_kafka(tmp_path: Path) -> None:
         assert sent.statuses == {200, 503}
         assert sent.slowest < 5
         assert sent.accepted <= await kept(installation)
-        assert not re.search("Traceback|example.com|C-1042", intake.said)
+        assert not re.search("Traceback|example.com|C-1042", intake.log)
     finally:
         await asyncio.to_thread(broker.stop)

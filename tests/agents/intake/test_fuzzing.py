@@ -39,7 +39,7 @@ PRIVATE = re.compile(
 
 
 class Fuzzed:
-    """A server, and what it has said."""
+    """A server, its answers and its log."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, intake: Serving, log: StringIO) -> None:
         self.loop, self.intake, self.log = loop, intake, log
@@ -47,10 +47,10 @@ class Fuzzed:
 
     def send(self, all_: list[Sent]) -> None:
         found = self.loop.run_until_complete(self._send(all_))
-        for sent, (status, said) in zip(all_, found, strict=True):
+        for sent, (status, answer) in zip(all_, found, strict=True):
             self.statuses[status] += 1
             assert status in STATUSES or (sent.broken and status in (0, 100)), (status, sent.data)
-            assert not PRIVATE.search(said), (said, sent.data)
+            assert not PRIVATE.search(answer), (answer, sent.data)
 
     async def _send(self, all_: list[Sent]) -> list[tuple[int, bytes]]:
         others = asyncio.Event()
@@ -113,8 +113,8 @@ def test_nothing_of_it_is_in_the_log_and_nothing_failed(fuzzed: Fuzzed) -> None:
     assert fuzzed.statuses.keys() >= STATUSES
     assert not PRIVATE.search(fuzzed.log.getvalue().encode())
     assert "Traceback" not in fuzzed.log.getvalue()
-    said = [line for line in fuzzed.log.getvalue().splitlines() if '"level":"error"' in line]
-    assert said == []
+    errors = [line for line in fuzzed.log.getvalue().splitlines() if '"level":"error"' in line]
+    assert errors == []
     for name in (*ENTRANCES, "unknown"):
         assert fuzzed.intake.counted(name, "failed") == 0
     assert all(fuzzed.intake.counted(name, "accepted") for name in ENTRANCES)

@@ -230,9 +230,9 @@ async def test_what_cannot_be_read_is_neither_logged_nor_said(
         for sent in bad:
             async with connected(intake.port) as raw:
                 raw.send(sent)
-                status, said = await raw.answer()
+                status, answer = await raw.answer()
                 assert 400 <= status < 500, (sent, status)
-                assert b"someone" not in said
+                assert b"someone" not in answer
         async with connected(intake.port) as raw:
             raw.send(head(Content_Length=100) + private)
         await until(lambda: intake.counted("feedback", "gone"))
@@ -260,6 +260,6 @@ async def test_there_is_nothing_else(installation: Installation) -> None:
 
 
 def test_it_listens_to_this_machine_and_trusts_nobody_unless_told_otherwise() -> None:
-    said = CliRunner().invoke(main, ["intake", "--help"]).output
-    assert re.search(r"--host TEXT .*\[default: 127\.0\.0\.1\]", said)
+    text = CliRunner().invoke(main, ["intake", "--help"]).output
+    assert re.search(r"--host TEXT .*\[default: 127\.0\.0\.1\]", text)
     assert CliRunner().invoke(main, ["intake", "--trust", "my proxy"]).exit_code == 2

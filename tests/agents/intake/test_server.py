@@ -51,9 +51,9 @@ async def test_answers(broker: Broker) -> None:
             async with client.request(method, path, **more) as answer:
                 assert (method, path, answer.status) == (method, path, status)
         async with client.get("/metrics") as answer:
-            said = await answer.text()
+            metrics = await answer.text()
         for outcome in ("accepted", "forged", "malformed", "too_large", "handshake"):
-            assert f'outcome="{outcome}"' in said
+            assert f'outcome="{outcome}"' in metrics
         assert len(await records(installation, RESPONSES)) == 2
 
 
