@@ -14,7 +14,7 @@ from npsflow.agents.intake.endpoint import unsigned
 from npsflow.agents.kafka import clients, permissions
 from npsflow.agents.kafka.diagnosis import furthest, try_all
 from npsflow.agents.notify import kinds
-from npsflow.agents.notify.sending import checked
+from npsflow.agents.notify.kind import checked
 from npsflow.schemas import topics as names
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.times import DAY

@@ -10,14 +10,14 @@ from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 
 from npsflow.agents.notify.erased_customers import Forgotten
-from npsflow.agents.notify.events import Events
-from npsflow.agents.notify.sending import OUTCOMES, Again, Delivered, Gone, Never, Result, Sender, Unknown
+from npsflow.agents.notify.event_cache import Events
+from npsflow.agents.notify.kind import OUTCOMES, Again, Delivered, Gone, Never, Result, Sender, Unknown
 from npsflow.agents.web.rate_limit import RateLimit
 from npsflow.schemas.notify import Delivery
+from npsflow.streams.notify.backoff import TRIES, pause
 from npsflow.streams.notify.event import Event, Unreadable, read
 from npsflow.streams.notify.message import Message, message_of
 from npsflow.streams.notify.queue import Item
-from npsflow.streams.notify.retrying import TRIES, pause
 from npsflow.streams.notify.settings import Notifier
 
 log = logging.getLogger(__name__)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import aiohttp
 
-from npsflow.agents.notify.sending import SECONDS, Again, Never, Result, Unknown
+from npsflow.agents.notify.kind import SECONDS, Again, Never, Result, Unknown
 from npsflow.agents.notify.ssrf_guard import NotAllowed
 from npsflow.agents.web.retry_after import retry_after
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from npsflow.agents.notify.events import Events
-from npsflow.agents.notify.sending import Done, Sender, Watched
+from npsflow.agents.notify.event_cache import Events
+from npsflow.agents.notify.kind import Done, Sender, Watched
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.times import from_rfc3339

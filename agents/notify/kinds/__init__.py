@@ -3,7 +3,7 @@
 from importlib import import_module
 from pkgutil import iter_modules
 
-from npsflow.agents.notify.sending import Kind
+from npsflow.agents.notify.kind import Kind
 
 
 def names() -> list[str]:

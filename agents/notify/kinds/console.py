@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import click
 from msgspec import Struct
 
-from npsflow.agents.notify.sending import Delivered, Kind, Result
+from npsflow.agents.notify.kind import Delivered, Kind, Result
 from npsflow.streams.notify.message import Message
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import aiosmtplib
 from msgspec import Struct
 
-from npsflow.agents.notify.sending import SECONDS, Again, Delivered, Kind, Never, Result, Unknown
+from npsflow.agents.notify.kind import SECONDS, Again, Delivered, Kind, Never, Result, Unknown
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.notify.message import Message
 

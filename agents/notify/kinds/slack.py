@@ -16,7 +16,7 @@ from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from npsflow.agents.notify.http import failed, unanswered
-from npsflow.agents.notify.sending import SECONDS, Again, Delivered, Kind, Never, Result, Unknown
+from npsflow.agents.notify.kind import SECONDS, Again, Delivered, Kind, Never, Result, Unknown
 from npsflow.agents.notify.ssrf_guard import expect_tls
 from npsflow.agents.web.retry_after import retry_after
 from npsflow.streams.notify.message import Message

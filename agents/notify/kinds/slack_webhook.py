@@ -12,8 +12,8 @@ from msgspec import Struct
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from npsflow.agents.notify.http import failed, unanswered
+from npsflow.agents.notify.kind import SECONDS, Delivered, Kind, Result
 from npsflow.agents.notify.kinds.slack import blocks, fallback
-from npsflow.agents.notify.sending import SECONDS, Delivered, Kind, Result
 from npsflow.agents.notify.ssrf_guard import expect_tls
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.notify.message import Message

@@ -14,7 +14,7 @@ from msgspec import Struct
 from yarl import URL
 
 from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
-from npsflow.agents.notify.sending import Again, Delivered, Gone, Kind, Result
+from npsflow.agents.notify.kind import Again, Delivered, Gone, Kind, Result
 from npsflow.agents.notify.ssrf_guard import Guarded, NotAllowed, expect_allowed
 from npsflow.agents.web.signatures import standard_webhook
 from npsflow.schemas import codec

@@ -16,7 +16,7 @@ from msgspec import Struct
 from yarl import URL
 
 from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
-from npsflow.agents.notify.sending import Delivered, Done, Kind, Result, Unknown
+from npsflow.agents.notify.kind import Delivered, Done, Kind, Result, Unknown
 from npsflow.agents.notify.ssrf_guard import expect_tls
 from npsflow.schemas import codec
 from npsflow.schemas.cases import event_type

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from npsflow.agents.notify import kinds
-from npsflow.agents.notify.sending import Again, Delivered, Never, Sender, Unknown, opened, secret_name
+from npsflow.agents.notify.kind import Again, Delivered, Never, Sender, Unknown, opened, secret_name
 from npsflow.streams.config.settings import parse
 from npsflow.streams.notify.digest import Digest
 from npsflow.streams.notify.event import Event, read

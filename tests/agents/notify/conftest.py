@@ -8,8 +8,8 @@ import pytest
 
 from npsflow.agents.broker.embedded import Broker
 
+from .desk import Desk
 from .ends import Endpoint
-from .notifying import Desk
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from npsflow.streams.stage import Output
 from tests.broker.harness import eventually
 from tests.streams.recovery.recovering import NOW, World
 
+from .desk import Desk, reached
 from .ends import Endpoint
-from .notifying import Desk, reached
 
 TO = {"*": "all", "anna": "anna-s", "bob": "bob-s"}
 UNTIL = NOW + DAY

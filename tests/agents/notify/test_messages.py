@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from npsflow.schemas.cases import Case, Kind, Status, TeamAction, Verb
+from npsflow.streams.notify.backoff import TRIES, pause
 from npsflow.streams.notify.event import Event, fitted, let_through, settle, wanted
 from npsflow.streams.notify.message import message_of
-from npsflow.streams.notify.retrying import TRIES, pause
 from npsflow.streams.notify.settings import Notifier
 from npsflow.streams.notify.texts import LABELS, LANGUAGES, REASONS, SEVERITIES, TITLES
 from npsflow.streams.recovery.case import refusal

@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from npsflow.agents.notify import kinds
-from npsflow.agents.notify.sending import Again, Delivered, Gone, Never, opened, secret_name
+from npsflow.agents.notify.kind import Again, Delivered, Gone, Never, opened, secret_name
 from npsflow.agents.notify.ssrf_guard import Guarded, NotAllowed, expect_allowed, expect_public
 from npsflow.agents.web.signatures import standard_webhook
 from npsflow.schemas import codec

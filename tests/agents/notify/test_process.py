@@ -22,8 +22,8 @@ from npsflow.schemas import topics
 from tests.broker.harness import SECONDS, eventually
 from tests.streams.recovery.recovering import World
 
+from .desk import NAME, Desk, ids, reached
 from .ends import Endpoint
-from .notifying import NAME, Desk, ids, reached
 
 SECRETS = {"NPSFLOW_SECRET_NOTIFY_ZENDESK": "a-token", "NPSFLOW_BROKERS": "127.0.0.1:1"}
 

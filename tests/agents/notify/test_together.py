@@ -8,8 +8,8 @@ from npsflow.agents.kafka import clients
 from tests.broker.harness import eventually
 from tests.streams.recovery.recovering import World
 
+from .desk import NAME, Desk, Running, ids, reached
 from .ends import Endpoint
-from .notifying import NAME, Desk, Running, ids, reached
 
 
 async def test_three_share_the_work_and_one_takes_over(desk: Desk, endpoint: Endpoint) -> None:

@@ -21,12 +21,12 @@ from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 
 from npsflow.agents.notify.attempt import Attempts
-from npsflow.agents.notify.delivery import RESTING, Delivering, about
+from npsflow.agents.notify.delivery_log import Log
 from npsflow.agents.notify.digests import Digests
-from npsflow.agents.notify.events import Events
-from npsflow.agents.notify.log import Log
+from npsflow.agents.notify.dispatcher import RESTING, Delivering, about
+from npsflow.agents.notify.event_cache import Events
 from npsflow.agents.notify.metrics import Metrics
-from npsflow.agents.notify.planning import Planning
+from npsflow.agents.notify.planner import Planning
 from npsflow.schemas import topics
 from npsflow.schemas.errors import NpsflowError
 from npsflow.schemas.notify import Delivery, decode_delivery

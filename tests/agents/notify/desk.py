@@ -16,13 +16,13 @@ from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.kafka import clients
 from npsflow.agents.notify import kinds
 from npsflow.agents.notify.attempt import Attempts
+from npsflow.agents.notify.delivery_log import Log
 from npsflow.agents.notify.digests import Digests
 from npsflow.agents.notify.erased_customers import Forgotten
-from npsflow.agents.notify.events import Events
-from npsflow.agents.notify.log import Log
+from npsflow.agents.notify.event_cache import Events
+from npsflow.agents.notify.kind import Sender, opened
 from npsflow.agents.notify.metrics import Metrics
-from npsflow.agents.notify.notifying import Notifying
-from npsflow.agents.notify.sending import Sender, opened
+from npsflow.agents.notify.notifier import Notifying
 from npsflow.agents.notify.status_polling import watched
 from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import Delivery, decode_delivery

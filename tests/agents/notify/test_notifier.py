@@ -13,18 +13,18 @@ from aiokafka.errors import KafkaTimeoutError
 from msgspec.structs import replace
 
 from npsflow.agents.kafka import clients
-from npsflow.agents.notify.log import Log
+from npsflow.agents.notify.delivery_log import Log
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
-from npsflow.streams.notify.retrying import TRIES, pause
 from npsflow.streams.stage import Output
+from npsflow.streams.notify.backoff import TRIES, pause
 from tests.broker.harness import eventually
 from tests.streams.recovery.recovering import World
 
 from .conformance import PRIVATE
 from .conftest import webhook
+from .desk import NAME, Desk, Running, ids, reached, with_fields
 from .ends import RETRY_AFTER, Endpoint
-from .notifying import NAME, Desk, Running, ids, reached, with_fields
 
 
 async def has(found: list[str], count: int) -> bool:

@@ -10,7 +10,7 @@ from tests.broker.harness import eventually
 from tests.streams.recovery.recovering import World
 
 from . import zendesk
-from .notifying import Desk, Running, reached
+from .desk import Desk, Running, reached
 
 BEFORE, LATER = "2026-03-02T10:00:00Z", "2100-03-02T10:00:00Z"
 
