@@ -9,12 +9,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from npsflow.agents.commands.notify import notifier_of
 from npsflow.agents.intake.endpoint import unsigned
 from npsflow.agents.kafka import clients, permissions
 from npsflow.agents.kafka.diagnosis import furthest, try_all
 from npsflow.agents.notify import kinds
-from npsflow.agents.notify.kind import checked
+from npsflow.agents.notify.kind import check_options
+from npsflow.agents.notify.process import settings_of
 from npsflow.schemas import topics as names
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.times import DAY
@@ -63,8 +63,8 @@ async def _report() -> bool:
         settings, installation = load(), read_installation()
         unsigned(settings.intake, {})  # whether their platforms are known
         for name in settings.notify:
-            notifier = notifier_of(settings, name)
-            checked(name, kinds.named(notifier.kind), notifier)
+            notifier = settings_of(settings, name)
+            check_options(name, kinds.named(notifier.kind), notifier)
     except SettingsError as error:
         click.echo(f"fail  settings: {error}")
         return True

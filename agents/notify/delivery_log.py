@@ -1,32 +1,106 @@
-"""Writing to `notify-log`: all that happens at once in one partition is there as a whole, or not at all."""
+"""The records of `notify-log`: written, read, and given up messages put back."""
 
 import asyncio
+import logging
 import time
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import aclosing
 
 from aiokafka import AIOKafkaProducer
+from msgspec.structs import replace
 
+from npsflow.agents.kafka import clients
+from npsflow.agents.notify.context import Context
 from npsflow.schemas import codec, topics
-from npsflow.schemas.notify import Delivery
+from npsflow.schemas.notify import Delivery, decode_delivery
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.notify.queue import Fence, Queue
+
+log = logging.getLogger(__name__)
+
+PAUSE = 1.0
+"""Seconds to wait after Kafka did not take something."""
 
 _SECONDS = 30.0
 
 
-class Log:
+class DeliveryLog:
     """`producer` is idempotent and waits for all replicas."""
 
     def __init__(self, producer: AIOKafkaProducer, installation: Installation) -> None:
         self._producer, self._topic = producer, installation.topic(topics.NOTIFY_LOG)
 
     async def write(self, partition: int, deliveries: Sequence[Delivery]) -> int:
-        """The offset of the first, once Kafka has them. Raises KafkaError, TimeoutError."""
+        """Write all of them or none; returns the offset of the first.
+
+        Raises KafkaError, TimeoutError, and ValueError for more than one batch can hold.
+        """
         batch = self._producer.create_batch()
         for delivery in deliveries:
             now = int(time.time() * 1000)
             if batch.append(key=delivery.key(), value=codec.encode(delivery), timestamp=now) is None:
                 raise ValueError("more than one batch can hold")
         async with asyncio.timeout(_SECONDS):
-            done = await (await self._producer.send_batch(batch, self._topic, partition=partition))
-        offset: int = done.offset
+            written = await (await self._producer.send_batch(batch, self._topic, partition=partition))
+        offset: int = written.offset
         return offset
+
+
+class Recorder:
+    """Writes records of one running notifier to the log, and applies them to its queue without reading them back."""
+
+    def __init__(self, context: Context, queue: Queue, delivery_log: DeliveryLog) -> None:
+        self._context, self._queue, self._log = context, queue, delivery_log
+
+    async def record(self, partition: int, deliveries: Sequence[Delivery]) -> None:
+        """Write these under the ownership of the partition. Raises KafkaError, TimeoutError."""
+        owned = [replace(delivery, owner=self._queue.owner_since(partition)) for delivery in deliveries]
+        offset = await self._log.write(partition, owned)
+        for number, delivery in enumerate(owned):
+            self._queue.apply(partition, offset + number, delivery, written=True)
+            if delivery.state == "given_up":
+                self._context.metrics.given_up.labels(self._context.name).inc()
+                log.error("a message is given up", extra=log_fields(delivery))
+
+    def failed(self, error: BaseException) -> None:
+        """Count and log that `record` raised."""
+        self._context.metrics.produce_failures.inc()
+        log.warning("Kafka did not take what became of messages", extra={"error": type(error).__name__})
+
+
+def log_fields(delivery: Delivery) -> dict[str, object]:
+    """What may be logged of a delivery."""
+    return {
+        "notifier": delivery.notifier, "event": delivery.event_id, "why": delivery.error, "tries": delivery.attempts,
+    }  # fmt: skip
+
+
+async def latest_deliveries(installation: Installation) -> list[tuple[int, Delivery]]:
+    """The newest record of each message, with its partition, in the order in which they were written."""
+    latest: dict[tuple[int, bytes | None], Delivery] = {}
+    fences: defaultdict[tuple[int, str], Fence] = defaultdict(Fence)
+    async with aclosing(clients.committed_records(installation, topics.NOTIFY_LOG)) as records:
+        async for record in records:
+            delivery = decode_delivery(record.value) if record.value else None
+            if delivery is not None and not fences[record.partition, delivery.notifier].admits(delivery):
+                continue
+            latest.pop((record.partition, record.key), None)
+            if delivery is not None:
+                latest[record.partition, record.key] = delivery
+    return [(partition, delivery) for (partition, _), delivery in latest.items()]
+
+
+async def replay(installation: Installation, name: str, event_id: str | None) -> int:
+    """Let a notifier send given up messages again: that about this event, or all. Returns how many."""
+    chosen = [
+        (partition, delivery)
+        for partition, delivery in await latest_deliveries(installation)
+        if (delivery.notifier, delivery.state) == (name, "given_up") and event_id in (None, delivery.event_id)
+    ]
+    async with clients.producer(installation) as producer:
+        delivery_log = DeliveryLog(producer, installation)
+        for partition, delivery in chosen:
+            waiting = replace(delivery, state="waiting", attempts=0, not_before=0, error="", owner=0)
+            await delivery_log.write(partition, [waiting])
+    return len(chosen)

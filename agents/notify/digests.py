@@ -1,20 +1,18 @@
-"""Putting a digest together: cases as they stand on `recovery-cases`, praise from `customer-follow-up`."""
+"""Building digests: cases from `recovery-cases`, praise from `customer-follow-up`."""
 
 import logging
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
-from msgspec.structs import replace as changed
-
 from npsflow.agents.kafka import clients
+from npsflow.agents.notify.context import Context
 from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import DIGEST, Delivery
-from npsflow.streams.engine.installation import Installation
 from npsflow.streams.notify.digest import Digest, last_slot
-from npsflow.streams.notify.event import type_of
+from npsflow.streams.notify.event import ce_type
 from npsflow.streams.notify.message import Message
-from npsflow.streams.notify.settings import Notifier, digest_time
+from npsflow.streams.notify.settings import digest_time
 from npsflow.streams.stage import Record
 
 log = logging.getLogger(__name__)
@@ -23,50 +21,68 @@ _FOLLOW_UP = "npsflow.follow_up."
 
 
 class Digests:
-    """Of one notifier. What was put together once is kept for as long as it is being sent."""
+    """The digests of one notifier. The messages of the newest are kept: all its addresses ask for them."""
 
-    def __init__(self, name: str, notifier: Notifier, installation: Installation) -> None:
-        self._name, self._notifier, self._installation = name, notifier, installation
-        self._at = digest_time(notifier)
-        self._kept: tuple[int, int, dict[str, Message]] = 0, 0, {}
+    def __init__(self, context: Context) -> None:
+        self._context, self._time = context, digest_time(context.settings)
+        self._span = 0, 0
+        self._kept: dict[str, Message] = {}
 
-    def slot(self, now: float) -> int:
-        """When one was due last, in ms; 0 where there is none. `now` in seconds."""
-        return 0 if self._at is None else last_slot(int(now * 1000), self._at, self._notifier.zone)
+    def last_slot(self) -> int:
+        """When a digest was due last, in ms; 0 if the notifier sends none."""
+        now = self._context.now()
+        return 0 if self._time is None else last_slot(now, self._time, self._context.settings.zone)
 
-    async def plan(self, since: int, until: int, now: int) -> list[Delivery]:
-        """One for each address, or else a note that there was nothing to tell; the very first begins with the next."""
+    async def plan(self, since: int, until: int) -> list[Delivery]:
+        """A delivery for each address of the digest from `since` until `until`, in ms.
+
+        If nobody has anything to hear, or there was no digest before (`since` is 0), the one delivery only notes where
+        the next digest begins. Raises KafkaError, KafkaFailed.
+        """
         messages = await self._messages(since, until) if since else {}
-        found = [self._delivery(f"{DIGEST}.{until}.{part}", part, since, until, now) for part in messages]
-        nothing = self._delivery(f"{DIGEST}.{until}", "", since, until, now)
-        return found or [changed(nothing, state="delivered", reference="nothing to tell")]
+        if not messages:
+            return [self._delivery(f"{DIGEST}.{until}", "", since, until, reference="nothing to tell")]
+        return [self._delivery(f"{DIGEST}.{until}.{part}", part, since, until) for part in messages]
 
     async def get(self, delivery: Delivery) -> Message | None:
-        """Raises KafkaError."""
+        """The message of a planned delivery, None if there is none any more. Raises KafkaError, KafkaFailed."""
         message = (await self._messages(delivery.since, delivery.event_at)).get(delivery.part)
         return None if message is None else replace(message, id=delivery.event_id, case_id="")
 
-    def _delivery(self, name: str, part: str, since: int, until: int, now: int) -> Delivery:
-        return Delivery(self._name, name, "waiting", name, -1, until, now, since=since, part=part)
+    def _delivery(self, id_: str, part: str, since: int, until: int, reference: str = "") -> Delivery:
+        return Delivery(
+            notifier=self._context.name,
+            event_id=id_,
+            state="delivered" if reference else "waiting",
+            case_id=id_,
+            offset=-1,
+            event_at=until,
+            at=self._context.now(),
+            reference=reference,
+            since=since,
+            part=part,
+        )
 
     async def _messages(self, since: int, until: int) -> dict[str, Message]:
-        if self._kept[:2] != (since, until):
-            digest, odd = Digest(self._notifier, since, until), 0
+        """By the hash of the address."""
+        if self._span != (since, until):
+            digest, unreadable = Digest(self._context.settings, since, until), 0
             async for record in self._records(topics.CASES):
-                odd += not _taken(digest.case, (record.key or b"").decode(errors="replace"), record.value)
+                case_id = (record.key or b"").decode(errors="replace")
+                unreadable += not _added(digest.add_case, case_id, record.value)
             async for record in self._records(topics.FOLLOW_UP, since):
-                kind = type_of(record.headers)
-                if record.timestamp < until and record.value and kind.startswith(_FOLLOW_UP):
-                    odd += not _taken(digest.follow_up, kind.split(".")[2], record.value)
-            if odd:
-                log.error("a digest leaves out what cannot be read", extra={"records": odd})
-            self._kept = since, until, digest.messages()
-        return self._kept[2]
+                type_ = ce_type(record.headers)
+                if record.timestamp < until and record.value and type_.startswith(_FOLLOW_UP):
+                    unreadable += not _added(digest.add_follow_up, type_.split(".")[2], record.value)
+            if unreadable:
+                log.error("a digest leaves out what cannot be read", extra={"records": unreadable})
+            self._span, self._kept = (since, until), digest.messages()
+        return self._kept
 
     async def _records(self, topic: str, since: int | None = None) -> AsyncIterator[Record]:
-        """All that are committed now, in each partition's order; those before a time, in ms, are left out."""
-        of = await clients.partitions(self._installation, topic)
-        async with clients.reader(self._installation) as consumer:
+        """All that are committed now, in the order of each partition; those before a time, in ms, are left out."""
+        of = await clients.partitions(self._context.installation, topic)
+        async with clients.reader(self._context.installation) as consumer:
             ranges = await clients.offset_ranges(consumer, of)
             begins = {tp: begin for tp, (begin, _) in ranges.items()}
             if since is not None:
@@ -81,10 +97,10 @@ class Digests:
                 consumer.pause(tp)
 
 
-def _taken(take: Callable[[str, Any], None], name: str, value: bytes | None) -> bool:
-    """Whether it is as npsflow writes them: one record that is not keeps nobody from their digest."""
+def _added(add: Callable[[str, Any], None], name: str, value: bytes | None) -> bool:
+    """Whether the record could be read: a single unreadable one does not stop the digest."""
     try:
-        take(name, codec.loads(value) if value else None)
+        add(name, codec.loads(value) if value else None)
     except (ValueError, TypeError, AttributeError, KeyError):
         return False
     return True

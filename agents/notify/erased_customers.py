@@ -1,4 +1,4 @@
-"""Customers whom `npsflow forget` has removed: what was said of them before that is told to nobody any more."""
+"""Customers whom `npsflow forget` has erased: events from before that are sent to nobody any more."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,52 +6,54 @@ from collections.abc import Callable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from npsflow.schemas import codec
+from npsflow.schemas.times import HOUR
 from npsflow.streams.stage import Record
 
-_KNOWN = 1.0  # seconds for which nothing new is looked for
+_FRESH = 1.0  # seconds for which nothing new is looked for
 _SECONDS = 10.0
-_BACK = 3_600_000  # ms further back than was asked: what is asked about next may be a little older
+_MARGIN = HOUR  # read so much further back than asked: the next event may be a little older
 
 
-class Forgotten:
-    """`consumer` belongs to no group and is used for nothing else; `topic` is that of actions; `clock` in seconds.
+class ErasedCustomers:
+    """Needs a `consumer` of its own, without a group; `topic` is that of actions, with prefix; `clock` in seconds.
 
-    An action stands in the partition of its customer, as do the events about that customer. Of each partition actions
+    An action is in the partition of its customer, as are the events about that customer. The actions of a partition
     are read as far back as the oldest event that was asked about.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str, clock: Callable[[], float]) -> None:
         self._consumer, self._topic, self._clock = consumer, topic, clock
-        self._read: dict[int, tuple[int, int, float]] = {}  # from, to, and when
-        self._at: dict[tuple[int, str], int] = {}  # by partition and customer, when that was said last
-        self._one_at_a_time = asyncio.Lock()
+        self._ranges: dict[int, tuple[int, int, float]] = {}  # what was read: from (ms), to (offset), and when (s)
+        self._erased_at: dict[tuple[int, str], int] = {}  # by partition and customer, in ms
+        self._lock = asyncio.Lock()
 
     async def concerns(self, record: Record, customers: set[str]) -> bool:
-        """Whether one of these was forgotten since this event. Raises KafkaError, TimeoutError."""
-        async with self._one_at_a_time, asyncio.timeout(_SECONDS):
-            await self._look(record.partition, record.timestamp)
-        return any(self._at.get((record.partition, who), 0) > record.timestamp for who in customers)
+        """Whether one of these customers was erased after this event. Raises KafkaError, TimeoutError."""
+        async with self._lock, asyncio.timeout(_SECONDS):
+            await self._read(record.partition, record.timestamp)
+        return any(self._erased_at.get((record.partition, name), 0) > record.timestamp for name in customers)
 
-    async def _look(self, partition: int, since: int) -> None:
+    async def _read(self, partition: int, since: int) -> None:
+        """Read the actions of a partition from `since` (ms) to its end."""
         consumer, tp, now = self._consumer, TopicPartition(self._topic, partition), self._clock()
-        begin, end, looked = self._read.get(partition, (since, -1, 0.0))
-        if end >= 0 and since >= begin and now < looked + _KNOWN:
+        begin, end, read_at = self._ranges.get(partition, (since, -1, 0.0))
+        if end >= 0 and since >= begin and now < read_at + _FRESH:
             return
         consumer.assign([tp])
         if end < 0 or since < begin:
-            begin = max(0, since - _BACK)
+            begin = max(0, since - _MARGIN)
             found = (await consumer.offsets_for_times({tp: begin}))[tp]
             end = (await consumer.end_offsets([tp]))[tp] if found is None else found.offset
         until = (await consumer.end_offsets([tp]))[tp]
         consumer.seek(tp, end)
         while await consumer.position(tp) < until:
             for action in (await consumer.getmany(tp, timeout_ms=1000)).get(tp, ()):
-                if _forgets(action.value):
-                    self._at[partition, (action.key or b"").decode(errors="replace")] = action.timestamp
-        self._read[partition] = begin, max(end, until), now
+                if _erases(action.value):
+                    self._erased_at[partition, (action.key or b"").decode(errors="replace")] = action.timestamp
+        self._ranges[partition] = begin, max(end, until), now
 
 
-def _forgets(value: bytes | None) -> bool:
+def _erases(value: bytes | None) -> bool:
     try:
         action = codec.loads(value or b"")
     except codec.NotJson:

@@ -1,4 +1,4 @@
-"""The events that messages are made of, by where they stand: those just read are at hand, others are read again."""
+"""The events that messages are made of, by offset: those just read are in memory, others are read again."""
 
 import asyncio
 from collections import OrderedDict
@@ -7,38 +7,39 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from npsflow.streams.stage import Record
 
-_AT_HAND = 16 << 20  # bytes of their values
+_MAX_BYTES = 16 << 20  # of values in memory
 _SECONDS = 10.0
 
 
-class Events:
-    """`consumer` belongs to no group and is used for nothing else; `topic` with prefix."""
+class EventCache:
+    """Needs a `consumer` of its own, without a group; `topic` with prefix."""
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
         self._consumer, self._topic = consumer, topic
-        self._at_hand: OrderedDict[tuple[int, int], Record] = OrderedDict()
+        self._records: OrderedDict[tuple[int, int], Record] = OrderedDict()
         self._bytes = 0
-        self._one_at_a_time = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
-    def remember(self, record: Record) -> None:
-        self._taken(record.partition, record.offset)
-        self._at_hand[record.partition, record.offset] = record
+    def add(self, record: Record) -> None:
+        """Keep a record until it is asked for, or too many others are kept."""
+        self._pop(record.partition, record.offset)
+        self._records[record.partition, record.offset] = record
         self._bytes += len(record.value or b"")
-        while self._bytes > _AT_HAND:
-            self._taken(*next(iter(self._at_hand)))
+        while self._bytes > _MAX_BYTES:
+            self._pop(*next(iter(self._records)))
 
     async def get(self, partition: int, offset: int) -> Record | None:
-        """None where it is not there any more. Raises KafkaError, TimeoutError."""
-        return self._taken(partition, offset) or await self._again(partition, offset)
+        """The record at this offset, None if the topic has it no more. Raises KafkaError, TimeoutError."""
+        return self._pop(partition, offset) or await self._read(partition, offset)
 
-    def _taken(self, partition: int, offset: int) -> Record | None:
-        found = self._at_hand.pop((partition, offset), None)
-        self._bytes -= len(found.value or b"") if found is not None else 0
-        return found
+    def _pop(self, partition: int, offset: int) -> Record | None:
+        record = self._records.pop((partition, offset), None)
+        self._bytes -= len(record.value or b"") if record is not None else 0
+        return record
 
-    async def _again(self, partition: int, offset: int) -> Record | None:
+    async def _read(self, partition: int, offset: int) -> Record | None:
         tp = TopicPartition(self._topic, partition)
-        async with self._one_at_a_time, asyncio.timeout(_SECONDS):
+        async with self._lock, asyncio.timeout(_SECONDS):
             consumer = self._consumer
             consumer.assign([tp])
             begin, end = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])

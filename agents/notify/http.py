@@ -1,38 +1,40 @@
-"""What HTTP's answers mean for a message, whoever gives them."""
+"""What an HTTP answer means for a message, whoever gives it."""
 
 import time
 from collections.abc import Mapping
 
 import aiohttp
 
-from npsflow.agents.notify.kind import SECONDS, Again, Never, Result, Unknown
+from npsflow.agents.notify.kind import SEND_SECONDS, Rejected, Result, RetryLater, Unconfirmed
 from npsflow.agents.notify.ssrf_guard import NotAllowed
 from npsflow.agents.web.retry_after import retry_after
 
-TIMEOUT = aiohttp.ClientTimeout(total=SECONDS, connect=SECONDS / 2)
-_CONTENT = {400, 413, 422}  # said of what was sent; all else may be mended without changing it
-_CLOSED = 60.0  # seconds, where it does not say how long it lets nobody in
+TIMEOUT = aiohttp.ClientTimeout(total=SEND_SECONDS, connect=SEND_SECONDS / 2)
+_REJECTS_CONTENT = {400, 413, 422}  # all other errors may go away without a change to the message
+_CLOSED = 60.0  # seconds to wait after a refused secret, where the answer names no time
 
 
 def failed(status: int, headers: Mapping[str, str]) -> Result:
-    """An answer that is no success: whether it passes, and how long to wait."""
+    """The result of an answer that is no success."""
     seconds = retry_after(headers.get("Retry-After", ""), time.time())
     if status in (401, 403):
-        return Again(f"it refuses our secret ({status})", seconds or _CLOSED, everybody=True)
+        return RetryLater(f"it refuses our secret ({status})", seconds or _CLOSED, pause_all=True)
     if status in (429, 503):
-        return Again(f"it answers {status}", seconds, everybody=seconds > 0)
-    return Never(f"it answers {status}") if status in _CONTENT else Again(f"it answers {status}", seconds)
+        return RetryLater(f"it answers {status}", seconds, pause_all=seconds > 0)
+    if status in _REJECTS_CONTENT:
+        return Rejected(f"it answers {status}")
+    return RetryLater(f"it answers {status}", seconds)
 
 
 def unanswered(error: BaseException) -> Result:
-    """No answer at all, or none that can be trusted to be one."""
+    """The result where aiohttp raises `error` in place of an answer."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, NotAllowed):
-            return Again(str(cause))  # a setting or a name that can be mended
+            return RetryLater(str(cause))  # a setting or a name that can be mended
         cause = cause.__cause__
     if isinstance(error, ValueError):  # aiohttp's InvalidURL is one, too
-        return Again("its address is none")
+        return RetryLater("its address is none")
     if isinstance(error, aiohttp.ClientConnectorError):
-        return Again("nobody answers there")
-    return Unknown(f"it gives no answer: {type(error).__name__}")
+        return RetryLater("nobody answers there")
+    return Unconfirmed(f"it gives no answer: {type(error).__name__}")

@@ -1,11 +1,4 @@
-"""What a kind of notifier is, and what can become of a message.
-
-Delivered   the other side has it
-Again       it could not take it now
-Unknown     it gave no answer: it may have it, so it gets it again under the same id
-Never       it does not want this one, and will not
-Gone        it wants nothing any more
-"""
+"""What a kind of notifier is, and what can become of a message that it sends."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -18,53 +11,65 @@ from msgspec import Struct
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.config.errors import explain
 from npsflow.streams.notify.message import Message
-from npsflow.streams.notify.settings import EVERYBODY, Notifier
+from npsflow.streams.notify.settings import EVERYBODY, NotifierSettings
+
+SEND_SECONDS = 20.0
+"""How long a sender waits for an answer."""
 
 
 class Delivered(NamedTuple):
-    """`reference`: what the other side calls it."""
+    """The receiver has the message; `reference` is what it calls it."""
 
     reference: str = ""
 
 
-class Again(NamedTuple):
-    """`seconds`: how long at least to wait, where that is known. `everybody`: all messages wait as long."""
+class RetryLater(NamedTuple):
+    """The receiver could not take it now. `seconds`: the least to wait. `pause_all`: all other messages wait, too."""
 
-    why: str
+    reason: str
     seconds: float = 0.0
-    everybody: bool = False
+    pause_all: bool = False
 
 
-class Unknown(NamedTuple):
-    why: str
+class Unconfirmed(NamedTuple):
+    """The receiver gave no answer and may have the message: it is sent again under the same id."""
+
+    reason: str
 
 
-class Never(NamedTuple):
-    why: str
+class Rejected(NamedTuple):
+    """The receiver will never take this message."""
+
+    reason: str
 
 
-class Gone(NamedTuple):
-    why: str
+class Disabled(NamedTuple):
+    """The receiver wants no messages any more."""
+
+    reason: str
 
 
-Result = Delivered | Again | Unknown | Never | Gone
-"""`why` is put in the log: nothing of the message is in it, and no secret."""
+Result = Delivered | RetryLater | Unconfirmed | Rejected | Disabled
+"""A `reason` is written to the log: it holds no secret and nothing of the message."""
 
 OUTCOMES: Mapping[type[Result], str] = {
-    Delivered: "delivered", Again: "later", Unknown: "unanswered", Never: "refused", Gone: "gone",
+    Delivered: "delivered", RetryLater: "later", Unconfirmed: "unanswered", Rejected: "refused", Disabled: "gone",
 }  # fmt: skip
+"""The name of each result in metrics."""
 
 
 class Sender(Protocol):
-    """Sends one message, once, within `SECONDS` or so, and says what became of it."""
+    """Sends messages to one receiver."""
 
-    async def send(self, message: Message) -> Result: ...
+    async def send(self, message: Message) -> Result:
+        """Send it once, within about `SEND_SECONDS`. Does not raise for what the receiver does."""
+        ...
 
 
-class Done(NamedTuple):
-    """What somebody did there: `reference` is what was sent, `action_id` the same whenever it is told again.
+class Resolution(NamedTuple):
+    """Somebody has resolved the case at the receiver, in the ticket `reference`.
 
-    `final`: it cannot be undone there, and need not be asked for again.
+    `action_id` is the same whenever it is reported. `at`: RFC 3339. `final`: the ticket cannot be opened again.
     """
 
     reference: str
@@ -77,28 +82,26 @@ class Done(NamedTuple):
 
 
 @runtime_checkable
-class Watched(Protocol):
-    """A sender that also tells what was done about what it sent: which of these resolves its case."""
+class ReportsResolutions(Protocol):
+    """A sender that can also ask which tickets are resolved."""
 
-    async def done(self, references: Sequence[str]) -> list[Done]: ...
+    async def resolutions(self, references: Sequence[str]) -> list[Resolution]:
+        """Those of these tickets that are resolved."""
+        ...
 
-
-SECONDS = 20.0
-"""How long an answer is waited for."""
 
 Open = Callable[[Any, Sequence[str]], AbstractAsyncContextManager[Sender]]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What is particular to a kind. Each lives in one module of `kinds`, as its `KIND`.
+    """A kind of notifier. Each is one module of `kinds`, as its `KIND`.
 
-    `options` are its own settings, which raise ValueError where they do not fit; `open(options, secrets)` gives what
-    sends, or raises SettingsError. `secret` says what the secret is, "" where there is none, and whether it may be
-    missing; `secret_fits` whether one can be it. `address` says what is one, "" where nobody is addressed;
-    `wrong_address(options, address)` what is wrong with one, "" where nothing is; `per_second` how many messages an
-    address takes, unless the settings say so; `apart` that each address is somebody else's, and one that is closed
-    closes no other.
+    `options`: its own settings; their `__post_init__` may raise ValueError. `open(options, secrets)` makes the sender,
+    or raises SettingsError. `secret`: says what the secret is, "" if there is none. `secret_fits`: whether a text can
+    be one. `address`: says what an address is, "" if there is none. `address_problem(options, address)`: what is wrong
+    with an address, "" if nothing is. `per_second`: messages to one address, unless the settings say otherwise.
+    `separate_addresses`: each address is another receiver, so one that is closed closes no other.
     """
 
     options: type[Struct]
@@ -107,13 +110,13 @@ class Kind:
     secret_optional: bool = False
     secret_fits: Callable[[str], bool] = lambda _: True
     address: str = ""
-    wrong_address: Callable[[Any, str], str] = lambda _, __: ""
+    address_problem: Callable[[Any, str], str] = lambda _, __: ""
     per_second: float = 10.0
-    apart: bool = False
+    separate_addresses: bool = False
 
 
-def checked(name: str, kind: Kind, notifier: Notifier) -> Struct:
-    """The options of this notifier, once all is right that can be known without its secret. Raises SettingsError."""
+def check_options(name: str, kind: Kind, notifier: NotifierSettings) -> Struct:
+    """The options of a notifier. Raises SettingsError when they or its addresses are wrong; looks at no secret."""
     try:
         options = msgspec.convert(notifier.options, kind.options)
     except msgspec.ValidationError as error:
@@ -122,16 +125,18 @@ def checked(name: str, kind: Kind, notifier: Notifier) -> Struct:
         raise SettingsError(
             f'notify.{name}: set to = {{ "{EVERYBODY}" = {kind.address} }}, for all that is for nobody else'
         )
-    for who, address in notifier.to.items():
-        if address and (wrong := kind.wrong_address(options, address)):
-            raise SettingsError(f"notify.{name}.to: {who!r} {wrong}")
+    for person, address in notifier.to.items():
+        if address and (problem := kind.address_problem(options, address)):
+            raise SettingsError(f"notify.{name}.to: {person!r} {problem}")
     return options
 
 
 @asynccontextmanager
-async def opened(name: str, kind: Kind, notifier: Notifier, environment: Mapping[str, str]) -> AsyncIterator[Sender]:
-    """What sends for this notifier. Raises SettingsError."""
-    options, variable = checked(name, kind, notifier), secret_name(name)
+async def open_sender(
+    name: str, kind: Kind, notifier: NotifierSettings, environment: Mapping[str, str]
+) -> AsyncIterator[Sender]:
+    """The sender of a notifier. Raises SettingsError when its options, addresses or secret are wrong."""
+    options, variable = check_options(name, kind, notifier), secret_variable(name)
     secrets = environment.get(variable, "").split() if kind.secret else []
     if kind.secret and not secrets and not kind.secret_optional:
         raise SettingsError(f"notify.{name} has no secret: set {variable} to {kind.secret}")
@@ -145,6 +150,6 @@ async def opened(name: str, kind: Kind, notifier: Notifier, environment: Mapping
         yield sender
 
 
-def secret_name(name: str) -> str:
+def secret_variable(name: str) -> str:
     """The environment variable that holds a notifier's secret."""
     return "NPSFLOW_SECRET_NOTIFY_" + name.upper().replace("-", "_")

@@ -1,4 +1,4 @@
-"""What notifying counts: its process has metrics of its own."""
+"""The metrics of a notifier's process."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -6,7 +6,7 @@ _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400)
 
 
 class Metrics:
-    """`registry` is handed in. A notifier is named as in the settings."""
+    """Registered with `registry`; the label `notifier` is its name in the settings."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry

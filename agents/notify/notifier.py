@@ -1,163 +1,145 @@
-"""The process that notifies: its share of the events becomes messages, which `delivering` sends.
+"""One running notifier: it reads case events, writes the messages to send to `notify-log`, and sends them.
 
-What is to be sent stands on `notify-log` before the position behind its event is committed, and what became of it
-after the other side has answered: a crash in between sends once more, under the same id.
+A message is on `notify-log` before the position behind its event is committed, and its outcome after the receiver has
+answered. So a crash in between sends a message once more, under the same id.
 
-Whoever has lost a partition without knowing, frozen or cut off, must neither send nor be believed. So before a message
-is sent the group has to have confirmed that we belong to it, not longer ago than half a session. And what we write
-carries since when we have the partition: whoever has it since later leaves it aside.
+A process that was frozen or cut off may have lost its partitions without knowing. It must neither send nor be believed.
+So the group has to have confirmed its membership not longer ago than half a session before a message is sent, and each
+record says since when its writer owns the partition: records of an earlier owner do not count.
 """
 
 import asyncio
 import logging
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import IllegalStateError, KafkaError
-from aiokafka.structs import OffsetAndMetadata
-from msgspec.structs import replace
 
 from npsflow.agents.notify.attempt import Attempts
-from npsflow.agents.notify.delivery_log import Log
+from npsflow.agents.notify.context import Context
+from npsflow.agents.notify.delivery_log import PAUSE, DeliveryLog, Recorder
+from npsflow.agents.notify.digest_schedule import DigestSchedule
 from npsflow.agents.notify.digests import Digests
-from npsflow.agents.notify.dispatcher import RESTING, Delivering, about
-from npsflow.agents.notify.event_cache import Events
-from npsflow.agents.notify.metrics import Metrics
-from npsflow.agents.notify.planner import Planning
+from npsflow.agents.notify.dispatcher import Dispatcher
+from npsflow.agents.notify.event_cache import EventCache
+from npsflow.agents.notify.membership import Membership
+from npsflow.agents.notify.planner import Planner
 from npsflow.schemas import topics
-from npsflow.schemas.errors import NpsflowError
-from npsflow.schemas.notify import Delivery, decode_delivery
-from npsflow.streams.engine.installation import Installation
-from npsflow.streams.notify.queue import Queue
-from npsflow.streams.notify.settings import Notifier
+from npsflow.schemas.notify import decode_delivery
+from npsflow.schemas.times import DAY, HOUR
+from npsflow.streams.notify.queue import DIGEST_PARTITION, Queue
 
 log = logging.getLogger(__name__)
 
 _TICK = 200  # ms
-_COMMIT = 1.0  # seconds from one to the next
-_KNOWN = (
-    90 * 86_400.0
-)  # seconds that a case without news keeps its thread: whoever starts finds it no longer on the log
-_MOST = 50_000  # messages waiting: more are left in the topic
+_THREAD_AGE = 90 * DAY  # of a case without news: the log keeps its thread no longer, either
+_MAX_WAITING = 50_000  # messages; further events stay in the topic
 
 
-class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
-    """One notifier. `consumer` of its group, not subscribed; `clock` in seconds; `apart` as in Delivering."""
+class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]
+    """`consumer` is in the notifier's group, and not subscribed."""
 
     def __init__(
         self,
-        name: str,
-        notifier: Notifier,
-        attempts: Attempts,
+        context: Context,
         consumer: AIOKafkaConsumer,
-        events: Events,
+        attempts: Attempts,
+        events: EventCache,
         digests: Digests,
-        log_: Log,
-        installation: Installation,
-        metrics: Metrics,
-        clock: Callable[[], float],
-        *,
-        apart: bool,
+        delivery_log: DeliveryLog,
     ) -> None:
-        self._name, self._notifier, self._consumer, self._clock = name, notifier, consumer, clock
-        self._events, self._digests, self._log, self._metrics = events, digests, log_, metrics
-        self._source, self._log_topic = (
-            installation.topic(topics.SERVICE_RECOVERY),
-            installation.topic(topics.NOTIFY_LOG),
-        )
+        self._context, self._consumer, self._events = context, consumer, events
+        self._event_topic = context.installation.topic(topics.SERVICE_RECOVERY)
+        self._log_topic = context.installation.topic(topics.NOTIFY_LOG)
         self.queue = Queue()
-        self._planning = Planning(name, notifier, self.queue)
-        self._joined = False  # the group has said which partitions are ours
-        self._unread: set[int] = set()  # partitions whose log is still read
-        self._positions: dict[TopicPartition, int] = {}
-        self._committed: dict[TopicPartition, int] = {}
-        self._commit_at = 0.0
-        self._member_until, self._member_for = 0.0, installation.session_ms / 2000  # seconds of the steady clock
-        self._confirming = asyncio.Lock()
-        self._digest: asyncio.Task[None] | None = None  # that is being put together
-        self._steady = asyncio.Lock()  # held while events become messages: partitions do not go in between
-        self._merging = False  # a comment into a message that waits for it
-        self._delivering = Delivering(
-            name, self.queue, attempts, metrics, self._write, self._expect_ours, self._held, clock, apart=apart
+        self._planner = Planner(context.name, context.settings, self.queue)
+        self._recorder = Recorder(context, self.queue, delivery_log)
+        self._membership = Membership(consumer, context.installation.session_ms)
+        self._joined = False  # the group has assigned partitions
+        self._unread: set[int] = set()  # partitions whose log is not read to its end
+        self._steady = asyncio.Lock()  # held while events become messages: partitions are not revoked in between
+        self._merging = False  # a comment is written into a message that waits for it
+        self._digests = DigestSchedule(context, digests, self.queue, self._recorder, self._steady)
+        self._dispatcher = Dispatcher(
+            context, self.queue, attempts, self._recorder, self._membership, lambda: bool(self._unread) or self._merging
         )
-        metrics.waiting.labels(name).set_function(self.queue.pending)
-        metrics.oldest.labels(name).set_function(self._oldest)
+        context.metrics.waiting.labels(context.name).set_function(self.queue.waiting_count)
+        context.metrics.oldest.labels(context.name).set_function(self._oldest_seconds)
 
     def ready(self) -> bool:
-        """Whether it belongs to the group, and knows of all its partitions what was to be sent before."""
+        """Whether it is in the group, and has read the log of all its partitions."""
         return self._joined and not self._unread
 
+    def assignment(self) -> set[TopicPartition]:
+        """The partitions of events and log that the group has assigned to it."""
+        return set(self._consumer.assignment())
+
     async def run(self, stopping: asyncio.Event) -> None:
-        """Until told to stop; what is under way then is given a moment to end."""
-        self._consumer.subscribe([self._source, self._log_topic], listener=self)
+        """Work until `stopping` is set; messages under way are given a moment to end."""
+        self._consumer.subscribe([self._event_topic, self._log_topic], listener=self)
         try:
             while not stopping.is_set():
-                await self._turn()
+                await self._step()
         finally:
-            await self._no_digest()
-            await self._delivering.end()
-            await self._commit(force=True)
+            await self._digests.cancel()
+            await self._dispatcher.stop()
+            await self._membership.commit(force=True)
 
-    async def _turn(self) -> None:
+    async def _step(self) -> None:
         fetched = await self._consumer.getmany(timeout_ms=_TICK)
         for tp, records in fetched.items():
             if tp.topic == self._log_topic:
-                self._hear(records)
-        await self._begin()
+                self._read_log(records)
+        await self._begin_events()
         for tp, records in fetched.items():
-            if tp.topic == self._source:
-                await self._take_in(tp, records)
-        self._hold()
-        self.queue.forget(int((self._clock() - _KNOWN) * 1000))
-        self._start_digest()
-        self._delivering.start()
-        await self._commit()
-
-    def _held(self) -> bool:
-        """What waits may be settled further on in the log, or is just being merged with a comment."""
-        return bool(self._unread) or self._merging
+            if tp.topic == self._event_topic:
+                await self._plan(tp, records)
+        self._limit_waiting()
+        self.queue.expire_threads(self._context.now() - _THREAD_AGE)
+        if DIGEST_PARTITION not in self._unread:
+            self._digests.start_if_due()
+        self._dispatcher.start()
+        await self._membership.commit()
 
     # Which partitions.
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        """Commit, end the messages of these partitions, and forget them."""
         self._joined = False
-        gone = {tp.partition for tp in revoked}
-        await self._no_digest()
+        partitions = {tp.partition for tp in revoked}
+        await self._digests.cancel()
         async with self._steady:
-            await self._commit(force=True)
-            self._positions.clear()
-            self._committed.clear()
+            await self._membership.commit(force=True)
+            self._membership.reset()
             self._unread.clear()
-            self._member_until = 0.0
-        await self._delivering.end(gone)
-        for partition in gone:
-            self.queue.drop(partition)
+        await self._dispatcher.stop(partitions)
+        for partition in partitions:
+            self.queue.revoke(partition)
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        """Of the log nothing is ever committed: it is read from its beginning, and events only after it."""
+        """Read the log first, from its beginning, as nothing of it is ever committed; events wait until then."""
         for tp in assigned:
-            if tp.topic == self._source:
+            if tp.topic == self._event_topic:
                 self._consumer.pause(tp)
             else:
-                self.queue.own(tp.partition)
+                self.queue.assign(tp.partition)
                 self._unread.add(tp.partition)
         self._joined = True
 
-    def _hear(self, records: Sequence[Any]) -> None:
+    def _read_log(self, records: Sequence[Any]) -> None:
         for record in records:
-            if record.value and (record.key or b"").startswith(self._name.encode() + b"/"):
+            if record.value and (record.key or b"").startswith(self._context.name.encode() + b"/"):
                 try:
                     delivery = decode_delivery(record.value)
                 except ValueError:
                     log.error("not a delivery", extra={"partition": record.partition, "offset": record.offset})
                     continue
-                self.queue.put(record.partition, record.offset, delivery)
+                self.queue.apply(record.partition, record.offset, delivery)
 
-    async def _begin(self) -> None:
-        """Events are read of each partition whose log is known to its end."""
+    async def _begin_events(self) -> None:
+        """Read the events of each partition whose log is read to its end."""
         if not self._unread:
             return
         try:
@@ -165,124 +147,57 @@ class Notifying(ConsumerRebalanceListener):  # type: ignore[misc]
             ends = await self._consumer.end_offsets(list(tps.values()))
             for partition, tp in tps.items():
                 if await self._consumer.position(tp) >= ends[tp]:
-                    await self._seek(TopicPartition(self._source, partition))
-                    self.queue.claim(partition, int(self._clock() * 1000))
+                    await self._seek(TopicPartition(self._event_topic, partition))
+                    self.queue.claim(partition, self._context.now())
                     self._unread.discard(partition)
         except (KafkaError, IllegalStateError):
-            pass  # taken away meanwhile, or asked again at the next turn
+            pass  # revoked meanwhile, or tried again in the next step
 
     async def _seek(self, tp: TopicPartition) -> None:
-        """Behind the newest event that is known or committed; on the very first start, some hours back."""
-        known, committed = self.queue.last(tp.partition), await self._consumer.committed(tp)
-        if known is None and committed is None:
-            since = int((self._clock() - self._notifier.first_hours * 3600) * 1000)
+        """Go behind the newest event that is on the log or committed; on the very first start, some hours back."""
+        newest, committed = self.queue.newest_offset(tp.partition), await self._consumer.committed(tp)
+        if newest is None and committed is None:
+            since = self._context.now() - int(self._context.settings.first_hours * HOUR)
             found = (await self._consumer.offsets_for_times({tp: since}))[tp]
             offset = found.offset if found is not None else (await self._consumer.end_offsets([tp]))[tp]
         else:
-            offset = max(committed or 0, -1 if known is None else known + 1)
+            offset = max(committed or 0, -1 if newest is None else newest + 1)
         self._consumer.seek(tp, offset)
         self._consumer.resume(tp)
-        self._positions[tp] = offset
+        self._membership.positions[tp] = offset
 
-    def _hold(self) -> None:
-        """What is too much is left in the topic until there is room."""
-        tps = [tp for tp in self._consumer.assignment() if tp in self._positions]
-        if self.queue.pending() > _MOST:
+    def _limit_waiting(self) -> None:
+        """Read no more events while too many messages wait."""
+        tps = [tp for tp in self._consumer.assignment() if tp in self._membership.positions]
+        if self.queue.waiting_count() > _MAX_WAITING:
             self._consumer.pause(*tps)
         elif tps and self._consumer.paused():
             self._consumer.resume(*tps)
 
     # What is to be sent.
 
-    async def _take_in(self, tp: TopicPartition, records: Sequence[Any]) -> None:
+    async def _plan(self, tp: TopicPartition, records: Sequence[Any]) -> None:
         async with self._steady:
-            if tp not in self._positions:
-                return  # taken away while others were written
+            if tp not in self._membership.positions:
+                return  # revoked while those of another partition were written
             try:
-                for planned in self._planning.plan(records, int(self._clock() * 1000)):
+                for planned in self._planner.plan(records, self._context.now()):
                     self._merging = any(delivery.state == "merged" for delivery in planned)
-                    await self._write(tp.partition, planned)
+                    await self._recorder.record(tp.partition, planned)
             except (KafkaError, TimeoutError) as error:
-                self._not_kept(error)
-                # It may stand there all the same: only the log itself knows where to go on.
+                self._recorder.failed(error)
+                # It may be written all the same: the log has to be read again before events are.
                 self._consumer.pause(tp)
-                del self._positions[tp]
+                del self._membership.positions[tp]
                 self._unread.add(tp.partition)
-                await asyncio.sleep(RESTING)
+                await asyncio.sleep(PAUSE)
                 return
             finally:
                 self._merging = False
             for record in records:
-                self._events.remember(record)
-            self._positions[tp] = records[-1].offset + 1
+                self._events.add(record)
+            self._membership.positions[tp] = records[-1].offset + 1
 
-    async def _write(self, partition: int, deliveries: Sequence[Delivery]) -> None:
-        stamped = [replace(delivery, owner=self.queue.claimed(partition)) for delivery in deliveries]
-        offset = await self._log.write(partition, stamped)
-        for number, delivery in enumerate(stamped):
-            self.queue.put(partition, offset + number, delivery, ahead=True)
-            if delivery.state == "given_up":
-                self._metrics.given_up.labels(self._name).inc()
-                log.error("a message is given up", extra=about(delivery))
-
-    async def _commit(self, *, force: bool = False) -> None:
-        now = time.monotonic()
-        changed = {tp: at for tp, at in self._positions.items() if self._committed.get(tp) != at}
-        if not changed or (now < self._commit_at and not force):
-            return
-        self._commit_at = now + _COMMIT
-        try:
-            await self._confirm(changed)
-        except KafkaError as error:
-            log.info("the position is not committed", extra={"error": type(error).__name__})
-
-    async def _confirm(self, positions: dict[TopicPartition, int]) -> None:
-        """Commits these, which only a member of the group can. Raises KafkaError."""
-        asked = time.monotonic()
-        try:
-            await self._consumer.commit({tp: OffsetAndMetadata(at, "") for tp, at in positions.items()})
-        except IllegalStateError as error:
-            raise KafkaError(str(error)) from None
-        self._committed |= positions
-        self._member_until = asked + self._member_for
-
-    async def _expect_ours(self) -> None:
-        """Raises KafkaError."""
-        async with self._confirming:
-            if time.monotonic() >= self._member_until:
-                if not self._positions:
-                    raise KafkaError("the partitions are gone")
-                await self._confirm(dict(self._positions))
-
-    # The digest: whoever has the first partition sends it.
-
-    def _start_digest(self) -> None:
-        if self._digest is None and self.queue.owns(0) and 0 not in self._unread:
-            until = self._digests.slot(self._clock())
-            if until > self.queue.digested:
-                self._digest = asyncio.create_task(self._plan_digest(self.queue.digested, until))
-
-    async def _plan_digest(self, since: int, until: int) -> None:
-        try:
-            planned = await self._digests.plan(since, until, int(self._clock() * 1000))
-            async with self._steady:
-                if self.queue.owns(0):
-                    await self._write(0, planned)
-        except (KafkaError, NpsflowError, TimeoutError) as error:
-            self._not_kept(error)
-            await asyncio.sleep(RESTING)
-        finally:
-            self._digest = None
-
-    async def _no_digest(self) -> None:
-        if self._digest is not None:
-            self._digest.cancel()
-            await asyncio.gather(self._digest, return_exceptions=True)
-
-    def _not_kept(self, error: BaseException) -> None:
-        self._metrics.produce_failures.inc()
-        log.warning("Kafka did not take what became of messages", extra={"error": type(error).__name__})
-
-    def _oldest(self) -> float:
-        oldest = self.queue.oldest()
-        return 0.0 if oldest is None else max(0.0, self._clock() - oldest / 1000)
+    def _oldest_seconds(self) -> float:
+        oldest = self.queue.oldest_event_at()
+        return 0.0 if oldest is None else max(0.0, self._context.clock() - oldest / 1000)

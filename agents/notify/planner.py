@@ -1,60 +1,76 @@
-"""What becomes of events that are read for the first time: a message each, one with an earlier, or none."""
+"""What becomes of new events: a message each, part of an earlier message, or nothing."""
 
 from collections.abc import Iterator, Sequence
 
 from npsflow.schemas.notify import Delivery
-from npsflow.streams.notify.event import Event, Unreadable, is_case, read, settle, wanted
+from npsflow.streams.notify.event import Event, UnreadableEvent, is_case_event, is_wanted, read_event, settle_seconds
 from npsflow.streams.notify.queue import Queue
-from npsflow.streams.notify.settings import Notifier
+from npsflow.streams.notify.settings import NotifierSettings
 from npsflow.streams.stage import Record
 
-_MOST = 250  # records of the log at once: they fit into one batch, however long their ids are
+_MAX_RECORDS = 250  # of the log at once: they fit into one batch, however long their ids are
 
 
-class Planning:
-    """Of one notifier; `queue` knows what stands already."""
+class Planner:
+    """Plans the deliveries of one notifier; its `queue` knows which messages wait."""
 
-    def __init__(self, name: str, notifier: Notifier, queue: Queue) -> None:
+    def __init__(self, name: str, notifier: NotifierSettings, queue: Queue) -> None:
         self._name, self._notifier, self._queue = name, notifier, queue
 
     def plan(self, records: Sequence[Record], now: int) -> Iterator[list[Delivery]]:
-        """What is to be written to the log, in portions: each is in the queue before the next is asked for."""
+        """The deliveries to write to the log, in portions; `now` in ms.
+
+        Apply each portion to the queue before you ask for the next.
+        """
         planned: list[Delivery] = []
         for record in records:
-            if not is_case(record.headers):
+            if not is_case_event(record.headers):
                 continue
             try:
-                event = read(record)
-                told = wanted(event, self._notifier)
-            except (Unreadable, ValueError):
+                event = read_event(record)
+                wanted = is_wanted(event, self._notifier)
+            except (UnreadableEvent, ValueError):
                 planned.append(self._unreadable(record, now))
                 continue
             into = None
-            if event.what == "enriched" and event.case.get("comment"):
-                if planned:  # among them may be the one that waits for this comment
+            if event.name == "enriched" and event.case.get("comment"):
+                if planned:  # the message that waits for this comment may be among them
                     yield planned
                     planned = []
-                into = self._queue.settling(record.partition, event.case_id, now)
+                into = self._queue.find_settling(record.partition, event.case_id, now)
             if into is not None:
                 planned.append(self._delivery(record, event, now, merged=into))
-            elif told:
+            elif wanted:
                 planned.append(self._delivery(record, event, now))
-            if len(planned) >= _MOST:
+            if len(planned) >= _MAX_RECORDS:
                 yield planned
                 planned = []
         if planned:
             yield planned
 
     def _delivery(self, record: Record, event: Event, now: int, merged: Delivery | None = None) -> Delivery:
-        wait = int(settle(event, self._notifier) * 1000)
+        wait = int(settle_seconds(event, self._notifier) * 1000)
         return Delivery(
-            self._name, event.id, "waiting" if merged is None else "merged", event.case_id, record.offset,
-            record.timestamp, now, not_before=record.timestamp + wait if wait else 0,
+            notifier=self._name,
+            event_id=event.id,
+            state="waiting" if merged is None else "merged",
+            case_id=event.case_id,
+            offset=record.offset,
+            event_at=record.timestamp,
+            at=now,
+            not_before=record.timestamp + wait if wait else 0,
             reference="" if merged is None else merged.event_id,
-        )  # fmt: skip
+        )
 
     def _unreadable(self, record: Record, now: int) -> Delivery:
-        name = f"unreadable.{record.partition}.{record.offset}"
+        id_ = f"unreadable.{record.partition}.{record.offset}"
         return Delivery(
-            self._name, name, "given_up", name, record.offset, record.timestamp, now, error="the event cannot be read"
+            notifier=self._name,
+            event_id=id_,
+            state="given_up",
+            case_id=id_,
+            offset=record.offset,
+            event_at=record.timestamp,
+            at=now,
+            error="the event cannot be read",
         )

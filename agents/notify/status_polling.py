@@ -1,4 +1,4 @@
-"""What the other side does with what it was told: a ticket that is solved resolves its case, by an action."""
+"""Asks a receiver which of its tickets are resolved: a resolved ticket resolves its case, by an action."""
 
 import asyncio
 import logging
@@ -8,91 +8,99 @@ from contextlib import asynccontextmanager
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
-from npsflow.agents.notify.event_cache import Events
-from npsflow.agents.notify.kind import Done, Sender, Watched
+from npsflow.agents.notify.context import Context
+from npsflow.agents.notify.event_cache import EventCache
+from npsflow.agents.notify.kind import ReportsResolutions, Resolution, Sender
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.times import from_rfc3339
-from npsflow.streams.engine.installation import Installation
-from npsflow.streams.notify.queue import Line, Queue, Thread
+from npsflow.streams.notify.queue import OrderingKey, Queue, Thread
 
 log = logging.getLogger(__name__)
 
-_EVERY = 60.0
+POLL_SECONDS = 60.0
+
+
+class StatusPoller:
+    """`queue` knows the receiver's reference of each case; `seconds` from one poll to the next."""
+
+    def __init__(
+        self,
+        context: Context,
+        sender: ReportsResolutions,
+        queue: Queue,
+        events: EventCache,
+        producer: AIOKafkaProducer,
+        seconds: float,
+    ) -> None:
+        self._sender, self._queue, self._events, self._producer = sender, queue, events, producer
+        self._topic, self._seconds = context.installation.topic(topics.ACTIONS), seconds
+        self._written: dict[str, str] = {}  # by reference: the id of the newest action
+        self._final: set[str] = set()  # references that need not be asked for again
+
+    async def run(self) -> None:
+        """Poll until cancelled. An action that is written again after a restart has the same id and counts once."""
+        while True:
+            try:
+                await self._poll()
+            except (KafkaError, TimeoutError) as error:
+                log.warning("what is done elsewhere could not be kept", extra={"error": type(error).__name__})
+            except Exception as error:  # whatever the receiver answers: the next poll may go better
+                log.error("what is done elsewhere cannot be read", extra={"error": type(error).__name__})
+            await asyncio.sleep(self._seconds)
+
+    async def _poll(self) -> None:
+        threads: dict[str, tuple[OrderingKey, Thread]] = {}
+        for key, thread in self._queue.threads():
+            threads[thread.reference] = key, thread
+        self._final &= threads.keys()
+        self._written = {reference: id_ for reference, id_ in self._written.items() if reference in threads}
+        for resolution in await self._sender.resolutions(sorted(threads.keys() - self._final)):
+            reference = resolution.reference
+            if reference not in threads:
+                continue
+            key, thread = threads[reference]
+            is_new = resolution.action_id != self._written.get(reference)
+            # A ticket that was resolved before the case was opened does not resolve it.
+            if is_new and from_rfc3339(resolution.at) > thread.event_at:
+                await self._write(resolution, key, thread)
+            if resolution.final:
+                self._final.add(reference)
+
+    async def _write(self, resolution: Resolution, key: OrderingKey, thread: Thread) -> None:
+        partition, case_id = key
+        record = await self._events.get(partition, thread.offset)
+        if record is None:
+            return
+        action = TeamAction(
+            action_id=resolution.action_id,
+            action="resolve",
+            by=resolution.by,
+            at=resolution.at,
+            case_id=case_id,
+            comment=resolution.comment,
+            root_cause=resolution.root_cause,
+        )
+        await self._producer.send_and_wait(self._topic, codec.encode(action), record.key, partition=partition)
+        self._written[resolution.reference] = resolution.action_id
 
 
 @asynccontextmanager
-async def watched(
+async def polling(
+    context: Context,
     sender: Sender,
     queue: Queue,
-    events: Events,
+    events: EventCache,
     producer: AIOKafkaProducer,
-    installation: Installation,
-    every: float = _EVERY,
+    seconds: float = POLL_SECONDS,
 ) -> AsyncIterator[None]:
-    """As long as the block lasts, if this sender tells at all; `every` so many seconds."""
-    if not isinstance(sender, Watched):
+    """Poll while the block runs, if this sender reports resolutions."""
+    if not isinstance(sender, ReportsResolutions):
         yield
         return
-    work = asyncio.create_task(Watching(sender, queue, events, producer, installation, every).run())
+    work = asyncio.create_task(StatusPoller(context, sender, queue, events, producer, seconds).run())
     try:
         yield
     finally:
         work.cancel()
         await asyncio.gather(work, return_exceptions=True)
-
-
-class Watching:
-    """`queue` knows what the other side calls each case."""
-
-    def __init__(
-        self,
-        sender: Watched,
-        queue: Queue,
-        events: Events,
-        producer: AIOKafkaProducer,
-        installation: Installation,
-        every: float,
-    ) -> None:
-        self._sender, self._queue, self._events, self._producer = sender, queue, events, producer
-        self._topic, self._every = installation.topic(topics.ACTIONS), every
-        self._written: dict[str, str] = {}  # by reference, the newest action
-        self._over: set[str] = set()
-
-    async def run(self) -> None:
-        """Until it is cancelled. What is written again after a restart has the same id, and so counts once."""
-        while True:
-            try:
-                await self._look()
-            except (KafkaError, TimeoutError) as error:
-                log.warning("what is done elsewhere could not be kept", extra={"error": type(error).__name__})
-            except Exception as error:  # whatever the other side may say: the next look may be better
-                log.error("what is done elsewhere cannot be read", extra={"error": type(error).__name__})
-            await asyncio.sleep(self._every)
-
-    async def _look(self) -> None:
-        lines: dict[str, tuple[Line, Thread]] = {}
-        for line, thread in self._queue.threads():
-            lines[thread.reference] = line, thread
-        self._over &= lines.keys()
-        self._written = {name: action for name, action in self._written.items() if name in lines}
-        for done in await self._sender.done(sorted(lines.keys() - self._over)):
-            if done.reference not in lines:
-                continue
-            # What was done before the case was there is no answer to it.
-            news = done.action_id != self._written.get(done.reference)
-            if news and from_rfc3339(done.at) > lines[done.reference][1].event_at:
-                await self._write(done, *lines[done.reference])
-            if done.final:
-                self._over.add(done.reference)
-
-    async def _write(self, done: Done, line: Line, thread: Thread) -> None:
-        partition, case_id = line
-        record = await self._events.get(partition, thread.offset)
-        if record is None:
-            return
-        action = TeamAction(
-            done.action_id, "resolve", done.by, done.at, case_id, comment=done.comment, root_cause=done.root_cause
-        )
-        await self._producer.send_and_wait(self._topic, codec.encode(action), record.key, partition=partition)
-        self._written[done.reference] = done.action_id

@@ -30,7 +30,7 @@ from npsflow.streams.config.sections import (
 from npsflow.streams.intake import mapping
 from npsflow.streams.intake.mapping import FormMapping
 from npsflow.streams.notify import settings as notifying
-from npsflow.streams.notify.settings import Notifier
+from npsflow.streams.notify.settings import NotifierSettings
 from npsflow.streams.recovery import settings as recovering
 from npsflow.streams.recovery.settings import Recovery
 from npsflow.streams.scoring.scores import Scales
@@ -54,7 +54,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     recovery: Recovery = Recovery()
     topics: Topics = Topics()
     intake: dict[str, FormMapping] = {}
-    notify: dict[str, Notifier] = {}
+    notify: dict[str, NotifierSettings] = {}
 
     def all_scales(self) -> Scales:
         return Scales((s.scale() for s in self.scales), ces_seven_is_hard=self.ces_seven_is_hard)

@@ -1,4 +1,4 @@
-"""A day at a glance, for each address: cases that are new, overdue or won back, and praise for agents."""
+"""A digest: one day's new, overdue and won-back cases, and praise for agents, as a message to each address."""
 
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
@@ -7,107 +7,108 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from npsflow.schemas.times import from_rfc3339, rfc3339, to_datetime, to_ms
-from npsflow.streams.notify.event import concerns, let_through, of_department
-from npsflow.streams.notify.message import Message, Section, address, score_of, title_of, when
-from npsflow.streams.notify.settings import Notifier
+from npsflow.streams.notify.event import in_departments, passes_filters
+from npsflow.streams.notify.message import Message, Section, address_of, local_time, render_title, score_text
+from npsflow.streams.notify.payload import redact
+from npsflow.streams.notify.settings import NotifierSettings
 from npsflow.streams.notify.texts import LABELS
 
 DIGEST_TYPE = "npsflow.cases.digest.v1"
 _HEADINGS = ("new", "overdue", "won_back", "praise")
-_MOST = 20  # lines below a heading
-_MOST_IDS = 100
-_QUOTE = 200
-_ENDED = ("loop_closed", "closed")
+_MAX_LINES = 20  # below each heading
+_MAX_IDS = 100
+_MAX_QUOTE = 200  # characters
+_FINISHED = ("loop_closed", "closed")
 
 Line = tuple[str, str]
-"""An id, and what is said of it."""
+"""The id of a case or follow-up, and its text."""
 
 
 def last_slot(now: int, at: time, zone: str) -> int:
-    """When a digest was due last; times in ms."""
+    """The last time, not after `now`, at which a digest of this time of day was due. Times in ms."""
     there = ZoneInfo(zone)
     today = to_datetime(now).astimezone(there).date()
     slots = (to_ms(datetime.combine(today - timedelta(days=ago), at, there)) for ago in range(3))
-    return next(slot for slot in slots if slot <= now)  # of times, not of what clocks show: they are put forward
+    return next(slot for slot in slots if slot <= now)  # compares instants: a clock that is put forward skips an hour
 
 
-def part_of(to: str) -> str:
-    """Names an address without saying it."""
-    return blake2b(to.encode(), digest_size=8).hexdigest()
+def hash_address(address: str) -> str:
+    """Names an address without showing it: 8 bytes BLAKE2b, in hex."""
+    return blake2b(address.encode(), digest_size=8).hexdigest()
 
 
 class Digest:
-    """Of what happened from `since` until `until`, in ms. Cases and follow-ups come in the order of their topics."""
+    """What happened from `since` until `until`, in ms. Add cases and follow-ups in the order of their topics."""
 
-    def __init__(self, notifier: Notifier, since: int, until: int) -> None:
+    def __init__(self, notifier: NotifierSettings, since: int, until: int) -> None:
         self._notifier, self._since, self._until = notifier, since, until
         self._cases: dict[str, tuple[str, dict[str, Line]]] = {}
         self._praise: dict[str, tuple[str, Line]] = {}
 
-    def case(self, case_id: str, case: Mapping[str, Any] | None) -> None:
-        """As it stands; None if it was forgotten."""
+    def add_case(self, case_id: str, case: Mapping[str, Any] | None) -> None:
+        """Take the newest state of a case, None if it was erased. Raises ValueError for a time that is none."""
         self._cases.pop(case_id, None)
-        wanted = case is not None and case.get("kind") in self._notifier.cases and concerns(case, self._notifier)
-        found = self._told(case_id, case) if case is not None and wanted else {}
-        if case is not None and found:
-            self._cases[case_id] = address(self._notifier, str(case.get("owner") or "")), found
+        if case is None or case.get("kind") not in self._notifier.cases or not passes_filters(case, self._notifier):
+            return
+        if lines := self._case_lines(case_id, case):
+            self._cases[case_id] = address_of(str(case.get("owner") or ""), self._notifier), lines
 
-    def follow_up(self, kind: str, event: Mapping[str, Any]) -> None:
-        """An event of `customer-follow-up`; kind as in its type: requested, enriched or retracted."""
-        name = str(event.get("follow_up_id"))
-        self._praise.pop(name, None)
+    def add_follow_up(self, kind: str, event: Mapping[str, Any]) -> None:
+        """Take an event of `customer-follow-up`. `kind` as in its type: requested, enriched or retracted."""
+        follow_up_id = str(event.get("follow_up_id"))
+        self._praise.pop(follow_up_id, None)
         if kind == "retracted" or event.get("action") == "ask" or not event.get("comment"):
             return
-        if not of_department(event, self._notifier):
+        if not in_departments(event, self._notifier):
             return
         agent = str(event.get("agent_id") or event.get("team") or event.get("department") or "-")
-        words = " ".join(str(event["comment"]).split())[:_QUOTE]
-        said = f"{agent}: {score_of(event)}" + (f" “{words}”" if "comment" in self._notifier.private else "")
-        self._praise[name] = address(self._notifier, agent), (name, said)
+        quote = " ".join(str(event["comment"]).split())[:_MAX_QUOTE]
+        text = f"{agent}: {score_text(event)}" + (f" “{quote}”" if "comment" in self._notifier.private else "")
+        self._praise[follow_up_id] = address_of(agent, self._notifier), (follow_up_id, text)
 
     def messages(self) -> dict[str, Message]:
-        """By part, for each address of which there is anything to tell."""
-        found: dict[str, dict[str, list[Line]]] = {}
-        for to, headings in self._cases.values():
+        """A message for each address that has something to hear, by the hash of the address."""
+        by_address: dict[str, dict[str, list[Line]]] = {}
+        for address, headings in self._cases.values():
             for heading, line in headings.items():
-                found.setdefault(to, {}).setdefault(heading, []).append(line)
-        for to, line in self._praise.values():
-            found.setdefault(to, {}).setdefault("praise", []).append(line)
-        return {part_of(to): self._message(to, of) for to, of in sorted(found.items())}
+                by_address.setdefault(address, {}).setdefault(heading, []).append(line)
+        for address, line in self._praise.values():
+            by_address.setdefault(address, {}).setdefault("praise", []).append(line)
+        return {hash_address(address): self._message(address, lines) for address, lines in sorted(by_address.items())}
 
-    def _told(self, case_id: str, case: Mapping[str, Any]) -> dict[str, Line]:
-        due = from_rfc3339(case.get("due_at"))
-        kept = let_through(dict(case), self._notifier.private)
-        parts = [score_of(case), case.get("department"), case.get("customer_id"), kept.get("name"), case.get("owner")]
-        said = ", ".join([*(str(part) for part in parts if part), when(case.get("due_at"), self._notifier.zone)])
-        line, found = (case_id, said), {}
+    def _case_lines(self, case_id: str, case: Mapping[str, Any]) -> dict[str, Line]:
+        """By heading."""
+        due, due_at = from_rfc3339(case.get("due_at")), local_time(case.get("due_at"), self._notifier.zone)
+        name = redact(dict(case), self._notifier.private).get("name")
+        parts = [score_text(case), case.get("department"), case.get("customer_id"), name, case.get("owner")]
+        line = case_id, ", ".join([*(str(part) for part in parts if part), due_at])
+        lines = {}
         if self._since <= from_rfc3339(case.get("opened_at")) < self._until:
-            found["new"] = line
-        if case.get("status") not in _ENDED and not case.get("contacted_at") and due < self._until:
-            found["overdue"] = line
+            lines["new"] = line
+        if case.get("status") not in _FINISHED and not case.get("contacted_at") and due < self._until:
+            lines["overdue"] = line
         if self._since <= from_rfc3339(case.get("won_back_at")) < self._until:
-            found["won_back"] = line
-        return found
+            lines["won_back"] = line
+        return lines
 
-    def _message(self, to: str, of: Mapping[str, list[Line]]) -> Message:
+    def _message(self, address: str, by_heading: Mapping[str, list[Line]]) -> Message:
         labels = LABELS[self._notifier.language]
-        counts = {heading: len(of.get(heading, ())) for heading in _HEADINGS}
+        counts = {heading: len(by_heading.get(heading, ())) for heading in _HEADINGS}
         sections = []
         for heading in _HEADINGS:
-            lines = [said for _, said in of.get(heading, ())]
-            if more := lines[_MOST:]:
-                lines = [*lines[:_MOST], labels["more"].format(count=len(more))]
+            lines = [text for _, text in by_heading.get(heading, ())]
+            if more := lines[_MAX_LINES:]:
+                lines = [*lines[:_MAX_LINES], labels["more"].format(count=len(more))]
             if lines:
                 sections.append(Section(labels[heading], tuple(lines)))
-        title = title_of("digest", counts, self._notifier)
         span = {"since": rfc3339(self._since), "until": rfc3339(self._until)}
-        ids = {heading: [name for name, _ in lines[:_MOST_IDS]] for heading, lines in of.items()}
+        ids = {heading: [id_ for id_, _ in lines[:_MAX_IDS]] for heading, lines in by_heading.items()}
         return Message(
             id="",
             type=DIGEST_TYPE,
             at=rfc3339(self._until),
-            title=title,
+            title=render_title("digest", counts, self._notifier),
             sections=tuple(sections),
             data=span | {"counts": counts} | ids,
-            to=to,
+            to=address,
         )

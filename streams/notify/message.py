@@ -1,4 +1,4 @@
-"""What is sent: an event made readable for the team that it concerns, before any kind gives it its own shape."""
+"""A message: an event made readable for a team, before a kind of notifier gives it its own format."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -7,12 +7,12 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from npsflow.schemas.cases import NO_COMPLAINT
-from npsflow.streams.notify.event import Event, let_through
-from npsflow.streams.notify.settings import EVERYBODY, Notifier
+from npsflow.streams.notify.event import Event
+from npsflow.streams.notify.payload import redact
+from npsflow.streams.notify.settings import EVERYBODY, NotifierSettings
 from npsflow.streams.notify.texts import LABELS, REASONS, SEVERITIES, TITLES
 
-MOST_QUOTE = 2000
-"""Characters of a comment that a person is shown."""
+_MAX_QUOTE = 2000  # characters of a comment
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +25,11 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """`id` is the same whenever this is sent again. `to` and `cc` are addresses as the kind knows them.
+    """One message; its `id` stays the same when it is sent again.
 
-    `thread`: what the other side calls the first message about this case. `ticket`: the one that the survey was about.
-    `quote`: the customer's own words. `data`: the event as far as it is let through, for programs.
+    `facts`: label and value. `quote`: the customer's own words. `data`: the redacted event, for programs. `to`, `cc`:
+    addresses of the kind. `thread`: the receiver's reference of the first message about this case, "" if there is none.
+    `ticket`: the id of the ticket that the survey was about.
     """
 
     id: str
@@ -47,7 +48,7 @@ class Message:
     ticket: str = ""
 
     def text(self) -> str:
-        """All of it as plain text."""
+        """The whole message as plain text."""
         lines = [self.title, *(f"{label}: {value}" for label, value in self.facts)]
         if self.quote:
             lines += ["", *(f"> {line}" for line in self.quote.splitlines())]
@@ -56,22 +57,22 @@ class Message:
         return "\n".join(lines)
 
 
-def message_of(event: Event, notifier: Notifier, thread: str = "", told: Event | None = None) -> Message:
-    """The message about an event. `told`: the one that stands for it, where a later one was merged into it."""
-    told = told or event
-    case = let_through(event.case, notifier.private)
+def build_message(event: Event, notifier: NotifierSettings, thread: str = "", first: Event | None = None) -> Message:
+    """The message about `event`. `first`: the event whose id and title it has, where `event` was merged into it."""
+    first = first or event
+    case = redact(event.case, notifier.private)
     labels, quote = LABELS[notifier.language], str(case.get("comment") or "")
-    first, others = _people(told, event.case)
-    to = address(notifier, first)
+    person, others = _recipients(first, event.case)
+    to = address_of(person, notifier)
     reference = case.get("reference")
     ticket = reference.get("id") if isinstance(reference, dict) and reference.get("type") == "ticket" else None
     return Message(
-        id=told.id,
-        type=told.type,
-        at=told.at,
-        title=_one_line(_title(told, event.case, notifier)) or told.type,
+        id=first.id,
+        type=first.type,
+        at=first.at,
+        title=_one_line(_title(first, event.case, notifier)) or first.type,
         facts=tuple((labels[name], _one_line(value)) for name, value in _facts(event, case, notifier) if value),
-        quote=quote if len(quote) <= MOST_QUOTE else quote[:MOST_QUOTE] + "…",
+        quote=quote if len(quote) <= _MAX_QUOTE else quote[:_MAX_QUOTE] + "…",
         data=case,
         to=to,
         cc=tuple(dict.fromkeys(notifier.to[name] for name in others if notifier.to.get(name, to) != to)),
@@ -82,12 +83,13 @@ def message_of(event: Event, notifier: Notifier, thread: str = "", told: Event |
     )
 
 
-def address(notifier: Notifier, person: str) -> str:
+def address_of(person: str, notifier: NotifierSettings) -> str:
+    """The address of a person, else that of everybody; "" if the kind has none."""
     return notifier.to.get(person) or notifier.to.get(EVERYBODY, "")
 
 
-def when(instant: object, zone: str) -> str:
-    """A time as a person reads it."""
+def local_time(instant: object, zone: str) -> str:
+    """An RFC 3339 time as `2026-03-02 09:00 Europe/Amsterdam`, "" for anything else."""
     try:
         local = datetime.fromisoformat(str(instant)).astimezone(ZoneInfo(zone))
     except ValueError:
@@ -95,28 +97,29 @@ def when(instant: object, zone: str) -> str:
     return f"{local:%Y-%m-%d %H:%M} {local.tzname() if zone == 'UTC' else zone}"
 
 
-def score_of(case: Mapping[str, Any]) -> str:
+def score_text(case: Mapping[str, Any]) -> str:
+    """Metric and score: `NPS 2`."""
     return f"{str(case.get('metric', '')).upper()} {case.get('score', '')}".strip()
 
 
-def title_of(what: str, places: Mapping[str, object], notifier: Notifier) -> str:
-    """What the settings say, else what we say, of what has happened."""
-    text = notifier.texts.get(what) or TITLES[notifier.language].get(what, what)
-    return text.format_map(places)
+def render_title(name: str, values: Mapping[str, object], notifier: NotifierSettings) -> str:
+    """The title of an event or digest, from the settings or else the built-in text, with `values` in the braces."""
+    text = notifier.texts.get(name) or TITLES[notifier.language].get(name, name)
+    return text.format_map(values)
 
 
-def _people(event: Event, case: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """For whom it is, and who is told besides."""
+def _recipients(event: Event, case: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Whom it is for, and who gets a copy."""
     owner, informed = str(case.get("owner") or ""), [str(name) for name in case.get("informed") or ()]
-    if event.what == "escalated" and (to := event.entry.get("assignee")):
+    if event.name == "escalated" and (to := event.entry.get("assignee")):
         return str(to), [owner]
     return owner, informed
 
 
-def _title(event: Event, case: Mapping[str, Any], notifier: Notifier) -> str:
+def _title(event: Event, case: Mapping[str, Any], notifier: NotifierSettings) -> str:
     entry, severity, words = event.entry, str(case.get("severity") or ""), REASONS[notifier.language]
     cause, reason = str(entry.get("root_cause") or "-"), str(entry.get("reason") or case.get("reason") or "-")
-    places = {
+    values = {
         "case": event.case_id,
         "metric": str(case.get("metric", "")).upper(),
         "score": case.get("score", ""),
@@ -126,29 +129,29 @@ def _title(event: Event, case: Mapping[str, Any], notifier: Notifier) -> str:
         "owner": case.get("owner") or "-",
         "by": entry.get("by") or case.get("by") or "-",
         "to": entry.get("assignee") or "-",
-        "due": when(case.get("due_at"), notifier.zone),
+        "due": local_time(case.get("due_at"), notifier.zone),
         "cause": words[cause] if cause == NO_COMPLAINT else cause,
         "reason": words.get(reason, reason),
     }
-    return title_of(event.what, places, notifier)
+    return render_title(event.name, values, notifier)
 
 
-def _facts(event: Event, case: Mapping[str, Any], notifier: Notifier) -> Iterable[tuple[str, str]]:
-    """Label and value of what a person needs to know."""
+def _facts(event: Event, case: Mapping[str, Any], notifier: NotifierSettings) -> Iterable[tuple[str, str]]:
+    """Labels and values, in the order in which they are shown."""
     labels, words, entry = LABELS[notifier.language], REASONS[notifier.language], _last(case)
     was, reference, owner = case.get("previous_score"), case.get("reference"), str(case.get("owner") or "")
     yield "case", event.case_id
     yield "customer", str(case.get("customer_id") or "")
     for name in ("name", "email", "phone"):
         yield name, str(case.get(name) or "")
-    yield "score", score_of(case) + ("" if was is None else f", {labels['was']} {was}")
-    yield "reasons", ", ".join(words.get(str(one), str(one)) for one in case.get("reasons") or ())
+    yield "score", score_text(case) + ("" if was is None else f", {labels['was']} {was}")
+    yield "reasons", ", ".join(words.get(str(reason), str(reason)) for reason in case.get("reasons") or ())
     yield "department", str(case.get("department") or "")
     yield "agent", str(case.get("agent_id") or "")
     yield "channel", str(case.get("channel") or "")
     yield "owner", owner
-    yield "informed", ", ".join(str(who) for who in case.get("informed") or () if who != owner)
-    yield "due", when(case.get("due_at"), notifier.zone)
+    yield "informed", ", ".join(str(name) for name in case.get("informed") or () if name != owner)
+    yield "due", local_time(case.get("due_at"), notifier.zone)
     if isinstance(reference, dict):
         yield "ticket", " ".join(str(reference.get(name) or "") for name in ("type", "id", "url")).strip()
     yield "begin", str(case.get("message") or "")
@@ -162,5 +165,5 @@ def _last(case: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _one_line(text: str) -> str:
-    """Neither lines nor control characters: a title becomes a header, too."""
+    """Without line ends and control characters: a title may become a mail header."""
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())

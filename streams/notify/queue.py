@@ -1,219 +1,255 @@
-"""What a notifier has still to send, told by the records of `notify-log`: of each case one at a time, in order."""
+"""The messages a notifier still has to send, rebuilt from the records of `notify-log`: one at a time for each case."""
 
 from bisect import insort
 from heapq import heappop, heappush
+from itertools import chain
 from math import ceil, inf
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 from npsflow.schemas.notify import DIGEST, Delivery
 
-T = TypeVar("T")
+OrderingKey = tuple[int, str]
+"""A partition and a case. Messages of one key are sent one at a time, in the order of their events."""
 
-Line = tuple[int, str]
-"""A partition and a case: what stands in one line is sent in the order of the events."""
+
+DIGEST_PARTITION = 0
+"""Whoever owns this partition sends digests."""
 
 
 class Thread(NamedTuple):
-    """The first message about a case: what the other side calls it, where its event stands, and since when.
+    """The first message about a case: its `reference` at the receiver, and its event's `offset` and `event_at` (ms).
 
-    `newest`: since when the event stands of the last that was delivered.
+    `last_event_at`: the time (ms) of the newest event about this case that was delivered.
     """
 
     reference: str
     offset: int
     event_at: int
-    newest: int = 0
+    last_event_at: int = 0
 
 
 class Item(NamedTuple):
-    """A message to be sent now. `content`: where the event stands that it is made of, its own or one merged into it."""
+    """A message to send now. `content_offset`: its event's, or that of the newest event that was merged into it."""
 
     partition: int
     delivery: Delivery
-    content: int
+    content_offset: int
 
     @property
-    def line(self) -> Line:
+    def ordering_key(self) -> OrderingKey:
+        """What is sent one message at a time."""
         return self.partition, self.delivery.case_id
 
 
-def believed(delivery: Delivery, of: T, newest: dict[T, int]) -> bool:
-    """Whether whoever wrote this record had the partition then: all are to be shown, in their order.
+class Fence:
+    """Tells the records of a partition's newest owner from those that an earlier owner wrote late.
 
-    `newest`: of each partition, since when the latest has it; it is kept here.
+    Show it all records of one notifier and partition, in their order. Owners are named by the time (ms) since when they
+    have the partition.
     """
-    if delivery.owner and delivery.owner < newest.get(of, 0):
-        return False
-    newest[of] = max(delivery.owner, newest.get(of, 0))
-    return True
+
+    def __init__(self) -> None:
+        self._newest = 0
+
+    def admits(self, delivery: Delivery) -> bool:
+        """Whether this record counts; records of commands (owner 0) always do."""
+        if delivery.owner and delivery.owner < self._newest:
+            return False
+        self._newest = max(delivery.owner, self._newest)
+        return True
+
+    def claim(self, now: int) -> int:
+        """Become the newest owner; returns since when."""
+        self._newest = max(now, self._newest + 1)
+        return self._newest
+
+
+class _Partition:
+    """What the records of one partition say."""
+
+    def __init__(self) -> None:
+        self.fence = Fence()
+        self.owner_since = 0
+        self.newest_offset: int | None = None
+        self.waiting: dict[str, Delivery] = {}  # by event id
+        self.cases: dict[str, list[tuple[int, str]]] = {}  # by case: offset and event id of its messages, in order
+        self.merged: dict[str, int] = {}  # by event id: the offset of the newest event that was merged into it
+        self.threads: dict[str, Thread] = {}  # by case, the least recently delivered first
+        self._written: dict[str, int] = {}  # by event id: the offset of our newest record, until it is read back
+
+    def accepts(self, offset: int, delivery: Delivery, *, written: bool) -> bool:
+        if written:
+            self._written[delivery.event_id] = offset
+            return True
+        known = self._written.get(delivery.event_id, -1)
+        if offset == known:
+            del self._written[delivery.event_id]
+        return offset > known and self.fence.admits(delivery)
+
+    def apply(self, delivery: Delivery) -> None:
+        if (before := self.waiting.pop(delivery.event_id, None)) is not None:
+            messages = self.cases[before.case_id]
+            messages.remove((before.offset, before.event_id))
+            if not messages:
+                del self.cases[before.case_id]
+        if delivery.state == "waiting":
+            self.waiting[delivery.event_id] = delivery
+            insort(self.cases.setdefault(delivery.case_id, []), (delivery.offset, delivery.event_id))
+            return
+        self.merged.pop(delivery.event_id, None)
+        if delivery.state == "delivered":
+            first = self.threads.pop(delivery.case_id, None)
+            first = first or Thread(delivery.reference, delivery.offset, delivery.event_at)
+            newest = max(first.last_event_at, delivery.event_at)
+            self.threads[delivery.case_id] = first._replace(last_event_at=newest)
+        elif delivery.state == "merged":
+            self.merged[delivery.reference] = max(delivery.offset, self.merged.get(delivery.reference, 0))
+
+    def head(self, case_id: str) -> Delivery | None:
+        """The message of this case that comes next."""
+        messages = self.cases.get(case_id)
+        return self.waiting[messages[0][1]] if messages else None
+
+    def due(self, delivery: Delivery) -> int:
+        """When it may be sent. A message that waits for a comment is due at once when the comment is merged into it."""
+        return 0 if delivery.event_id in self.merged and not delivery.attempts else delivery.not_before
+
+    def expire_threads(self, before: int) -> None:
+        while self.threads:
+            case_id, thread = next(iter(self.threads.items()))
+            if thread.last_event_at >= before:
+                return
+            del self.threads[case_id]
 
 
 class Queue:
-    """Of one notifier, and the partitions it owns. Times in ms."""
+    """The messages of one notifier, for the partitions that it owns. Times in ms."""
 
     def __init__(self) -> None:
-        self._lines: dict[Line, list[tuple[int, str]]] = {}  # offset and event id, in order
-        self._waiting: dict[tuple[int, str], Delivery] = {}  # by partition and event id
-        self._merged: dict[tuple[int, str], int] = {}  # into which event, the offset of the newest that was
-        self._ahead: dict[int, dict[str, int]] = {}  # of our own records that were not read yet, where they stand
-        self._heap: list[tuple[int, Line]] = []  # may hold what has changed since; `take` looks again
-        self._taken: set[Line] = set()
-        self._last: dict[int, int] = {}
-        self._threads: dict[Line, Thread] = {}
-        self._put_off: dict[Line, float] = {}  # of taken ones
-        self._claimed: dict[int, int] = {}  # since when we have a partition
-        self._newest: dict[int, int] = {}  # the same of whoever has it since latest
-        self.digested = 0
-        """Until when the newest digest goes; 0 if there was none, or its partition is not owned."""
+        self._partitions: dict[int, _Partition] = {}
+        self._heap: list[tuple[int, OrderingKey]] = []  # may hold stale entries: `take` checks each
+        self._taken: set[OrderingKey] = set()
+        self._postponed: dict[OrderingKey, float] = {}  # taken keys: not before this time, in seconds
+        self.digested_until = 0
+        """The end of the newest digest; 0 if there was none, or its partition is not owned."""
 
     # Which partitions.
 
-    def own(self, partition: int) -> None:
-        """It will be read from its beginning."""
-        self.drop(partition)
-        self._ahead[partition] = {}
+    def assign(self, partition: int) -> None:
+        """Own a partition, whose log is read from its beginning."""
+        self.revoke(partition)
+        self._partitions[partition] = _Partition()
 
-    def drop(self, partition: int) -> None:
-        self._ahead.pop(partition, None)
-        for numbers in (self._last, self._claimed, self._newest):
-            numbers.pop(partition, None)
-        tables: tuple[dict[tuple[int, str], Any], ...] = (self._waiting, self._merged, self._lines, self._threads)
-        for table in tables:
-            for key in [key for key in table if key[0] == partition]:
-                del table[key]
-        if partition == 0:
-            self.digested = 0
+    def revoke(self, partition: int) -> None:
+        """Forget all that is known of a partition."""
+        self._partitions.pop(partition, None)
+        if partition == DIGEST_PARTITION:
+            self.digested_until = 0
 
     def owns(self, partition: int) -> bool:
-        return partition in self._ahead
+        """Whether the partition is assigned."""
+        return partition in self._partitions
 
     def claim(self, partition: int, now: int) -> None:
-        """All that was written is known: whoever had it before writes what counts no more."""
-        self._claimed[partition] = self._newest[partition] = max(now, self._newest.get(partition, 0) + 1)
+        """Take over once its log is read to the end: later records of earlier owners no longer count."""
+        if (state := self._partitions.get(partition)) is not None:
+            state.owner_since = state.fence.claim(now)
 
-    def claimed(self, partition: int) -> int:
-        """What our own records carry; 0 where the partition was not claimed."""
-        return self._claimed.get(partition, 0)
+    def owner_since(self, partition: int) -> int:
+        """What goes into `owner` of our own records; 0 if the partition is not claimed."""
+        state = self._partitions.get(partition)
+        return 0 if state is None else state.owner_since
 
-    def last(self, partition: int) -> int | None:
-        """The offset of the newest event of which anything is known; events before it need no second look."""
-        return self._last.get(partition)
+    def newest_offset(self, partition: int) -> int | None:
+        """The offset of the newest event on the log; earlier events are planned already."""
+        state = self._partitions.get(partition)
+        return None if state is None else state.newest_offset
 
     # What is known.
 
-    def put(self, partition: int, offset: int, delivery: Delivery, *, ahead: bool = False) -> None:
-        """A record: one that was read, or one of our own that is `ahead` of what was read."""
-        own = self._ahead.get(partition)
-        if own is None:
-            return
-        if ahead:
-            own[delivery.event_id] = offset
-        elif offset <= (known := own.get(delivery.event_id, -1)):
-            if offset == known:
-                del own[delivery.event_id]
-            return
-        elif not believed(delivery, partition, self._newest):
+    def apply(self, partition: int, offset: int, delivery: Delivery, *, written: bool = False) -> None:
+        """Take a record of the log. `written`: we have just written it, and will read it back later."""
+        state = self._partitions.get(partition)
+        if state is None or not state.accepts(offset, delivery, written=written):
             return
         if delivery.event_id.startswith(DIGEST):
-            self.digested = max(self.digested, delivery.event_at)
+            self.digested_until = max(self.digested_until, delivery.event_at)
         else:
-            self._last[partition] = max(delivery.offset, self._last.get(partition, 0))
-        self._remove(partition, delivery)
-        if delivery.state == "waiting":
-            self._add(partition, delivery)
-        elif delivery.state == "delivered":
-            line = partition, delivery.case_id
-            first = self._threads.pop(line, None) or Thread(delivery.reference, delivery.offset, delivery.event_at)
-            # At the end: what was not heard of for longest stands at the beginning.
-            self._threads[line] = first._replace(newest=max(first.newest, delivery.event_at))
-        elif delivery.state == "merged":
-            into = partition, delivery.reference
-            self._merged[into] = max(delivery.offset, self._merged.get(into, 0))
-            self._wake((partition, delivery.case_id))
-
-    def _add(self, partition: int, delivery: Delivery) -> None:
-        line = partition, delivery.case_id
-        self._waiting[partition, delivery.event_id] = delivery
-        insort(self._lines.setdefault(line, []), (delivery.offset, delivery.event_id))
-        self._wake(line)
-
-    def _remove(self, partition: int, delivery: Delivery) -> None:
-        if self._waiting.pop((partition, delivery.event_id), None) is not None:
-            line = partition, delivery.case_id
-            self._lines[line].remove((delivery.offset, delivery.event_id))
-            if not self._lines[line]:
-                del self._lines[line]
-            self._wake(line)
-        if delivery.state != "waiting":
-            self._merged.pop((partition, delivery.event_id), None)
+            state.newest_offset = max(delivery.offset, state.newest_offset or 0)
+        state.apply(delivery)
+        self._wake((partition, delivery.case_id))
 
     # What is due.
 
     def take(self, now: int) -> Item | None:
-        """The line that is due for longest; nothing more of it is given until it is released."""
+        """The message that is due the longest, None if none is due. Its ordering key is locked until `release`."""
         while self._heap and self._heap[0][0] <= now:
-            at, line = heappop(self._heap)
-            head = self._head(line)
-            if head is None or line in self._taken:
+            at, key = heappop(self._heap)
+            if key in self._taken or (known := self._head(key)) is None:
                 continue
-            if self._due(line[0], head) > at:
-                self._wake(line)  # it was put off
+            state, head = known
+            if state.due(head) > at:
+                self._wake(key)  # it has to wait longer since this entry was made
                 continue
-            self._taken.add(line)
-            return Item(line[0], head, self._merged.get((line[0], head.event_id), head.offset))
+            self._taken.add(key)
+            return Item(key[0], head, state.merged.get(head.event_id, head.offset))
         return None
 
     def release(self, item: Item) -> None:
-        """What still stands in its line is given when its time comes."""
-        self._taken.discard(item.line)
-        self._wake(item.line, self._put_off.pop(item.line, 0.0))
+        """Unlock its ordering key."""
+        self._taken.discard(item.ordering_key)
+        self._wake(item.ordering_key, self._postponed.pop(item.ordering_key, 0.0))
 
-    def put_off(self, item: Item, until: float) -> None:
-        """Once released it is not given before then, in seconds, unless something becomes of its line."""
-        self._put_off[item.line] = until
+    def postpone(self, item: Item, until: float) -> None:
+        """Do not give it out before `until` (seconds) after its release, unless a new record of its case comes."""
+        self._postponed[item.ordering_key] = until
 
-    def settling(self, partition: int, case_id: str, now: int) -> Delivery | None:
-        """The message of this case that waits for a comment and for nothing else, if there is one."""
-        line = partition, case_id
-        head = self._head(line)
-        if head is None or head.attempts or line in self._taken or len(self._lines[line]) > 1:
+    def find_settling(self, partition: int, case_id: str, now: int) -> Delivery | None:
+        """The message of this case that waits for a comment only, None if there is none."""
+        key = partition, case_id
+        if key in self._taken or (known := self._head(key)) is None:
             return None
-        return head if self._due(partition, head) > now else None
+        state, head = known
+        alone = not head.attempts and len(state.cases[case_id]) == 1
+        return head if alone and state.due(head) > now else None
 
-    def thread(self, item: Item) -> str:
-        """What the other side calls the first message about this case, "" if there was none."""
-        found = self._threads.get(item.line)
-        return "" if found is None else found.reference
+    def thread_reference(self, item: Item) -> str:
+        """What the receiver calls the first message about this case, "" if there was none."""
+        state = self._partitions.get(item.partition)
+        thread = state.threads.get(item.delivery.case_id) if state is not None else None
+        return "" if thread is None else thread.reference
 
-    def threads(self) -> list[tuple[Line, Thread]]:
-        """Of all cases."""
-        return [(line, thread) for line, thread in self._threads.items() if thread.offset >= 0]
+    def threads(self) -> list[tuple[OrderingKey, Thread]]:
+        """The threads of all cases; digests have none."""
+        return [
+            ((partition, case_id), thread)
+            for partition, state in self._partitions.items()
+            for case_id, thread in state.threads.items()
+            if thread.offset >= 0
+        ]
 
-    def forget(self, before: int) -> None:
-        """The threads of cases about which nothing was delivered whose event came since then."""
-        while self._threads:
-            line, thread = next(iter(self._threads.items()))
-            if thread.newest >= before:
-                return
-            del self._threads[line]
+    def expire_threads(self, before: int) -> None:
+        """Drop the threads of cases whose newest delivered event is older than `before`."""
+        for state in self._partitions.values():
+            state.expire_threads(before)
 
-    def pending(self) -> int:
-        """How many messages."""
-        return len(self._waiting)
+    def waiting_count(self) -> int:
+        """The number of messages that are not sent yet."""
+        return sum(len(state.waiting) for state in self._partitions.values())
 
-    def oldest(self) -> int | None:
-        """When the oldest event came of those not sent; None if there is none."""
-        return min((delivery.event_at for delivery in self._waiting.values()), default=None)
+    def oldest_event_at(self) -> int | None:
+        """The time of the oldest event whose message is not sent yet, None if there is none."""
+        waiting = chain.from_iterable(state.waiting.values() for state in self._partitions.values())
+        return min((delivery.event_at for delivery in waiting), default=None)
 
-    def _head(self, line: Line) -> Delivery | None:
-        found = self._lines.get(line)
-        return self._waiting[line[0], found[0][1]] if found else None
+    def _head(self, key: OrderingKey) -> tuple[_Partition, Delivery] | None:
+        """The message of this key that comes next, with its partition; None if there is none."""
+        state = self._partitions.get(key[0])
+        head = state.head(key[1]) if state is not None else None
+        return None if state is None or head is None else (state, head)
 
-    def _due(self, partition: int, delivery: Delivery) -> int:
-        """What the comment has come to need not wait for it any more."""
-        return 0 if (partition, delivery.event_id) in self._merged and not delivery.attempts else delivery.not_before
-
-    def _wake(self, line: Line, not_before: float = 0.0) -> None:
-        head = self._head(line)
-        if head is not None and not_before < inf:
-            heappush(self._heap, (max(self._due(line[0], head), ceil(not_before * 1000)), line))
+    def _wake(self, key: OrderingKey, not_before: float = 0.0) -> None:
+        known = self._head(key)
+        if known is not None and not_before < inf:
+            state, head = known
+            heappush(self._heap, (max(state.due(head), ceil(not_before * 1000)), key))

@@ -1,8 +1,8 @@
-"""What messages to a team say, in the languages there are."""
+"""The words of messages, by language."""
 
 from collections.abc import Mapping
 
-PLACES = (
+PLACEHOLDERS = (
     "case",
     "metric",
     "score",
@@ -17,8 +17,8 @@ PLACES = (
     "reason",
 )
 """What may stand in braces in a title."""
-DIGEST_PLACES = ("new", "overdue", "won_back", "praise")
-"""The same of a digest's: how many there are."""
+DIGEST_PLACEHOLDERS = ("new", "overdue", "won_back", "praise")
+"""What may stand in braces in the title of a digest: counts."""
 
 TITLES: Mapping[str, Mapping[str, str]] = {
     "en": {
@@ -75,7 +75,7 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "case": "Zaak", "customer": "Klant", "name": "Naam", "email": "E-mail", "phone": "Telefoon", "score": "Score",
         "was": "was", "owner": "Eigenaar", "due": "Uiterlijk", "channel": "Antwoord via", "department": "Afdeling",
         "agent": "Medewerker", "reasons": "Redenen", "informed": "Ook voor", "ticket": "Ticket",
-        "begin": "Begin met", "note": "Notitie", "by": "Door",
+        "begin": "Begin met", "note": "Notitie", "by": "ConnectionLimiter",
         "new": "Nieuw", "overdue": "Te laat", "won_back": "Teruggewonnen", "praise": "Lof", "more": "en nog {count}",
     },
 }  # fmt: skip
@@ -125,6 +125,6 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "no_complaint": "geen klacht",
     },
 }  # fmt: skip
-"""Of what npsflow decides; all others are what the settings call them."""
+"""Words for the reasons of npsflow itself. Reasons from the settings are shown as they are."""
 
 LANGUAGES = tuple(TITLES)

@@ -1,4 +1,4 @@
-"""One module for each kind of notifier; its name is what `kind` says in `[notify.NAME]`."""
+"""The kinds of notifiers, a module each; `kind` in `[notify.NAME]` is the module's name."""
 
 from importlib import import_module
 from pkgutil import iter_modules
@@ -7,11 +7,11 @@ from npsflow.agents.notify.kind import Kind
 
 
 def names() -> list[str]:
-    """All kinds there are."""
+    """The names of all kinds."""
     return sorted(module.name for module in iter_modules(__path__))
 
 
 def named(name: str) -> Kind:
-    """The kind of that name; see `names`."""
+    """The kind of this name, which has to be one of `names`."""
     kind: Kind = import_module(f"{__name__}.{name}").KIND
     return kind

@@ -1,4 +1,4 @@
-"""Prints messages to standard output, for whoever looks on."""
+"""Prints messages to standard output."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -15,8 +15,10 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Console:
+    """Standard output."""
+
     async def send(self, message: Message) -> Result:
-        """What could steer a terminal is not in it."""
+        """Print it, without characters that could control a terminal."""
         lines = message.text().splitlines()
         click.echo("\n    ".join("".join(c if c.isprintable() else " " for c in line) for line in lines))
         return Delivered()

@@ -20,24 +20,24 @@ from typing import Any
 import aiosmtplib
 from msgspec import Struct
 
-from npsflow.agents.notify.kind import SECONDS, Again, Delivered, Kind, Never, Result, Unknown
+from npsflow.agents.notify.kind import SEND_SECONDS, Delivered, Kind, Rejected, Result, RetryLater, Unconfirmed
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.notify.message import Message
 
 log = logging.getLogger(__name__)
 
-_OF_US = (aiosmtplib.SMTPConnectResponseError, aiosmtplib.SMTPHeloError, aiosmtplib.SMTPSenderRefused)
-_UNFIT = re.compile(r"[^A-Za-z0-9._-]")
-_NO_LOGIN = (454, 530, 534, 535, 538)
-_CLOSED = 60.0  # seconds, when it does not let us in
-_MOST_SUBJECT = 150
+_REFUSES_US = (aiosmtplib.SMTPConnectResponseError, aiosmtplib.SMTPHeloError, aiosmtplib.SMTPSenderRefused)
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+_LOGIN_REFUSED = (454, 530, 534, 535, 538)
+_CLOSED = 60.0  # seconds to wait after it refused us
+_MAX_SUBJECT = 150
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
-    """Of the server that takes mail for us. `starttls` false sends everything, the login too, in the clear.
+    """The mail server. `starttls` false sends everything, the login too, in the clear.
 
-    `sender`: who it is from. `user`: who logs in; the password is the secret. `ca`: PEM file of the authority that
-    signed the server, where the system does not know it.
+    `sender`: the From address. `user`: who logs in; the password is the secret. `ca`: PEM file of the authority that
+    signed the server's certificate, if the system does not know it.
     """
 
     host: str
@@ -53,11 +53,12 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Client(aiosmtplib.SMTP):
-    """What whoever it is for does not get is not sent at all; a copy that is refused is let go."""
+    """Sends nothing if the server refuses the recipient; goes on if it refuses a copy."""
 
     copies: tuple[str, ...] = ()
 
     async def rcpt(self, recipient: str, *args: Any, **kwargs: Any) -> aiosmtplib.SMTPResponse:
+        """Raises SMTPResponseException for the recipient, SMTPRecipientRefused for a copy."""
         try:
             return await super().rcpt(recipient, *args, **kwargs)
         except aiosmtplib.SMTPRecipientRefused as error:
@@ -76,33 +77,36 @@ class Email:
         self._domain = _domain(options.sender)
 
     async def send(self, message: Message) -> Result:
+        """Hand it over to the server."""
         try:
-            return await self._handed_over(self._mail(message))
+            return await self._hand_over(self._mail(message))
         except (ValueError, IndexError):  # what libraries raise of addresses that are none
-            return Again("its address is none")
+            return RetryLater("its address is none")
 
-    async def _handed_over(self, mail: EmailMessage) -> Result:
+    async def _hand_over(self, mail: EmailMessage) -> Result:
         options = self._options
         client = _Client(
             hostname=options.host, port=options.port, start_tls=options.starttls, tls_context=self._tls,
-            timeout=SECONDS / 2,
+            timeout=SEND_SECONDS / 2,
         )  # fmt: skip
-        client.copies = tuple(one.addr_spec for one in mail["Cc"].addresses) if mail["Cc"] else ()
+        client.copies = tuple(copy.addr_spec for copy in mail["Cc"].addresses) if mail["Cc"] else ()
         handed_over = False
         try:
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(SEND_SECONDS):
                 await client.connect()
                 if options.user:
                     await client.login(options.user, self._password)
                 handed_over = True
                 await client.send_message(mail)
-        except _OF_US as error:
-            return Again(f"it refuses us or our sender ({error.code})", _CLOSED, everybody=True)
+        except _REFUSES_US as error:
+            return RetryLater(f"it refuses us or our sender ({error.code})", _CLOSED, pause_all=True)
         except aiosmtplib.SMTPResponseException as error:
             return _refused(error.code)
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             why = type(error).__name__
-            return Unknown(f"it gives no answer: {why}") if handed_over else Again(f"it cannot be reached: {why}")
+            if handed_over:
+                return Unconfirmed(f"it gives no answer: {why}")
+            return RetryLater(f"it cannot be reached: {why}")
         finally:
             client.close()
         return Delivered(str(mail["Message-ID"]))
@@ -113,9 +117,9 @@ class Email:
         mail["To"] = message.to
         if message.cc:
             mail["Cc"] = ", ".join(message.cc)
-        mail["Subject"] = message.title[:_MOST_SUBJECT]
+        mail["Subject"] = message.title[:_MAX_SUBJECT]
         mail["Date"] = format_datetime(datetime.now(UTC))
-        mail["Message-ID"] = f"<{_UNFIT.sub('-', message.id)}@{self._domain}>"
+        mail["Message-ID"] = f"<{_UNSAFE.sub('-', message.id)}@{self._domain}>"
         if message.thread:
             mail["In-Reply-To"] = message.thread
             mail["References"] = message.thread
@@ -128,12 +132,12 @@ class Email:
 
 
 def _refused(code: int) -> Result:
-    """What a reply means: 4xx passes, 5xx does not, and without a login nothing does."""
-    if code in _NO_LOGIN:
-        return Again(f"it refuses our login ({code})", _CLOSED, everybody=True)
+    """The result of a reply: 4xx is transient, 5xx is not, and a refused login pauses all."""
+    if code in _LOGIN_REFUSED:
+        return RetryLater(f"it refuses our login ({code})", _CLOSED, pause_all=True)
     if code == 421:
-        return Again("it is not available (421)", _CLOSED, everybody=True)
-    return Never(f"it answers {code}") if code >= 500 else Again(f"it answers {code}")
+        return RetryLater("it is not available (421)", _CLOSED, pause_all=True)
+    return Rejected(f"it answers {code}") if code >= 500 else RetryLater(f"it answers {code}")
 
 
 def _html(message: Message) -> str:
@@ -157,36 +161,36 @@ async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Email
     if options.user and not secrets:
         raise SettingsError("options.user has no password in NPSFLOW_SECRET_NOTIFY_*")
     try:
-        made = Email(options, secrets[0] if secrets else "")
+        email = Email(options, secrets[0] if secrets else "")
     except OSError as error:  # ssl.SSLError is one, too
         raise SettingsError(f"options.ca cannot be read: {type(error).__name__}") from None
-    yield made
+    yield email
 
 
 def _domain(address: str) -> str | None:
-    """Of an e-mail address without a name; None where it is none."""
+    """The domain of an e-mail address without a name; None if it is no address."""
     try:
         return Address(addr_spec=address).domain or None
     except (ValueError, IndexError):  # what the library raises of addresses that are none
         return None
 
 
-def _wrong_address(_: Options, address: str) -> str:
-    """With or without a name before it, or several."""
+def _address_problem(_: Options, address: str) -> str:
+    """One address or several, each with or without a name before it."""
     try:
         mail = EmailMessage(policy=SMTP)
         mail["To"] = address
         found, defects = mail["To"].addresses, mail["To"].defects
     except (ValueError, IndexError):
         return "is no e-mail address"
-    return "" if found and not defects and all(one.domain for one in found) else "is no e-mail address"
+    return "" if found and not defects and all(item.domain for item in found) else "is no e-mail address"
 
 
 KIND = Kind(
     Options,
     _open,
-    secret="the password of `options.user`",
+    "the password of `options.user`",
     secret_optional=True,
     address="an e-mail address",
-    wrong_address=_wrong_address,
+    address_problem=_address_problem,
 )

@@ -16,18 +16,18 @@ from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from npsflow.agents.notify.http import failed, unanswered
-from npsflow.agents.notify.kind import SECONDS, Again, Delivered, Kind, Never, Result, Unknown
+from npsflow.agents.notify.kind import SEND_SECONDS, Delivered, Kind, Rejected, Result, RetryLater, Unconfirmed
 from npsflow.agents.notify.ssrf_guard import expect_tls
 from npsflow.agents.web.retry_after import retry_after
 from npsflow.streams.notify.message import Message
 
-_MOST_HEADER, _MOST_SECTION, _MOST_FIELDS, _MOST_FIELD, _MOST_BLOCKS = 150, 3000, 10, 2000, 50
-_MOST_TEXT = 4000  # of the fallback, which Slack advises to keep below
-_QUOTE = 2500
+_MAX_HEADER, _MAX_SECTION, _MAX_FIELDS, _MAX_FIELD, _MAX_BLOCKS = 150, 3000, 10, 2000, 50
+_MAX_TEXT = 4000  # of the fallback, which Slack advises to keep below
+_MAX_QUOTE = 2500
 _CLOSED = 60.0
 _MARKUP = re.compile(r"(?<![^\W_])[*_~`]")  # within a word they are what they are
-_PASSING = {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
-_NO_ENTRANCE = {
+_TRANSIENT = {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
+_BAD_TOKEN = {
     "invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope",
     "no_permission", "not_allowed_token_type", "org_login_required", "ekm_access_denied", "access_denied",
     "accesslimited",
@@ -53,18 +53,21 @@ class _NoReply(Exception):
 
 
 class Slack:
+    """A workspace, through the bot of an app."""
+
     def __init__(self, client: AsyncWebClient) -> None:
         self._client = client
 
     async def send(self, message: Message) -> Result:
+        """Post it, in its case's thread if that is in the same channel."""
         channel, _, thread = message.thread.partition(" ")
         try:
-            return await self._posted(message, thread if channel == message.to else "")
+            return await self._post(message, thread if channel == message.to else "")
         except _NoReply:
-            return await self._posted(message, "")
+            return await self._post(message, "")
 
-    async def _posted(self, message: Message, thread: str) -> Result:
-        """Raises _NoReply where that thread takes none."""
+    async def _post(self, message: Message, thread: str) -> Result:
+        """Raises _NoReply if the thread takes no replies."""
         try:
             answer = await self._client.chat_postMessage(
                 channel=message.to,
@@ -81,7 +84,7 @@ class Slack:
                 raise _NoReply from None
             return _refused(error)
         except (SlackRequestError, AttributeError):  # the latter where it answers with a plain text
-            return Unknown("its answer cannot be read")
+            return Unconfirmed("its answer cannot be read")
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return unanswered(error)
         # The channel may have been named where Slack answers with its id: a thread is found by what we called it.
@@ -92,19 +95,20 @@ def _refused(error: SlackApiError) -> Result:
     """Slack says what is wrong in `error`, mostly with status 200."""
     response: Any = error.response
     if not hasattr(response, "status_code"):  # the client could not read it, and hands over what it had
-        return Unknown("its answer cannot be read")
+        return Unconfirmed("its answer cannot be read")
     status, headers = int(response.status_code), dict(response.headers)
     code = _code(response)
     if status == 429 or code in ("ratelimited", "rate_limited", "message_limit_exceeded"):
         wait = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
-        return Again("it says that this is too much", retry_after(str(wait), time.time()) or _CLOSED, everybody=True)
+        seconds = retry_after(str(wait), time.time()) or _CLOSED
+        return RetryLater("it says that this is too much", seconds, pause_all=True)
     if status != 200:
         return failed(status, headers)
-    if code in _NO_ENTRANCE:
-        return Again(f"it refuses our token: {code}", _CLOSED, everybody=True)
+    if code in _BAD_TOKEN:
+        return RetryLater(f"it refuses our token: {code}", _CLOSED, pause_all=True)
     if code.startswith(_NO_CHANNEL):
-        return Again(f"it cannot write there: {code}")
-    return Again(f"it answers {code}") if code in _PASSING else Never(f"it answers {_word(code)}")
+        return RetryLater(f"it cannot write there: {code}")
+    return RetryLater(f"it answers {code}") if code in _TRANSIENT else Rejected(f"it answers {_word(code)}")
 
 
 def _code(response: Any) -> str:
@@ -118,58 +122,58 @@ def _word(code: str) -> str:
 
 
 def fallback(message: Message) -> str:
-    """What is shown where blocks are not."""
-    return _cut(_escaped(message.title), _MOST_TEXT)
+    """The text that is shown where blocks are not."""
+    return _cut(_escaped(message.title), _MAX_TEXT)
 
 
 def blocks(message: Message) -> list[dict[str, Any]]:
-    """A message as Block Kit, within its limits; the last line is its id."""
-    *found, last = _blocks(message)
-    return [*found[: _MOST_BLOCKS - 1], last]
+    """A message as Block Kit, within its limits; the last block is its id."""
+    *first, last = _blocks(message)
+    return [*first[: _MAX_BLOCKS - 1], last]
 
 
 def _blocks(message: Message) -> Iterator[dict[str, Any]]:
-    yield {"type": "header", "text": {"type": "plain_text", "text": _cut(message.title, _MOST_HEADER)}}
-    fields = [_mrkdwn(f"*{_escaped(label)}*\n{_escaped(value)}", _MOST_FIELD) for label, value in message.facts]
-    for start in range(0, len(fields), _MOST_FIELDS):
-        yield {"type": "section", "fields": fields[start : start + _MOST_FIELDS]}
+    yield {"type": "header", "text": {"type": "plain_text", "text": _cut(message.title, _MAX_HEADER)}}
+    fields = [_mrkdwn(f"*{_escaped(label)}*\n{_escaped(value)}", _MAX_FIELD) for label, value in message.facts]
+    for start in range(0, len(fields), _MAX_FIELDS):
+        yield {"type": "section", "fields": fields[start : start + _MAX_FIELDS]}
     if message.quote:
-        quoted = "\n".join("> " + line for line in _escaped(_cut(message.quote, _QUOTE)).splitlines())
-        yield {"type": "section", "text": _mrkdwn(quoted, _MOST_SECTION)}
+        quoted = "\n".join("> " + line for line in _escaped(_cut(message.quote, _MAX_QUOTE)).splitlines())
+        yield {"type": "section", "text": _mrkdwn(quoted, _MAX_SECTION)}
     for section in message.sections:
         lines = "\n".join(f"• {_escaped(line)}" for line in section.lines)
-        yield {"type": "section", "text": _mrkdwn(f"*{_escaped(section.heading)}*\n{lines}", _MOST_SECTION)}
-    yield {"type": "context", "elements": [_mrkdwn(_escaped(message.id), _MOST_FIELD)]}
+        yield {"type": "section", "text": _mrkdwn(f"*{_escaped(section.heading)}*\n{lines}", _MAX_SECTION)}
+    yield {"type": "context", "elements": [_mrkdwn(_escaped(message.id), _MAX_FIELD)]}
 
 
-def _mrkdwn(text: str, most: int) -> dict[str, Any]:
-    """`verbatim`: what looks like a link or a mention is none."""
-    return {"type": "mrkdwn", "text": _cut(text, most), "verbatim": True}
+def _mrkdwn(text: str, length: int) -> dict[str, Any]:
+    """`verbatim` keeps Slack from making links and mentions of the text."""
+    return {"type": "mrkdwn", "text": _cut(text, length), "verbatim": True}
 
 
 def _escaped(text: str) -> str:
-    """The three characters that Slack wants escaped; markup cannot begin before what is no letter, and has no width."""
-    for found, instead in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(found, instead)
+    """Escape `&<>` as Slack asks, and put a character without width behind each that could begin markup."""
+    for character, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(character, entity)
     return _MARKUP.sub("\\g<0>\u200b", text)
 
 
-def _cut(text: str, most: int) -> str:
-    """Not within an escape."""
-    if len(text) <= most:
+def _cut(text: str, length: int) -> str:
+    """Cut to `length` characters, but not within an entity."""
+    if len(text) <= length:
         return text
-    text = text[: most - 1]
+    text = text[: length - 1]
     at = text.rfind("&")
-    return (text[:at] if at > most - 7 and ";" not in text[at:] else text) + "…"
+    return (text[:at] if at > length - 7 and ";" not in text[at:] else text) + "…"
 
 
 @asynccontextmanager
 async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Slack]:
     async with aiohttp.ClientSession(
-        timeout=aiohttp.ClientTimeout(total=SECONDS), cookie_jar=aiohttp.DummyCookieJar()
+        timeout=aiohttp.ClientTimeout(total=SEND_SECONDS), cookie_jar=aiohttp.DummyCookieJar()
     ) as session:
         client = AsyncWebClient(
-            token=secrets[0], base_url=options.api, timeout=int(SECONDS), session=session, retry_handlers=[]
+            token=secrets[0], base_url=options.api, timeout=int(SEND_SECONDS), session=session, retry_handlers=[]
         )
         yield Slack(client)
 

@@ -14,17 +14,16 @@ from msgspec import Struct
 from yarl import URL
 
 from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
-from npsflow.agents.notify.kind import Again, Delivered, Gone, Kind, Result
-from npsflow.agents.notify.ssrf_guard import Guarded, NotAllowed, expect_allowed
+from npsflow.agents.notify.kind import Delivered, Disabled, Kind, Result, RetryLater
+from npsflow.agents.notify.ssrf_guard import NotAllowed, PublicResolver, expect_allowed
 from npsflow.agents.web.signatures import standard_webhook
 from npsflow.schemas import codec
-from npsflow.streams.notify.event import fitted
 from npsflow.streams.notify.message import Message
+from npsflow.streams.notify.payload import fit
 
-MOST = 20_000
-"""Bytes of a body; the specification advises less than 20 kB."""
+_MAX_BODY = 20_000  # bytes; the specification advises less than 20 kB
 _PREFIX = "whsec_"
-_ROOM = 500  # of it for type, timestamp and braces
+_ENVELOPE = 500  # bytes of it for type, timestamp and braces
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
@@ -34,7 +33,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Webhook:
-    """`secrets`: every one signs, so that a receiver can change from one to the next. `clock` in seconds."""
+    """`secrets`: each signs, so that a receiver can change from one to the next. `clock` in seconds."""
 
     def __init__(
         self, session: aiohttp.ClientSession, options: Options, secrets: Sequence[str], clock: Callable[[], float]
@@ -42,6 +41,7 @@ class Webhook:
         self._session, self._options, self._secrets, self._clock = session, options, secrets, clock
 
     async def send(self, message: Message) -> Result:
+        """Post it, signed; redirects are not followed."""
         body, stamp = _body(message), str(int(self._clock()))
         signed = [standard_webhook(secret, message.id, stamp, body) for secret in self._secrets]
         headers = {
@@ -56,40 +56,40 @@ class Webhook:
             async with self._session.post(
                 url, data=body, headers=headers, allow_redirects=False, timeout=TIMEOUT
             ) as answer:
-                status, said = answer.status, answer.headers
+                status, answered = answer.status, answer.headers
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return unanswered(error)
         if 200 <= status < 300:
             return Delivered(message.id)
         if status == 410:
-            return Gone("it answers 410: it wants nothing any more")
-        # Whatever else it is may be mended there: only time tells that it was never meant to be taken.
-        found = failed(status, said)
-        return found if isinstance(found, Again) else Again(found[0])
+            return Disabled("it answers 410: it wants nothing any more")
+        # Any other error may be mended at the receiver: a message is given up only after all attempts.
+        result = failed(status, answered)
+        return result if isinstance(result, RetryLater) else RetryLater(result[0])
 
 
 def _body(message: Message) -> bytes:
     whole = {"type": message.type, "timestamp": message.at}
     data = {"title": message.title} | dict(message.data)
-    return codec.dumps(whole | {"data": fitted(data, MOST - _ROOM)})
+    return codec.dumps(whole | {"data": fit(data, _MAX_BODY - _ENVELOPE)})
 
 
 @asynccontextmanager
 async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Webhook]:
-    connector = aiohttp.TCPConnector(resolver=None if options.internal else Guarded())
+    connector = aiohttp.TCPConnector(resolver=None if options.internal else PublicResolver())
     async with aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar()) as session:
         yield Webhook(session, options, secrets, time.time)
 
 
 def _secret_fits(secret: str) -> bool:
-    """As the specification asks, and as its libraries read it; intake takes others, which platforms have made."""
+    """As the specification asks. Intake takes other secrets too, which platforms have made."""
     try:
         return secret.startswith(_PREFIX) and 24 <= len(b64decode(secret.removeprefix(_PREFIX), validate=True)) <= 64
     except Error:
         return False
 
 
-def _wrong_address(options: Options, address: str) -> str:
+def _address_problem(options: Options, address: str) -> str:
     try:
         url = URL(address)
         if url.scheme not in ("https", "http") or not url.host:
@@ -109,7 +109,7 @@ KIND = Kind(
     "to change it",
     secret_fits=_secret_fits,
     address="its URL",
-    wrong_address=_wrong_address,
+    address_problem=_address_problem,
     per_second=100.0,
-    apart=True,
+    separate_addresses=True,
 )

@@ -1,4 +1,4 @@
-"""Zendesk: a case annotates the ticket that the survey was about, or opens one; that it is solved resolves the case.
+"""Zendesk: a case adds notes to the ticket that the survey was about, or opens one; a solved ticket resolves the case.
 
 Sources: developer.zendesk.com, Ticketing API: tickets (create, update, list by external_id, show_many, sideloaded
 metric_sets), ticket comments, introduction (Idempotency-Key, which only the creation of tickets knows, and rate
@@ -16,7 +16,7 @@ from msgspec import Struct
 from yarl import URL
 
 from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
-from npsflow.agents.notify.kind import Delivered, Done, Kind, Result, Unknown
+from npsflow.agents.notify.kind import Delivered, Kind, Resolution, Result, Unconfirmed
 from npsflow.agents.notify.ssrf_guard import expect_tls
 from npsflow.schemas import codec
 from npsflow.schemas.cases import event_type
@@ -24,11 +24,11 @@ from npsflow.streams.notify.message import Message
 
 log = logging.getLogger(__name__)
 
-_TO_DO = (event_type("opened"), event_type("reopened"))  # what asks somebody to act
+_CALLS_TO_ACT = (event_type("opened"), event_type("reopened"))
 _PRIORITIES = {"critical": "urgent", "high": "high", "medium": "normal"}
-_MOST_SUBJECT = 150
-_MOST_ANSWER = 8 << 20
-_AT_ONCE = 100  # tickets that show_many takes
+_MAX_SUBJECT = 150
+_MAX_ANSWER = 8 << 20  # bytes
+_MAX_TICKETS = 100  # that show_many takes
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +47,7 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Failed(Exception):
-    """An answer that is no success, or none."""
+    """There is no answer, or one that is no success."""
 
     def __init__(self, result: Result, status: int = 0) -> None:
         super().__init__()
@@ -55,56 +55,65 @@ class _Failed(Exception):
 
 
 class Zendesk:
+    """One account; a reference is the id of a ticket."""
+
     def __init__(self, session: aiohttp.ClientSession, options: Options) -> None:
         self._session, self._options, self._base = session, options, URL(options.url)
 
     async def send(self, message: Message) -> Result:
+        """Add a note to the case's ticket, or open one."""
         try:
-            return Delivered(await self._told(message))
+            return Delivered(await self._write(message))
         except _Failed as failure:
             return failure.result
 
-    async def done(self, references: Sequence[str]) -> list[Done]:
-        """Of these tickets those that are solved; nothing where Zendesk does not answer."""
-        found: list[Done] = []
+    async def resolutions(self, references: Sequence[str]) -> list[Resolution]:
+        """Those of these tickets that are solved; fewer if Zendesk does not answer."""
+        resolutions: list[Resolution] = []
         if not self._options.resolve:
-            return found
-        for start in range(0, len(references), _AT_ONCE):
-            ids = ",".join(references[start : start + _AT_ONCE])
+            return resolutions
+        for start in range(0, len(references), _MAX_TICKETS):
+            ids = ",".join(references[start : start + _MAX_TICKETS])
             try:
                 answer = await self._ask("GET", "tickets/show_many.json", {"ids": ids, "include": "metric_sets"})
             except _Failed as failure:
                 log.warning("it does not say which tickets are solved", extra={"why": failure.result[0]})
-                return found
-            solved = {str(one.get("ticket_id")): one.get("solved_at") for one in answer.get("metric_sets", ())}
+                return resolutions
+            solved = {str(row.get("ticket_id")): row.get("solved_at") for row in answer.get("metric_sets", ())}
             for ticket in answer.get("tickets", ()):
-                name = str(ticket.get("id"))
-                if ticket.get("status") in ("solved", "closed") and solved.get(name):
-                    said = f"Solved in Zendesk, ticket {name}"
-                    action = f"zendesk-{name}-{solved[name]}"
-                    at, final = str(solved[name]), ticket["status"] == "closed"
-                    found.append(Done(name, action, "zendesk", at, self._options.root_cause, said, final))
-        return found
+                reference = str(ticket.get("id"))
+                if ticket.get("status") in ("solved", "closed") and (at := solved.get(reference)):
+                    resolution = Resolution(
+                        reference,
+                        action_id=f"zendesk-{reference}-{at}",
+                        by="zendesk",
+                        at=str(at),
+                        root_cause=self._options.root_cause,
+                        comment=f"Solved in Zendesk, ticket {reference}",
+                        final=ticket["status"] == "closed",
+                    )
+                    resolutions.append(resolution)
+        return resolutions
 
-    async def _told(self, message: Message) -> str:
-        """The ticket that holds it now. Raises _Failed."""
-        found = await self._found(message.thread)
-        if found is None or found["status"] == "closed":  # that takes nothing any more, but may have a follow-up
-            found = await self._opened_before(message) or found or await self._found(message.ticket)
-        if found is None:
+    async def _write(self, message: Message) -> str:
+        """Returns the id of the ticket that has it now. Raises _Failed."""
+        ticket = await self._find(message.thread)
+        if ticket is None or ticket["status"] == "closed":  # a closed ticket takes no notes, but may have a follow-up
+            ticket = await self._find_opened(message) or ticket or await self._find(message.ticket)
+        if ticket is None:
             return await self._create(message, None)
-        ticket = str(found["id"])
-        if found["status"] == "closed":
-            return await self._create(message, ticket)
-        if not await self._stands(ticket, message.id):
-            # One that was solved before the survey tells nobody anything, and its solving would resolve nothing.
-            again = found["status"] == "solved" and message.type in _TO_DO
-            body = {"comment": _note(message)} | ({"status": "open"} if again else {})
-            await self._ask("PUT", f"tickets/{ticket}.json", body={"ticket": body})
-        return ticket
+        ticket_id = str(ticket["id"])
+        if ticket["status"] == "closed":
+            return await self._create(message, ticket_id)
+        if not await self._has_note(ticket_id, message.id):
+            # Nobody sees a note on a ticket that was solved before the survey, and it cannot be solved once more.
+            reopens = ticket["status"] == "solved" and message.type in _CALLS_TO_ACT
+            body = {"comment": _note(message)} | ({"status": "open"} if reopens else {})
+            await self._ask("PUT", f"tickets/{ticket_id}.json", body={"ticket": body})
+        return ticket_id
 
-    async def _found(self, ticket: str) -> dict[str, Any] | None:
-        """None where it is of another account or system, or deleted."""
+    async def _find(self, ticket: str) -> dict[str, Any] | None:
+        """None if it is deleted, or of another account or system. Raises _Failed."""
         if not ticket.isascii() or not ticket.isdigit():
             return None
         try:
@@ -114,21 +123,21 @@ class Zendesk:
                 raise
             return None
 
-    async def _opened_before(self, message: Message) -> dict[str, Any] | None:
-        """The newest that we opened; a try without an answer may have, and Zendesk soon forgets its key."""
-        answer = await self._ask("GET", "tickets.json", {"external_id": _external(message)})
+    async def _find_opened(self, message: Message) -> dict[str, Any] | None:
+        """The newest ticket that we opened, perhaps in an attempt without an answer. Raises _Failed."""
+        answer = await self._ask("GET", "tickets.json", {"external_id": _external_id(message)})
         return max(map(_ticket, answer.get("tickets") or ()), key=lambda ticket: int(ticket["id"]), default=None)
 
-    async def _stands(self, ticket: str, event_id: str) -> bool:
+    async def _has_note(self, ticket: str, event_id: str) -> bool:
         newest = {"sort_order": "desc", "per_page": "100"}
         comments = (await self._ask("GET", f"tickets/{ticket}/comments.json", newest)).get("comments", ())
         return any(_mark(event_id) in str(comment.get("body", "")) for comment in comments)
 
     async def _create(self, message: Message, closed: str | None) -> str:
         ticket: dict[str, Any] = {
-            "subject": message.title[:_MOST_SUBJECT],
+            "subject": message.title[:_MAX_SUBJECT],
             "comment": _note(message),
-            "external_id": _external(message),
+            "external_id": _external_id(message),
             "tags": ["npsflow"],
         }
         if message.severity in _PRIORITIES:
@@ -143,7 +152,7 @@ class Zendesk:
     async def _ask(
         self, method: str, path: str, query: Mapping[str, str] | None = None, *, body: Any = None, key: str = ""
     ) -> dict[str, Any]:
-        """Raises _Failed."""
+        """The JSON object of an answer, {} for other JSON. Raises _Failed."""
         headers = {"Content-Type": "application/json", "Accept": "application/json"}
         if key:
             headers["Idempotency-Key"] = key
@@ -155,21 +164,21 @@ class Zendesk:
             async with asking as answer:
                 if answer.status not in (200, 201):
                     raise _Failed(failed(answer.status, answer.headers), answer.status)
-                found = codec.loads(await answer.content.read(_MOST_ANSWER))
+                content = codec.loads(await answer.content.read(_MAX_ANSWER))
         except (aiohttp.ClientError, TimeoutError, OSError, codec.NotJson) as error:
             raise _Failed(unanswered(error)) from None
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
 
-def _ticket(found: Any) -> dict[str, Any]:
-    """What we need of one is there. Raises _Failed."""
-    if not isinstance(found, dict) or not str(found.get("id")).isdigit() or not isinstance(found.get("status"), str):
-        raise _Failed(Unknown("its answer cannot be read"))
-    return found
+def _ticket(value: Any) -> dict[str, Any]:
+    """Check that it is a ticket with id and status. Raises _Failed."""
+    if not isinstance(value, dict) or not str(value.get("id")).isdigit() or not isinstance(value.get("status"), str):
+        raise _Failed(Unconfirmed("its answer cannot be read"))
+    return value
 
 
-def _external(message: Message) -> str:
-    """One ticket for each case."""
+def _external_id(message: Message) -> str:
+    """The same for all messages about a case: it has one ticket."""
     return message.case_id or message.id
 
 
@@ -178,7 +187,7 @@ def _mark(event_id: str) -> str:
 
 
 def _note(message: Message) -> dict[str, Any]:
-    """For the team, not for the customer."""
+    """A note that the team sees, not the customer."""
     return {"body": f"{message.text()}\n\n{_mark(message.id)}", "public": False}
 
 

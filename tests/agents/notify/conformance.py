@@ -7,12 +7,20 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from npsflow.agents.notify import kinds
-from npsflow.agents.notify.kind import Again, Delivered, Never, Sender, Unknown, opened, secret_name
+from npsflow.agents.notify.kind import (
+    Delivered,
+    Rejected,
+    RetryLater,
+    Sender,
+    Unconfirmed,
+    open_sender,
+    secret_variable,
+)
 from npsflow.streams.config.settings import parse
 from npsflow.streams.notify.digest import Digest
-from npsflow.streams.notify.event import Event, read
-from npsflow.streams.notify.message import Message, message_of
-from npsflow.streams.notify.settings import Notifier
+from npsflow.streams.notify.event import Event, read_event
+from npsflow.streams.notify.message import Message, build_message
+from npsflow.streams.notify.settings import NotifierSettings
 from tests.streams.folding import Record
 from tests.streams.recovery.recovering import PREFIX, World
 
@@ -35,14 +43,14 @@ class Case:
     for_people: bool = True
     other_secret: str = "whsec_c29tZXRoaW5nIGVsc2UgYWx0b2dldGhlcg=="
 
-    def notifier(self, more: str = "") -> Notifier:
+    def notifier(self, more: str = "") -> NotifierSettings:
         top = "\n".join(line for line in more.splitlines() if line)
         return parse(f"[notify.desk]\nkind = '{self.kind}'\n{top}\n{self.settings}").notify["desk"]
 
     @asynccontextmanager
     async def sending(self, secret: str | None = None) -> AsyncIterator[Sender]:
-        variables = {secret_name("desk"): self.secret if secret is None else secret}
-        async with opened("desk", kinds.named(self.kind), self.notifier(), variables) as sender:
+        variables = {secret_variable("desk"): self.secret if secret is None else secret}
+        async with open_sender("desk", kinds.named(self.kind), self.notifier(), variables) as sender:
             yield sender
 
 
@@ -56,7 +64,7 @@ def events(**more: Any) -> list[Event]:
 
 
 def event(value: bytes | None, headers: Mapping[str, bytes]) -> Event:
-    return read(Record(b"k", value, 0, 0, list(headers.items()), topic=PREFIX + "service-recovery"))
+    return read_event(Record(b"k", value, 0, 0, list(headers.items()), topic=PREFIX + "service-recovery"))
 
 
 def with_private(one: Event) -> Event:
@@ -69,7 +77,7 @@ class Conformance:
         self.case, self.end = case, case.end
 
     def message(self, one: Event, more: str = "", thread: str = "") -> Message:
-        return message_of(one, self.case.notifier(more), thread)
+        return build_message(one, self.case.notifier(more), thread)
 
     async def delivers(self) -> None:
         first, second, _ = events()
@@ -93,9 +101,9 @@ class Conformance:
         async with self.case.sending() as sender:
             await self._delivered(sender, self.message(with_private(first)))
             await self._delivered(sender, self.message(with_private(second)))
-            said = json.dumps([got.shown + str(got.data) for got in self.end.received], default=str)
+            shown = json.dumps([got.shown + str(got.data) for got in self.end.received], default=str)
             for private in (*PRIVATE.values(), "Nobody", "I call"):
-                assert private not in said
+                assert private not in shown
             self.end.received.clear()
             let = 'private = ["comment", "name", "email", "phone"]'
             third = with_private(first)._replace(id="c-other.1", case=with_private(first).case | {"case_id": "c-other"})
@@ -144,7 +152,7 @@ class Conformance:
             world.respond(number % 7, customer=f"C-{number}", department="<Billing>")
         digest = Digest(self.case.notifier(), world.now - 1, world.now + 100_000_000)
         for case in world.cases:
-            digest.case(case["case_id"], case)
+            digest.add_case(case["case_id"], case)
         ((_, message),) = digest.messages().items()
         async with self.case.sending() as sender:
             await self._delivered(sender, replace(message, id="digest.1"))
@@ -153,12 +161,12 @@ class Conformance:
             self._has("<Billing>", "and 20 more")
         assert self.end.complaints == []
 
-    async def says_what_becomes_of_it(self) -> None:
+    async def reports_the_result(self) -> None:
         first, *_ = events()
         message = self.message(first)
         async with self.case.sending() as sender:
             self.end.behaviour[:] = ["silent"]
-            assert isinstance(await sender.send(message), Unknown)
+            assert isinstance(await sender.send(message), Unconfirmed)
             assert isinstance(await sender.send(message), Delivered)
             assert {got.id for got in self.end.received} == {self.end.received[0].id}
             for how in ("later", "busy", "locked", "broken"):
@@ -167,12 +175,12 @@ class Conformance:
                     self.message(first._replace(id=f"c-{how}.1", case=first.case | {"case_id": how}))
                 )
                 self.end.behaviour.clear()
-                assert isinstance(result, Again | Never if how == "broken" else Again), (how, result)
+                assert isinstance(result, RetryLater | Rejected if how == "broken" else RetryLater), (how, result)
                 if how == "later" and self.case.kind != "email":
                     assert result[1:2] == (RETRY_AFTER,)
                 if how == "locked":
-                    assert isinstance(result, Again)
-                    assert result.everybody
+                    assert isinstance(result, RetryLater)
+                    assert result.pause_all
                     assert result.seconds >= 30
                 assert self.case.secret.split()[0] not in str(result)
 
@@ -180,15 +188,15 @@ class Conformance:
         first, *_ = events()
         async with self.case.sending(self.case.other_secret) as sender:
             result = await sender.send(self.message(first))
-        assert isinstance(result, Again)
-        assert result.everybody
+        assert isinstance(result, RetryLater)
+        assert result.pause_all
         assert self.end.received == []
 
     async def nobody_is_there(self) -> None:
         """To be called when the end is gone."""
         first, *_ = events()
         async with self.case.sending() as sender:
-            assert isinstance(await sender.send(self.message(first)), Again)
+            assert isinstance(await sender.send(self.message(first)), RetryLater)
 
     async def _delivered(self, sender: Sender, message: Message) -> Delivered:
         result = await sender.send(message)
@@ -196,6 +204,6 @@ class Conformance:
         return result
 
     def _has(self, *words: str) -> None:
-        said = "\n".join(got.shown for got in self.end.received)
+        shown = "\n".join(got.shown for got in self.end.received)
         for word in words:
-            assert word in said or json.dumps(word, ensure_ascii=False)[1:-1] in said, word
+            assert word in shown or json.dumps(word, ensure_ascii=False)[1:-1] in shown, word

@@ -3,31 +3,30 @@
 import asyncio
 import os
 import time
+from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaProducer
 from click.testing import Result
+from msgspec import structs
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.kafka import clients
 from npsflow.agents.notify import kinds
-from npsflow.agents.notify.attempt import Attempts
-from npsflow.agents.notify.delivery_log import Log
-from npsflow.agents.notify.digests import Digests
-from npsflow.agents.notify.erased_customers import Forgotten
-from npsflow.agents.notify.event_cache import Events
-from npsflow.agents.notify.kind import Sender, opened
+from npsflow.agents.notify.context import Context
+from npsflow.agents.notify.kind import Sender, open_sender, secret_variable
 from npsflow.agents.notify.metrics import Metrics
-from npsflow.agents.notify.notifier import Notifying
-from npsflow.agents.notify.status_polling import watched
+from npsflow.agents.notify.notifier import Notifier
+from npsflow.agents.notify.process import open_notifier
 from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import Delivery, decode_delivery
 from npsflow.streams.config.settings import parse
-from npsflow.streams.notify.queue import believed
+from npsflow.streams.notify.queue import Fence
 from npsflow.streams.stage import Output, Record
 from tests.broker.command_harness import CommandHarness
 
@@ -51,9 +50,9 @@ class Clock:
 class Running:
     """One notifier."""
 
-    def __init__(self, metrics: Metrics, consumer: AIOKafkaConsumer, notifying: Notifying) -> None:
-        self.metrics, self.consumer = metrics, consumer
-        self.queue, self.ready = notifying.queue, notifying.ready
+    def __init__(self, metrics: Metrics, notifier: Notifier) -> None:
+        self.metrics = metrics
+        self.queue, self.ready, self.assignment = notifier.queue, notifier.ready, notifier.assignment
 
     def count(self, outcome: str) -> float:
         return self._value("npsflow_notify_deliveries_total", outcome=outcome)
@@ -94,37 +93,28 @@ class Desk:
         self, sender: Sender | None = None, producer: AIOKafkaProducer | None = None, secret: str = ""
     ) -> AsyncIterator[Running]:
         """`sender` in place of the one that the settings name; `producer`: another one."""
-        variables = os.environ | ({"NPSFLOW_SECRET_NOTIFY_DESK": secret} if secret else {})
+        variables = os.environ | ({secret_variable(NAME): secret} if secret else {})
         kind = kinds.named(self.notifier.kind)
-        group = self.installation.group(f"notify-{NAME}")
-        async with (
-            opened(NAME, kind, self.notifier, variables) as own,
-            clients.reader(self.installation, group, 1000) as consumer,
-            clients.reader(self.installation) as again,
-            clients.reader(self.installation) as actions,
-            clients.producer(self.installation) as own_producer,
-        ):
+        async with open_sender(NAME, kind, self.notifier, variables) as own:
             metrics, stopping = Metrics(CollectorRegistry()), asyncio.Event()
-            events = Events(again, self.installation.topic(topics.SERVICE_RECOVERY))
-            digests = Digests(NAME, self.notifier, self.installation)
-            forgotten = Forgotten(actions, self.installation.topic(topics.ACTIONS), self.clock)
-            attempts = Attempts(
-                self.notifier, sender or own, events, forgotten, digests.get, 1000.0, self.clock, lambda: 0.5
+            context = Context(
+                NAME,
+                self.notifier,
+                replace(kind, per_second=1000.0),
+                structs.replace(self.installation, session_ms=1000),
+                metrics,
+                self.clock,
+                lambda: 0.5,
             )
-            log = Log(producer or own_producer, self.installation)
-            notifying = Notifying(
-                NAME, self.notifier, attempts, consumer, events, digests, log, self.installation, metrics,
-                self.clock, apart=kind.apart,
-            )  # fmt: skip
-            async with watched(sender or own, notifying.queue, events, own_producer, self.installation, every=0.1):
-                work = asyncio.create_task(notifying.run(stopping))
+            async with open_notifier(context, sender or own, producer, poll_seconds=0.1) as notifier:
+                work = asyncio.create_task(notifier.run(stopping))
                 try:
-                    yield Running(metrics, consumer, notifying)
+                    yield Running(metrics, notifier)
                 finally:
                     stopping.set()
                     await work
 
-    async def tell(self, outputs: Iterable[Output], partition: int = 0) -> None:
+    async def publish(self, outputs: Iterable[Output], partition: int = 0) -> None:
         """As stages write them."""
         async with clients.producer(self.installation) as producer:
             for output in outputs:
@@ -136,19 +126,19 @@ class Desk:
     async def records(self, topic: str) -> list[Record]:
         return [record async for record in clients.committed_records(self.installation, topic)]
 
-    async def standing(self) -> Mapping[str, Delivery]:
+    async def latest(self) -> Mapping[str, Delivery]:
         """The last word on each."""
-        newest: dict[int, int] = {}
-        found = {}
+        fences: defaultdict[int, Fence] = defaultdict(Fence)
+        newest = {}
         for record in await self.records(topics.NOTIFY_LOG):
             delivery = decode_delivery(record.value or b"")
-            if believed(delivery, record.partition, newest):
-                found[delivery.event_id] = delivery
-        return found
+            if fences[record.partition].admits(delivery):
+                newest[delivery.event_id] = delivery
+        return newest
 
     async def states(self) -> dict[str, int]:
         found: dict[str, int] = {}
-        for delivery in (await self.standing()).values():
+        for delivery in (await self.latest()).values():
             found[delivery.state] = found.get(delivery.state, 0) + 1
         return found
 

@@ -13,7 +13,7 @@ from npsflow.schemas.headers import CloudEvents
 from npsflow.schemas.times import DAY, HOUR, rfc3339, to_ms
 from npsflow.streams.notify.digest import Digest, last_slot
 from npsflow.streams.notify.message import Message
-from npsflow.streams.notify.settings import Notifier
+from npsflow.streams.notify.settings import NotifierSettings
 from npsflow.streams.stage import Output
 from tests.broker.harness import eventually
 from tests.streams.recovery.recovering import NOW, World
@@ -32,11 +32,11 @@ def case(name: str, /, **fields: Any) -> tuple[str, dict[str, Any]]:
 
 def digested(*cases: tuple[str, dict[str, Any] | None], follow_ups: Any = (), **settings: Any) -> dict[str, Message]:
     """By address."""
-    digest = Digest(Notifier(to=TO, **settings), NOW, UNTIL)
+    digest = Digest(NotifierSettings(to=TO, **settings), NOW, UNTIL)
     for one in cases:
-        digest.case(*one)
+        digest.add_case(*one)
     for kind, event in follow_ups:
-        digest.follow_up(kind, event)
+        digest.add_follow_up(kind, event)
     return {message.to: message for message in digest.messages().values()}
 
 
@@ -72,17 +72,17 @@ def test_agents_hear_of_their_praise() -> None:
         event = {"follow_up_id": name, "agent_id": "anna", "metric": "nps", "score": 10, "action": "referral"}
         return "requested", event | {"comment": "Anna was\ngreat"} | fields
 
-    said = [
+    praised = [
         praise("f-1"), praise("f-2", comment=None), praise("f-3", action="ask"), praise("f-4", agent_id="bob"),
         ("retracted", {"follow_up_id": "f-4"}), praise("f-5", agent_id=None, department="Support", action=None),
     ]  # fmt: skip
-    found = digested(follow_ups=said)
+    found = digested(follow_ups=praised)
     assert {to: message.sections[0].lines for to, message in found.items()} == {
         "all": ("Support: NPS 10",), "anna-s": ("anna: NPS 10",)
     }  # fmt: skip
-    (open_,) = digested(follow_ups=said[:1], private=["comment"]).values()
+    (open_,) = digested(follow_ups=praised[:1], private=["comment"]).values()
     assert open_.sections[0].lines == ("anna: NPS 10 “Anna was great”",)
-    assert digested(follow_ups=said, departments=["Sales"]) == {}
+    assert digested(follow_ups=praised, departments=["Sales"]) == {}
 
 
 def test_it_is_as_severe_as_the_notifier() -> None:
@@ -131,23 +131,23 @@ async def test_it_is_sent_once_a_day(desk: Desk, endpoint: Endpoint) -> None:
     options = "options = { internal = true }"
     desk.configure(f'kind = "webhook"\ndigest = "{slot}"\nevents = []\n{to}\n{options}')
     before, *after = today(desk)
-    await desk.tell([before])
+    await desk.publish([before])
     async with desk.notifying(secret=endpoint.SECRET):
         await eventually(partial(reached, desk, delivered=1))  # a note that this is where it begins
         assert endpoint.asked == []
-        await desk.tell([before, *after])
+        await desk.publish([before, *after])
     desk.clock.ahead = DAY / 1000
     async with desk.notifying(secret=endpoint.SECRET):
         await eventually(partial(reached, desk, delivered=3))
     async with desk.notifying(secret=endpoint.SECRET):
         desk.clock.ahead += DAY / 1000
         await eventually(partial(reached, desk, delivered=4))  # one is still overdue
-    told = [(got.to, got.data["data"]["counts"]) for got in endpoint.received]
-    assert sorted(told[:2], key=str) == [
+    received = [(got.to, got.data["data"]["counts"]) for got in endpoint.received]
+    assert sorted(received[:2], key=str) == [
         ("/all", {"new": 1, "overdue": 1, "won_back": 0, "praise": 0}),
         ("/all/anna", {"new": 0, "overdue": 0, "won_back": 0, "praise": 1}),
     ]
-    assert told[2:] == [("/all", {"new": 0, "overdue": 1, "won_back": 0, "praise": 0})]
+    assert received[2:] == [("/all", {"new": 0, "overdue": 1, "won_back": 0, "praise": 0})]
     assert {got.data["type"] for got in endpoint.received} == {"npsflow.cases.digest.v1"}
     assert len(set(endpoint.ids())) == 3
 

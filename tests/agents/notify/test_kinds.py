@@ -66,12 +66,12 @@ class Screen(End):
 
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         super().__init__()
-        self._capsys, self._said = capsys, ""
+        self._capsys, self._output = capsys, ""
 
     def __getattribute__(self, name: str) -> object:
         if name == "received":
-            self._said += self._capsys.readouterr().out
-            return [Got("", self._said)]
+            self._output += self._capsys.readouterr().out
+            return [Got("", self._output)]
         return super().__getattribute__(name)
 
 
@@ -86,7 +86,7 @@ CHECKS = (
     Conformance.shows_words_as_they_are,
     Conformance.takes_what_is_huge,
     Conformance.takes_a_digest,
-    Conformance.says_what_becomes_of_it,
+    Conformance.reports_the_result,
     Conformance.is_refused_with_another_secret,
 )
 

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from npsflow.schemas.cases import Case, Kind, Status, TeamAction, Verb
-from npsflow.streams.notify.backoff import TRIES, pause
-from npsflow.streams.notify.event import Event, fitted, let_through, settle, wanted
-from npsflow.streams.notify.message import message_of
-from npsflow.streams.notify.settings import Notifier
+from npsflow.streams.notify.backoff import MAX_ATTEMPTS, delay
+from npsflow.streams.notify.event import Event, is_wanted, settle_seconds
+from npsflow.streams.notify.message import build_message
+from npsflow.streams.notify.payload import fit, redact
+from npsflow.streams.notify.settings import NotifierSettings
 from npsflow.streams.notify.texts import LABELS, LANGUAGES, REASONS, SEVERITIES, TITLES
 from npsflow.streams.recovery.case import refusal
 from npsflow.streams.scoring.scores import DEFAULT_SCALES
@@ -29,11 +30,11 @@ def first(**more: Any) -> Event:
 
 
 def test_the_schedule_is_that_of_standard_webhooks() -> None:
-    assert [pause(n, 0.5) for n in range(1, TRIES)] == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
-    assert pause(1, 0.0) == 4
-    assert pause(1, 1.0) == pytest.approx(6)
-    assert pause(1, 0.5, at_least=60) == 60
-    assert pause(2, 0.5, at_least=60) == 300
+    assert [delay(n, 0.5) for n in range(1, MAX_ATTEMPTS)] == [5, 300, 1800, 7200, 18000, 36000, 50400, 72000, 86400]
+    assert delay(1, 0.0) == 4
+    assert delay(1, 1.0) == pytest.approx(6)
+    assert delay(1, 0.5, at_least=60) == 60
+    assert delay(2, 0.5, at_least=60) == 300
 
 
 def test_every_language_says_everything() -> None:
@@ -45,11 +46,11 @@ def test_every_language_says_everything() -> None:
 
 
 def test_a_message_in_dutch() -> None:
-    notifier = Notifier(language="nl", zone="Europe/Amsterdam", private=["comment"])
-    told = first(department="Bezorging", channel="phone", language="nl", comment="Niemand belde", agent_id="jan")
-    assert message_of(told, notifier).text().splitlines() == [
+    notifier = NotifierSettings(language="nl", zone="Europe/Amsterdam", private=["comment"])
+    opened = first(department="Bezorging", channel="phone", language="nl", comment="Niemand belde", agent_id="jan")
+    assert build_message(opened, notifier).text().splitlines() == [
         "Nieuwe zaak, kritiek: NPS 2, Bezorging",
-        f"Zaak: {told.case_id}",
+        f"Zaak: {opened.case_id}",
         "Klant: C-1",
         "Score: NPS 2",
         "Redenen: criticaster",
@@ -65,15 +66,15 @@ def test_a_message_in_dutch() -> None:
 
 
 def test_reasons_are_said_in_words() -> None:
-    world, dutch = World(), Notifier(language="nl")
+    world, dutch = World(), NotifierSettings(language="nl")
     world.respond(2, contact_requested=True)
     world.act("resolve")  # without a comment
     world.respond(2, customer="C-2", name="b")
     world.respond(9, customer="C-2", name="b")
     world.respond(2, customer="C-3", customer_fields={"contact_allowed": False})
-    told = {dict(o.headers)["ce_type"]: event(o.value, dict(o.headers)) for o in reversed(world.events)}
+    by_type = {dict(o.headers)["ce_type"]: event(o.value, dict(o.headers)) for o in reversed(world.events)}
     titles = {
-        name: message_of(told[f"npsflow.case.{name}.v1".encode()], dutch).title
+        name: build_message(by_type[f"npsflow.case.{name}.v1".encode()], dutch).title
         for name in ("action_refused", "closed", "suppressed")
     }
     assert titles == {
@@ -81,16 +82,16 @@ def test_reasons_are_said_in_words() -> None:
         "closed": "Gesloten, het antwoord is teruggenomen",
         "suppressed": "Geen actie, wil geen contact: NPS 2, -",
     }
-    opened = told[b"npsflow.case.opened.v1"]
-    assert dict(message_of(opened, dutch).facts)["Redenen"] == "criticaster, vraagt om contact"
-    assert dict(message_of(opened, Notifier()).facts)["Reasons"] == "detractor, asks to be contacted"
+    opened = by_type[b"npsflow.case.opened.v1"]
+    assert dict(build_message(opened, dutch).facts)["Redenen"] == "criticaster, vraagt om contact"
+    assert dict(build_message(opened, NotifierSettings()).facts)["Reasons"] == "detractor, asks to be contacted"
     own = opened._replace(case=opened.case | {"reasons": ["key account"]})
-    assert dict(message_of(own, dutch).facts)["Redenen"] == "key account"
-    for cause, said in (("no_complaint", "geen klacht"), ("stale", "stale")):
+    assert dict(build_message(own, dutch).facts)["Redenen"] == "key account"
+    for cause, text in (("no_complaint", "geen klacht"), ("stale", "stale")):
         resolved = opened._replace(
-            what="resolved", case=opened.case | {"history": [{"by": "anna", "root_cause": cause}]}
+            name="resolved", case=opened.case | {"history": [{"by": "anna", "root_cause": cause}]}
         )
-        assert message_of(resolved, dutch).title == f"Opgelost door anna: {said}"
+        assert build_message(resolved, dutch).title == f"Opgelost door anna: {text}"
 
 
 def test_every_refusal_and_every_category_has_words() -> None:
@@ -106,16 +107,16 @@ def test_every_refusal_and_every_category_has_words() -> None:
 
 
 def test_titles_of_the_settings_come_first() -> None:
-    notifier = Notifier(texts={"opened": "{customer} of {department}: {score}, {due}"})
-    assert message_of(first(department="Support"), notifier).title == "C-1 of Support: 2, 2026-03-03 09:00 UTC"
+    notifier = NotifierSettings(texts={"opened": "{customer} of {department}: {score}, {due}"})
+    assert build_message(first(department="Support"), notifier).title == "C-1 of Support: 2, 2026-03-03 09:00 UTC"
 
 
 def test_what_has_to_be_done_next_is_in_it() -> None:
-    told = events()[1]
-    message = message_of(told, Notifier(private=["comment"]))
+    taken_up = events()[1]
+    message = build_message(taken_up, NotifierSettings(private=["comment"]))
     assert message.title == "Taken up by anna"
     assert dict(message.facts)["Note"] == "I call <b>today</b>"
-    assert "Note" not in dict(message_of(told, Notifier()).facts)
+    assert "Note" not in dict(build_message(taken_up, NotifierSettings()).facts)
 
 
 @pytest.mark.parametrize(
@@ -131,26 +132,26 @@ def test_what_has_to_be_done_next_is_in_it() -> None:
     ],
 )
 def test_which_events_are_told(change: dict[str, Any], expected: bool) -> None:
-    assert wanted(first(department="Support"), replace(Notifier(), **change)) is expected
+    assert is_wanted(first(department="Support"), replace(NotifierSettings(), **change)) is expected
 
 
 def test_less_severe_ones_are_left_out_where_that_is_wanted() -> None:
     world = World()
     world.respond(5)
     medium = event(world.events[0].value, dict(world.events[0].headers))
-    assert wanted(medium, Notifier())
-    assert not wanted(medium, Notifier(at_least="high"))
+    assert is_wanted(medium, NotifierSettings())
+    assert not is_wanted(medium, NotifierSettings(at_least="high"))
 
 
 def test_only_a_new_case_without_words_waits_for_them() -> None:
-    notifier = Notifier(settle_seconds=30)
+    notifier = NotifierSettings(settle_seconds=30)
     world = World()
     world.respond(4)
     silent = event(world.events[0].value, dict(world.events[0].headers))
-    assert settle(silent, notifier) == 30
-    assert settle(silent._replace(case=silent.case | {"comment": "x"}), notifier) == 0
-    assert settle(silent._replace(case=silent.case | {"severity": "critical"}), notifier) == 0
-    assert settle(silent._replace(what="warned"), notifier) == 0
+    assert settle_seconds(silent, notifier) == 30
+    assert settle_seconds(silent._replace(case=silent.case | {"comment": "x"}), notifier) == 0
+    assert settle_seconds(silent._replace(case=silent.case | {"severity": "critical"}), notifier) == 0
+    assert settle_seconds(silent._replace(name="warned"), notifier) == 0
 
 
 def test_a_comment_that_came_later_is_known_as_one() -> None:
@@ -158,7 +159,7 @@ def test_a_comment_that_came_later_is_known_as_one() -> None:
     world.respond(4, name="a")
     world.respond(4, name="a", comment="Nobody called")
     world.act("note", comment="he is on holiday")
-    assert [event(o.value, dict(o.headers)).what for o in world.events] == ["opened", "enriched", "noted"]
+    assert [event(o.value, dict(o.headers)).name for o in world.events] == ["opened", "enriched", "noted"]
 
 
 words = st.text(max_size=6000)
@@ -179,8 +180,8 @@ cases = st.fixed_dictionaries(
 
 @given(cases, st.sampled_from([["comment"], []]))
 def test_it_fits_whatever_it_holds(case: dict[str, Any], private: list[str]) -> None:
-    data = let_through(case, private)
-    found = fitted(data, 19_500)
+    data = redact(case, private)
+    found = fit(data, 19_500)
     assert len(json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()) <= 19_500
     assert found["case_id"] == "c-1"
     if "cut" not in found:
@@ -188,14 +189,14 @@ def test_it_fits_whatever_it_holds(case: dict[str, Any], private: list[str]) -> 
     assert private or "comment" not in found
 
 
-def test_what_is_let_through() -> None:
+def test_what_is_redact() -> None:
     case = {
         "name": "Pietje Puk", "email": "pietje@example.com", "phone": "1", "comment": "words", "plan": [[1, "warned"]],
         "answers": [{"question_id": "q", "score": 3, "text": "words"}], "customer_id": "C-1",
         "history": [{"what": "noted", "comment": "words", "by": "anna"}],
     }  # fmt: skip
-    assert let_through(case, []) == {
+    assert redact(case, []) == {
         "answers": [{"question_id": "q", "score": 3}], "customer_id": "C-1",
         "history": [{"what": "noted", "by": "anna"}],
     }  # fmt: skip
-    assert let_through(case, ["comment", "name", "email", "phone"]) == {n: v for n, v in case.items() if n != "plan"}
+    assert redact(case, ["comment", "name", "email", "phone"]) == {n: v for n, v in case.items() if n != "plan"}

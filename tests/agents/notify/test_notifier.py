@@ -13,11 +13,11 @@ from aiokafka.errors import KafkaTimeoutError
 from msgspec.structs import replace
 
 from npsflow.agents.kafka import clients
-from npsflow.agents.notify.delivery_log import Log
+from npsflow.agents.notify.delivery_log import DeliveryLog
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
+from npsflow.streams.notify.backoff import MAX_ATTEMPTS, delay
 from npsflow.streams.stage import Output
-from npsflow.streams.notify.backoff import TRIES, pause
 from tests.broker.harness import eventually
 from tests.streams.recovery.recovering import World
 
@@ -45,19 +45,19 @@ async def test_every_event_is_told_once(desk: Desk, endpoint: Endpoint) -> None:
     world.respond(1, customer="C-2", comment="Nobody called")
     world.respond(9, customer="C-3")  # an ask, which is not told by default
     events = [e for e in world.events if ids([e])[0].startswith("c-")]
-    await desk.tell(with_fields(event, **PRIVATE) for event in world.events)
+    await desk.publish(with_fields(event, **PRIVATE) for event in world.events)
     async with desk.notifying(secret=endpoint.SECRET) as running:
         await eventually(partial(reached, desk, delivered=2))
         assert running.value("seconds_count") == 2
         assert running.value("waiting") == running.value("oldest_seconds") == 0
     assert sorted(endpoint.ids()) == sorted(ids(events))
     assert {got.data["type"] for got in endpoint.received} == {"npsflow.case.opened.v1"}
-    said = str([record.value for record in await desk.records(topics.NOTIFY_LOG)])
+    written = str([record.value for record in await desk.records(topics.NOTIFY_LOG)])
     for private in (*PRIVATE.values(), "Nobody", "C-1", "C-2"):
-        assert private not in said
+        assert private not in written
 
     world.respond(0, customer="C-4")
-    await desk.tell(world.events[-1:])
+    await desk.publish(world.events[-1:])
     async with desk.notifying(secret=endpoint.SECRET):
         await eventually(partial(reached, desk, delivered=3))
     assert endpoint.ids()[2:] == ids(world.events[-1:])
@@ -66,17 +66,17 @@ async def test_every_event_is_told_once(desk: Desk, endpoint: Endpoint) -> None:
 async def test_the_schedule_lasts_over_restarts(desk: Desk, endpoint: Endpoint) -> None:
     world = World()
     world.respond(2)
-    await desk.tell(world.events)
+    await desk.publish(world.events)
     endpoint.status = 500
     desk.clock.stop()
     for attempts in (1, 2, 3):
         async with desk.notifying(secret=endpoint.SECRET) as running:
             await eventually(partial(has, endpoint.asked, attempts))
             await eventually(partial(_tried, desk, attempts))
-            (one,) = (await desk.standing()).values()
+            (one,) = (await desk.latest()).values()
             assert (one.state, one.error) == ("waiting", "it answers 500")
-            assert one.not_before == pytest.approx((desk.clock() + pause(attempts, 0.5)) * 1000, abs=2)
-        desk.clock.ahead += pause(attempts, 0.5) - 1
+            assert one.not_before == pytest.approx((desk.clock() + delay(attempts, 0.5)) * 1000, abs=2)
+        desk.clock.ahead += delay(attempts, 0.5) - 1
         async with desk.notifying(secret=endpoint.SECRET) as running:
             await eventually(partial(shows, running, "waiting", 1))
             assert len(endpoint.asked) == attempts
@@ -92,7 +92,7 @@ async def _took(endpoint: Endpoint, name: str) -> bool:
 
 
 async def _tried(desk: Desk, attempts: int) -> bool:
-    return [one.attempts for one in (await desk.standing()).values()] == [attempts]
+    return [one.attempts for one in (await desk.latest()).values()] == [attempts]
 
 
 async def test_a_case_is_told_in_order_and_others_do_not_wait(desk: Desk, endpoint: Endpoint) -> None:
@@ -102,7 +102,7 @@ async def test_a_case_is_told_in_order_and_others_do_not_wait(desk: Desk, endpoi
     world.respond(1, customer="C-2")
     first, second, other = ids(world.events)
     endpoint.statuses[first] = 503
-    await desk.tell(world.events)
+    await desk.publish(world.events)
     async with desk.notifying(secret=endpoint.SECRET):
         await eventually(partial(_took, endpoint, other))
         await eventually(partial(reached, desk, delivered=1, waiting=2))
@@ -117,11 +117,11 @@ async def test_all_wait_as_long_as_it_says(desk: Desk, endpoint: Endpoint) -> No
     endpoint.behaviour = ["later"]
     world = World()
     world.respond(2)
-    await desk.tell(world.events)
+    await desk.publish(world.events)
     async with desk.notifying(secret=endpoint.SECRET) as running:
         await eventually(partial(counted, running, "later", 1))
         world.respond(2, customer="C-2")
-        await desk.tell(world.events[-1:])
+        await desk.publish(world.events[-1:])
         await eventually(partial(reached, desk, waiting=2))
         assert len(endpoint.asked) == 1
         desk.clock.ahead += RETRY_AFTER + 0.5
@@ -134,11 +134,11 @@ async def test_what_wants_nothing_any_more_gets_nothing(
     endpoint.status = 410
     world = World()
     world.respond(2)
-    await desk.tell(world.events)
+    await desk.publish(world.events)
     async with desk.notifying(secret=endpoint.SECRET) as running:
         await eventually(partial(shows, running, "disabled", 1))
         world.respond(2, customer="C-2")
-        await desk.tell(world.events[-1:])
+        await desk.publish(world.events[-1:])
         await eventually(partial(reached, desk, waiting=2))
         desk.clock.ahead += 100_000
         await eventually(partial(shows, running, "waiting", 2))
@@ -158,21 +158,21 @@ async def test_only_that_address_gets_nothing_any_more(desk: Desk, endpoint: End
         world.respond(2, customer=f"C-{number}")
     owners = ("anna", "bob", "carl", "anna", "bob", "carl")
     events = [with_fields(event, owner=owner) for event, owner in zip(world.events, owners, strict=True)]
-    told = ids(events)
-    endpoint.statuses = {told[0]: 410, told[1]: 401}
-    await desk.tell(events[:3])
+    names = ids(events)
+    endpoint.statuses = {names[0]: 410, names[1]: 401}
+    await desk.publish(events[:3])
     async with desk.notifying(secret=endpoint.SECRET) as running:
         await eventually(partial(counted, running, "gone", 1))
         await eventually(partial(counted, running, "later", 1))
         await eventually(partial(reached, desk, delivered=1, waiting=2))
-        await desk.tell(events[3:])
+        await desk.publish(events[3:])
         await eventually(partial(reached, desk, delivered=2, waiting=4))
         assert running.value("disabled") == 1
-        assert sorted(endpoint.asked) == sorted([*told[:3], told[5]])
+        assert sorted(endpoint.asked) == sorted([*names[:3], names[5]])
         endpoint.statuses.clear()
         desk.clock.ahead += 100
         await eventually(partial(reached, desk, delivered=4, waiting=2))
-    assert sorted(endpoint.ids()) == sorted([told[1], told[2], told[4], told[5]])
+    assert sorted(endpoint.ids()) == sorted([names[1], names[2], names[4], names[5]])
 
 
 async def test_who_waits_for_their_turn_waits_while_it_wants_nothing(desk: Desk, endpoint: Endpoint) -> None:
@@ -181,7 +181,7 @@ async def test_who_waits_for_their_turn_waits_while_it_wants_nothing(desk: Desk,
     world = World()
     for number in range(8):
         world.respond(2, customer=f"C-{number}")
-    await desk.tell(world.events)
+    await desk.publish(world.events)
     desk.clock.stop()
     async with desk.notifying(secret=endpoint.SECRET) as running:
         await eventually(partial(counted, running, "later", 4))
@@ -200,18 +200,18 @@ async def test_a_log_that_comes_in_pieces_is_read_to_its_end_first(desk: Desk, e
     world = World()
     world.respond(2)
     world.respond(2, customer="C-2")
-    await desk.tell(world.events[:1])
+    await desk.publish(world.events[:1])
     async with desk.notifying(secret=endpoint.SECRET):
         await eventually(partial(reached, desk, delivered=1))
-    (delivered,) = (await desk.standing()).values()
+    (delivered,) = (await desk.latest()).values()
     async with clients.producer(desk.installation) as producer:
-        log = Log(producer, desk.installation)
+        log = DeliveryLog(producer, desk.installation)
         await log.write(0, [replace(delivered, state="waiting")])
         for number in range(12):
             other = replace(delivered, notifier="other", event_id=str(number), error=token_hex(400_000))
             await log.write(0, [other])
         await log.write(0, [delivered])
-    await desk.tell(world.events[1:])
+    await desk.publish(world.events[1:])
     async with desk.notifying(secret=endpoint.SECRET) as running:
         await eventually(partial(counted, running, "delivered", 1))
     assert endpoint.asked == ids(world.events)
@@ -248,18 +248,18 @@ async def test_nothing_is_sent_while_its_comment_is_put_to_it(desk: Desk, endpoi
     async with clients.producer(desk.installation) as producer:
         gated: Any = Gated(producer, 3)
         async with desk.notifying(secret=endpoint.SECRET, producer=gated) as running:
-            await desk.tell(world.events[:1])
+            await desk.publish(world.events[:1])
             await eventually(partial(reached, desk, waiting=1))
-            await desk.tell(world.events[1:2])
+            await desk.publish(world.events[1:2])
             await eventually(partial(_asked, endpoint, critical))
-            await desk.tell(world.events[2:])
+            await desk.publish(world.events[2:])
             await gated.waits.wait()
             desk.clock.ahead += 61
             await eventually(partial(counted, running, "delivered", 1))
             gated.may.set()
             await eventually(partial(reached, desk, delivered=2, merged=1))
-    (told,) = [got for got in endpoint.received if got.id == opened]
-    assert told.data["data"].get("comment") == "Nobody called"
+    (message,) = [got for got in endpoint.received if got.id == opened]
+    assert message.data["data"].get("comment") == "Nobody called"
 
 
 class Doubtful(Gated):
@@ -277,13 +277,13 @@ class Doubtful(Gated):
 async def test_what_may_stand_on_the_log_is_not_planned_twice(desk: Desk, endpoint: Endpoint) -> None:
     world = World()
     world.respond(2)
-    await desk.tell(world.events)
+    await desk.publish(world.events)
     async with clients.producer(desk.installation) as producer:
         doubtful: Any = Doubtful(producer, 0)
         async with desk.notifying(secret=endpoint.SECRET, producer=doubtful) as running:
             await eventually(partial(reached, desk, delivered=1))
             world.respond(2, customer="C-2")
-            await desk.tell(world.events[1:])
+            await desk.publish(world.events[1:])
             await eventually(partial(counted, running, "delivered", 2))
     assert endpoint.asked == ids(world.events)
 
@@ -299,18 +299,18 @@ async def test_after_the_last_try_it_is_given_up_and_can_be_replayed(desk: Desk,
     world.respond(2, name="r1", comment="Nobody called")
     first, second = ids(world.events)
     endpoint.statuses[second] = 204
-    await desk.tell(world.events)
+    await desk.publish(world.events)
     async with desk.notifying(secret=endpoint.SECRET) as running:
-        for attempts in range(1, TRIES + 1):
+        for attempts in range(1, MAX_ATTEMPTS + 1):
             await eventually(partial(counted, running, "later", attempts))
             desk.clock.ahead += 90_000
         await eventually(partial(reached, desk, given_up=1, delivered=1))
         assert running.value("given_up_total") == 1
-        assert (await desk.standing())[first].error == f"given up after {TRIES} tries: it answers 500"
-        said = (await desk.run("notify", "log", "--state", "given_up")).output
-        assert first in said
-        assert "it answers 500" in said
-        assert second not in said
+        assert (await desk.latest())[first].error == f"given up after {MAX_ATTEMPTS} tries: it answers 500"
+        output = (await desk.run("notify", "log", "--state", "given_up")).output
+        assert first in output
+        assert "it answers 500" in output
+        assert second not in output
 
         endpoint.status = 204
         assert (await desk.run("notify", "replay", NAME, "--id", "another")).output.startswith("0 ")
@@ -325,7 +325,7 @@ async def test_a_notifier_that_nobody_knows_is_not_taken_for_one_without_message
     """What one has done that is gone from the settings can still be read, and is not sent again by anybody."""
     world = World()
     world.respond(2)
-    await desk.tell(world.events)
+    await desk.publish(world.events)
     async with desk.notifying(secret=endpoint.SECRET):
         await eventually(partial(reached, desk, delivered=1))
     for words in (("log", "dsek"), ("replay", "dsek"), ("log", "dsek", "--state", "given_up")):
@@ -352,20 +352,20 @@ async def test_of_whom_is_forgotten_nothing_more_is_told(desk: Desk, endpoint: E
     first, second, third = world.events
     first = with_fields(first, kind="bundle", customer_id="C-2")
     endpoint.status = 500
-    await desk.tell([first, second, third])
+    await desk.publish([first, second, third])
     async with desk.notifying(secret=endpoint.SECRET) as running:
         await eventually(partial(counted, running, "later", 3))
         forget = TeamAction("do-1", "forget", "anna")
         note = TeamAction("do-2", "note", "anna", case_id="c-3")
-        said = [(b"C-2", codec.encode(forget)), (b"C-3", codec.encode(note)), (b"C-3", b"{"), (b"C-3", b"[]")]
-        await desk.tell(Output(topics.ACTIONS, 0, key, value, []) for key, value in said)
+        actions = [(b"C-2", codec.encode(forget)), (b"C-3", codec.encode(note)), (b"C-3", b"{"), (b"C-3", b"[]")]
+        await desk.publish(Output(topics.ACTIONS, 0, key, value, []) for key, value in actions)
         endpoint.status, before = 204, len(endpoint.asked)
         desk.clock.ahead += 6.5
         await eventually(partial(reached, desk, delivered=1, given_up=2))
         assert endpoint.asked[before:] == ids([third])
         assert (await desk.run("notify", "replay", NAME)).output.startswith("2 ")
         await eventually(partial(counted, running, "lost", 4))
-        await desk.tell([_renamed(second, "c-again.1")])
+        await desk.publish([_renamed(second, "c-again.1")])
         await eventually(partial(reached, desk, delivered=2, given_up=2))
     assert endpoint.ids() == [*ids([third]), "c-again.1"]
 
@@ -378,16 +378,16 @@ async def test_a_comment_that_comes_soon_is_told_with_the_case(desk: Desk, endpo
     world.respond(4, name="b", customer="C-2")
     world.respond(0, name="c", customer="C-3")
     opened, comment, silent, critical = ids(world.events)
-    await desk.tell(world.events[:1])
+    await desk.publish(world.events[:1])
     async with desk.notifying(secret=endpoint.SECRET):
         await eventually(partial(reached, desk, waiting=1))
-    await desk.tell(world.events[1:])
+    await desk.publish(world.events[1:])
     async with desk.notifying(secret=endpoint.SECRET):  # what waits stands in the log
         await eventually(partial(reached, desk, delivered=2, merged=1, waiting=1))
         assert sorted(endpoint.ids()) == sorted([opened, critical])
-        (told,) = [got for got in endpoint.received if got.id == opened]
-        assert (told.data["type"], told.data["data"]["comment"]) == ("npsflow.case.opened.v1", "Nobody called")
-        assert (await desk.standing())[comment].reference == opened
+        (message,) = [got for got in endpoint.received if got.id == opened]
+        assert (message.data["type"], message.data["data"]["comment"]) == ("npsflow.case.opened.v1", "Nobody called")
+        assert (await desk.latest())[comment].reference == opened
         desk.clock.ahead += 60
         await eventually(partial(reached, desk, delivered=3, merged=1))
     assert endpoint.ids()[-1] == silent
@@ -408,7 +408,7 @@ async def test_what_cannot_be_read_keeps_nobody_waiting(desk: Desk, endpoint: En
             headers=[(n, b"odd.1" if n == "ce_id" else v) for n, v in event.headers]
         ),
     ]  # fmt: skip
-    await desk.tell([*broken, good])
+    await desk.publish([*broken, good])
     async with desk.notifying(secret=endpoint.SECRET) as running:
         await eventually(partial(reached, desk, given_up=9, delivered=1))
         assert running.value("given_up_total") == 9
@@ -419,7 +419,7 @@ async def test_what_gets_no_answer_is_sent_again_under_its_id(desk: Desk, endpoi
     endpoint.behaviour = ["silent", "silent"]
     world = World()
     world.respond(2)
-    await desk.tell(world.events)
+    await desk.publish(world.events)
     async with desk.notifying(secret=endpoint.SECRET) as running:
         for times, wait in ((1, 5.5), (2, 301.0)):
             await eventually(partial(counted, running, "unanswered", times))
@@ -441,7 +441,7 @@ async def test_owners_departments_and_severities(desk: Desk, endpoint: Endpoint)
         *_others(world),
         with_fields(_renamed(world.events[0], "c-x.1"), owner="bob"),
     ]
-    await desk.tell(events)
+    await desk.publish(events)
     async with desk.notifying(secret=endpoint.SECRET):
         await eventually(partial(reached, desk, delivered=2))
     assert [(got.id, got.to) for got in endpoint.received] == [(ids(events)[0], "/all/anna"), ("c-x.1", "/all")]

@@ -15,11 +15,11 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from npsflow.agents.notify import kinds
-from npsflow.agents.notify.kind import Again, Delivered, Gone, Never, opened, secret_name
-from npsflow.agents.notify.ssrf_guard import Guarded, NotAllowed, expect_allowed, expect_public
+from npsflow.agents.notify.kind import Delivered, Disabled, Rejected, RetryLater, open_sender, secret_variable
+from npsflow.agents.notify.ssrf_guard import NotAllowed, PublicResolver, expect_allowed, expect_public
 from npsflow.agents.web.signatures import standard_webhook
 from npsflow.schemas import codec
-from npsflow.streams.notify.message import message_of
+from npsflow.streams.notify.message import build_message
 
 from .conformance import Case, Conformance, events
 from .ends import Endpoint
@@ -37,7 +37,9 @@ async def test_while_one_secret_replaces_the_other_both_sign(tmp_path: Path) -> 
             assert isinstance(await sender.send(Conformance(case).message(events()[0])), Delivered)
 
 
-@pytest.mark.parametrize(("status", "kind"), [(410, Gone), (404, Again), (400, Again), (301, Again), (503, Again)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(410, Disabled), (404, RetryLater), (400, RetryLater), (301, RetryLater), (503, RetryLater)]
+)
 async def test_what_a_webhook_is_answered(tmp_path: Path, status: int, kind: type) -> None:
     async with a_webhook(tmp_path) as case:
         assert isinstance(case.end, Endpoint)
@@ -59,7 +61,7 @@ async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
         options = f'to = {{ "*" = "{server.make_url("/here")}" }}\noptions = {{ internal = true }}'
         case = Case("webhook", options, Endpoint.SECRET, Endpoint())
         async with case.sending() as sender:
-            assert await sender.send(Conformance(case).message(events()[0])) == Again("it answers 307")
+            assert await sender.send(Conformance(case).message(events()[0])) == RetryLater("it answers 307")
     assert asked == ["/here"]
 
 
@@ -68,7 +70,7 @@ async def test_an_address_that_is_none(tmp_path: Path) -> None:
         message = Conformance(case).message(events()[0])
         for address in ("https://[nothing", "example.com/hook", "https://", "https://example.com:port/"):
             result = await sender.send(replace(message, to=address))
-            assert isinstance(result, Again), address
+            assert isinstance(result, RetryLater), address
 
 
 def test_the_library_of_the_specification_reads_what_is_signed() -> None:
@@ -104,7 +106,7 @@ def test_public_addresses_are() -> None:
 async def test_a_name_may_not_lead_into_our_own_network(tmp_path: Path) -> None:
     """Whatever it is called: where it resolves to is where the connection would go."""
     with pytest.raises(NotAllowed):
-        await Guarded().resolve("localhost", 443)
+        await PublicResolver().resolve("localhost", 443)
     expect_public("93.184.215.14")
     reached = asyncio.Event()
 
@@ -120,8 +122,8 @@ async def test_a_name_may_not_lead_into_our_own_network(tmp_path: Path) -> None:
             async with case.sending() as sender:
                 message = Conformance(case).message(events()[0])
                 result = await sender.send(replace(message, to=f"https://{host}:{port}/"))
-                assert isinstance(result, Again), (host, result)
-                assert "internal" in result.why or "address is none" in result.why
+                assert isinstance(result, RetryLater), (host, result)
+                assert "internal" in result.reason or "address is none" in result.reason
     assert not reached.is_set()
 
 
@@ -153,7 +155,7 @@ async def test_what_its_thread_does_not_take_stands_by_itself(tmp_path: Path) ->
 async def test_a_channel_that_is_not_there_may_come(tmp_path: Path) -> None:
     async with a_slack(tmp_path) as case, case.sending() as sender:
         message = replace(Conformance(case).message(events()[0]), to="C0NONE")
-        assert await sender.send(message) == Again("it cannot write there: channel_not_found")
+        assert await sender.send(message) == RetryLater("it cannot write there: channel_not_found")
 
 
 @pytest.mark.parametrize(
@@ -180,10 +182,10 @@ async def test_owners_get_mail_and_those_who_are_informed_a_copy(tmp_path: Path)
         to = 'to = { "*" = "team@example.com", anna = "anna@example.com", boss = "boss@example.com" }'
         case.settings = case.settings.replace('to = { "*" = "team@example.com" }', to)
         first = events()[0]
-        told = first._replace(case=first.case | {"owner": "anna", "informed": ["boss", "KAM-7", "anna"]})
+        sent = first._replace(case=first.case | {"owner": "anna", "informed": ["boss", "KAM-7", "anna"]})
         async with case.sending() as sender:
-            await sender.send(Conformance(case).message(told))
-            escalated = told._replace(what="escalated")
+            await sender.send(Conformance(case).message(sent))
+            escalated = sent._replace(name="escalated")
             escalated.case["history"] = [{"what": "escalated", "assignee": "boss"}]
             await sender.send(replace(Conformance(case).message(escalated), id="c-1.9"))
         assert [(got.to, str(got.data["Cc"])) for got in case.end.received] == [
@@ -204,7 +206,7 @@ async def test_a_title_brings_no_headers(tmp_path: Path) -> None:
 async def test_an_address_that_is_refused_is_not_tried_again(tmp_path: Path) -> None:
     async with an_email(tmp_path) as case, case.sending() as sender:
         message = replace(Conformance(case).message(events()[0]), to="nobody@example.org")
-        assert await sender.send(message) == Never("it answers 550")
+        assert await sender.send(message) == Rejected("it answers 550")
 
 
 async def test_a_copy_that_is_refused_keeps_nobody_from_theirs(tmp_path: Path) -> None:
@@ -219,7 +221,7 @@ async def test_whoever_it_is_for_is_refused_with_a_copy_for_another(tmp_path: Pa
     """It does not count as told when only the copy would arrive, and nobody gets a copy of each try."""
     async with an_email(tmp_path) as case, case.sending() as sender:
         message = replace(Conformance(case).message(events()[0]), to="nobody@example.org", cc=("boss@example.com",))
-        assert await sender.send(message) == Never("it answers 550")
+        assert await sender.send(message) == Rejected("it answers 550")
         assert case.end.received == []
 
 
@@ -227,7 +229,7 @@ async def test_whoever_it_is_for_is_refused_with_a_copy_for_another(tmp_path: Pa
 async def test_an_address_of_mail_that_is_none(tmp_path: Path, address: str) -> None:
     async with an_email(tmp_path) as case, case.sending() as sender:
         result = await sender.send(replace(Conformance(case).message(events()[0]), to=address))
-        assert isinstance(result, Again | Never)
+        assert isinstance(result, RetryLater | Rejected)
         assert case.end.received == []
 
 
@@ -237,7 +239,7 @@ async def test_a_server_that_refuses_our_sender_may_be_mended(tmp_path: Path) ->
         case.settings = case.settings.replace("npsflow@example.com", "npsflow@example.net")
         async with case.sending() as sender:
             result = await sender.send(Conformance(case).message(events()[0]))
-            assert result == Again("it refuses us or our sender (553)", 60.0, everybody=True)
+            assert result == RetryLater("it refuses us or our sender (553)", 60.0, pause_all=True)
 
 
 async def test_no_mail_without_tls(tmp_path: Path) -> None:
@@ -247,7 +249,7 @@ async def test_no_mail_without_tls(tmp_path: Path) -> None:
         for change in ((f', ca = "{case.end.ca}"', ""), ("user =", "starttls = false, user =")):  # type: ignore[attr-defined]
             case.settings = known.replace(*change)
             async with case.sending() as sender:
-                assert isinstance(await sender.send(Conformance(case).message(events()[0])), Again)
+                assert isinstance(await sender.send(Conformance(case).message(events()[0])), RetryLater)
         assert case.end.received == []
 
 
@@ -259,11 +261,11 @@ async def test_the_ticket_of_the_survey_is_annotated(tmp_path: Path) -> None:
         zendesk = case.end
         assert isinstance(zendesk, ZendeskApi)
         zendesk.open(35)
-        told = events(reference={"type": "ticket", "id": "35"})
+        sent = events(reference={"type": "ticket", "id": "35"})
         check = Conformance(case)
-        for one in (*told, *told):  # each once more, as after a crash
+        for one in (*sent, *sent):  # each once more, as after a crash
             assert await sender.send(check.message(one)) == Delivered("35")
-        assert [got.id for got in zendesk.received] == [one.id for one in told]
+        assert [got.id for got in zendesk.received] == [one.id for one in sent]
         assert [comment["public"] for comment in zendesk.comments[35]] == [True, False, False, False]
 
 
@@ -292,8 +294,8 @@ async def test_where_no_note_can_be_made_a_ticket_is_opened(tmp_path: Path, stat
 async def test_a_reference_of_another_kind_is_none(tmp_path: Path) -> None:
     async with a_zendesk(tmp_path) as case, case.sending() as sender:
         check = Conformance(case)
-        told = events(reference={"type": "order", "id": "35"})
-        assert isinstance(await sender.send(check.message(told[0])), Delivered)
+        sent = events(reference={"type": "order", "id": "35"})
+        assert isinstance(await sender.send(check.message(sent[0])), Delivered)
         odd = events(reference={"type": "ticket", "id": "../users"})
         other = odd[0]._replace(id="c-9.1", case=odd[0].case | {"case_id": "c-9"})
         assert isinstance(await sender.send(check.message(other)), Delivered)  # of another system: a ticket is opened
@@ -304,14 +306,14 @@ async def test_a_case_whose_ticket_is_closed_has_one_follow_up(tmp_path: Path) -
         zendesk = case.end
         assert isinstance(zendesk, ZendeskApi)
         zendesk.open(35)
-        told = events(reference={"type": "ticket", "id": "35"})
+        sent = events(reference={"type": "ticket", "id": "35"})
         check = Conformance(case)
-        root = await sender.send(check.message(told[0]))
+        root = await sender.send(check.message(sent[0]))
         assert root == Delivered("35")
         zendesk.tickets[35]["status"] = "closed"
-        again = [await sender.send(check.message(one, thread="35")) for one in (*told[1:], *told[1:])]
+        again = [await sender.send(check.message(one, thread="35")) for one in (*sent[1:], *sent[1:])]
         assert again == [Delivered("36")] * 4
-        assert [got.id for got in zendesk.received] == [one.id for one in told]
+        assert [got.id for got in zendesk.received] == [one.id for one in sent]
 
 
 async def test_a_ticket_that_was_solved_before_the_survey_is_opened_again(tmp_path: Path) -> None:
@@ -337,8 +339,8 @@ async def test_a_message_about_nobody_in_particular() -> None:
     notifier = Case("console", "", "", Endpoint()).notifier('events = ["suppressed"]\nlanguage = "nl"')
     first = events()[0]
     case = {"reason": "opted_out", "alert_id": "a-1", "metric": "nps", "score": 1, "severity": "critical"}
-    message = message_of(first._replace(what="suppressed", case=case), notifier)
+    message = build_message(first._replace(name="suppressed", case=case), notifier)
     assert message.title == "Geen actie, wil geen contact: NPS 1, -"
     assert codec.dumps(message.data)
-    async with opened("desk", kinds.named("console"), notifier, {secret_name("desk"): ""}) as sender:
+    async with open_sender("desk", kinds.named("console"), notifier, {secret_variable("desk"): ""}) as sender:
         assert isinstance(await sender.send(message), Delivered)

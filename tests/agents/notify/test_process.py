@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,8 @@ from .ends import Endpoint
 SECRETS = {"NPSFLOW_SECRET_NOTIFY_ZENDESK": "a-token", "NPSFLOW_BROKERS": "127.0.0.1:1"}
 
 
-@asynccontextmanager
-async def process(desk: Desk, name: str = NAME, secret: str = Endpoint.SECRET) -> AsyncIterator[Any]:
+@contextmanager
+def process(desk: Desk, name: str = NAME, secret: str = Endpoint.SECRET) -> Iterator[Any]:
     """Killed in the end, if it still runs."""
     port = free_port()
     environment = os.environ | desk.commands.environment | {"NPSFLOW_SECRET_NOTIFY_DESK": secret}
@@ -49,9 +49,9 @@ async def test_killed_between_sending_and_recording(desk: Desk, endpoint: Endpoi
     world = World()
     world.respond(2)
     world.respond(2, name="r1", comment="Nobody called")
-    await desk.tell(world.events)
+    await desk.publish(world.events)
     first, second = ids(world.events)
-    async with process(desk) as running:
+    with process(desk) as running:
 
         def kill(name: str) -> None:
             if when == "sent":
@@ -62,10 +62,10 @@ async def test_killed_between_sending_and_recording(desk: Desk, endpoint: Endpoi
         endpoint.on_take = kill
         await eventually(partial(_ended, running))
     assert endpoint.ids() == [first]
-    standing = await desk.standing()
-    assert standing[first].state == "waiting"
+    latest = await desk.latest()
+    assert latest[first].state == "waiting"
     endpoint.on_take = lambda _: None
-    async with process(desk):
+    with process(desk):
         await eventually(partial(reached, desk, delivered=2))
     assert endpoint.ids() == [first, first, second]
 
@@ -75,10 +75,10 @@ async def test_killed_again_and_again_nothing_is_lost(desk: Desk, endpoint: Endp
     world = World()
     for number in range(300):
         world.respond(number % 7, customer=f"C-{number}")
-    told, kills = ids(world.events), 0
-    await desk.tell(world.events[:100])
+    names, kills = ids(world.events), 0
+    await desk.publish(world.events[:100])
     for after in (20, 90, 150, 220):
-        async with process(desk) as running:
+        with process(desk) as running:
 
             def kill(_: str, running: Any = running, after: int = after) -> None:
                 if len(endpoint.asked) >= after:
@@ -86,14 +86,14 @@ async def test_killed_again_and_again_nothing_is_lost(desk: Desk, endpoint: Endp
 
             endpoint.on_take = kill
             if kills:
-                await desk.tell(world.events[50 + 50 * kills : 100 + 50 * kills])
+                await desk.publish(world.events[50 + 50 * kills : 100 + 50 * kills])
             await eventually(partial(_ended, running))
             kills += 1
     endpoint.on_take = lambda _: None
-    await desk.tell(world.events[250:])
-    async with process(desk):
+    await desk.publish(world.events[250:])
+    with process(desk):
         await eventually(partial(reached, desk, delivered=300))
-    assert set(endpoint.ids()) == set(told)
+    assert set(endpoint.ids()) == set(names)
     assert len(endpoint.ids()) <= 300 + kills * 16
 
 
@@ -104,8 +104,8 @@ async def test_frozen_beyond_its_session(desk: Desk, endpoint: Endpoint) -> None
     for number in range(400):
         world.respond(2, customer=f"C-{number}")
     for partition in range(4):
-        await desk.tell(world.events[partition:200:4], partition)
-    async with process(desk) as running:
+        await desk.publish(world.events[partition:200:4], partition)
+    with process(desk) as running:
 
         def freeze(_: str) -> None:
             if len(endpoint.asked) == 100:
@@ -115,7 +115,7 @@ async def test_frozen_beyond_its_session(desk: Desk, endpoint: Endpoint) -> None
         await eventually(partial(_asked, endpoint, 100))
         async with desk.notifying(secret=endpoint.SECRET) as second:
             for partition in range(4):
-                await desk.tell(world.events[200 + partition :: 4], partition)
+                await desk.publish(world.events[200 + partition :: 4], partition)
             await eventually(partial(reached, desk, delivered=400))
             running.send_signal(signal.SIGCONT)
             await eventually(partial(_shares, second))
@@ -131,7 +131,7 @@ async def _asked(endpoint: Endpoint, count: int) -> bool:
 
 async def _shares(running: Any) -> bool:
     """With another process, both topics."""
-    return len(running.consumer.assignment()) == 4
+    return len(running.assignment()) == 4
 
 
 async def _ended(running: subprocess.Popen[bytes]) -> bool:
@@ -141,8 +141,8 @@ async def _ended(running: subprocess.Popen[bytes]) -> bool:
 async def test_the_process(desk: Desk, endpoint: Endpoint) -> None:
     world = World()
     world.respond(2)
-    await desk.tell(world.events)
-    async with process(desk) as running:
+    await desk.publish(world.events)
+    with process(desk) as running:
         await eventually(partial(reached, desk, delivered=1))
         async with aiohttp.ClientSession(f"http://127.0.0.1:{running.port}") as session:
             async with session.get("/health/live") as answer:
@@ -150,12 +150,12 @@ async def test_the_process(desk: Desk, endpoint: Endpoint) -> None:
             async with session.get("/health/ready") as answer:
                 assert (answer.status, await answer.json()) == (200, {"status": "ready"})
             async with session.get("/metrics") as answer:
-                said = await answer.text()
+                text = await answer.text()
         running.send_signal(signal.SIGTERM)
         printed, _ = await asyncio.to_thread(running.communicate, timeout=SECONDS)
     assert running.returncode == 0, printed
-    assert 'npsflow_notify_deliveries_total{notifier="desk",outcome="delivered"} 1.0' in said
-    assert 'npsflow_notify_waiting{notifier="desk"} 0.0' in said
+    assert 'npsflow_notify_deliveries_total{notifier="desk",outcome="delivered"} 1.0' in text
+    assert 'npsflow_notify_waiting{notifier="desk"} 0.0' in text
     assert endpoint.SECRET not in printed.decode()
 
 
@@ -164,20 +164,20 @@ async def test_the_console_needs_no_settings(broker: Broker, tmp_path: Path) -> 
         desk.commands.config.write_text("")
         world = World()
         world.respond(1, department="Support\x1b[31m", channel="phone")
-        await desk.tell(world.events)
-        async with process(desk, "console") as running:
+        await desk.publish(world.events)
+        with process(desk, "console") as running:
             await eventually(partial(reached, desk, delivered=1))
             running.send_signal(signal.SIGTERM)
             printed, _ = await asyncio.to_thread(running.communicate, timeout=SECONDS)
-        said = printed.decode()
-        assert "New case, critical: NPS 1, Support" in said
-        assert "    Customer: C-1" in said
-        assert "\x1b" not in said
+        text = printed.decode()
+        assert "New case, critical: NPS 1, Support" in text
+        assert "    Customer: C-1" in text
+        assert "\x1b" not in text
         assert await desk.records(topics.DEAD_LETTERS) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "said"),
+    ("name", "settings", "text"),
     [
         ("desk", "", "there is no [notify.desk] in npsflow.toml; known: console"),
         ("desk", "[notify.desk]", "notify.desk: 'desk' is no kind; there are console, email, slack, slack_webhook, "),
@@ -199,19 +199,19 @@ async def test_the_console_needs_no_settings(broker: Broker, tmp_path: Path) -> 
         ("x", "[notify.x]\nkid = 'slack'", "notify.NAME: there is no key 'kid'; did you mean 'kind'?"),
     ],
 )
-def test_what_is_wrong_with_settings_is_said(tmp_path: Path, name: str, settings: str, said: str) -> None:
+def test_what_is_wrong_with_settings_is_said(tmp_path: Path, name: str, settings: str, text: str) -> None:
     config = tmp_path / "npsflow.toml"
     config.write_text(settings)
     result = CliRunner().invoke(main, ["notify", name], env={"NPSFLOW_CONFIG": str(config)} | SECRETS)
     assert result.exit_code == 2, result.output
-    assert said in result.stderr
+    assert text in result.stderr
 
 
 MAIL = '[notify.email]\nto = { "*" = "%s" }\noptions = { host = "mail.example.com", sender = "%s"%s }'
 
 
 @pytest.mark.parametrize(
-    ("name", "settings", "said"),
+    ("name", "settings", "text"),
     [
         ("webhook", "[notify.webhook]", 'notify.webhook: set to = { "*" = its URL }'),
         (
@@ -256,15 +256,15 @@ MAIL = '[notify.email]\nto = { "*" = "%s" }\noptions = { host = "mail.example.co
         ("email", MAIL % ("team", "a@example.com", ""), "notify.email.to: '*' is no e-mail address"),
     ],
 )
-def test_options_and_addresses_are_looked_into(tmp_path: Path, name: str, settings: str, said: str) -> None:
+def test_options_and_addresses_are_looked_into(tmp_path: Path, name: str, settings: str, text: str) -> None:
     """Before anything is sent, and by `check` without the secret."""
     config = tmp_path / "npsflow.toml"
     config.write_text(settings)
     environment = {"NPSFLOW_CONFIG": str(config), "NPSFLOW_BROKERS": "127.0.0.1:1"}
     started = CliRunner().invoke(main, ["notify", name], env=environment)
-    assert (started.exit_code, said in started.stderr) == (2, True), started.output
+    assert (started.exit_code, text in started.stderr) == (2, True), started.output
     checked = CliRunner().invoke(main, ["check"], env=environment)
-    assert (checked.exit_code, said in checked.output) == (1, True), checked.output
+    assert (checked.exit_code, text in checked.output) == (1, True), checked.output
     assert checked.output.startswith("fail  settings: notify.")
 
 

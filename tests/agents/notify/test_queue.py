@@ -3,12 +3,13 @@
 from dataclasses import dataclass, field
 from math import inf
 
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec.structs import replace
 
 from npsflow.schemas.notify import Delivery, State
-from npsflow.streams.notify.queue import Item, Queue
+from npsflow.streams.notify.queue import Item, OrderingKey, Queue
 
 PARTITIONS = (0, 1)
 
@@ -18,12 +19,16 @@ def delivery(number: int, state: State = "waiting", at: int = 0, attempts: int =
     return Delivery("desk", f"e{number}", state, f"case-{number % 3}", number, number, 0, attempts, at, reference)
 
 
+numbers = st.integers(0, 5)
+partitions = st.sampled_from(PARTITIONS)
+
+
 @dataclass
 class Model:
     """Every record of every owned partition, in order; what is written ahead of reading counts as read."""
 
     log: dict[int, dict[int, Delivery]] = field(default_factory=dict)
-    taken: set[tuple[int, str]] = field(default_factory=set)
+    taken: set[OrderingKey] = field(default_factory=set)
 
     def last(self, partition: int) -> dict[str, Delivery]:
         return {one.event_id: one for _, one in sorted(self.log[partition].items())}
@@ -31,232 +36,240 @@ class Model:
     def waiting(self) -> list[tuple[int, Delivery]]:
         return [(p, one) for p in self.log for one in self.last(p).values() if one.state == "waiting"]
 
-    def content(self, partition: int, head: Delivery) -> int:
-        """Where what is told stands: of the newest merged into it since it was last settled."""
-        found = head.offset
+    def content_offset(self, partition: int, head: Delivery) -> int:
+        """That of the newest event merged into it since it was last settled, else its own."""
+        offset = head.offset
         for _, one in sorted(self.log[partition].items()):
             if one.event_id == head.event_id and one.state != "waiting":
-                found = head.offset
+                offset = head.offset
             elif one.state == "merged" and one.reference == head.event_id:
-                found = max(one.offset, found) if found != head.offset else one.offset
-        return found
+                offset = max(one.offset, offset) if offset != head.offset else one.offset
+        return offset
 
-    def heads(self) -> dict[tuple[int, str], tuple[int, Delivery]]:
-        """By line: since when its first is due."""
-        found: dict[tuple[int, str], tuple[int, Delivery]] = {}
+    def heads(self) -> dict[OrderingKey, tuple[int, Delivery]]:
+        """The first message of each key, and since when it is due."""
+        heads: dict[OrderingKey, tuple[int, Delivery]] = {}
         for partition, one in sorted(self.waiting(), key=lambda pair: pair[1].offset):
-            merged = self.content(partition, one) != one.offset
+            merged = self.content_offset(partition, one) != one.offset
             due = 0 if merged and not one.attempts else one.not_before
-            found.setdefault((partition, one.case_id), (due, one))
-        return found
+            heads.setdefault((partition, one.case_id), (due, one))
+        return heads
 
 
-numbers = st.integers(0, 5)
-partitions = st.sampled_from(PARTITIONS)
-steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("write"), partitions, numbers, st.integers(0, 9), st.integers(0, 2)),
-        st.tuples(st.just("settle"), partitions, numbers, st.sampled_from(["delivered", "given_up"])),
-        st.tuples(st.just("merge"), partitions, numbers),
-        st.tuples(st.just("ahead"), partitions, numbers, st.integers(0, 9)),
-        st.tuples(st.just("read"), partitions, st.integers(1, 9)),
-        st.tuples(st.just("take"), st.integers(0, 9)),
-        st.tuples(st.just("release")),
-        st.tuples(st.just("lose"), partitions),
-    ),
-    min_size=10,
-    max_size=60,
-)
+class QueueAgainstModel(RuleBasedStateMachine):
+    """Two partitions of the log: others write to them, as does the owner of the queue, who reads them later."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.queue, self.model = Queue(), Model()
+        self.topic: dict[int, list[Delivery]] = {partition: [] for partition in PARTITIONS}
+        self.position = dict.fromkeys(PARTITIONS, 0)
+        self.foreign = dict.fromkeys(PARTITIONS, 0)  # behind the last record that is not ours
+        self.items: list[Item] = []
+        for partition in PARTITIONS:
+            self.queue.assign(partition)
+            self.model.log[partition] = {}
 
-@settings(max_examples=1_000, deadline=None)
-@given(steps)
-def test_it_is_what_the_records_say(steps: list[tuple[object, ...]]) -> None:
-    queue, model = Queue(), Model()
-    topic: dict[int, list[Delivery]] = {partition: [] for partition in PARTITIONS}
-    position = dict.fromkeys(PARTITIONS, 0)
-    foreign = dict.fromkeys(PARTITIONS, 0)  # behind the last record that is not ours
-    taken: list[Item] = []
-    for partition in PARTITIONS:
-        queue.own(partition)
-        model.log[partition] = {}
+    def append(self, partition: int, one: Delivery) -> None:
+        self.topic[partition].append(one)
+        self.foreign[partition] = len(self.topic[partition])
 
-    def read(p: int, count: int) -> None:
-        for offset in range(position[p], min(position[p] + count, len(topic[p]))):
-            queue.put(p, offset, topic[p][offset])
-            model.log[p][offset] = topic[p][offset]
-            position[p] = offset + 1
+    @rule(partition=partitions, number=numbers, at=st.integers(0, 9), attempts=st.integers(0, 2))
+    def wait(self, partition: int, number: int, at: int, attempts: int) -> None:
+        self.append(partition, delivery(number, at=at, attempts=attempts))
 
-    for step in steps:
-        match step:
-            case ("write", int(p), int(number), int(at), int(attempts)):
-                topic[p].append(delivery(number, at=at, attempts=attempts))
-                foreign[p] = len(topic[p])
-            case ("settle", int(p), int(number), "delivered" | "given_up" as end):
-                topic[p].append(delivery(number, end, reference=f"r{number}"))
-                foreign[p] = len(topic[p])
-            case ("merge", int(p), int(number)):
-                topic[p].append(delivery(number + 3, "merged", reference=f"e{number}"))
-                foreign[p] = len(topic[p])
-            case ("ahead", int(p), int(number), int(at)):
-                read(p, foreign[p] - position[p])  # who writes has read what others wrote
-                state: State = ("waiting", "waiting", "delivered", "merged")[at % 4]
-                made = delivery(number, state, at, 1, f"e{number}")
-                topic[p].append(delivery(number + 3, "merged", reference=f"e{number}") if state == "merged" else made)
-                queue.put(p, len(topic[p]) - 1, topic[p][-1], ahead=True)
-                model.log[p][len(topic[p]) - 1] = topic[p][-1]
-            case ("read", int(p), int(count)):
-                read(p, count)
-            case ("take", int(now)):
-                heads = model.heads()
-                due = {line: at for line, (at, _) in heads.items() if at <= now and line not in model.taken}
-                item = queue.take(now)
-                if item is None:
-                    assert not due
-                else:
-                    assert due[item.line] == min(due.values())
-                    assert item.delivery == heads[item.line][1]
-                    assert item.content == model.content(item.partition, item.delivery)
-                    model.taken.add(item.line)
-                    taken.append(item)
-            case ("release",):
-                if taken:
-                    item = taken.pop(0)
-                    queue.release(item)
-                    model.taken.discard(item.line)
-            case ("lose", int(p)):
-                queue.own(p)
-                model.log[p], position[p], foreign[p] = {}, 0, len(topic[p])
-        waiting = model.waiting()
-        assert queue.pending() == len(waiting)
-        assert queue.oldest() == min((one.event_at for _, one in waiting), default=None)
+    @rule(partition=partitions, number=numbers, state=st.sampled_from(["delivered", "given_up"]))
+    def settle(self, partition: int, number: int, state: State) -> None:
+        self.append(partition, delivery(number, state, reference=f"r{number}"))
+
+    @rule(partition=partitions, number=numbers)
+    def merge(self, partition: int, number: int) -> None:
+        self.append(partition, delivery(number + 3, "merged", reference=f"e{number}"))
+
+    @rule(partition=partitions, count=st.integers(1, 9))
+    def read(self, partition: int, count: int) -> None:
+        topic, begin = self.topic[partition], self.position[partition]
+        for offset in range(begin, min(begin + count, len(topic))):
+            self.queue.apply(partition, offset, topic[offset])
+            self.model.log[partition][offset] = topic[offset]
+            self.position[partition] = offset + 1
+
+    @rule(partition=partitions, number=numbers, at=st.integers(0, 9))
+    def write(self, partition: int, number: int, at: int) -> None:
+        """The owner has read what others wrote before."""
+        self.read(partition, self.foreign[partition] - self.position[partition])
+        state: State = ("waiting", "waiting", "delivered", "merged")[at % 4]
+        one = delivery(number, state, at, 1, f"e{number}")
+        if state == "merged":
+            one = delivery(number + 3, "merged", reference=f"e{number}")
+        self.topic[partition].append(one)
+        offset = len(self.topic[partition]) - 1
+        self.queue.apply(partition, offset, one, written=True)
+        self.model.log[partition][offset] = one
+
+    @rule(now=st.integers(0, 9))
+    def take(self, now: int) -> None:
+        heads = self.model.heads()
+        due = {key: at for key, (at, _) in heads.items() if at <= now and key not in self.model.taken}
+        item = self.queue.take(now)
+        assert (item is None) == (not due)
+        if item is not None:
+            assert due[item.ordering_key] == min(due.values())
+            assert item.delivery == heads[item.ordering_key][1]
+            assert item.content_offset == self.model.content_offset(item.partition, item.delivery)
+            self.model.taken.add(item.ordering_key)
+            self.items.append(item)
+
+    @precondition(lambda self: self.items)
+    @rule()
+    def release(self) -> None:
+        item = self.items.pop(0)
+        self.queue.release(item)
+        self.model.taken.discard(item.ordering_key)
+
+    @rule(partition=partitions)
+    def assign(self, partition: int) -> None:
+        """It was lost, and is read again from its beginning."""
+        self.queue.assign(partition)
+        self.model.log[partition], self.position[partition] = {}, 0
+        self.foreign[partition] = len(self.topic[partition])
+
+    @invariant()
+    def knows_what_waits(self) -> None:
+        waiting = self.model.waiting()
+        assert self.queue.waiting_count() == len(waiting)
+        assert self.queue.oldest_event_at() == min((one.event_at for _, one in waiting), default=None)
         for p in PARTITIONS:
-            assert queue.last(p) == max((one.offset for one in model.log[p].values()), default=None)
+            assert self.queue.newest_offset(p) == max((one.offset for one in self.model.log[p].values()), default=None)
+
+
+TestQueueAgainstModel = QueueAgainstModel.TestCase
+TestQueueAgainstModel.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 
 
 def test_a_case_is_told_in_order() -> None:
     queue = Queue()
-    queue.own(0)
-    queue.put(0, 0, delivery(3))
-    queue.put(0, 1, delivery(0, at=50))
-    queue.put(0, 2, delivery(1, at=60))
+    queue.assign(0)
+    queue.apply(0, 0, delivery(3))
+    queue.apply(0, 1, delivery(0, at=50))
+    queue.apply(0, 2, delivery(1, at=60))
     assert queue.take(49) is None
     first = queue.take(55)
     assert first is not None
     assert first.delivery.event_id == "e0"
     assert queue.take(55) is None
-    queue.put(0, 3, delivery(0, "delivered", reference="r0"), ahead=True)
+    queue.apply(0, 3, delivery(0, "delivered", reference="r0"), written=True)
     assert queue.take(55) is None
     queue.release(first)
     second = queue.take(55)
     assert second is not None
-    assert (second.delivery.event_id, queue.thread(second)) == ("e3", "r0")
+    assert (second.delivery.event_id, queue.thread_reference(second)) == ("e3", "r0")
 
 
 def test_threads_that_were_not_heard_of_for_long_are_forgotten() -> None:
     """Counted from the newest message of each: a case that goes on keeps its thread."""
     queue = Queue()
-    queue.own(0)
+    queue.assign(0)
     for offset, number in enumerate((0, 1, 2, 3, 6)):  # 3 and 6 are of the case of 0
-        queue.put(0, offset, delivery(number, "delivered", reference=f"r{number}"))
+        queue.apply(0, offset, delivery(number, "delivered", reference=f"r{number}"))
 
     def known() -> list[tuple[str, str]]:
         return [(line[1], thread.reference) for line, thread in queue.threads()]
 
-    queue.forget(1)
+    queue.expire_threads(1)
     assert sorted(known()) == [("case-0", "r0"), ("case-1", "r1"), ("case-2", "r2")]
-    queue.forget(2)
+    queue.expire_threads(2)
     assert sorted(known()) == [("case-0", "r0"), ("case-2", "r2")]
-    queue.put(0, 5, delivery(9))
+    queue.apply(0, 5, delivery(9))
     item = queue.take(0)
     assert item is not None
-    assert queue.thread(item) == "r0"
-    queue.forget(6)
+    assert queue.thread_reference(item) == "r0"
+    queue.expire_threads(6)
     assert known() == [("case-0", "r0")]
-    queue.forget(7)
+    queue.expire_threads(7)
     assert known() == []
 
 
 def test_what_settles_is_merged_only_while_it_waits() -> None:
     queue = Queue()
-    queue.own(0)
-    assert queue.settling(0, "case-0", 10) is None
-    queue.put(0, 0, delivery(0, at=50))
-    assert queue.settling(0, "case-0", 50) is None
-    assert queue.settling(0, "case-0", 49) == delivery(0, at=50)
-    queue.put(0, 1, delivery(3, "merged", reference="e0"))
-    assert queue.settling(0, "case-0", 49) is None
+    queue.assign(0)
+    assert queue.find_settling(0, "case-0", 10) is None
+    queue.apply(0, 0, delivery(0, at=50))
+    assert queue.find_settling(0, "case-0", 50) is None
+    assert queue.find_settling(0, "case-0", 49) == delivery(0, at=50)
+    queue.apply(0, 1, delivery(3, "merged", reference="e0"))
+    assert queue.find_settling(0, "case-0", 49) is None
     item = queue.take(0)
     assert item is not None
-    assert (item.delivery.event_id, item.content) == ("e0", 3)
+    assert (item.delivery.event_id, item.content_offset) == ("e0", 3)
 
 
 def test_what_is_not_owned_is_not_known() -> None:
     queue = Queue()
-    queue.put(0, 0, delivery(1))
-    queue.own(0)
+    queue.apply(0, 0, delivery(1))
+    queue.assign(0)
     assert queue.take(99) is None
-    queue.put(0, 0, delivery(1))
-    queue.drop(0)
-    assert (queue.take(99), queue.pending(), queue.last(0)) == (None, 0, None)
+    queue.apply(0, 0, delivery(1))
+    queue.revoke(0)
+    assert (queue.take(99), queue.waiting_count(), queue.newest_offset(0)) == (None, 0, None)
 
 
 def test_what_is_read_late_is_no_news() -> None:
     """Our own records are known as soon as they are written, and are read afterwards."""
     queue = Queue()
-    queue.own(0)
-    queue.put(0, 0, delivery(0))
-    queue.put(0, 1, delivery(0, at=50, attempts=1), ahead=True)
-    queue.put(0, 2, delivery(0, "delivered"), ahead=True)
-    queue.put(0, 1, delivery(0, at=50, attempts=1))
-    assert queue.pending() == 0
-    queue.put(0, 2, delivery(0, "delivered"))
-    queue.put(0, 3, delivery(0))  # somebody wants it sent again
-    assert queue.pending() == 1
+    queue.assign(0)
+    queue.apply(0, 0, delivery(0))
+    queue.apply(0, 1, delivery(0, at=50, attempts=1), written=True)
+    queue.apply(0, 2, delivery(0, "delivered"), written=True)
+    queue.apply(0, 1, delivery(0, at=50, attempts=1))
+    assert queue.waiting_count() == 0
+    queue.apply(0, 2, delivery(0, "delivered"))
+    queue.apply(0, 3, delivery(0))  # somebody wants it sent again
+    assert queue.waiting_count() == 1
 
 
 def test_what_was_tried_is_not_changed_any_more() -> None:
     """It may have been taken as it was: what comes now is told by itself."""
     queue = Queue()
-    queue.own(0)
-    queue.put(0, 0, delivery(0, at=50, attempts=1))
-    assert queue.settling(0, "case-0", 10) is None
+    queue.assign(0)
+    queue.apply(0, 0, delivery(0, at=50, attempts=1))
+    assert queue.find_settling(0, "case-0", 10) is None
 
 
 def test_whoever_has_lost_a_partition_is_not_believed() -> None:
     """What they write late tells of messages that others have settled meanwhile, or will."""
     queue = Queue()
-    queue.own(0)
-    queue.put(0, 0, replace(delivery(0), owner=5))
+    queue.assign(0)
+    queue.apply(0, 0, replace(delivery(0), owner=5))
     queue.claim(0, 3)
-    assert queue.claimed(0) == 6
-    queue.put(0, 1, replace(delivery(0, "delivered"), owner=6), ahead=True)
-    queue.put(0, 2, replace(delivery(0, at=50, attempts=1), owner=5))  # who had it before goes on
-    queue.put(0, 3, replace(delivery(3), owner=5))
-    assert (queue.pending(), queue.last(0)) == (0, 0)
-    queue.put(0, 4, delivery(0))  # a command
-    assert queue.pending() == 1
+    assert queue.owner_since(0) == 6
+    queue.apply(0, 1, replace(delivery(0, "delivered"), owner=6), written=True)
+    queue.apply(0, 2, replace(delivery(0, at=50, attempts=1), owner=5))  # who had it before goes on
+    queue.apply(0, 3, replace(delivery(3), owner=5))
+    assert (queue.waiting_count(), queue.newest_offset(0)) == (0, 0)
+    queue.apply(0, 4, delivery(0))  # a command
+    assert queue.waiting_count() == 1
     again = Queue()
-    again.own(0)
+    again.assign(0)
     for offset, one in enumerate([replace(delivery(0, "delivered"), owner=6), replace(delivery(0), owner=5)]):
-        again.put(0, offset, one)
-    assert again.pending() == 0
+        again.apply(0, offset, one)
+    assert again.waiting_count() == 0
     again.claim(0, 9)
-    assert again.claimed(0) == 9
+    assert again.owner_since(0) == 9
 
 
 def test_what_is_put_off_is_given_later() -> None:
     queue = Queue()
-    queue.own(0)
-    queue.put(0, 0, delivery(0))
+    queue.assign(0)
+    queue.apply(0, 0, delivery(0))
     item = queue.take(0)
     assert item is not None
-    queue.put_off(item, 2.0)
+    queue.postpone(item, 2.0)
     queue.release(item)
     assert queue.take(1999) is None
     item = queue.take(2000)
     assert item is not None
-    queue.put_off(item, inf)
+    queue.postpone(item, inf)
     queue.release(item)
     assert queue.take(1 << 60) is None
-    assert queue.pending() == 1
+    assert queue.waiting_count() == 1

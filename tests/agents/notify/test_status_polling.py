@@ -25,7 +25,7 @@ async def test_a_solved_ticket_resolves_its_case(broker: Broker, tmp_path: Path)
             world = World()
             world.respond(2, reference={"type": "ticket", "id": "35"})
             world.respond(2, customer="C-2")
-            await desk.tell(world.events, partition=3)
+            await desk.publish(world.events, partition=3)
             async with desk.notifying(secret=zendesk.TOKEN):
                 await eventually(partial(reached, desk, delivered=2))
                 assert end.tickets[35]["status"] == "open"
@@ -59,7 +59,7 @@ async def test_what_is_closed_is_not_asked_for_again(broker: Broker, tmp_path: P
             world = World()
             world.respond(2)
             world.respond(2, customer="C-2")
-            await desk.tell(world.events)
+            await desk.publish(world.events)
             async with desk.notifying(secret=zendesk.TOKEN) as running:
                 await eventually(partial(reached, desk, delivered=2))
                 end.solve(101, "no time at all")

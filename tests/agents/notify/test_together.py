@@ -23,12 +23,12 @@ async def test_three_share_the_work_and_one_takes_over(desk: Desk, endpoint: End
         ):
             await eventually(partial(_shared, first, second, third))
             for partition in range(4):
-                await desk.tell(world.events[partition:20:4], partition)
+                await desk.publish(world.events[partition:20:4], partition)
             await eventually(partial(reached, desk, delivered=20))
             for running in (first, second, third):
                 assert running.count("delivered") > 0
         for partition in range(4):
-            await desk.tell(world.events[20 + partition :: 4], partition)
+            await desk.publish(world.events[20 + partition :: 4], partition)
         await eventually(partial(reached, desk, delivered=40))
     assert Counter(endpoint.asked) == Counter(ids(world.events))
 
@@ -37,7 +37,7 @@ async def test_it_is_ready_once_it_knows_what_waits(desk: Desk, endpoint: Endpoi
     """Also one that has nothing to do, as others have all partitions."""
     world = World()
     world.respond(2)
-    await desk.tell(world.events)
+    await desk.publish(world.events)
     async with desk.notifying(secret=endpoint.SECRET) as first:
         assert not first.ready()
         await eventually(partial(reached, desk, delivered=1))
@@ -48,21 +48,21 @@ async def test_it_is_ready_once_it_knows_what_waits(desk: Desk, endpoint: Endpoi
                 others.append(await stack.enter_async_context(desk.notifying(secret=endpoint.SECRET)))
                 assert not others[-1].ready()
             await eventually(partial(_all_ready, first, *others))
-            assert sorted(len(one.consumer.assignment()) for one in (first, *others)) == [0, 2, 2, 2, 2]
+            assert sorted(len(one.assignment()) for one in (first, *others)) == [0, 2, 2, 2, 2]
 
 
 async def _all_ready(*notifiers: Running) -> bool:
     """After all have met."""
-    return all(one.ready() for one in notifiers) and min(len(one.consumer.assignment()) for one in notifiers) == 0
+    return all(one.ready() for one in notifiers) and min(len(one.assignment()) for one in notifiers) == 0
 
 
 async def _shared(*notifiers: Running) -> bool:
     """Each has some partitions, the same of both topics."""
     for running in notifiers:
         found: dict[str, set[int]] = {}
-        for tp in running.consumer.assignment():
+        for tp in running.assignment():
             found.setdefault(tp.topic, set()).add(tp.partition)
-        if len(found) != 2 or len(set(map(frozenset, found.values()))) != 1 or len(running.consumer.assignment()) > 4:
+        if len(found) != 2 or len(set(map(frozenset, found.values()))) != 1 or len(running.assignment()) > 4:
             return False
     return True
 
@@ -74,7 +74,7 @@ async def test_coming_and_going_repeats_nothing(desk: Desk, endpoint: Endpoint) 
     for number in range(600):
         world.respond(2, customer=f"C-{number}")
     for partition in range(4):
-        await desk.tell(world.events[partition::4], partition)
+        await desk.publish(world.events[partition::4], partition)
     async with desk.notifying(secret=endpoint.SECRET) as first:
         await eventually(partial(_reached, endpoint, 60))
         async with desk.notifying(secret=endpoint.SECRET) as second:
@@ -95,12 +95,12 @@ async def _reached(endpoint: Endpoint, count: int) -> bool:
 async def test_it_begins_some_hours_back(desk: Desk, endpoint: Endpoint) -> None:
     world = World()
     world.respond(2)
-    await desk.tell(world.events)
+    await desk.publish(world.events)
     desk.clock.ahead = 25 * 3600.0
     async with desk.notifying(secret=endpoint.SECRET):
         await eventually(partial(_committed, desk))
         world.respond(2, customer="C-2")
-        await desk.tell(world.events[-1:])
+        await desk.publish(world.events[-1:])
         await eventually(partial(reached, desk, delivered=1))
     assert endpoint.ids() == ids(world.events[-1:])
 

@@ -76,8 +76,8 @@ class ZendeskApi(HttpEnd):
         if number not in self.tickets:
             return web.json_response({"error": "RecordNotFound"}, status=404)
         if self.tickets[number]["status"] == "closed":
-            said = {"status": [{"description": "Status: closed prevents ticket update"}]}
-            return web.json_response({"error": "RecordInvalid", "details": said}, status=422)
+            details = {"status": [{"description": "Status: closed prevents ticket update"}]}
+            return web.json_response({"error": "RecordInvalid", "details": details}, status=422)
         if wrong := self._wrong(ticket, needs_comment=False):
             return wrong
         self.tickets[number]["status"] = ticket.get("status", self.tickets[number]["status"])

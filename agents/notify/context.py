@@ -1,0 +1,28 @@
+"""What the parts of one running notifier share."""
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from npsflow.agents.notify.kind import Kind
+from npsflow.agents.notify.metrics import Metrics
+from npsflow.streams.engine.installation import Installation
+from npsflow.streams.notify.settings import NotifierSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """`name` as in `[notify.NAME]`. `clock` gives seconds since the epoch; `jitter` a number from 0 to 1."""
+
+    name: str
+    settings: NotifierSettings
+    kind: Kind
+    installation: Installation
+    metrics: Metrics
+    clock: Callable[[], float] = time.time
+    jitter: Callable[[], float] = random.random
+
+    def now(self) -> int:
+        """The clock in ms."""
+        return int(self.clock() * 1000)
