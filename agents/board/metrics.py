@@ -1,4 +1,4 @@
-"""What the board says of itself and of the cases it knows; labels are words of npsflow, never a customer or owner."""
+"""The metrics of the board and of its cases. Labels are words of npsflow, never a customer or owner."""
 
 import time
 from collections import Counter as Tally
@@ -12,7 +12,7 @@ from npsflow.streams.recovery.case_index import Cases
 
 
 class Metrics:
-    """`registry` is handed in; `cases` are looked at whenever somebody asks."""
+    """Registered with `registry`; `cases` are counted at each scrape. `clock` in seconds."""
 
     def __init__(self, registry: CollectorRegistry, cases: Cases, clock: Callable[[], float] = time.time) -> None:
         self.registry = registry
@@ -25,23 +25,23 @@ class Metrics:
         self.connections_cut = Counter(
             "npsflow_board_connections_cut", "Connections that took too long over a step", registry=registry
         )
-        registry.register(_Standing(cases, clock))
+        registry.register(_CaseCollector(cases, clock))
 
 
-class _Standing(Collector):
+class _CaseCollector(Collector):
     def __init__(self, cases: Cases, clock: Callable[[], float]) -> None:
         self._cases, self._clock = cases, clock
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         now, overdue = int(self._clock() * 1000), 0
-        standing, contacts = Tally[tuple[str, str]](), Tally[str]()
-        for one in self._cases:
-            standing[one.kind, one.status] += 1
-            overdue += one.overdue(now)
-            if one.contacted_late is not None:
-                contacts["late" if one.contacted_late else "in_time"] += 1
+        by_status, contacts = Tally[tuple[str, str]](), Tally[str]()
+        for listed in self._cases:
+            by_status[listed.kind, listed.status] += 1
+            overdue += listed.overdue(now)
+            if listed.contacted_late is not None:
+                contacts["late" if listed.contacted_late else "in_time"] += 1
         cases = GaugeMetricFamily("npsflow_board_cases", "Cases that are known", labels=("kind", "status"))
-        for labels, count in sorted(standing.items()):
+        for labels, count in sorted(by_status.items()):
             cases.add_metric(labels, count)
         yield cases
         yield GaugeMetricFamily("npsflow_board_overdue_cases", "Cases whose next step is late", overdue)

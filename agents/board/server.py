@@ -1,4 +1,4 @@
-"""The web server of the board: cases, how well they go, and actions on them, for those who have the token."""
+"""The web application of the board: cases, their report, and actions on them, for those who have a token."""
 
 import asyncio
 import logging
@@ -12,10 +12,10 @@ from aiokafka.errors import KafkaError
 
 from npsflow.agents.board import query
 from npsflow.agents.board.metrics import Metrics
-from npsflow.agents.cases.actions import NoAction, action_of, send
+from npsflow.agents.cases.actions import InvalidAction, parse_action, send_action
 from npsflow.agents.cases.reader import CaseReader
 from npsflow.agents.kafka import clients
-from npsflow.agents.web.connections import Connection
+from npsflow.agents.web.connections import connection_of
 from npsflow.agents.web.signatures import matches
 from npsflow.schemas import codec
 from npsflow.schemas.cases import TeamAction
@@ -27,41 +27,41 @@ from npsflow.streams.recovery.report import as_json, report
 log = logging.getLogger(__name__)
 
 MAX_BODY = 256 << 10
-"""Bytes: a comment of the most characters, even where each is escaped."""
+"""Bytes: enough for the longest comment with every character escaped."""
 
 _READ_SECONDS = 10.0
 _KAFKA_SECONDS = 4.0
 _RETRY_AFTER = {"Retry-After": "5"}
 _IDS = ("case_id", "alert_id", "follow_up_id")
-_NOT_HERE = ("fixed", "forget")  # they are about more than one case
+_NOT_ABOUT_A_CASE = ("fixed", "forget")
 _JSON = "application/json"
-_NOT_KEPT = {"Cache-Control": "no-store"}  # by nobody on the way: it is about customers
+_NO_STORE = {"Cache-Control": "no-store"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Server:
-    """`secrets` are the tokens that hold now, two while one replaces the other; `patience` in seconds, for ?wait=1.
+    """`tokens`: each is valid. `patience`: seconds that ?wait=1 waits. `clock` in seconds.
 
-    `app` is to be served by `connections.listening`.
+    Serve `app` with a connection limiter.
     """
 
     def __init__(
         self,
-        book: CaseReader,
+        reader: CaseReader,
         producer: AIOKafkaProducer,
         installation: Installation,
-        secrets: Sequence[str],
+        tokens: Sequence[str],
         metrics: Metrics,
         patience: float = 10.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._book, self._producer, self._installation, self._secrets = book, producer, installation, secrets
+        self._reader, self._producer, self._installation, self._tokens = reader, producer, installation, tokens
         self._metrics, self._patience, self._clock = metrics, patience, clock
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guard])
-        watched = routes(metrics.registry, lambda: book.ready, "reading")
-        self._open = {route.path for route in watched}
-        self.app.router.add_routes(watched)
+        open_routes = routes(metrics.registry, lambda: reader.ready, "reading")
+        self._open = {route.path for route in open_routes}
+        self.app.router.add_routes(open_routes)
         self.app.router.add_get("/cases", self._list)
         self.app.router.add_get("/cases/report", self._report)
         self.app.router.add_get("/cases/{id}", self._show)
@@ -69,120 +69,117 @@ class Server:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Every answer is JSON, no mistake of ours shows, and all that is about customers needs the token.
-
-        Tells the connection how far its request is.
-        """
-        connection = request.protocol
-        assert isinstance(connection, Connection)
-        connection.begun()
+        """Ask for the token, turn every error into JSON without details, and keep the connection's deadline."""
+        connection = connection_of(request)
+        connection.request_started()
         resource = request.match_info.route.resource
         page = resource.canonical if resource is not None else "unknown"
         try:
-            answer = self._turned_away(request, page) or await handler(request)
+            answer = self._refuse(request, page) or await handler(request)
         except web.HTTPException as error:
-            answer = _said(error.status, error.text or error.reason)
+            answer = _error(error.status, error.text or error.reason)
             answer.headers.update({name: error.headers[name] for name in ("Allow",) if name in error.headers})
         except (web.RequestPayloadError, ConnectionError):
-            answer = _said(400, "the body cannot be read")
+            answer = _error(400, "the body cannot be read")
         except Exception as error:
             log.error("a request failed: please report this", extra={"page": page, "error": type(error).__name__})
-            answer = _said(500, "our mistake")
+            answer = _error(500, "our mistake")
         finally:
-            connection.ended()
+            connection.request_finished()
         if page not in self._open:
-            answer.headers.update(_NOT_KEPT)
+            answer.headers.update(_NO_STORE)
         self._metrics.requests.labels(page, str(answer.status)).inc()
         return answer
 
-    def _turned_away(self, request: web.Request, page: str) -> web.Response | None:
+    def _refuse(self, request: web.Request, page: str) -> web.Response | None:
         if page in self._open:
             return None
-        given = request.headers.get("Authorization", "")
-        if not matches(given, self._secrets, lambda secret: f"Bearer {secret}"):
-            answer = _said(401, "the bearer token is missing or wrong")
+        authorization = request.headers.get("Authorization", "")
+        if not matches(authorization, self._tokens, lambda token: f"Bearer {token}"):
+            answer = _error(401, "the bearer token is missing or wrong")
             answer.headers["WWW-Authenticate"] = "Bearer"
             return answer
-        return None if self._book.ready else _said(503, "cases are still being read", _RETRY_AFTER)
+        return None if self._reader.ready else _error(503, "cases are still being read", _RETRY_AFTER)
 
     async def _list(self, request: web.Request) -> web.Response:
-        asked = dict(request.query)
-        limit, after = query.limit(asked.pop("limit", "100")), query.after(asked.pop("after", ""))
-        found = self._book.cases.listed(query.wanted(asked), self._now())
-        rest = found if after is None else [one for one in found if one.place > after]
-        cases, more = b",".join(one.packed for one in rest[:limit]), b""
+        fields = dict(request.query)
+        limit, after = query.parse_limit(fields.pop("limit", "100")), query.parse_cursor(fields.pop("after", ""))
+        matching = self._reader.cases.listed(query.parse_filter(fields), self._now())
+        rest = matching if after is None else [listed for listed in matching if listed.place > after]
+        cases, more = b",".join(listed.packed for listed in rest[:limit]), b""
         if len(rest) > limit:
-            more = b',"next":%b' % codec.dumps(query.behind(rest[limit - 1]))
-        return web.Response(body=b'{"cases":[%b]%b,"total":%d}' % (cases, more, len(found)), content_type=_JSON)
+            more = b',"next":%b' % codec.dumps(query.cursor(rest[limit - 1]))
+        return web.Response(body=b'{"cases":[%b]%b,"total":%d}' % (cases, more, len(matching)), content_type=_JSON)
 
     async def _report(self, request: web.Request) -> web.Response:
         now = self._now()
-        found = self._book.cases.listed(query.wanted(dict(request.query)), now)
-        # Of many cases it takes seconds, in which others want their answers.
-        made = await asyncio.to_thread(lambda: as_json(report((one.file() for one in found), now)))
-        return web.Response(body=made, content_type=_JSON)
+        matching = self._reader.cases.listed(query.parse_filter(dict(request.query)), now)
+        # With many cases it takes seconds; other requests are answered meanwhile.
+        body = await asyncio.to_thread(lambda: as_json(report((listed.file() for listed in matching), now)))
+        return web.Response(body=body, content_type=_JSON)
 
     async def _show(self, request: web.Request) -> web.Response:
-        return web.Response(body=self._found(request).packed, content_type=_JSON)
+        return web.Response(body=self._find(request).packed, content_type=_JSON)
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
 
-    def _found(self, request: web.Request) -> ListedCase:
-        one = self._book.cases.find(request.match_info["id"])
-        if one is None:
+    def _find(self, request: web.Request) -> ListedCase:
+        listed = self._reader.cases.find(request.match_info["id"])
+        if listed is None:
             raise web.HTTPNotFound(text="there is no such case")
-        return one
+        return listed
 
     async def _act(self, request: web.Request) -> web.Response:
-        one, waits = self._found(request), query.truth(request.query.get("wait", "0"), "wait")
-        action = await _action(request, one.case_id)
+        listed, waits = self._find(request), query.parse_bool(request.query.get("wait", "0"), "wait")
+        action = await _read_action(request, listed.case_id)
         accepted = {"action_id": action.action_id}
         try:
             async with asyncio.timeout(_KAFKA_SECONDS):
-                await send(self._producer, self._installation, one.key, one.partition, action)
+                await send_action(self._producer, self._installation, listed.key, listed.partition, action)
         except clients.FORBIDDEN as error:
             log.error("%s", clients.forbidden(error))
             text = "this board may not send actions: whoever runs it finds in its log what to allow"
             return web.json_response(accepted | {"error": text}, status=500)
         except (KafkaError, TimeoutError) as error:
             log.warning("an action could not be kept", extra={"error": type(error).__name__})
-            # Nobody knows whether Kafka has it; sent again under this id it counts once.
+            # Kafka may have it or not; sent again under this id it counts once.
             text = "it cannot be kept just now, send it again with this action_id"
             return web.json_response(accepted | {"error": text}, status=503, headers=_RETRY_AFTER)
         if not waits:
             return web.json_response(accepted, status=202)
         try:
             async with asyncio.timeout(self._patience):
-                entry = await self._book.answered(one.case_id, action.action_id)
+                entry = await self._reader.wait_for_outcome(listed.case_id, action.action_id)
         except TimeoutError:
             return web.json_response(accepted | {"status": "nothing came of it yet"}, status=202)
-        now = self._book.cases.find(one.case_id) or one
+        now = self._reader.cases.find(listed.case_id) or listed
         if entry.what == "action_refused":
             refused = {"error": "refused", "reason": entry.reason, "status": now.status}
             return web.json_response(accepted | refused, status=409)
         return web.Response(body=now.packed, content_type=_JSON)
 
 
-async def _action(request: web.Request, case_id: str) -> TeamAction:
+async def _read_action(request: web.Request, case_id: str) -> TeamAction:
+    """Raises HTTPBadRequest, HTTPRequestTimeout."""
     try:
         async with asyncio.timeout(_READ_SECONDS):
-            said = codec.loads(await request.read())
+            body = codec.loads(await request.read())
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="the body took too long") from None
     except codec.NotJson:
-        query.malformed("the body is not JSON")
-    if not isinstance(said, dict):
-        query.malformed("the JSON is not an object")
-    if named := [name for name in _IDS if name in said]:
-        query.malformed(f"`{named[0]}`: the case is named by the path")
-    if said.get("action") in _NOT_HERE:
-        query.malformed("this action is not about one case")
+        query.bad_request("the body is not JSON")
+    if not isinstance(body, dict):
+        query.bad_request("the JSON is not an object")
+    if named := [name for name in _IDS if name in body]:
+        query.bad_request(f"`{named[0]}`: the case is named by the path")
+    if body.get("action") in _NOT_ABOUT_A_CASE:
+        query.bad_request("this action is not about one case")
     try:
-        return action_of({"action_id": uuid.uuid4().hex} | said | {"case_id": case_id})
-    except NoAction as error:
-        query.malformed(str(error))
+        return parse_action({"action_id": uuid.uuid4().hex} | body | {"case_id": case_id})
+    except InvalidAction as error:
+        query.bad_request(str(error))
 
 
-def _said(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
+def _error(status: int, text: str, headers: Mapping[str, str] | None = None) -> web.Response:
     return web.json_response({"error": text}, status=status, headers=headers)

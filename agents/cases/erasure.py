@@ -1,4 +1,4 @@
-"""A customer is forgotten: recover is told to, and what the topics keep of that customer for a while is found out."""
+"""Erases a customer: by an action to recover, and by a count of what other topics keep for a while."""
 
 import asyncio
 import re
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from npsflow.agents.cases.actions import send
+from npsflow.agents.cases.actions import send_action
 from npsflow.agents.kafka import clients
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
@@ -21,24 +21,24 @@ from npsflow.streams.recovery.stage import Recover
 from npsflow.streams.recovery.state import unpack_file
 from npsflow.streams.stage import Record
 
-REMEMBERED = topics.changelog(Classify.name, "remembered")
-STATE = topics.changelog(Recover.name, "state")
+REMEMBERED_TOPIC = topics.changelog(Classify.name, "remembered")
+STATE_TOPIC = topics.changelog(Recover.name, "state")
 
-_AGAIN = 0.2  # seconds until it is looked once more how far recover has read
+RETAINING_TOPICS = tuple(topic for topic in topics.ALL if topic.cleanup == "delete" and not topic.internal)
+"""Topics that keep records for their retention: nothing can be taken out of them."""
 
-READ = tuple(topic for topic in topics.ALL if topic.cleanup == "delete" and not topic.internal)
-"""Topics that keep what they hold for a time: it cannot be taken out of them."""
+_POLL_SECONDS = 0.2
 
 
-class Kept(NamedTuple):
-    """What a topic holds of a customer: so many records, the newest of which was appended then, in ms."""
+class Retained(NamedTuple):
+    """How many records of a customer a topic holds, and the time of the newest, in ms."""
 
     records: int
     newest: int
 
 
-class Forgetting:
-    """Works on one customer; `names`: all ids, as in `customer.id` of responses, and e-mail addresses."""
+class Erasure:
+    """Of one customer. `names`: all ids, as in `customer.id` of responses, and e-mail addresses."""
 
     def __init__(
         self, installation: Installation, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, names: Sequence[str]
@@ -46,92 +46,93 @@ class Forgetting:
         self._installation, self._admin, self._consumer, self._names = installation, admin, consumer, names
         self._partitions: dict[str, list[TopicPartition]] = {}
 
-    async def by_recover(self, producer: AIOKafkaProducer, action: TeamAction, seconds: float) -> int:
-        """Return when recover has read all there is and keeps nothing of the customer; how many cases it has removed.
+    async def erase(self, producer: AIOKafkaProducer, action: TeamAction, seconds: float) -> int:
+        """Send the action until recover keeps nothing of the customer; returns the number of cases it removed.
 
-        What classify has not read yet would become a case afterwards: that is waited for, too. What is not known any
-        more is not asked for: the request itself holds the id. Raises KafkaFailed when they do not answer in time.
+        Waits until classify and recover have read their inputs: a response that is not read yet becomes a case later.
+        Sends nothing about names that recover does not know, as the action itself holds the name. Raises KafkaFailed
+        when that takes longer than `seconds`.
         """
-        cases, waits_for = 0, Classify.name
+        cases, stage = 0, Classify.name
         try:
             async with asyncio.timeout(seconds):
                 while True:
-                    for waits_for, inputs in (Classify.name, Classify.inputs), (Recover.name, Recover.inputs):
-                        await self._read_by(waits_for, inputs)
-                    known, count = await self._known()
+                    for stage, inputs in (Classify.name, Classify.inputs), (Recover.name, Recover.inputs):
+                        await self._wait_until_read(stage, inputs)
+                    known, count = await self._known_names()
                     if not known:
                         return cases
                     cases = max(cases, count)
                     for name in known:
-                        partition = partition_of(name.encode(), len(await self._of(topics.ACTIONS)))
-                        await send(producer, self._installation, name, partition, action)
+                        partition = partition_of(name.encode(), len(await self._partitions_of(topics.ACTIONS)))
+                        await send_action(producer, self._installation, name, partition, action)
         except TimeoutError:
             raise clients.KafkaFailed(
-                f"{waits_for} has not read all that there is within {seconds:g} s: is a worker running? `npsflow "
+                f"{stage} has not read all that there is within {seconds:g} s: is a worker running? `npsflow "
                 "check` says more; nothing is lost by trying again"
             ) from None
 
-    async def kept(self, topic: Topic, progress: clients.Progress) -> Kept:
-        """What a topic holds that names the customer."""
-        # A name as a word of its own, as it is and as JSON writes it; addresses in capitals, too.
+    async def retained_in(self, topic: Topic, progress: clients.Progress) -> Retained:
+        """The records of a topic that name the customer; `newest` is when one was appended."""
+        # A name as a whole word, plain and as JSON writes it; addresses in upper case, too.
         written = {(form, "@" in name) for name in self._names for form in (name.encode(), codec.encode(name)[1:-1])}
         words = [(b"(?i:%b)" if is_address else b"%b") % re.escape(form) for form, is_address in sorted(written)]
         pattern = re.compile(rb"(?<![A-Za-z0-9])(?:" + b"|".join(words) + rb")(?![A-Za-z0-9])")
         records = newest = 0
-        async for record in self._all(topic.name, progress):
+        async for record in self._records(topic.name, progress):
             texts = [record.key, record.value, *(value for _, value in record.headers)]
             if any(text is not None and pattern.search(_plain(text)) for text in texts):
                 records, newest = records + 1, max(newest, record.timestamp)
-        return Kept(records, newest)
+        return Retained(records, newest)
 
-    async def remembered(self, progress: clients.Progress) -> Kept:
-        """What classify keeps to correct the customer's answers: `newest` is when one was submitted."""
-        answers, keys = dict[bytes, int](), {name.encode() for name in self._names}
-        async for record in self._all(REMEMBERED, progress):
+    async def retained_by_classify(self, progress: clients.Progress) -> Retained:
+        """The responses that classify keeps to correct them; `newest` is when one was submitted."""
+        submitted, keys = dict[bytes, int](), {name.encode() for name in self._names}
+        async for record in self._records(REMEMBERED_TOPIC, progress):
             for id_, packed in stored.entries(record.value or b""):
-                one = stored.unpack(packed)
-                if one.key in keys:
-                    answers[id_] = one.submitted
-        return Kept(len(answers), max(answers.values(), default=0))
+                response = stored.unpack(packed)
+                if response.key in keys:
+                    submitted[id_] = response.submitted
+        return Retained(len(submitted), max(submitted.values(), default=0))
 
-    async def _known(self) -> tuple[set[str], int]:
-        """Under which names recover keeps anything, and the number of cases."""
+    async def _known_names(self) -> tuple[set[str], int]:
+        """The names under which recover keeps anything, and the number of cases."""
         customers = {b"customer:" + name.encode(): name for name in self._names}
         keys = [b'"key":' + codec.encode(name) for name in self._names]
-        standing: dict[bytes, str] = {}
-        async for record in self._all(STATE, lambda read, total: None):
+        kept: dict[bytes, str] = {}
+        async for record in self._records(STATE_TOPIC, lambda read, total: None):
             key, value = record.key or b"", record.value or b""
-            standing.pop(key, None)
+            kept.pop(key, None)
             if value and key in customers:
-                standing[key] = customers[key]
+                kept[key] = customers[key]
             elif key.startswith(b"case:") and any(part in value for part in keys):
                 owner = unpack_file(value).case.key
                 if owner in self._names:
-                    standing[key] = owner
-        return set(standing.values()), len(standing.keys() - customers.keys())
+                    kept[key] = owner
+        return set(kept.values()), len(kept.keys() - customers.keys())
 
-    async def _read_by(self, stage: str, inputs: Iterable[str]) -> None:
-        """Return when a stage has read all that stands in its inputs now."""
-        of = [tp for topic in inputs for tp in await self._of(topic)]
-        ranges = await clients.offset_ranges(self._consumer, of)
+    async def _wait_until_read(self, stage: str, inputs: Iterable[str]) -> None:
+        """Return when a stage has read its inputs to where they end now."""
+        partitions = [tp for topic in inputs for tp in await self._partitions_of(topic)]
+        ranges = await clients.offset_ranges(self._consumer, partitions)
         while True:
-            read = await clients.committed_offsets(self._admin, self._installation.group(stage))
-            if all(begin == end or _offset(read, tp) >= end for tp, (begin, end) in ranges.items()):
+            committed = await clients.committed_offsets(self._admin, self._installation.group(stage))
+            if all(begin == end or _offset(committed, tp) >= end for tp, (begin, end) in ranges.items()):
                 return
-            await asyncio.sleep(_AGAIN)
+            await asyncio.sleep(_POLL_SECONDS)
 
-    async def _all(self, topic: str, progress: clients.Progress) -> AsyncIterator[Record]:
-        async for record in clients.to_the_end(self._consumer, await self._of(topic), progress):
+    async def _records(self, topic: str, progress: clients.Progress) -> AsyncIterator[Record]:
+        async for record in clients.to_the_end(self._consumer, await self._partitions_of(topic), progress):
             yield record
 
-    async def _of(self, topic: str) -> list[TopicPartition]:
+    async def _partitions_of(self, topic: str) -> list[TopicPartition]:
         if topic not in self._partitions:
             self._partitions[topic] = await clients.partitions(self._installation, topic)
         return self._partitions[topic]
 
 
 def _plain(text: bytes) -> bytes:
-    r"""JSON without what may be escaped and need not be, as \u0041 or \/."""
+    r"""JSON without escapes that it does not need, as \u0041 or \/; other text as it is."""
     if b"\\" not in text:
         return text
     try:

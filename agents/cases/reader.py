@@ -1,4 +1,4 @@
-"""`recovery-cases` in memory: read to its end once, and followed from there by those who wait for something."""
+"""`recovery-cases` in memory: read to its end once, then kept up to date."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -15,71 +15,75 @@ from npsflow.streams.engine.installation import Installation
 from npsflow.streams.recovery import case_index
 from npsflow.streams.recovery.case_index import Cases
 
-_AT_ONCE = 500  # cases
+_YIELD_EVERY = 500  # cases
 
 
 class CaseReader:
-    """The cases as they stand; `ready` once all that stood there at the start was read."""
+    """All cases, from these partitions of `recovery-cases`; `ready` once they are read to their end."""
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
         self.cases = Cases()
         self.ready = False
-        self._consumer = consumer
+        self._consumer, self._partitions = consumer, partitions
         self._changed = asyncio.Condition()
 
-    async def load(self, of: list[TopicPartition], progress: clients.Progress | None = None) -> None:
-        """Read to the end. Of a case that stands there more than once only the last is looked at."""
+    async def load(self, progress: clients.Progress | None = None) -> None:
+        """Read to the end; only the last record of each case is decoded.
+
+        Raises KafkaError, and KafkaFailed for a case of another version of npsflow.
+        """
         latest: dict[bytes, tuple[int, bytes | None]] = {}
-        async for record in clients.to_the_end(self._consumer, of, progress):
+        async for record in clients.to_the_end(self._consumer, self._partitions, progress):
             latest[record.key or b""] = record.partition, record.value
         for number, (key, (partition, value)) in enumerate(latest.items()):
-            self._take(partition, key, value)
-            if number % _AT_ONCE == 0:
-                await asyncio.sleep(0)  # with many cases others want to know meanwhile whether this process lives
+            self._apply(partition, key, value)
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)  # health checks are answered while many cases are decoded
         self.ready = True
 
-    async def step(self) -> None:
-        """Take what is new; wait a second for it."""
+    async def poll(self) -> None:
+        """Take new records; wait a second at most if there are none. Raises as `load`."""
         fetched = await self._consumer.getmany(timeout_ms=1000)
         for record in chain.from_iterable(fetched.values()):
-            self._take(record.partition, record.key, record.value)
+            self._apply(record.partition, record.key, record.value)
         if fetched:
             async with self._changed:
                 self._changed.notify_all()
 
-    async def follow(self, of: list[TopicPartition]) -> NoReturn:
-        """Read to the end, then take what is new, for ever."""
-        await self.load(of)
+    async def follow(self) -> NoReturn:
+        """Load, then poll until cancelled. Raises as `load`."""
+        await self.load()
         while True:
-            await self.step()
+            await self.poll()
 
-    def _take(self, partition: int, key: bytes, value: bytes | None) -> None:
-        try:
-            self.cases.take(partition, key, value)
-        except codec.Undecodable:
-            name = key.decode(errors="replace")
-            raise clients.KafkaFailed(
-                f"{topics.CASES}, partition {partition}: {name} is no case that this version of npsflow can read: use "
-                "the version of the workers"
-            ) from None
-
-    async def answered(self, case_id: str, action_id: str) -> Entry:
-        """Wait until the case has heard of an action, while somebody follows; what came of it."""
+    async def wait_for_outcome(self, case_id: str, action_id: str) -> Entry:
+        """The entry in a case's history that an action makes, once it is there; `follow` has to run meanwhile."""
         async with self._changed:
-            while (entry := self.answer(case_id, action_id)) is None:
+            while (entry := self.outcome(case_id, action_id)) is None:
                 await self._changed.wait()
         return entry
 
-    def answer(self, case_id: str, action_id: str) -> Entry | None:
-        one = self.cases.find(case_id)
-        return None if one is None else case_index.answer(one.file().case, action_id)
+    def outcome(self, case_id: str, action_id: str) -> Entry | None:
+        """The entry in a case's history that an action made, None so far."""
+        listed = self.cases.find(case_id)
+        return None if listed is None else case_index.answer(listed.file().case, action_id)
+
+    def _apply(self, partition: int, key: bytes, value: bytes | None) -> None:
+        try:
+            self.cases.take(partition, key, value)
+        except codec.Undecodable:
+            case_id = key.decode(errors="replace")
+            raise clients.KafkaFailed(
+                f"{topics.CASES}, partition {partition}: {case_id} is no case that this version of npsflow can read: "
+                "use the version of the workers"
+            ) from None
 
 
 @asynccontextmanager
-async def casebook(installation: Installation, progress: clients.Progress | None = None) -> AsyncIterator[CaseReader]:
-    """One that has been read to its end. Raises KafkaFailed."""
-    of = await clients.partitions(installation, topics.CASES)
+async def load_cases(installation: Installation, progress: clients.Progress | None = None) -> AsyncIterator[CaseReader]:
+    """A reader with a consumer of its own, loaded. Raises as `CaseReader.load`."""
+    partitions = await clients.partitions(installation, topics.CASES)
     async with clients.reader(installation) as consumer:
-        book = CaseReader(consumer)
-        await book.load(of, progress)
-        yield book
+        reader = CaseReader(consumer, partitions)
+        await reader.load(progress)
+        yield reader

@@ -6,7 +6,7 @@ from typing import get_args
 
 import click
 
-from npsflow.agents.cases.reader import casebook
+from npsflow.agents.cases.reader import load_cases
 from npsflow.agents.commands import case_report
 from npsflow.agents.commands.progress import reading
 from npsflow.agents.kafka import clients
@@ -69,7 +69,7 @@ def show(case: str, as_json: bool) -> None:
 
 async def _standing(installation: Installation) -> Cases:
     with reading("cases") as progress:
-        async with casebook(installation, progress) as book:
+        async with load_cases(installation, progress) as book:
             return book.cases
 
 

@@ -12,7 +12,7 @@ from npsflow.agents.fetch.fetcher import Fetcher, Writer
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
 from npsflow.agents.kafka import clients
-from npsflow.agents.web.serving import served, until_told
+from npsflow.agents.web.serving import serve, stop_signal
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.engine.health import routes
@@ -32,7 +32,7 @@ async def run(
     Raises SettingsError when there is nothing to fetch from, KafkaFailed when Kafka cannot be used, click.UsageError
     when the port is taken.
     """
-    stopping = until_told()
+    stopping = stop_signal()
     async with aiohttp.ClientSession() as session:
         found = sources(configured, environment, session, time.time)
         if not found:
@@ -46,6 +46,6 @@ async def run(
             metrics, app = Metrics(CollectorRegistry()), web.Application()
             fetcher = Fetcher(found, consumer, Writer(producer, installation, partitions), metrics)
             app.router.add_routes(routes(metrics.registry, fetcher.ready, "reading"))
-            async with served(app, host, port):
+            async with serve(app, host, port):
                 click.echo(f"Fetching for {', '.join(sorted(found))}; http://{host}:{port}/metrics")
                 await fetcher.run(installation.topic(topics.FETCHES), stopping)

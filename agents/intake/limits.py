@@ -8,8 +8,8 @@ from aiohttp import web
 from prometheus_client import Counter
 
 from npsflow.agents.intake.metrics import Metrics
-from npsflow.agents.web.answers import again, said
-from npsflow.agents.web.connections import Connection, Door
+from npsflow.agents.web.answers import retry_answer, text_answer
+from npsflow.agents.web.connections import Connection, ConnectionLimiter, connection_of
 from npsflow.agents.web.rate_limit import RateLimit
 
 log = logging.getLogger(__name__)
@@ -26,29 +26,33 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class RequestLimits:
     """`names`: of all endpoints."""
 
-    def __init__(self, names: Container[str], door: Door[Metrics]) -> None:
-        self._names, self._limits, self._metrics, self._senders = names, door.limits, door.metrics, door.senders
-        self._rate, self._at_once = RateLimit(door.limits.rate), 0
+    def __init__(self, names: Container[str], limiter: ConnectionLimiter[Metrics]) -> None:
+        self._names, self._limits, self._metrics, self._senders = (
+            names,
+            limiter.limits,
+            limiter.metrics,
+            limiter.senders,
+        )
+        self._rate, self._at_once = RateLimit(limiter.limits.rate), 0
         self._counters: dict[tuple[str, str], Counter] = {}
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Notes on the connection how far its request is. Limits hold for endpoints, not for health and metrics."""
-        connection = request.protocol
-        assert isinstance(connection, Connection)
-        connection.begun()
+        connection = connection_of(request)
+        connection.request_started()
         try:
             name = request.match_info.get("name")
             if name is None:
                 return await handler(request)
             return await self._limited(request, handler, name, self._sender(request, connection))
         finally:
-            connection.ended()
+            connection.request_finished()
 
     def _sender(self, request: web.Request, connection: Connection) -> str:
         if not connection.is_proxy:
             return connection.sender
-        return self._senders.of(connection.peer, request.headers.getall("X-Forwarded-For", ()))
+        return self._senders.identify(connection.peer, request.headers.getall("X-Forwarded-For", ()))
 
     async def _limited(self, request: web.Request, handler: Handler, name: str, sender: str) -> web.StreamResponse:
         began = time.monotonic()
@@ -58,16 +62,16 @@ class RequestLimits:
             return self._refusal(request, name, sender, began) or await handler(request)
         except web.HTTPException as error:
             request[OUTCOME] = "too_large" if error.status == 413 else "malformed"
-            return said(error.status, error.reason)
+            return text_answer(error.status, error.reason)
         except web.RequestPayloadError:
             request[OUTCOME] = "malformed"
-            return said(400, "the body cannot be read")
+            return text_answer(400, "the body cannot be read")
         except ConnectionError:
             request[OUTCOME] = "gone"
-            return said(400, "the body ended too early")  # nobody hears it
+            return text_answer(400, "the body ended too early")  # nobody hears it
         except Exception as error:
             log.error("a request failed: please report this", extra={"intake": name, "error": type(error).__name__})
-            return said(500, "our mistake, please send it again")
+            return text_answer(500, "our mistake, please send it again")
         finally:
             self._at_once -= 1
             known = name if name in self._names else "unknown"
@@ -84,17 +88,17 @@ class RequestLimits:
         """The answer to a request that is refused before its body is read, None if it is not."""
         if name not in self._names:
             request[OUTCOME] = "unknown"
-            return said(404, "there is no such entrance")
+            return text_answer(404, "there is no such entrance")
         if self._at_once > self._limits.at_once:
             request[OUTCOME] = "busy"
-            return again(503, "too many requests at once")
+            return retry_answer(503, "too many requests at once")
         if wait := self._rate.wait(sender, now):
             request[OUTCOME] = "limited"
-            return again(429, "too many requests", int(wait) + 1)
+            return retry_answer(429, "too many requests", int(wait) + 1)
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             request[OUTCOME] = "compressed"
-            return said(415, "the body must not be compressed")
+            return text_answer(415, "the body must not be compressed")
         if (request.content_length or 0) > MAX_BODY:
             request[OUTCOME] = "too_large"
-            return said(413, f"a body may have {MAX_BODY} bytes")
+            return text_answer(413, f"a body may have {MAX_BODY} bytes")
         return None

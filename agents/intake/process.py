@@ -9,10 +9,10 @@ from npsflow.agents.intake.endpoint import Endpoint
 from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.producer import open_producer
 from npsflow.agents.intake.server import Server
-from npsflow.agents.web.connections import Door, listening
+from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
-from npsflow.agents.web.serving import cannot_listen, until_told
+from npsflow.agents.web.serving import serve, stop_signal
 from npsflow.streams.engine.installation import Installation
 
 
@@ -28,13 +28,12 @@ async def run(
 
     Raises KafkaFailed when Kafka is there but cannot be used, click.UsageError when the port is taken.
     """
-    stopping = until_told()
+    stopping = stop_signal()
     metrics = Metrics(CollectorRegistry())
-    door = Door(limits, senders, metrics)
-    async with open_producer(installation, metrics) as producer:
-        try:
-            async with listening(Server(endpoints, producer, door).app, host, port, door):
-                click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(endpoints))}")
-                await stopping.wait()
-        except OSError as error:
-            raise cannot_listen(host, port, error) from None
+    limiter = ConnectionLimiter(limits, senders, metrics)
+    async with (
+        open_producer(installation, metrics) as producer,
+        serve(Server(endpoints, producer, limiter).app, host, port, limiter),
+    ):
+        click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(endpoints))}")
+        await stopping.wait()

@@ -11,8 +11,8 @@ from npsflow.agents.intake.limits import MAX_BODY, OUTCOME, RequestLimits
 from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.producer import Producer
 from npsflow.agents.platforms.protocol import Delivery, Rejected
-from npsflow.agents.web.answers import again, answer, said
-from npsflow.agents.web.connections import Door
+from npsflow.agents.web.answers import json_answer, retry_answer, text_answer
+from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.schemas import topics
 from npsflow.schemas.headers import DeadLetter
 from npsflow.schemas.times import rfc3339
@@ -22,21 +22,21 @@ from npsflow.streams.intake.mapping import Unmapped
 
 
 class Server:
-    """`endpoints` by name. `app` has to be served by `listening`, through the same `door`."""
+    """`endpoints` by name. `app` has to be served with the same `limiter`."""
 
     def __init__(
         self,
         endpoints: Mapping[str, Endpoint],
         producer: Producer,
-        door: Door[Metrics],
+        limiter: ConnectionLimiter[Metrics],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._endpoints, self._producer, self._clock = endpoints, producer, clock
-        self._body_seconds = door.limits.body_seconds
-        self.app = web.Application(client_max_size=MAX_BODY, middlewares=[RequestLimits(endpoints, door).middleware])
+        self._body_seconds = limiter.limits.body_seconds
+        self.app = web.Application(client_max_size=MAX_BODY, middlewares=[RequestLimits(endpoints, limiter).middleware])
         self.app.router.add_post("/in/{name}", self._receive)
         self.app.router.add_get("/in/{name}", self._probe)
-        self.app.router.add_routes(routes(door.metrics.registry, lambda: producer.ready, "Kafka is away"))
+        self.app.router.add_routes(routes(limiter.metrics.registry, lambda: producer.ready, "Kafka is away"))
 
     async def _receive(self, request: web.Request) -> web.Response:
         endpoint = self._endpoints[request.match_info["name"]]
@@ -44,27 +44,27 @@ class Server:
             body = await self._body(request)
         except TimeoutError:
             request[OUTCOME] = "slow"
-            return said(408, "the body took too long")
+            return text_answer(408, "the body took too long")
         delivery = Delivery(_headers(request), body, dict(request.query))
         try:
             endpoint.verify(delivery, self._clock())
             records, outcome = endpoint.records(delivery, self._clock()), "accepted"
         except Rejected as error:
             request[OUTCOME] = error.outcome
-            return said(error.status, str(error))
+            return text_answer(error.status, str(error))
         except Unmapped as error:
             outcome = "unmapped"
             written = await self._producer.write([self._dead_letter(endpoint, body, str(error))])
-            reply = said(202, f"kept, but not understood: {error}")
+            reply = text_answer(202, f"kept, but not understood: {error}")
         else:
             if any(len(record.value or b"") > topics.MAX_INPUT for record in records):
                 request[OUTCOME] = "too_large"
-                return said(413, "what it becomes is too large")
+                return text_answer(413, "what it becomes is too large")
             written = await self._producer.write(records)
-            reply = answer({"responses": sum(record.topic == topics.RESPONSES for record in records)})
+            reply = json_answer({"responses": sum(record.topic == topics.RESPONSES for record in records)})
         if not written:
             request[OUTCOME] = "kafka_away"
-            return again(503, "it cannot be kept just now")
+            return retry_answer(503, "it cannot be kept just now")
         request[OUTCOME] = outcome
         return reply
 
@@ -82,7 +82,7 @@ class Server:
     async def _probe(self, request: web.Request) -> web.Response:
         """For platforms that check the address, by GET or HEAD, before they send to it."""
         request[OUTCOME] = "handshake"
-        return answer({"entrance": request.match_info["name"]})
+        return json_answer({"entrance": request.match_info["name"]})
 
 
 def _headers(request: web.Request) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a sender hears: JSON of one line, never with anything of what it sent."""
+"""Answers to senders: one line of JSON, with nothing of what was sent."""
 
 from collections.abc import Mapping
 
@@ -7,20 +7,23 @@ from aiohttp import web
 from npsflow.schemas import codec
 
 RETRY_AFTER = 5
+"""Seconds."""
 
 _JSON = {"Content-Type": "application/json"}
 
 
-def answer(what: Mapping[str, object], status: int = 200) -> web.Response:
-    return web.Response(body=codec.dumps(what), status=status, headers=_JSON)
+def json_answer(content: Mapping[str, object], status: int = 200) -> web.Response:
+    """An answer with this JSON object."""
+    return web.Response(body=codec.dumps(content), status=status, headers=_JSON)
 
 
-def said(status: int, text: str) -> web.Response:
-    return answer({"error" if status >= 400 else "status": text}, status)
+def text_answer(status: int, text: str) -> web.Response:
+    """`{"error": text}`, or `{"status": text}` below status 400."""
+    return json_answer({"error" if status >= 400 else "status": text}, status)
 
 
-def again(status: int, text: str, seconds: int = RETRY_AFTER) -> web.Response:
-    """To be sent once more, after so many seconds."""
-    made = said(status, text)
-    made.headers["Retry-After"] = str(seconds)
-    return made
+def retry_answer(status: int, text: str, seconds: int = RETRY_AFTER) -> web.Response:
+    """An error after which the request is to be sent again, in so many seconds."""
+    answer = text_answer(status, text)
+    answer.headers["Retry-After"] = str(seconds)
+    return answer

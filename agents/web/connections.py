@@ -1,80 +1,87 @@
-"""Connections: how many there may be, and how long each may take over every step.
+"""Limits on connections: how many there are, and how long each may take over every step.
 
-aiohttp has one time-out of its own for a client that sends no request, an hour by default, and none for one that does
-not take its answers. It logs a request that it cannot read with its traceback and the address of the sender, and quotes
-an `Expect` that it does not know, or stumbles over it.
+aiohttp has one time-out of its own, for a client that sends no request (an hour by default), and none for a client that
+does not take its answers. It logs a request that it cannot read with a traceback and the client's address. It repeats
+an unknown `Expect` header in its answer, or fails on it.
+
+All that npsflow overrides or replaces in aiohttp is here, and checked by tests/agents/web/test_aiohttp_contract.py.
 """
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any, Generic, Protocol, TypeVar, cast
+from collections.abc import Awaitable, Callable
+from typing import Any, Generic, NoReturn, Protocol, TypeVar, cast
 
 from aiohttp import web
-from prometheus_client import Counter as Count
+from prometheus_client import Counter as PrometheusCounter
 
-from npsflow.agents.web.answers import said
+from npsflow.agents.web.answers import text_answer
 from npsflow.agents.web.limits import MAX_HEADERS, MAX_LINE, Limits
 from npsflow.agents.web.senders import Senders
 
-_LINGER_SECONDS = 2.0  # of reading on behind an answer, so that the sender reads it before the connection ends
-_STOP_SECONDS = 20.0  # for what is under way at the end: a body that stays away, and Kafka
-_GO_ON = "100-continue"
+_LINGER_SECONDS = 2.0  # of reading on after an answer, so that the client reads it before the connection ends
+_CONTINUE = "100-continue"
 _SWEEPS = 10  # in the shortest of the time-outs
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Counts(Protocol):
-    """What a process that listens counts. `requests` has two labels: what was asked for, and what became of it."""
+class ConnectionCounters(Protocol):
+    """What a process counts of its connections. `requests` has two labels: the page, and the outcome."""
 
-    requests: Count
-    connections_refused: Count
-    connections_cut: Count
-
-
-M = TypeVar("M", bound=Counts)
+    requests: PrometheusCounter
+    connections_refused: PrometheusCounter
+    connections_cut: PrometheusCounter
 
 
-class Door(Generic[M]):
-    """Who is inside. A trusted proxy, behind which everybody comes from one address, may have any share of it."""
+M = TypeVar("M", bound=ConnectionCounters)
+
+
+class ConnectionLimiter(Generic[M]):
+    """The open connections. A trusted proxy, through which many senders come, may have any share of them."""
 
     def __init__(self, limits: Limits, senders: Senders, metrics: M) -> None:
         self.limits, self.metrics, self.senders = limits, metrics, senders
-        self._inside: set[Connection] = set()
-        self._of_one: Counter[str] = Counter()
+        self._open: set[Connection] = set()
+        self._by_sender: Counter[str] = Counter()
 
-    def let_in(self, connection: "Connection") -> bool:
-        limits, too_many = self.limits, self._of_one[connection.sender] >= self.limits.connections_of_one
-        if len(self._inside) >= limits.connections or (too_many and not connection.is_proxy):
+    def protocols(self, server: web.Server) -> Callable[[], "Connection"]:
+        """A protocol factory for `loop.create_server`: the connections of this server, limited."""
+        server.request_handler = _checking_expect(server.request_handler)
+        return lambda: Connection(self, server)
+
+    def admit(self, connection: "Connection") -> bool:
+        """Whether a new connection may stay; counts it, admitted or refused."""
+        limits, too_many = self.limits, self._by_sender[connection.sender] >= self.limits.connections_of_one
+        if len(self._open) >= limits.connections or (too_many and not connection.is_proxy):
             self.metrics.connections_refused.inc()
             return False
-        self._inside.add(connection)
-        self._of_one[connection.sender] += 1
+        self._open.add(connection)
+        self._by_sender[connection.sender] += 1
         return True
 
-    def leaves(self, connection: "Connection") -> None:
-        if connection in self._inside:
-            self._inside.remove(connection)
-            self._of_one -= Counter([connection.sender])  # keeps none that has come to zero
+    def remove(self, connection: "Connection") -> None:
+        """A connection has ended."""
+        if connection in self._open:
+            self._open.remove(connection)
+            self._by_sender -= Counter([connection.sender])  # drops senders without connections
 
-    async def sweep(self) -> None:
-        """Cut, until it is cancelled, those that have taken too long."""
+    async def cut_late(self) -> NoReturn:
+        """Abort connections that are past their deadline, until cancelled."""
         limits, loop = self.limits, asyncio.get_running_loop()
         every = min(limits.head_seconds, limits.whole_seconds, limits.idle_seconds) / _SWEEPS
         while True:
             await asyncio.sleep(every)
             now = loop.time()
-            for connection in [late for late in self._inside if late.deadline < now]:
+            for connection in [connection for connection in self._open if connection.deadline < now]:
                 self.metrics.connections_cut.inc()
                 connection.cut()
 
 
 class Connection(web.RequestHandler):
-    """One of aiohttp's, which has until `deadline` for its next step."""
+    """A connection of aiohttp that has to finish its next step before `deadline`, in seconds of the loop's clock."""
 
-    def __init__(self, door: Door[Any], server: web.Server) -> None:
+    def __init__(self, limiter: ConnectionLimiter[Any], server: web.Server) -> None:
         self._clock = asyncio.get_running_loop()
         super().__init__(
             server,
@@ -84,42 +91,47 @@ class Connection(web.RequestHandler):
             max_field_size=MAX_LINE,
             max_headers=MAX_HEADERS,
             lingering_time=_LINGER_SECONDS,
-            auto_decompress=False,  # what is signed is what was sent; and a bomb stays small
+            auto_decompress=False,  # signatures are of the bytes as sent; and a decompression bomb stays small
         )
         self.deadline, self.peer, self.sender, self.is_proxy = 0.0, "", "", False
-        self._door, self._is_in, self._between = door, False, True
+        self._limiter, self._admitted, self._idle = limiter, False, True
         self._socket: asyncio.Transport | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Abort the connection at once if there are too many."""
         self._socket = cast(asyncio.Transport, transport)
         self.peer = (transport.get_extra_info("peername") or [""])[0]
-        self.sender, self.is_proxy = self._door.senders.of(self.peer), self._door.senders.is_trusted(self.peer)
-        self._is_in = self._door.let_in(self)
-        if self._is_in:
-            self.deadline = self._clock.time() + self._door.limits.idle_seconds
+        senders = self._limiter.senders
+        self.sender, self.is_proxy = senders.identify(self.peer), senders.is_trusted(self.peer)
+        self._admitted = self._limiter.admit(self)
+        if self._admitted:
+            self.deadline = self._clock.time() + self._limiter.limits.idle_seconds
             super().connection_made(transport)
         else:
             self._socket.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        if self._is_in:
-            self._door.leaves(self)
+        """Make room for another one."""
+        if self._admitted:
+            self._limiter.remove(self)
             super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._between:
-            self._between, self.deadline = False, self._clock.time() + self._door.limits.head_seconds
+        """With the first byte of a request the time for its head begins."""
+        if self._idle:
+            self._idle, self.deadline = False, self._clock.time() + self._limiter.limits.head_seconds
         super().data_received(data)
 
-    def begun(self) -> None:
+    def request_started(self) -> None:
         """The head of a request is complete."""
-        self._between, self.deadline = False, self._clock.time() + self._door.limits.whole_seconds
+        self._idle, self.deadline = False, self._clock.time() + self._limiter.limits.whole_seconds
 
-    def ended(self) -> None:
+    def request_finished(self) -> None:
         """The request has its answer, which may still have to be sent."""
-        self._between, self.deadline = True, self._clock.time() + self._door.limits.idle_seconds
+        self._idle, self.deadline = True, self._clock.time() + self._limiter.limits.idle_seconds
 
     def cut(self) -> None:
+        """Abort the connection."""
         if self._socket is not None:
             self._socket.abort()
 
@@ -130,39 +142,24 @@ class Connection(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """For what is no HTTP, or too large a head: neither log nor answer quote it, as aiohttp's own would."""
-        self._door.metrics.requests.labels("unknown", "malformed").inc()
-        answer = said(status, "this is not a request that can be read")
+        """Answer what is no HTTP, or has too large a head. Unlike aiohttp's own, neither logs nor quotes it."""
+        self._limiter.metrics.requests.labels("unknown", "malformed").inc()
+        answer = text_answer(status, "this is not a request that can be read")
         answer.force_close()
         return answer
 
 
-@asynccontextmanager
-async def listening(app: web.Application, host: str, port: int, door: Door[Any]) -> AsyncIterator[int]:
-    """Serve while the block runs; gives the port. At its end, whatever is under way is answered first."""
-    runner = web.AppRunner(app, shutdown_timeout=_STOP_SECONDS)
-    await runner.setup()
-    server = runner.server
-    assert server is not None
-    server.request_handler = _expecting(server.request_handler)
-    loop = asyncio.get_running_loop()
-    try:
-        listener = await loop.create_server(lambda: Connection(door, server), host, port)
-        sweeping = loop.create_task(door.sweep())
-        try:
-            yield listener.sockets[0].getsockname()[1]
-        finally:
-            listener.close()
-            await runner.cleanup()
-            sweeping.cancel()
-    finally:
-        await runner.cleanup()
+def connection_of(request: web.BaseRequest) -> Connection:
+    """The connection that a request came over. Its server has to be served with a limiter."""
+    connection = request.protocol
+    assert isinstance(connection, Connection)
+    return connection
 
 
-def _expecting(handler: Handler) -> Handler:
+def _checking_expect(handler: Handler) -> Handler:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        if request.headers.get("Expect", _GO_ON).lower() != _GO_ON:
-            return said(417, f"there is nothing to expect but {_GO_ON}")
+        if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
+            return text_answer(417, f"there is nothing to expect but {_CONTINUE}")
         return await handler(request)
 
     return handle

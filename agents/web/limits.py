@@ -1,4 +1,4 @@
-"""What one sender may have of a server, and how long it may take over it."""
+"""How much of a server one sender may use, and for how long."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ MAX_HEADERS = 64
 
 @dataclass(frozen=True)
 class Limits:
-    """`rate`: requests a second of one sender. `connections`: in all and of one sender; `at_once`: requests in work.
+    """`rate`: requests a second of one sender. `connections`: in all, and of one sender. `at_once`: requests in work.
 
-    Seconds: for the head of a request from its first byte, for its body, for the whole until its answer is taken, and
-    without any request.
+    Seconds: for the head of a request from its first byte, for its body, for the whole request until its answer is
+    taken, and without any request.
     """
 
     rate: float = 200.0

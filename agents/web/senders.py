@@ -1,4 +1,4 @@
-"""Who sends: the address of the other side, or what a proxy that is trusted says of it."""
+"""The sender of a request: the peer's address, or the one that a trusted proxy names."""
 
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -13,14 +13,15 @@ class Senders:
         self._trusted = [ip_network(network, strict=False) for network in trusted]
 
     def is_trusted(self, peer: str) -> bool:
+        """Whether the peer is one of the proxies."""
         address = _address(peer)
         return address is not None and self._is_proxy(address)
 
-    def of(self, peer: str, forwarded: Iterable[str] = ()) -> str:
+    def identify(self, peer: str, forwarded: Iterable[str] = ()) -> str:
         """Whose limits apply. `forwarded`: the X-Forwarded-For headers, in their order.
 
-        Each proxy appends whom it heard; the last that is no proxy of ours is the sender. What stands before it may be
-        made up.
+        Each proxy appends the address that it was called from. The last address that is no trusted proxy is the sender;
+        those before it may be made up.
         """
         address = _address(peer)
         if address is None:
@@ -30,7 +31,7 @@ class Senders:
             if before is None:
                 break
             address = before
-        return _one_subscriber(address)
+        return _subscriber(address)
 
     def _is_proxy(self, address: _Address) -> bool:
         return any(address in network for network in self._trusted)
@@ -38,13 +39,13 @@ class Senders:
 
 def _address(text: str) -> _Address | None:
     try:
-        found = ip_address(text)
+        address = ip_address(text)
     except ValueError:
         return None
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return mapped or found
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
 
 
-def _one_subscriber(address: _Address) -> str:
-    """Of IPv6 the /64 that a subscriber gets, all of whose addresses are the same one's."""
+def _subscriber(address: _Address) -> str:
+    """Of IPv6 the /64 network: a subscriber has all of it."""
     return str(address if isinstance(address, IPv4Address) else ip_network((int(address), 64), strict=False))

@@ -25,9 +25,10 @@ from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.producer import open_producer
 from npsflow.agents.intake.server import Server
 from npsflow.agents.runtime.process import prepare
-from npsflow.agents.web.connections import Door, listening
+from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
+from npsflow.agents.web.serving import serve
 from npsflow.streams.config.settings import load
 from npsflow.streams.engine.installation import Installation, read_installation
 from tests.bench.common import (
@@ -120,11 +121,11 @@ def _median(rounds: list[dict[str, Any]], name: str) -> float:
 @asynccontextmanager
 async def _ours() -> AsyncIterator[int]:
     metrics = Metrics(CollectorRegistry())
-    door = Door(Limits(rate=1e9, connections_of_one=1000), Senders(), metrics)
+    limiter = ConnectionLimiter(Limits(rate=1e9, connections_of_one=1000), Senders(), metrics)
     found = signed(load().intake, {secret_name(_NAME): _SECRET})
     async with (
         open_producer(read_installation(), metrics) as producer,
-        listening(Server(found, producer, door).app, HOST, 0, door) as port,
+        serve(Server(found, producer, limiter).app, HOST, 0, limiter) as port,
     ):
         yield port
 

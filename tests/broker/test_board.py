@@ -18,17 +18,14 @@ from typing import Any
 import aiohttp
 import pytest
 from click.testing import CliRunner
-from prometheus_client import CollectorRegistry
 
-from npsflow.agents.board.metrics import Metrics
-from npsflow.agents.board.server import MAX_BODY, Server
+from npsflow.agents.board.process import open_board
+from npsflow.agents.board.server import MAX_BODY
 from npsflow.agents.broker.embedded import HOST, Broker, free_port
 from npsflow.agents.cases.reader import CaseReader
 from npsflow.agents.cli import main
 from npsflow.agents.kafka import clients
-from npsflow.agents.web.connections import Door, listening
 from npsflow.agents.web.limits import MAX_LINE, Limits
-from npsflow.agents.web.senders import Senders
 from npsflow.schemas.response import MAX_COMMENT
 from npsflow.schemas.topics import ACTIONS, CASES
 from tests.agents.intake.raw import connected, head
@@ -55,28 +52,25 @@ async def served(
     limits: Limits = LIMITS,
 ) -> AsyncIterator[tuple[Client, CaseReader]]:
     """The board as the command runs it, in this process. It reads from when `begin` is set, if that is given."""
-    installation = harness.installation
-    of = await clients.partitions(installation, CASES)
-    async with clients.reader(installation) as consumer, clients.producer(installation) as producer:
-        book = CaseReader(consumer)
-        metrics = Metrics(CollectorRegistry(), book.cases)
-        app = Server(book, producer, installation, TOKENS, metrics, patience).app
+    async with open_board(harness.installation, TOKENS, HOST, 0, limits=limits, patience=patience) as (reader, port):
 
         async def follow() -> None:
             if begin is not None:
                 await begin.wait()
-            await book.follow(of)
+            await reader.follow()
 
-        async with (
-            listening(app, HOST, 0, Door(limits, Senders(), metrics)) as port,
-            aiohttp.ClientSession(f"http://{HOST}:{port}", headers=HEADERS) as client,
-        ):
+        async with aiohttp.ClientSession(f"http://{HOST}:{port}", headers=HEADERS) as client:
             following = asyncio.create_task(follow())
             try:
-                yield client, book
+                yield client, reader
             finally:
                 following.cancel()
                 await asyncio.wait([following])
+
+
+async def port_of(client: Client) -> int:
+    async with client.get("/health/live", headers={"Connection": "close"}) as answer:
+        return answer.url.port or 0
 
 
 def unhappy(number: int, **fields: Any) -> Any:
@@ -89,9 +83,9 @@ async def get(client: Client, path: str, **more: Any) -> tuple[int, Any]:
         return answer.status, await answer.json()
 
 
-async def post(client: Client, path: str, said: Any, **more: Any) -> tuple[int, Any]:
+async def post(client: Client, path: str, body: Any, **more: Any) -> tuple[int, Any]:
     async with client.post(
-        path, data=said if isinstance(said, bytes | BytesIO) else json.dumps(said), **more
+        path, data=body if isinstance(body, bytes | BytesIO) else json.dumps(body), **more
     ) as answer:
         return answer.status, await answer.json()
 
@@ -141,12 +135,12 @@ async def test_cases_and_actions(broker: Broker) -> None:
             assert reported["overall"]["contacted_in_time"]["part"] == 1
 
         async with client.get("/metrics") as answer:
-            said = await answer.text()
-        assert 'npsflow_board_cases{kind="recovery",status="resolved"} 1.0' in said
-        assert 'npsflow_board_first_contacts{when="in_time"} 1.0' in said
-        assert "npsflow_board_overdue_cases 0.0" in said
-        assert 'npsflow_board_requests_total{page="/cases/{id}/actions",status="409"} 1.0' in said
-        assert "C-1" not in said
+            metrics = await answer.text()
+        assert 'npsflow_board_cases{kind="recovery",status="resolved"} 1.0' in metrics
+        assert 'npsflow_board_first_contacts{when="in_time"} 1.0' in metrics
+        assert "npsflow_board_overdue_cases 0.0" in metrics
+        assert 'npsflow_board_requests_total{page="/cases/{id}/actions",status="409"} 1.0' in metrics
+        assert "C-1" not in metrics
 
 
 async def test_who_may_not_and_what_cannot(broker: Broker) -> None:
@@ -242,8 +236,7 @@ async def test_nobody_holds_it_up(broker: Broker) -> None:
                 return line in (await answer.text()).splitlines()
 
         await eventually(ready)
-        assert client._base_url is not None
-        port = client._base_url.port or 0
+        port = await port_of(client)
         async with connected(port) as raw:
             raw.send(head("GET", "/cases")[:-2])
             await raw.drip(b"X-More: of it\r\n")
@@ -265,8 +258,7 @@ async def test_who_hangs_up_is_no_mistake_of_ours(broker: Broker, caplog: pytest
             return book.cases.find("c-1") is not None
 
         await eventually(there)
-        assert client._base_url is not None
-        async with connected(client._base_url.port or 0) as raw:
+        async with connected(await port_of(client)) as raw:
             raw.send(head("POST", "/cases/c-1/actions", **HEADERS, Content_Length=100) + b"{")
 
         async def counted() -> bool:
@@ -308,8 +300,8 @@ async def test_the_command(broker: Broker) -> None:
 
                 await eventually(answers)
             process.send_signal(signal.SIGTERM)
-            said, logged = await process.communicate()
-            assert (process.returncode, said, logged) == (0, b"", b"")
+            output, logged = await process.communicate()
+            assert (process.returncode, output, logged) == (0, b"", b"")
         finally:
             if process.returncode is None:
                 process.kill()

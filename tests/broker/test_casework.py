@@ -30,9 +30,9 @@ def cases(harness: CommandHarness, *options: str) -> list[dict[str, Any]]:
 
 def test_a_case_from_alert_to_closed_loop(harness: CommandHarness) -> None:
     assert harness.run("cases").stdout == "no such cases\n"
-    said: dict[str, Any] = {"channel": "chat", "department": "Support", "comment": "nobody\ncalled"}
+    fields: dict[str, Any] = {"channel": "chat", "department": "Support", "comment": "nobody\ncalled"}
     with working(harness):
-        harness.run("produce", harness.file(unhappy(1, **said), unhappy(2, 5), response(3)))
+        harness.run("produce", harness.file(unhappy(1, **fields), unhappy(2, 5), response(3)))
         until(lambda: len(cases(harness)) == 2)
         first, second = sorted(cases(harness, "--open"), key=lambda case: str(case["customer_id"]))
         assert (first["customer_id"], first["status"], first["channel"]) == ("C-1", "opened", "chat")

@@ -7,7 +7,7 @@ from pathlib import Path
 from click.testing import CliRunner, Result
 
 from npsflow.agents.broker.embedded import Broker
-from npsflow.agents.cases.actions import action_of, send
+from npsflow.agents.cases.actions import parse_action, send_action
 from npsflow.agents.cli import main
 from npsflow.agents.kafka import clients
 from npsflow.schemas.response import MAX_COMMENT
@@ -37,7 +37,7 @@ async def resolved(harness: Harness) -> None:
     action = {"action": "resolve", "by": "anna", "root_cause": "late", "comment": "c"}
     async with clients.producer(harness.installation) as producer:
         await asyncio.gather(*[
-            send(producer, harness.installation, None, 0, action_of(action | {"action_id": name, "case_id": name}))
+            send_action(producer, harness.installation, None, 0, parse_action(action | {"action_id": name, "case_id": name}))
             for name in map(bytes.decode, await table(harness))
         ])  # fmt: skip
     await eventually(lambda: harness.caught_up("recover"))

@@ -16,9 +16,10 @@ from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.producer import open_producer
 from npsflow.agents.intake.server import Server
 from npsflow.agents.kafka import clients
-from npsflow.agents.web.connections import Door, listening
+from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
+from npsflow.agents.web.serving import serve
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine import admin
@@ -70,10 +71,10 @@ async def serving(
     clock: Callable[[], float] = time.time,
 ) -> AsyncIterator[Serving]:
     metrics = Metrics(CollectorRegistry())
-    door = Door(limits, Senders(trusted), metrics)
+    limiter = ConnectionLimiter(limits, Senders(trusted), metrics)
     async with (
         open_producer(installation, metrics) as producer,
-        listening(Server(endpoints, producer, door, clock).app, HOST, 0, door) as port,
+        serve(Server(endpoints, producer, limiter, clock).app, HOST, 0, limiter) as port,
         aiohttp.ClientSession(f"http://{HOST}:{port}") as client,
     ):
         yield Serving(client, port, metrics)

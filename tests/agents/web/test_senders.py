@@ -26,7 +26,7 @@ PROXIES = Senders(["10.0.0.0/8", "192.0.2.7", "2001:db8:ffff::/48"])
     ],
 )
 def test_sender(peer: str, forwarded: list[str], sender: str) -> None:
-    assert PROXIES.of(peer, forwarded) == sender
+    assert PROXIES.identify(peer, forwarded) == sender
 
 
 def test_what_is_no_address_is_no_proxy() -> None:
