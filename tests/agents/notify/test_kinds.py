@@ -2,14 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from npsflow.agents.notify import kinds
+from npsflow.agents.notify.kind import Delivered, Rejected
+from npsflow.schemas.errors import SettingsError
 
 from . import mail, slack, zendesk
-from .conformance import Case, Conformance
+from .conformance import Case, Conformance, events
 from .ends import End, Endpoint, Got
 
 
@@ -115,11 +118,62 @@ async def test_the_console_conforms(check: Callable[[Conformance], object], caps
     await check(Conformance(Case("console", "", "no secret", Screen(capsys), threads=False)))  # type: ignore[misc]
 
 
+NEWCOMER = '''"""Appends titles to the file of a team."""
+
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from npsflow.agents.notify.kind import Delivered, Kind, Rejected
+
+
+class Options(Struct, frozen=True, forbid_unknown_fields=True):
+    folder: str
+
+
+class Files:
+    def __init__(self, folder, secret):
+        self.folder, self.secret = Path(folder), secret
+
+    async def send(self, message):
+        file = self.folder / message.to
+        if not file.exists():
+            return Rejected("there is no such file")
+        with file.open("a") as out:
+            out.write(f"{self.secret}: {message.title}\\n")
+        return Delivered(message.id)
+
+
+@asynccontextmanager
+async def _open(options, secrets):
+    yield Files(options.folder, secrets[0])
+
+
+KIND = Kind(Options, _open, secret="a password", address="the name of a file")
+'''
+
+
 async def test_a_kind_is_added_by_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As CONTRIBUTING.md says."""
-    (tmp_path / "newcomer.py").write_text((Path(kinds.__file__).parent / "webhook.py").read_text())
+    """With options, a secret and addresses of its own, and nothing said of it anywhere else."""
+    (tmp_path / "newcomer.py").write_text(NEWCOMER)
     monkeypatch.setattr(kinds, "__path__", [*kinds.__path__, str(tmp_path)])
     assert "newcomer" in kinds.names()
-    async with a_webhook(tmp_path) as case:
-        case.kind = "newcomer"
-        await Conformance(case).delivers()
+    (tmp_path / "team").touch()
+    settings = f'to = {{ "*" = "team", anna = "anna" }}\noptions = {{ folder = "{tmp_path}" }}'
+    case = Case("newcomer", settings, "xyz", End())
+    message = Conformance(case).message(events()[0])
+    async with case.sending() as sender:
+        assert await sender.send(message) == Delivered(message.id)
+        assert await sender.send(replace(message, to="anna")) == Rejected("there is no such file")
+    assert (tmp_path / "team").read_text() == f"xyz: {message.title}\n"
+    _, options = settings.splitlines()
+    for broken, secret, problem in (
+        (settings.replace("folder", "foldr"), "xyz", "did you mean 'folder'"),
+        (options, "xyz", "= the name of a file"),
+        (settings, "", "to a password"),
+    ):
+        case.settings = broken
+        with pytest.raises(SettingsError, match=problem):
+            async with case.sending(secret):
+                pass
