@@ -110,7 +110,7 @@ class Conformance:
             await self._delivered(sender, self.message(third, let))
         self._has(*PRIVATE.values())
 
-    async def names_who_is_told_besides(self) -> None:
+    async def names_who_else_is_informed(self) -> None:
         """Where a kind reaches one address, whoever reads it there passes it on."""
         first, *_ = events(customer_fields={"primary_contact": "KAM-7"})
         async with self.case.sending() as sender:
@@ -125,7 +125,7 @@ class Conformance:
             await self._delivered(sender, self.message(second, 'private = ["comment"]'))
         self._has("<b>called</b> & *that* is <!channel> `bad`", "really_bad", "I call <b>today</b>")
 
-    async def takes_what_is_huge(self) -> None:
+    async def takes_huge_events(self) -> None:
         first, *_ = events()
         grown = first.case | {
             "comment": HUGE,

@@ -85,9 +85,9 @@ ENDS: dict[str, Callable[[Path], AbstractAsyncContextManager[Case]]] = {
 CHECKS = (
     Conformance.delivers,
     Conformance.lets_through_only_what_it_may,
-    Conformance.names_who_is_told_besides,
+    Conformance.names_who_else_is_informed,
     Conformance.shows_words_as_they_are,
-    Conformance.takes_what_is_huge,
+    Conformance.takes_huge_events,
     Conformance.takes_a_digest,
     Conformance.reports_the_result,
     Conformance.is_refused_with_another_secret,

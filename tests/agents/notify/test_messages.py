@@ -65,7 +65,7 @@ def test_a_message_in_dutch() -> None:
     ]
 
 
-def test_reasons_are_said_in_words() -> None:
+def test_reasons_are_words_of_the_language() -> None:
     world, dutch = World(), NotifierSettings(language="nl")
     world.respond(2, contact_requested=True)
     world.act("resolve")  # without a comment
@@ -96,11 +96,10 @@ def test_reasons_are_said_in_words() -> None:
 
 def test_every_refusal_and_every_category_has_words() -> None:
     verbs = [verb for verb in get_args(Verb) if verb not in ("fixed", "forget")]  # they are about no case
-    found = {
-        refusal(Case("c-1", kind, 1, status, "k", "", "", ""), TeamAction("do-1", verb, "anna", root_cause=cause))
-        for kind in get_args(Kind) for status in get_args(Status) for verb in verbs for cause in ("x", None)
-    }  # fmt: skip
-    refusals = {reason for reason in found if reason is not None}
+    times = {"opened_at": "", "due_at": "", "finish_by": ""}
+    cases = [Case("c-1", kind, 1, status, "k", **times) for kind in get_args(Kind) for status in get_args(Status)]
+    actions = [TeamAction("do-1", verb, "anna", root_cause=cause) for verb in verbs for cause in ("x", None)]
+    refusals = {refusal(case, action) for case in cases for action in actions} - {None}
     categories = {word for scale in DEFAULT_SCALES.values() for word in scale.words}
     assert len(refusals) > 9
     assert refusals | categories <= REASONS["en"].keys()
@@ -131,7 +130,7 @@ def test_what_has_to_be_done_next_is_in_it() -> None:
         ({"cases": ["ask"]}, False),
     ],
 )
-def test_which_events_are_told(change: dict[str, Any], expected: bool) -> None:
+def test_which_events_are_wanted(change: dict[str, Any], expected: bool) -> None:
     assert is_wanted(first(department="Support"), replace(NotifierSettings(), **change)) is expected
 
 

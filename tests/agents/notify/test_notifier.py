@@ -39,7 +39,7 @@ async def shows(running: Running, name: str, value: float) -> bool:
     return running.value(name) == value
 
 
-async def test_every_event_is_told_once(desk: Desk, endpoint: Endpoint) -> None:
+async def test_every_event_is_sent_once(desk: Desk, endpoint: Endpoint) -> None:
     world = World()
     world.respond(2)
     world.respond(1, customer="C-2", comment="Nobody called")
@@ -95,7 +95,7 @@ async def _tried(desk: Desk, attempts: int) -> bool:
     return [one.attempts for one in (await desk.latest()).values()] == [attempts]
 
 
-async def test_a_case_is_told_in_order_and_others_do_not_wait(desk: Desk, endpoint: Endpoint) -> None:
+async def test_messages_of_a_case_are_in_order_and_others_do_not_wait(desk: Desk, endpoint: Endpoint) -> None:
     world = World()
     world.respond(2)
     world.respond(2, name="r1", comment="Nobody called")
@@ -128,7 +128,7 @@ async def test_all_wait_as_long_as_it_says(desk: Desk, endpoint: Endpoint) -> No
         await eventually(partial(reached, desk, delivered=2))
 
 
-async def test_what_wants_nothing_any_more_gets_nothing(
+async def test_a_disabled_receiver_gets_nothing(
     desk: Desk, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     endpoint.status = 410
@@ -149,7 +149,7 @@ async def test_what_wants_nothing_any_more_gets_nothing(
         await eventually(partial(reached, desk, delivered=2))
 
 
-async def test_only_that_address_gets_nothing_any_more(desk: Desk, endpoint: Endpoint) -> None:
+async def test_only_the_disabled_address_gets_nothing(desk: Desk, endpoint: Endpoint) -> None:
     """One that is gone, and one that asks for patience, keep nobody else from theirs."""
     to = f'to = {{ "*" = "{endpoint.url}", anna = "{endpoint.url}/anna", bob = "{endpoint.url}/bob" }}'
     desk.configure(f'kind = "webhook"\n{to}\noptions = {{ internal = true }}')
@@ -235,7 +235,7 @@ class Gated:
         return await self._producer.send_batch(*args, **kwargs)
 
 
-async def test_nothing_is_sent_while_its_comment_is_put_to_it(desk: Desk, endpoint: Endpoint) -> None:
+async def test_a_message_is_not_sent_while_its_comment_is_written(desk: Desk, endpoint: Endpoint) -> None:
     """Else the comment would stand as told with a message that went without it."""
     desk.configure('settle_seconds = 60\nprivate = ["comment"]\n' + webhook(endpoint))
     endpoint.seconds = 1.0
@@ -274,7 +274,7 @@ class Doubtful(Gated):
         return handed_over
 
 
-async def test_what_may_stand_on_the_log_is_not_planned_twice(desk: Desk, endpoint: Endpoint) -> None:
+async def test_an_uncertain_write_is_not_planned_twice(desk: Desk, endpoint: Endpoint) -> None:
     world = World()
     world.respond(2)
     await desk.publish(world.events)
@@ -344,7 +344,7 @@ async def test_a_notifier_that_nobody_knows_is_not_taken_for_one_without_message
     assert "known: console" in result.stderr
 
 
-async def test_of_whom_is_forgotten_nothing_more_is_told(desk: Desk, endpoint: Endpoint) -> None:
+async def test_nothing_is_sent_about_an_erased_customer(desk: Desk, endpoint: Endpoint) -> None:
     """Neither what waits, with a bundle that begins with what they said, nor what is replayed; they may come back."""
     world = World()
     for number in (1, 2, 3):
@@ -370,7 +370,7 @@ async def test_of_whom_is_forgotten_nothing_more_is_told(desk: Desk, endpoint: E
     assert endpoint.ids() == [*ids([third]), "c-again.1"]
 
 
-async def test_a_comment_that_comes_soon_is_told_with_the_case(desk: Desk, endpoint: Endpoint) -> None:
+async def test_a_comment_that_comes_soon_is_sent_with_the_case(desk: Desk, endpoint: Endpoint) -> None:
     desk.configure('settle_seconds = 60\nprivate = ["comment"]\n' + webhook(endpoint))
     world = World()
     world.respond(4, name="a")
@@ -393,7 +393,7 @@ async def test_a_comment_that_comes_soon_is_told_with_the_case(desk: Desk, endpo
     assert endpoint.ids()[-1] == silent
 
 
-async def test_what_cannot_be_read_keeps_nobody_waiting(desk: Desk, endpoint: Endpoint) -> None:
+async def test_unreadable_events_hold_nothing_up(desk: Desk, endpoint: Endpoint) -> None:
     world = World()
     world.respond(2)
     world.respond(2, customer="C-2")
@@ -415,7 +415,7 @@ async def test_what_cannot_be_read_keeps_nobody_waiting(desk: Desk, endpoint: En
     assert endpoint.ids() == ids([good])
 
 
-async def test_what_gets_no_answer_is_sent_again_under_its_id(desk: Desk, endpoint: Endpoint) -> None:
+async def test_an_unconfirmed_message_is_sent_again_under_its_id(desk: Desk, endpoint: Endpoint) -> None:
     endpoint.behaviour = ["silent", "silent"]
     world = World()
     world.respond(2)

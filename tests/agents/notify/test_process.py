@@ -199,7 +199,7 @@ async def test_the_console_needs_no_settings(broker: Broker, tmp_path: Path) -> 
         ("x", "[notify.x]\nkid = 'slack'", "notify.NAME: there is no key 'kid'; did you mean 'kind'?"),
     ],
 )
-def test_what_is_wrong_with_settings_is_said(tmp_path: Path, name: str, settings: str, text: str) -> None:
+def test_wrong_settings_are_explained(tmp_path: Path, name: str, settings: str, text: str) -> None:
     config = tmp_path / "npsflow.toml"
     config.write_text(settings)
     result = CliRunner().invoke(main, ["notify", name], env={"NPSFLOW_CONFIG": str(config)} | SECRETS)
@@ -256,7 +256,7 @@ MAIL = '[notify.email]\nto = { "*" = "%s" }\noptions = { host = "mail.example.co
         ("email", MAIL % ("team", "a@example.com", ""), "notify.email.to: '*' is no e-mail address"),
     ],
 )
-def test_options_and_addresses_are_looked_into(tmp_path: Path, name: str, settings: str, text: str) -> None:
+def test_options_and_addresses_are_checked(tmp_path: Path, name: str, settings: str, text: str) -> None:
     """Before anything is sent, and by `check` without the secret."""
     config = tmp_path / "npsflow.toml"
     config.write_text(settings)

@@ -16,7 +16,18 @@ PARTITIONS = (0, 1)
 
 def delivery(number: int, state: State = "waiting", at: int = 0, attempts: int = 0, reference: str = "") -> Delivery:
     """Events 0, 3 and 6 are of one case, and so on."""
-    return Delivery("desk", f"e{number}", state, f"case-{number % 3}", number, number, 0, attempts, at, reference)
+    return Delivery(
+        notifier="desk",
+        event_id=f"e{number}",
+        state=state,
+        case_id=f"case-{number % 3}",
+        offset=number,
+        event_at=number,
+        at=0,
+        attempts=attempts,
+        not_before=at,
+        reference=reference,
+    )
 
 
 numbers = st.integers(0, 5)
@@ -147,7 +158,7 @@ TestQueueAgainstModel = QueueAgainstModel.TestCase
 TestQueueAgainstModel.settings = settings(max_examples=200, stateful_step_count=60, deadline=None)
 
 
-def test_a_case_is_told_in_order() -> None:
+def test_messages_of_a_case_come_in_order() -> None:
     queue = Queue()
     queue.assign(0)
     queue.apply(0, 0, delivery(3))
@@ -166,7 +177,7 @@ def test_a_case_is_told_in_order() -> None:
     assert (second.delivery.event_id, queue.thread_reference(second)) == ("e3", "r0")
 
 
-def test_threads_that_were_not_heard_of_for_long_are_forgotten() -> None:
+def test_threads_without_news_expire() -> None:
     """Counted from the newest message of each: a case that goes on keeps its thread."""
     queue = Queue()
     queue.assign(0)
@@ -190,7 +201,7 @@ def test_threads_that_were_not_heard_of_for_long_are_forgotten() -> None:
     assert known() == []
 
 
-def test_what_settles_is_merged_only_while_it_waits() -> None:
+def test_a_comment_is_merged_only_while_its_message_waits() -> None:
     queue = Queue()
     queue.assign(0)
     assert queue.find_settling(0, "case-0", 10) is None
@@ -204,7 +215,7 @@ def test_what_settles_is_merged_only_while_it_waits() -> None:
     assert (item.delivery.event_id, item.content_offset) == ("e0", 3)
 
 
-def test_what_is_not_owned_is_not_known() -> None:
+def test_partitions_of_others_are_ignored() -> None:
     queue = Queue()
     queue.apply(0, 0, delivery(1))
     queue.assign(0)
@@ -214,7 +225,7 @@ def test_what_is_not_owned_is_not_known() -> None:
     assert (queue.take(99), queue.waiting_count(), queue.newest_offset(0)) == (None, 0, None)
 
 
-def test_what_is_read_late_is_no_news() -> None:
+def test_our_own_records_are_read_back_without_effect() -> None:
     """Our own records are known as soon as they are written, and are read afterwards."""
     queue = Queue()
     queue.assign(0)
@@ -228,7 +239,7 @@ def test_what_is_read_late_is_no_news() -> None:
     assert queue.waiting_count() == 1
 
 
-def test_what_was_tried_is_not_changed_any_more() -> None:
+def test_nothing_is_merged_after_an_attempt() -> None:
     """It may have been taken as it was: what comes now is told by itself."""
     queue = Queue()
     queue.assign(0)
@@ -236,7 +247,7 @@ def test_what_was_tried_is_not_changed_any_more() -> None:
     assert queue.find_settling(0, "case-0", 10) is None
 
 
-def test_whoever_has_lost_a_partition_is_not_believed() -> None:
+def test_records_of_an_earlier_owner_do_not_count() -> None:
     """What they write late tells of messages that others have settled meanwhile, or will."""
     queue = Queue()
     queue.assign(0)
@@ -258,7 +269,7 @@ def test_whoever_has_lost_a_partition_is_not_believed() -> None:
     assert again.owner_since(0) == 9
 
 
-def test_what_is_put_off_is_given_later() -> None:
+def test_a_postponed_message_comes_later() -> None:
     queue = Queue()
     queue.assign(0)
     queue.apply(0, 0, delivery(0))

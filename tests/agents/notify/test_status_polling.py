@@ -50,7 +50,7 @@ async def test_a_solved_ticket_resolves_its_case(broker: Broker, tmp_path: Path)
     assert len([e for e in world.events if b"resolved" in dict(e.headers)["ce_type"]]) == 1
 
 
-async def test_what_is_closed_is_not_asked_for_again(broker: Broker, tmp_path: Path) -> None:
+async def test_closed_tickets_are_not_polled(broker: Broker, tmp_path: Path) -> None:
     """Nor does an answer that cannot be read end the watch."""
     end = zendesk.ZendeskApi()
     async with end.running() as url:
