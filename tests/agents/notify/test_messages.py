@@ -96,8 +96,11 @@ def test_reasons_are_words_of_the_language() -> None:
 
 def test_every_refusal_and_every_category_has_words() -> None:
     verbs = [verb for verb in get_args(Verb) if verb not in ("fixed", "forget")]  # they are about no case
-    times = {"opened_at": "", "due_at": "", "finish_by": ""}
-    cases = [Case("c-1", kind, 1, status, "k", **times) for kind in get_args(Kind) for status in get_args(Status)]
+    cases = [
+        Case("c-1", kind, 1, status, "k", opened_at="", due_at="", finish_by="")
+        for kind in get_args(Kind)
+        for status in get_args(Status)
+    ]
     actions = [TeamAction("do-1", verb, "anna", root_cause=cause) for verb in verbs for cause in ("x", None)]
     refusals = {refusal(case, action) for case in cases for action in actions} - {None}
     categories = {word for scale in DEFAULT_SCALES.values() for word in scale.words}

@@ -1,4 +1,4 @@
-"""What teams say of cases: however much it is, a case stays one record, and an action is known to have been done."""
+"""However long its history, a case stays one record, and an action is known to have been done."""
 
 import json
 
