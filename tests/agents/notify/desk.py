@@ -101,7 +101,7 @@ class Desk:
                 NAME,
                 self.notifier,
                 replace(kind, per_second=1000.0),
-                structs.replace(self.installation, session_ms=1000),
+                structs.replace(self.installation, session_ms=2000),
                 metrics,
                 self.clock,
                 lambda: 0.5,
