@@ -7,11 +7,11 @@ from typing import NoReturn
 import mode
 from prometheus_client import CollectorRegistry
 
-from npsflow.agents.kafka.clients import client_settings
 from npsflow.agents.runtime.process import prepare
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.app import Host
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.engine.metrics import Metrics
 from npsflow.streams.engine.replay import PublishedOutputs, Replayed
 from npsflow.streams.topology import STAGES
@@ -31,7 +31,7 @@ def host(
         made = [(Replayed(stage, published), agent) for stage, agent in made]
     return Host(
         installation,
-        client_settings(installation),
+        client_options(installation),
         made,
         Metrics(CollectorRegistry(), [stage for stage, _ in made]),
         web,

@@ -8,10 +8,11 @@ from typing import get_args
 import click
 from msgspec.structs import replace
 
-from npsflow.agents.cases.actions import InvalidAction, parse_action, send_action
-from npsflow.agents.cases.reader import CaseReader, load_cases
-from npsflow.agents.commands.progress import reading
-from npsflow.agents.kafka import clients
+from npsflow.agents.cases.actions import NoAction, action_of, send
+from npsflow.agents.cases.reader import CaseReader, casebook
+from npsflow.agents.commands import progress
+from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.runtime.terminal import one_line
 from npsflow.schemas import topics
 from npsflow.schemas.cases import NO_COMPLAINT, Entry, TeamAction, Verb
@@ -67,8 +68,8 @@ def act(
     said |= {"by": by or login(), "action_id": action_id or uuid.uuid4().hex}
     try:
         # The case is not known yet: what is wrong with all the rest is said before anything is read.
-        made = parse_action(said | {"root_cause" if action == "fixed" else "case_id": case})
-    except InvalidAction as error:
+        made = action_of(said | {"root_cause" if action == "fixed" else "case_id": case})
+    except NoAction as error:
         raise click.UsageError(str(error)) from None
     clients.run((_fixed if action == "fixed" else _act)(read_installation(), made, case, timeout))
 
@@ -82,14 +83,14 @@ def login() -> str:
 
 
 async def _act(installation: Installation, action: TeamAction, name: str, timeout: float) -> None:
-    with reading("cases") as progress:
-        async with load_cases(installation, progress) as book:
+    with progress.reading("cases") as shown:
+        async with casebook(installation, shown) as book:
             one = book.cases.find(name)
             if one is None:
                 raise click.ClickException(f"there is no case {one_line(name)}: see `npsflow cases`")
             action = replace(action, case_id=one.case_id)
             async with clients.producer(installation) as producer:
-                await send_action(producer, installation, one.key, one.partition, action)
+                await send(producer, installation, one.key, one.partition, action)
             entry = await _answer(book, one, action.action_id, timeout)
             _say(one, entry, book)
 
@@ -97,15 +98,15 @@ async def _act(installation: Installation, action: TeamAction, name: str, timeou
 async def _answer(book: CaseReader, one: ListedCase, action_id: str, timeout: float) -> Entry:
     try:
         async with asyncio.timeout(timeout):
-            while (entry := book.outcome(one.case_id, action_id)) is None:
-                await book.poll()
+            while (entry := book.answer(one.case_id, action_id)) is None:
+                await book.step()
     except TimeoutError:
         raise _unanswered(timeout) from None
     return entry
 
 
-def _unanswered(timeout: float) -> clients.KafkaFailed:
-    return clients.KafkaFailed(
+def _unanswered(timeout: float) -> KafkaFailed:
+    return KafkaFailed(
         f"the action is sent and will be dealt with, but nothing came of it within {timeout:g} s: is a worker running? "
         "`npsflow check` says more"
     )
@@ -121,16 +122,16 @@ def _say(one: ListedCase, entry: Entry, book: CaseReader) -> None:
 
 async def _fixed(installation: Installation, action: TeamAction, cause: str, timeout: float) -> None:
     """Sent to every partition; waits for the cases that it is known to concern, as long as they become fewer."""
-    partitions = await clients.partitions(installation, topics.ACTIONS)
-    with reading("cases") as progress:
-        async with load_cases(installation, progress) as book:
+    partitions = await reading.partitions(installation, topics.ACTIONS)
+    with progress.reading("cases") as shown:
+        async with casebook(installation, shown) as book:
             concerned = {one.case_id for one in book.cases if one.status == "resolved" and _root_cause(one) == cause}
             async with clients.producer(installation) as producer:
                 for tp in partitions:
-                    await send_action(producer, installation, None, tp.partition, action)
+                    await send(producer, installation, None, tp.partition, action)
             while concerned:
                 concerned = await _fewer(book, concerned, action, timeout)
-    told = sum(book.outcome(one.case_id, action.action_id) is not None for one in book.cases)
+    told = sum(book.answer(one.case_id, action.action_id) is not None for one in book.cases)
     click.echo(f"fixed: customers to be told: {told}, see `npsflow cases --open`")
     causes = {_root_cause(one) for one in book.cases if one.status == "resolved"} - {None, NO_COMPLAINT}
     if not told and causes:
@@ -143,7 +144,7 @@ async def _fewer(book: CaseReader, concerned: set[str], action: TeamAction, time
     try:
         async with asyncio.timeout(timeout):
             while (left := {case_id for case_id in concerned if _waits(book, case_id, action)}) == concerned:
-                await book.poll()
+                await book.step()
     except TimeoutError:
         raise _unanswered(timeout) from None
     return left
@@ -156,4 +157,4 @@ def _root_cause(one: ListedCase) -> str | None:
 def _waits(book: CaseReader, case_id: str, action: TeamAction) -> bool:
     """Whether a case has still to hear of it: one that is told, reopened or forgotten meanwhile is not concerned."""
     one = book.cases.find(case_id)
-    return one is not None and one.status == "resolved" and book.outcome(case_id, action.action_id) is None
+    return one is not None and one.status == "resolved" and book.answer(case_id, action.action_id) is None

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.agents.runtime.terminal import minute, one_line
 from npsflow.schemas import codec, topics
 from npsflow.streams.engine.installation import Installation, read_installation
@@ -25,7 +25,7 @@ def alerts(follow: bool, as_json: bool) -> None:
 
 async def _show(installation: Installation, follow: bool, as_json: bool) -> None:
     shown = False
-    async with aclosing(clients.committed_records(installation, topics.SERVICE_RECOVERY, follow=follow)) as records:
+    async with aclosing(reading.committed_records(installation, topics.SERVICE_RECOVERY, follow=follow)) as records:
         async for record in records:
             if (event := _event(record)) is not None:
                 click.echo(codec.dumps(event) if as_json else _line(event))

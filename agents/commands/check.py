@@ -9,12 +9,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from npsflow.agents.intake.endpoint import unsigned
-from npsflow.agents.kafka import clients, permissions
-from npsflow.agents.kafka.diagnosis import furthest, try_all
+from npsflow.agents.commands.notify import notifier_of
+from npsflow.agents.intake.entrance import unsigned
+from npsflow.agents.kafka import clients, permissions, reading
+from npsflow.agents.kafka.diagnosis import ALLOW, KafkaFailed, furthest, try_all
 from npsflow.agents.notify import kinds
-from npsflow.agents.notify.kind import check_options
-from npsflow.agents.notify.process import settings_of
+from npsflow.agents.notify.sending import checked
 from npsflow.schemas import topics as names
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.times import DAY
@@ -63,8 +63,8 @@ async def _report() -> bool:
         settings, installation = load(), read_installation()
         unsigned(settings.intake, {})  # whether their platforms are known
         for name in settings.notify:
-            notifier = settings_of(settings, name)
-            check_options(name, kinds.named(notifier.kind), notifier)
+            notifier = notifier_of(settings, name)
+            checked(name, kinds.named(notifier.kind), notifier)
     except SettingsError as error:
         click.echo(f"fail  settings: {error}")
         return True
@@ -74,7 +74,7 @@ async def _report() -> bool:
         try:
             async with asyncio.timeout(_SECTION):
                 found = await section(settings, installation)
-        except clients.KafkaFailed as error:
+        except KafkaFailed as error:
             found = [Finding("fail", str(error))]
         except (KafkaError, TimeoutError) as error:
             found = [_fail(f"Kafka says {str(error) or 'nothing in time'}", "look into its log, and try again")]
@@ -134,7 +134,7 @@ async def _topics(settings: Settings, installation: Installation) -> list[Findin
             configs = await topic_configs(client, [t.name for t in topics])
         except TopicAuthorizationFailedError as error:
             text = f"permission: this client may not DESCRIBE_CONFIGS topic {error.args[0]}, and so not check it"
-            return [*found, _warn(text, clients.ALLOW)]
+            return [*found, _warn(text, ALLOW)]
     horizon = settings.horizon_days * DAY
     found += [f for t in topics for f in _topic(t, counts[t.name], configs[t.name], horizon)]
     return found or [_ok(f"topics: all {len(topics)} are as they should be")]
@@ -166,7 +166,7 @@ async def _state(settings: Settings, installation: Installation) -> list[Finding
         counts = await partition_counts(client)
     found = []
     for stage in STAGES:
-        positions = await clients.positions(installation, stage)
+        positions = await reading.positions(installation, stage)
         if any(position["format"] != FORMAT for position in positions):
             todo = "start the version that wrote it, or run `npsflow rebuild`"
             found.append(_fail(f"state: that of {stage} is in another format than {FORMAT}", todo))
@@ -208,15 +208,13 @@ async def _groups(settings: Settings, installation: Installation) -> list[Findin
 
 async def _lag(client: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, of: list[str]) -> Lag | None:
     """That of a group on these topics; None where it has committed nothing there."""
-    offsets = await clients.committed_offsets(client, group)
-    committed = {tp: offset for tp, (offset, _) in offsets.items() if tp.topic in of}
+    offsets = await reading.committed_offsets(client, group)
+    committed = {tp: offset for tp, offset in offsets.items() if tp.topic in of}
     if not committed:
         return None
     counts = await partition_counts(client)
     tps = [TopicPartition(topic, partition) for topic in of for partition in range(counts[topic])]
-    ranges = await clients.offset_ranges(consumer, tps)
-    unread = (end - max(begin, committed.get(tp, begin)) for tp, (begin, end) in ranges.items())
-    return Lag(sum(max(0, records) for records in unread), sum(committed.values()))
+    return Lag(await reading.lag(consumer, tps, committed), sum(at.offset for at in committed.values()))
 
 
 def _group(group: str, before: Lag | None, after: Lag | None) -> Finding:
@@ -229,7 +227,7 @@ def _group(group: str, before: Lag | None, after: Lag | None) -> Finding:
 
 
 async def _outcomes(settings: Settings, installation: Installation) -> list[Finding]:
-    total = await clients.counters(installation, "classify")
+    total = await reading.counters(installation, "classify")
     said = ", ".join(f"{outcome} {total[outcome]}" for outcome in OUTCOMES if total[outcome])
     found = [_ok(f"outcomes: {said or 'nothing has been read yet'}")]
     if ours := sum(n for name, n in total.items() if name.startswith("dead:internal_error")):

@@ -13,9 +13,10 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 
-from npsflow.agents.intake.endpoint import unsigned
-from npsflow.agents.kafka import clients
-from npsflow.agents.platforms.protocol import Delivery, Rejected
+from npsflow.agents.intake.delivery import Delivery, TurnedDown
+from npsflow.agents.intake.entrance import unsigned
+from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.runtime.terminal import one_line
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import Reason
@@ -92,7 +93,7 @@ async def _letters(records: AsyncIterator[Record], reason: str | None) -> AsyncI
 
 async def _list(installation: Installation, as_json: bool, reason: str | None) -> None:
     reasons: Counter[str] = Counter()
-    async with aclosing(clients.committed_records(installation, topics.DEAD_LETTERS)) as records:
+    async with aclosing(reading.committed_records(installation, topics.DEAD_LETTERS)) as records:
         async for _, why, _ in _letters(records, reason):
             reasons[why["reason"]] += 1
             if as_json:
@@ -139,9 +140,9 @@ async def _replay(installation: Installation, reason: str | None, dry_run: bool,
         # Offsets are read after the producer has started, which ends whatever an earlier replay left open.
         async with clients.admin(installation) as client:
             counts = await partition_counts(client)
-            committed = await clients.committed_offsets(client, group)
+            committed = await reading.committed_offsets(client, group)
         replayed = defaultdict(Replayed, {tp: Replayed(offset) for tp, offset in committed.items()})
-        async with aclosing(clients.committed_records(installation, topics.DEAD_LETTERS)) as records:
+        async with aclosing(reading.committed_records(installation, topics.DEAD_LETTERS)) as records:
             letters = _letters(records, reason)
             due = (letter async for letter in letters if again or letter not in replayed[letter.partition])
             async for chunk in _chunks(due):
@@ -181,9 +182,7 @@ def _as_produced(
         for topic, key, value, headers in _SENT_FOR.get(letter.why["reason"], _as_it_was)(letter):
             count = counts.get(installation.topic(topic))
             if count is None:
-                raise clients.KafkaFailed(
-                    f"topic {installation.topic(topic)}, where a dead letter came from, does not exist"
-                )
+                raise KafkaFailed(f"topic {installation.topic(topic)}, where a dead letter came from, does not exist")
             partition = int(letter.why["partition"]) % count if key is None else partition_of(key, count)
             outputs.emit(Output(topic, partition, key, value, headers))
     return outputs
@@ -203,11 +202,12 @@ def _from_the_start(letter: Letter) -> list[Sent]:
 def _as_mapped_now(letter: Letter) -> list[Sent]:
     """A webhook that was not understood: what it becomes now, or the same dead letter."""
     record, why, _ = letter
-    endpoint = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))
+    entrance = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))
     try:
-        if endpoint is not None:
-            return list(endpoint.records(Delivery({}, record.value or b""), time.time()))
-    except (Rejected, Unmapped):
+        if entrance is not None:
+            made = entrance.records(Delivery({}, record.value or b""), time.time())
+            return [(topic, key, value, []) for topic, key, value in made]
+    except (TurnedDown, Unmapped):
         pass  # the mapping is still not the right one
     return [(topics.DEAD_LETTERS, record.key, record.value, list(record.headers))]
 
@@ -219,9 +219,9 @@ _SENT_FOR = {"unmapped": _as_mapped_now, "unfetched": _from_the_start}
 async def _accept(installation: Installation) -> None:
     """Commit, in the group that paused workers look at, how far dead letters are accepted: as far as was read."""
     async with clients.admin(installation) as client:
-        read = await clients.committed_offsets(client, installation.group("classify"))
+        read = await reading.committed_offsets(client, installation.group("classify"))
     if not read:
-        raise clients.KafkaFailed("nothing was read yet: there is nothing to accept")
+        raise KafkaFailed("nothing was read yet: there is nothing to accept")
     async with clients.reader(installation, group=installation.group(_ACCEPTED)) as consumer:
         consumer.assign(list(read))
         await consumer.commit({tp: OffsetAndMetadata(offset, "") for tp, (offset, _) in read.items()})

@@ -13,7 +13,7 @@ import click
 from aiokafka.errors import MessageSizeTooLargeError
 
 from npsflow.agents.commands.progress import progress
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.partitioner import partition_of
@@ -57,7 +57,7 @@ def produce(file: BinaryIO, check: bool) -> None:
 
 async def _produce(installation: Installation, fd: int, scales: Scales | None) -> None:
     topic, sent = topics.RESPONSES, 0
-    count = len(await clients.partitions(installation, topic))
+    count = len(await reading.partitions(installation, topic))
     chunks = _lines(fd) if scales is None else _checked(fd, scales)
     try:
         async with clients.producer(installation) as producer:

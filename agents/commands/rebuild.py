@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from msgspec.structs import replace
 
-from npsflow.agents.kafka import clients, permissions
+from npsflow.agents.kafka import clients, permissions, reading
 from npsflow.agents.worker import host
 from npsflow.schemas import topics
 from npsflow.schemas.errors import NpsflowError
@@ -79,16 +79,16 @@ async def _published(installation: Installation) -> PublishedOutputs:
     """What stands on the output topics, and which records were forwarded."""
     published = PublishedOutputs()
     for topic in PublishedOutputs.TOPICS:
-        async for record in clients.committed_records(installation, topic):
+        async for record in reading.committed_records(installation, topic):
             published.add(topic, [record])
         click.echo(f"{installation.topic(topic)}: {len(published.known.get(topic, ()))} known")
     return published
 
 
 async def _ranges(installation: Installation, topic: str) -> dict[TopicPartition, tuple[int, int]]:
-    of = await clients.partitions(installation, topic)
+    of = await reading.partitions(installation, topic)
     async with clients.reader(installation) as reader:
-        return await clients.offset_ranges(reader, of)
+        return await reading.offset_ranges(reader, of)
 
 
 async def _make_changelogs_anew(admin: AIOKafkaAdminClient, settings: Settings, installation: Installation) -> None:
@@ -109,14 +109,9 @@ async def _make_changelogs_anew(admin: AIOKafkaAdminClient, settings: Settings, 
 
 async def _take_windows_back(installation: Installation) -> None:
     """A tombstone for every window: readers of the table see it empty, then filled again."""
-    live: dict[bytes, int] = {}
-    async for record in clients.committed_records(installation, topics.WINDOWS):
-        if record.key is not None and record.value is not None:
-            live[record.key] = record.partition
-        elif record.key is not None:
-            live.pop(record.key, None)
+    latest = await reading.latest_by_key(reading.committed_records(installation, topics.WINDOWS))
     async with _outputs(installation) as outputs:
-        for key, partition in live.items():
+        for key, (partition, _) in latest.items():
             outputs.emit(Output(topics.WINDOWS, partition, key, None, []))
 
 

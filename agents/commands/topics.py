@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import click
 from aiokafka import TopicPartition
 
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.runtime.terminal import table
 from npsflow.schemas.times import DAY
 from npsflow.streams.config.settings import load
@@ -44,7 +45,7 @@ async def _create(installation: Installation, topics: list[Wanted]) -> None:
         there = await partition_counts(client)
         if wrong := [t for t in topics if there.get(t.name, t.partitions) != t.partitions]:
             said = ", ".join(f"{t.name} has {there[t.name]} instead of {t.partitions}" for t in wrong)
-            raise clients.KafkaFailed(
+            raise KafkaFailed(
                 f"nothing was created, partitions differ from the settings: {said}. Set [topics] partitions and "
                 "pane_partitions in npsflow.toml to what there is, or use another NPSFLOW_PREFIX"
             )
@@ -80,6 +81,6 @@ async def _records(installation: Installation, counts: Mapping[str, int]) -> Cou
     if counts:
         async with clients.reader(installation) as consumer:
             of = [TopicPartition(name, partition) for name, count in counts.items() for partition in range(count)]
-            for tp, (begin, end) in (await clients.offset_ranges(consumer, of)).items():
+            for tp, (begin, end) in (await reading.offset_ranges(consumer, of)).items():
                 records[tp.topic] += end - begin
     return records

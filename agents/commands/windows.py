@@ -5,7 +5,7 @@ from typing import get_args
 
 import click
 
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.agents.runtime.terminal import minute, one_line, table
 from npsflow.schemas import codec, topics
 from npsflow.schemas.response import Metric
@@ -47,14 +47,9 @@ def windows(as_json: bool, segments: tuple[str, ...], window: str | None, metric
 
 
 async def _current(installation: Installation) -> Iterable[Window]:
-    """The last value of each key."""
-    values: dict[bytes | None, bytes] = {}
-    async for record in clients.committed_records(installation, topics.WINDOWS):
-        if record.value is None:
-            values.pop(record.key, None)
-        else:
-            values[record.key] = record.value
-    return [codec.convert(codec.loads(value), Window) for value in values.values()]
+    records = reading.committed_records(installation, topics.WINDOWS)
+    latest = await reading.latest_by_key(records)
+    return [codec.convert(codec.loads(value), Window) for _, value in latest.values()]
 
 
 def _is_asked(segment: dict[str, str], asked: tuple[str, ...]) -> bool:

@@ -8,7 +8,7 @@ import time
 import click
 
 from npsflow.agents.kafka import clients, permissions
-from npsflow.agents.kafka.diagnosis import Refused
+from npsflow.agents.kafka.diagnosis import KafkaFailed, Refused
 from npsflow.agents.worker import run
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.config.settings import load
@@ -63,7 +63,7 @@ def _await(installation: Installation, needs: set[permissions.Need]) -> None:
         try:
             clients.run(permissions.require(installation, needs))
             return
-        except clients.KafkaFailed as error:
+        except KafkaFailed as error:
             if not _passes(error):
                 raise
             if not said:
@@ -72,7 +72,7 @@ def _await(installation: Installation, needs: set[permissions.Need]) -> None:
             time.sleep(_AGAIN)
 
 
-def _passes(error: clients.KafkaFailed) -> bool:
+def _passes(error: KafkaFailed) -> bool:
     """Whether it may come right by itself: nobody answers yet, or not in time."""
     if isinstance(error, Refused):
         return error.step == "reach"

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from npsflow.agents.demo import oracle, reading, show
+from npsflow.agents.demo import oracle, outputs, show
 from npsflow.agents.demo.workers import DemoFailed
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import reading
 from npsflow.schemas import codec, topics
 from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.engine.installation import Installation
@@ -33,12 +33,12 @@ async def collect(installation: Installation) -> Evidence:
     """Read it all."""
     with show.waiting("everything on the topics is read"):
         return Evidence(
-            responses=await reading.records(installation, topics.RESPONSES),
-            alerts=await reading.records(installation, topics.SERVICE_RECOVERY),
-            follow_ups=await reading.records(installation, topics.FOLLOW_UP),
-            dead_letters=await reading.records(installation, topics.DEAD_LETTERS),
-            windows=await reading.windows(installation),
-            counters=await clients.counters(installation, "classify"),
+            responses=await outputs.records(installation, topics.RESPONSES),
+            alerts=await outputs.records(installation, topics.SERVICE_RECOVERY),
+            follow_ups=await outputs.records(installation, topics.FOLLOW_UP),
+            dead_letters=await outputs.records(installation, topics.DEAD_LETTERS),
+            windows=await outputs.windows(installation),
+            counters=await reading.counters(installation, "classify"),
         )
 
 

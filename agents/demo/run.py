@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 
-from npsflow.agents.demo import feeding, proof, reading, sample, show, story, tables, webhooks
+from npsflow.agents.demo import feeding, outputs, proof, sample, show, story, tables, webhooks
 from npsflow.agents.demo.installation import DemoInstallation, demo_installation
 from npsflow.agents.demo.interrupts import Interrupts
 
@@ -38,12 +38,12 @@ def _month(here: DemoInstallation) -> None:
         lines = sample.sample(_SEED, _COUNT, datetime.now(UTC), live=True)
         here.interrupts.run(feeding.feed(here, islice(lines, _COUNT - _NEWEST)))
         sent = here.interrupts.run(feeding.feed_webhooks(here, lines))
-        here.interrupts.run(reading.processed(here, progress))
+        here.interrupts.run(outputs.processed(here, progress))
     show.say(f"{_COUNT:,} responses of one month, sent, classified and counted in {progress.seconds:.1f} s")
     show.say(
         f"  {sent:,} of the last three days as signed webhooks of {', '.join(webhooks.PLATFORMS)}; the others directly"
     )
-    tables.departments(here.interrupts.run(reading.windows(here.installation)))
+    tables.departments(here.interrupts.run(outputs.windows(here.installation)))
 
 
 def _kill(here: DemoInstallation) -> proof.Evidence:
@@ -52,7 +52,7 @@ def _kill(here: DemoInstallation) -> proof.Evidence:
     with show.waiting("more responses are sent"):
         sent = here.interrupts.run(feeding.feed(here, islice(lines, _MORE_COUNT // 2)))
         victim.kill()
-        left = here.interrupts.run(reading.lag(here))
+        left = here.interrupts.run(outputs.lag(here))
     show.say(f"kill -9 of worker {victim.name} after {sent:,} of {_MORE_COUNT:,} more responses, {left:,} in the works")
     with show.waiting("it starts again, while the other responses are sent") as progress:
         victim.start()
@@ -60,7 +60,7 @@ def _kill(here: DemoInstallation) -> proof.Evidence:
         here.await_ready()
     show.say(f"Started again at once, it was ready after {progress.seconds:.1f} s")
     with show.waiting("the rest is classified and counted") as progress:
-        here.interrupts.run(reading.processed(here, progress))
+        here.interrupts.run(outputs.processed(here, progress))
     show.say(f"Everything was classified and counted {progress.seconds:.1f} s later")
     found = here.interrupts.run(proof.collect(here.installation))
     proof.prove(found, here.settings.topics.partitions)

@@ -13,7 +13,7 @@ from npsflow.agents.demo import feeding, show
 from npsflow.agents.demo.installation import DemoInstallation
 from npsflow.agents.demo.lines import Fields
 from npsflow.agents.demo.workers import DemoFailed
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.agents.runtime.terminal import minute
 from npsflow.schemas import codec, events, topics
 from npsflow.schemas.cases import Happening, event_type
@@ -128,7 +128,7 @@ class _Stage:
     async def listen(self) -> None:
         """Hear what is written from now on."""
         names = (topics.SERVICE_RECOVERY, topics.FOLLOW_UP)
-        of = [tp for name in names for tp in await clients.partitions(self._here.installation, name)]
+        of = [tp for name in names for tp in await reading.partitions(self._here.installation, name)]
         self._consumer.assign(of)
         await self._consumer.seek_to_end(*of)
 

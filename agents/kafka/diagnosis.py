@@ -1,6 +1,6 @@
-"""Whether brokers can be talked to, and if not, at which step it ends: reach, TLS or login.
+"""Why Kafka cannot be used: its errors as one sentence each, and the step at which a connection fails.
 
-Kafka's clients say of all of these no more than that there is no connection, so each step is tried by itself.
+Kafka's clients report no more than that there is no connection. So each step (reach, TLS, login) is tried by itself.
 """
 
 import asyncio
@@ -11,9 +11,13 @@ from typing import Literal, NamedTuple
 
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
     IllegalSaslStateError,
     KafkaError,
     SaslAuthenticationFailed,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
     UnsupportedSaslMechanismError,
 )
 from aiokafka.protocol.metadata import MetadataRequest
@@ -34,6 +38,16 @@ _OUTDATED = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRE
 # Which versions of its requests do you know? A broker answers that to everybody, before any login.
 _HELLO = bytes.fromhex("0000000a 0012 0000 00000001 ffff")
 
+_FORBIDDEN = {
+    TopicAuthorizationFailedError: "a topic",
+    GroupAuthorizationFailedError: "a consumer group",
+    TransactionalIdAuthorizationFailed: "a transactional id",
+    ClusterAuthorizationFailedError: "the cluster",
+}
+FORBIDDEN = tuple(_FORBIDDEN)
+"""Errors that `forbidden` explains."""
+ALLOW = "allow it with kafka-acls; deploy/acls.md has all that is needed"
+
 Step = Literal["reach", "TLS", "login", "permission", "topic"]
 
 
@@ -49,53 +63,67 @@ class Refused(KafkaFailed):
         self.step = step
 
 
-class Tried(NamedTuple):
-    """An address, and why it is of no use, None where it is."""
+def absent(topic: str) -> KafkaFailed:
+    """The error for a topic, given with prefix, that does not exist."""
+    return KafkaFailed(f"topic {topic} does not exist: run `npsflow topics create`, or check NPSFLOW_PREFIX")
+
+
+def forbidden(error: KafkaError) -> Refused:
+    """The error for one of `FORBIDDEN`; it names the resource where Kafka's client names it."""
+    about = error.args[0] if error.args else "it does not say which"
+    named = ", ".join(sorted(about)) if isinstance(about, set | frozenset) else str(about)
+    return Refused("permission", f"this client may not use {_FORBIDDEN[type(error)]} ({named})", ALLOW)
+
+
+class Attempt(NamedTuple):
+    """One address, and why it cannot be used, None if it can."""
 
     address: str
     refused: Refused | None
-    given: bool = True
-    """In NPSFLOW_BROKERS; else it is how a broker calls itself."""
+    configured: bool = True
+    """Whether NPSFLOW_BROKERS names it; else a broker advertises it."""
 
 
-async def try_all(installation: Installation) -> list[Tried]:
-    """Every address of NPSFLOW_BROKERS; and where one is of use, those by which the brokers call themselves."""
+async def try_all(installation: Installation) -> list[Attempt]:
+    """Try every address of NPSFLOW_BROKERS; if one can be used, also those that the brokers advertise."""
     context = installation.security.context()
-    given = [address.strip() for address in installation.brokers.split(",")]
-    found = await asyncio.gather(*(_try(address, installation.security, context) for address in given))
-    called = sorted({address for _, others in found for address in others} - set(given))
-    others = await asyncio.gather(*(_knock(address, installation.security, context) for address in called))
-    own = [Tried(address, refused, given=False) for address, refused in zip(called, others, strict=True)]
-    return [tried for tried, _ in found] + own
+    configured = [address.strip() for address in installation.brokers.split(",")]
+    results = await asyncio.gather(*(_try(address, installation.security, context) for address in configured))
+    advertised = sorted({address for _, others in results for address in others} - set(configured))
+    refusals = await asyncio.gather(*(_knock(address, installation.security, context) for address in advertised))
+    others = [
+        Attempt(address, refused, configured=False) for address, refused in zip(advertised, refusals, strict=True)
+    ]
+    return [attempt for attempt, _ in results] + others
 
 
-def furthest(tried: list[Tried]) -> Refused | None:
-    """What keeps clients out: of several addresses that of the one that let us in furthest. None if nothing does."""
-    usable = any(t.given and t.refused is None for t in tried)
-    refused = [t.refused for t in tried if t.refused is not None and t.given != usable]
-    if usable and any(not t.given and t.refused is None for t in tried):
+def furthest(attempts: list[Attempt]) -> Refused | None:
+    """The reason why no client can connect, of the attempt that got furthest; None if a client can."""
+    usable = any(a.configured and a.refused is None for a in attempts)
+    refused = [a.refused for a in attempts if a.refused is not None and a.configured != usable]
+    if usable and any(not a.configured and a.refused is None for a in attempts):
         return None
     steps: tuple[Step, ...] = ("reach", "TLS", "login")
     return max(refused, key=lambda r: steps.index(r.step), default=None)
 
 
 async def why_not(installation: Installation) -> Refused | None:
-    """The same of all addresses as they are now."""
+    """Try all addresses now; the reason why no client can connect, None if a client can."""
     return furthest(await try_all(installation))
 
 
-async def _try(address: str, security: Security, context: ssl.SSLContext | None) -> tuple[Tried, list[str]]:
-    """An address of ours, and by which ones the brokers call themselves."""
+async def _try(address: str, security: Security, context: ssl.SSLContext | None) -> tuple[Attempt, list[str]]:
+    """Try one configured address; gives also the addresses that the brokers advertise."""
     try:
         if (refused := await _knock(address, security, context)) is not None:
             raise refused
-        return Tried(address, None), await _log_in(address, security, context)
+        return Attempt(address, None), await _log_in(address, security, context)
     except Refused as refused:
-        return Tried(address, refused), []
+        return Attempt(address, refused), []
 
 
 async def _knock(address: str, security: Security, context: ssl.SSLContext | None) -> Refused | None:
-    """Reach it, shake hands and hear a Kafka speak."""
+    """Resolve the name, connect, do the TLS handshake and get an answer from Kafka."""
     try:
         host, port = _parts(address)
         try:
@@ -126,7 +154,7 @@ def _unreached(address: str, why: str) -> Refused:
 
 
 def _speak(host: str, port: int, security: Security, context: ssl.SSLContext | None) -> None:
-    """Blocking, so that an error comes as OpenSSL raised it. Raises Refused."""
+    """Connect and ask for an answer; blocking, so that an error comes as OpenSSL raised it. Raises Refused."""
     address = f"{host}:{port}"
     try:
         connection = socket.create_connection((host, port), STEP)
@@ -136,7 +164,7 @@ def _speak(host: str, port: int, security: Security, context: ssl.SSLContext | N
         raise _unreached(address, error.strerror or "no connection") from None
     with connection:
         if context is None:
-            _hear_plainly(connection, address)
+            _speak_plaintext(connection, address)
             return
         try:
             wrapped = context.wrap_socket(connection, server_hostname=host)
@@ -144,12 +172,12 @@ def _speak(host: str, port: int, security: Security, context: ssl.SSLContext | N
             raise _distrusted(address, security, error) from None
         except OSError as error:
             raise _no_handshake(address, security, error) from None
-        with wrapped:  # with TLS 1.3 the broker says only now what it thinks of our certificate
+        with wrapped:  # with TLS 1.3 the broker refuses our certificate only now
             try:
-                heard = _hello(wrapped)
+                answer = _hello(wrapped)
             except OSError as error:
-                raise _uncertified(address, security, _said(error)) from None
-        if not heard:
+                raise _uncertified(address, security, _reason(error)) from None
+        if not answer:
             raise _uncertified(address, security, "it hangs up")
 
 
@@ -158,20 +186,20 @@ def _hello(connection: socket.socket) -> bytes:
     return connection.recv(4)
 
 
-def _hear_plainly(connection: socket.socket, address: str) -> None:
+def _speak_plaintext(connection: socket.socket, address: str) -> None:
     try:
-        heard = _hello(connection)
+        answer = _hello(connection)
     except TimeoutError:
         raise _unreached(address, "it accepts, but says nothing") from None
     except OSError:
-        heard = b""
-    if not heard or heard.startswith(_ALERT):
-        text = f"{address} does not speak without TLS" if heard else f"{address} hangs up"
+        answer = b""
+    if not answer or answer.startswith(_ALERT):
+        text = f"{address} does not speak without TLS" if answer else f"{address} hangs up"
         raise Refused("TLS", text, f"if it asks for TLS, set {names.PROTOCOL} to SSL or SASL_SSL")
 
 
 def _distrusted(address: str, security: Security, error: ssl.SSLCertVerificationError) -> Refused:
-    """We refuse the broker."""
+    """The error when we refuse the broker's certificate."""
     if error.verify_code in _MISNAMED:
         host = address.rpartition(":")[0]
         todo = "reach it by a name in its certificate, or have it certified for this one"
@@ -185,29 +213,29 @@ def _distrusted(address: str, security: Security, error: ssl.SSLCertVerification
 
 
 def _no_handshake(address: str, security: Security, error: OSError) -> Refused:
-    if "ALERT" in (said := _said(error)):  # it speaks TLS
-        return _uncertified(address, security, said)
+    if "ALERT" in (reason := _reason(error)):  # it speaks TLS
+        return _uncertified(address, security, reason)
     todo = f"use the port where it does, or set {names.PROTOCOL} to PLAINTEXT or SASL_PLAINTEXT"
-    return Refused("TLS", f"{address} does not speak TLS ({said})", todo)
+    return Refused("TLS", f"{address} does not speak TLS ({reason})", todo)
 
 
-def _uncertified(address: str, security: Security, said: str) -> Refused:
-    """The broker refuses us."""
+def _uncertified(address: str, security: Security, reason: str) -> Refused:
+    """The error when the broker refuses our certificate, or that we have none."""
     if security.certificate:
-        text = f"{address} refuses the certificate {security.certificate} ({said})"
+        text = f"{address} refuses the certificate {security.certificate} ({reason})"
         return Refused("TLS", text, f"set {names.CERTIFICATE} to one signed by an authority that the broker knows")
     todo = f"if it asks for a client certificate, set {names.CERTIFICATE} and {names.KEY}"
-    return Refused("TLS", f"{address} refuses a client without certificate ({said})", todo)
+    return Refused("TLS", f"{address} refuses a client without certificate ({reason})", todo)
 
 
-def _said(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "no answer in time"
     return getattr(error, "reason", None) or error.strerror or "it hangs up"
 
 
 async def _log_in(address: str, security: Security, context: ssl.SSLContext | None) -> list[str]:
-    """Log in, where that is asked of us, and hear which brokers there are. Raises Refused."""
+    """Log in, where the settings have a login; gives the addresses of all brokers. Raises Refused."""
     host, port = _parts(address)
     connection = AIOKafkaConnection(
         host, port, ssl_context=context, security_protocol=security.protocol, sasl_mechanism=security.mechanism,

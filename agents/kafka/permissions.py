@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from npsflow.agents.kafka import clients
-from npsflow.agents.kafka.diagnosis import STEP, Refused
+from npsflow.agents.kafka.diagnosis import ALLOW, STEP, KafkaFailed, Refused
 from npsflow.schemas import topics
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.installation import Installation
@@ -84,7 +84,7 @@ async def missing(installation: Installation, needs: Iterable[Need]) -> list[Ref
 async def require(installation: Installation, needs: Iterable[Need]) -> None:
     """Raises KafkaFailed, with a line for each thing that is missing."""
     if found := await missing(installation, needs):
-        raise clients.KafkaFailed("\n".join(map(str, found)))
+        raise KafkaFailed("\n".join(map(str, found)))
 
 
 def _absent(names: Iterable[str]) -> Refused:
@@ -101,7 +101,7 @@ def _forbidden(installation: Installation, needs: list[Need]) -> Refused:
     elif security.certificate:
         who = f"the client with {security.certificate}"
     operations = " and ".join(need.operation for need in needs)
-    return Refused("permission", f"{who} may not {operations} {needs[0].resource} {needs[0].name}", clients.ALLOW)
+    return Refused("permission", f"{who} may not {operations} {needs[0].resource} {needs[0].name}", ALLOW)
 
 
 async def _topics(client: AIOKafkaClient, needs: list[Need]) -> tuple[set[str], list[Need]]:
@@ -127,12 +127,14 @@ async def _in_time(ask: Callable[[AIOKafkaClient, Need], Awaitable[int | None]],
     """Ask until the coordinator is there; whether it is allowed."""
     try:
         async with asyncio.timeout(clients.PATIENCE):
-            while (operations := await ask(client, need)) is None:
+            while True:
+                operations = await ask(client, need)
+                if operations is not None:
+                    return bool(operations & 1 << _BITS[need.operation])
                 await asyncio.sleep(_WAIT)
     except TimeoutError:
         text = f"no broker answers for {need.resource} {need.name} within {clients.PATIENCE:g} s"
         raise Refused("reach", text, "look into the brokers' logs, and try again") from None
-    return bool(operations & 1 << _BITS[need.operation])
 
 
 async def _may_use_group(client: AIOKafkaClient, need: Need) -> int | None:

@@ -12,12 +12,12 @@ from time import monotonic
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from npsflow.agents.kafka import clients
-from npsflow.agents.kafka.clients import client_settings
 from npsflow.schemas import codec
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
 from npsflow.streams.config.settings import load
 from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.engine.kafka.clients import client_options
 from tests.bench import data
 from tests.bench.common import BenchHarness, Process, bench_harness, report, say, scaled, tell, use_uvloop
 
@@ -81,7 +81,7 @@ async def _read(here: BenchHarness, generator: Process) -> tuple[dict[str, dict[
     seen: dict[str, dict[int, float]] = {name: {} for name in names.values()}
     within = []
     consumer = AIOKafkaConsumer(
-        **client_settings(here.installation),
+        **client_options(here.installation),
         group_id=None,
         isolation_level="read_committed",
         auto_offset_reset="earliest",

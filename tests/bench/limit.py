@@ -8,9 +8,9 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer
 
-from npsflow.agents.kafka.clients import client_settings
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.engine.kafka.clients import client_options
 from tests.bench import data
 from tests.bench.common import (
     BenchHarness,
@@ -57,7 +57,7 @@ async def main(count: int) -> None:
     here, loads = read_installation(), orjson.loads
     consumer = AIOKafkaConsumer(
         here.topic(RESPONSES),
-        **client_settings(here),
+        **client_options(here),
         group_id=None,
         auto_offset_reset="earliest",
         isolation_level="read_committed",

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.schemas import codec
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import RESPONSES, SERVICE_RECOVERY, WINDOWS
@@ -105,7 +105,7 @@ async def _copy(here: BenchHarness, topic: str) -> int:
     )
     async with clients.producer(here.installation) as producer:
         outputs = Outputs(producer, here.installation.prefix, 0)
-        async for record in clients.committed_records(theirs, topic):
+        async for record in reading.committed_records(theirs, topic):
             response = codec.loads(record.value or b"")
             key = f"{response['source']}/{response['response_id']}".encode()
             outputs.emit(Output(RESPONSES, partition_of(key, partitions), key, record.value, []))
@@ -119,10 +119,10 @@ async def _copy(here: BenchHarness, topic: str) -> int:
 async def _correct(here: BenchHarness, wanted: dict[str, Any]) -> bool:
     """Whether we raised exactly the alerts that the peers should raise, and counted what they should count."""
     ids = []
-    async for record in clients.committed_records(here.installation, SERVICE_RECOVERY):
+    async for record in reading.committed_records(here.installation, SERVICE_RECOVERY):
         ids.append(codec.loads(record.value or b"")["response_id"])
     tallies: dict[str, tuple[int, int, int]] = {}
-    async for record in clients.committed_records(here.installation, WINDOWS):
+    async for record in reading.committed_records(here.installation, WINDOWS):
         window = codec.loads(record.value or b"{}")
         if window and window["window"] == _LONGEST and (survey := window["segment"].get("survey_id")):
             tallies[survey] = (window["promoters"], window["passives"], window["detractors"])

@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from npsflow.agents.broker.embedded import Broker, free_port
 from npsflow.agents.cli import main
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.schemas.headers import Headers
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Record
@@ -69,7 +69,7 @@ class CommandHarness:
 
     def records(self, topic: str, **options: Any) -> list[Record]:
         async def read() -> list[Record]:
-            return [record async for record in clients.committed_records(self.installation, topic, **options)]
+            return [record async for record in reading.committed_records(self.installation, topic, **options)]
 
         return asyncio.run(read())
 

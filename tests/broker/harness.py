@@ -21,7 +21,7 @@ from confluent_kafka import Producer
 from npsflow.agents.broker.embedded import free_port
 from npsflow.agents.demo import oracle
 from npsflow.agents.demo.sample import Line, sample
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.agents.worker import host
 from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.partitioner import partition_of
@@ -31,6 +31,7 @@ from npsflow.streams.config.settings import parse
 from npsflow.streams.engine import admin
 from npsflow.streams.engine.app import Host
 from npsflow.streams.engine.installation import read_installation
+from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.stage import Record
 from npsflow.streams.topology import STAGES
 
@@ -94,9 +95,7 @@ class Harness:
 
     async def __aenter__(self) -> "Harness":
         self.admin = await self._open.enter_async_context(clients.admin(self.installation))
-        self._reader = await self._open.enter_async_context(
-            AIOKafkaConsumer(**clients.client_settings(self.installation))
-        )
+        self._reader = await self._open.enter_async_context(AIOKafkaConsumer(**client_options(self.installation)))
         await admin.create(self.admin, admin.wanted(self.settings, self.installation))
         return self
 
@@ -198,13 +197,13 @@ class Harness:
         for stage in _INPUTS:
             if not await self.caught_up(stage):
                 return False
-        classified, rolled = [await clients.positions(self.installation, stage) for stage in ("classify", "rollup")]
+        classified, rolled = [await reading.positions(self.installation, stage) for stage in ("classify", "rollup")]
         newest = max(position["stream_time"] for position in classified)
         return all(position["stream_time"] == newest for position in rolled)
 
     async def read(self, topic: str) -> list[Record]:
         """All committed records."""
-        return [record async for record in clients.committed_records(self.installation, topic)]
+        return [record async for record in reading.committed_records(self.installation, topic)]
 
     async def windows(self) -> dict[bytes, bytes]:
         """The table of windows: the last value of each key."""
@@ -222,7 +221,7 @@ class Harness:
 
     async def outcomes(self) -> Counter[str]:
         """How many records came to what, as classify has counted in its changelog."""
-        counters = await clients.counters(self.installation, "classify")
+        counters = await reading.counters(self.installation, "classify")
         return Counter({name: counters[name] for name in OUTCOMES})
 
     async def expected(self) -> oracle.Expected:

@@ -8,7 +8,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, Producer, TopicPartition
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import reading
 from npsflow.schemas import topics
 from npsflow.schemas.events import ALERT_RAISED
 
@@ -67,7 +67,7 @@ async def test_any_producer(broker: Broker) -> None:
             await eventually(harness.finished)
 
         assert await harness.differences() == []
-        assert (await clients.counters(harness.installation, "classify"))["foreign_partitioner"] >= 1
+        assert (await reading.counters(harness.installation, "classify"))["foreign_partitioner"] >= 1
 
 
 def produce_in_transactions(harness: Harness, codec: str, committed: Sequence[Line], aborted: Sequence[Line]) -> None:

@@ -13,11 +13,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from npsflow.agents.broker.embedded import Broker
-from npsflow.agents.kafka import clients
 from npsflow.schemas.topics import PANES
 from npsflow.streams.engine.app import Host
 from npsflow.streams.engine.assignment import Assignment
 from npsflow.streams.engine.changelog import Changelog
+from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.engine.source import Batch, Source
 from npsflow.streams.topology import STAGES
 
@@ -108,7 +108,7 @@ async def test_records_fetched_before_a_rebalance(
             task = worker.sources[0].tasks[0]
             epoch = task.epoch
             other = AIOKafkaConsumer(  # which wants nothing of this topic
-                **clients.client_settings(harness.installation), group_id=group, session_timeout_ms=SECONDS * 1000,
+                **client_options(harness.installation), group_id=group, session_timeout_ms=SECONDS * 1000,
                 partition_assignment_strategy=(RangePartitionAssignor,),
             )  # fmt: skip
             other.subscribe([harness.installation.topic(PANES)])

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 from npsflow.agents.broker.embedded import free_port
 from npsflow.agents.cli import main
 from npsflow.agents.demo.sample import Line
-from npsflow.agents.kafka.clients import ALLOW
+from npsflow.agents.kafka.diagnosis import ALLOW
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import wanted

@@ -5,8 +5,9 @@ from aiokafka import TopicPartition
 from aiokafka.admin import NewTopic
 from aiokafka.errors import TopicAuthorizationFailedError
 
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.engine.transaction import Batches, Transaction
 
 from .secured import Acl, Secured
@@ -24,7 +25,7 @@ async def test_a_commit_to_a_forbidden_topic_leaves_nothing_on_others(secured: S
     operator = Installation(secured.broker.bootstrap, "partly.")
     async with clients.admin(operator) as admin:
         await admin.create_topics([NewTopic("partly.open", PARTITIONS, 1), NewTopic("partly.shut", 1, 1)])
-    client = clients.client_settings(read_installation(secured.with_login("partly")))
+    client = client_options(read_installation(secured.with_login("partly")))
     for _ in range(ROUNDS):
         under_test = Transaction("partly.id", "partly.group", client)
         await under_test.start()
@@ -38,7 +39,7 @@ async def test_a_commit_to_a_forbidden_topic_leaves_nothing_on_others(secured: S
                 )
         finally:
             await under_test.stop()
-    found = [record.value async for record in clients.committed_records(operator, "open")]
+    found = [record.value async for record in reading.committed_records(operator, "open")]
     assert found == [b"before"] * PARTITIONS * ROUNDS
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from npsflow.agents.broker.embedded import Broker
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.streams.engine.installation import Installation
 from tests.broker.harness import Harness, eventually
 
@@ -69,5 +69,5 @@ async def transaction_aborted(harness: Harness, stage: str) -> bool:
 
 async def committed_ends(installation: Installation, topic: str) -> dict[int, int]:
     async with clients.reader(installation) as reader:
-        ends = await reader.end_offsets(await clients.partitions(installation, topic))
+        ends = await reader.end_offsets(await reading.partitions(installation, topic))
     return {tp.partition: end for tp, end in ends.items()}

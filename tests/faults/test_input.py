@@ -12,7 +12,7 @@ from confluent_kafka import Producer
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line, sample
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import reading
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.stage import Record
 from tests.broker.harness import END, SECONDS, Harness, eventually, lines
@@ -42,7 +42,7 @@ async def test_every_client_and_codec(broker: Broker, tmp_path: Path) -> None:
         records = await harness.read(RESPONSES)
         assert not [r.key for r in records if r.key is not None and r.partition != home(harness, r)]
         await scenario.committed(200)
-        assert (await clients.counters(harness.installation, "classify"))["foreign_partitioner"] == 0
+        assert (await reading.counters(harness.installation, "classify"))["foreign_partitioner"] == 0
 
 
 def home(harness: Harness, record: Record) -> int:

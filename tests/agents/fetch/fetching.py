@@ -15,7 +15,7 @@ from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.fetch.fetcher import Fetcher, Writer
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.schemas import codec, topics
 from npsflow.schemas.fetch import Fetch
 from npsflow.schemas.partitioner import partition_of
@@ -110,7 +110,7 @@ class Installed:
                 await producer.send_and_wait(self.installation.topic(topic), value, key, partition)
 
     async def records(self, topic: str) -> list[Record]:
-        return [record async for record in clients.committed_records(self.installation, topic)]
+        return [record async for record in reading.committed_records(self.installation, topic)]
 
     async def responses(self) -> list[Mapping[str, Any]]:
         return [json.loads(record.value or b"") for record in await self.records(topics.RESPONSES)]

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from npsflow.agents.broker.embedded import Broker, free_port
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import reading
 from npsflow.schemas.events import ALERT_RAISED
 from npsflow.schemas.topics import DEAD_LETTERS, INVITATIONS, RESPONSES, SERVICE_RECOVERY
 from npsflow.streams.classify.counters import OUTCOMES
@@ -52,7 +52,7 @@ def export(folder: Path, ages: list[timedelta], score: int | None = None) -> str
 
 def outcomes(harness: CommandHarness) -> dict[str, int]:
     """What the worker has counted and committed."""
-    counted = asyncio.run(clients.counters(harness.installation, "classify"))
+    counted = asyncio.run(reading.counters(harness.installation, "classify"))
     return {name: counted[name] for name in OUTCOMES if counted[name]}
 
 
@@ -122,7 +122,7 @@ def test_sent_in_order_and_safe_to_repeat(harness: CommandHarness, tmp_path: Pat
 
 DYING = """
 import os, signal
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.agents.cli import main
 
 deliver, times = clients.deliver, 0

@@ -16,7 +16,7 @@ from msgspec import structs
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents.broker.embedded import Broker
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.agents.notify import kinds
 from npsflow.agents.notify.context import Context
 from npsflow.agents.notify.kind import Sender, open_sender, secret_variable
@@ -124,7 +124,7 @@ class Desk:
                 )
 
     async def records(self, topic: str) -> list[Record]:
-        return [record async for record in clients.committed_records(self.installation, topic)]
+        return [record async for record in reading.committed_records(self.installation, topic)]
 
     async def latest(self) -> Mapping[str, Delivery]:
         """The last word on each."""

@@ -4,7 +4,7 @@ from collections import Counter
 from contextlib import AsyncExitStack
 from functools import partial
 
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from tests.broker.harness import eventually
 from tests.streams.recovery.recovering import World
 
@@ -107,5 +107,5 @@ async def test_it_begins_some_hours_back(desk: Desk, endpoint: Endpoint) -> None
 
 async def _committed(desk: Desk) -> bool:
     async with clients.admin(desk.installation) as admin:
-        found = await clients.committed_offsets(admin, desk.installation.group(f"notify-{NAME}"))
+        found = await reading.committed_offsets(admin, desk.installation.group(f"notify-{NAME}"))
     return len(found) == 4

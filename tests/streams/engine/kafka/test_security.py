@@ -11,9 +11,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from npsflow.agents.kafka.clients import client_settings
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.engine.installation import read_installation
+from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.engine.kafka.security import VARIABLES, Secret, Security
 
 LOGIN = {"NPSFLOW_SASL_USERNAME": "ann", "NPSFLOW_SASL_PASSWORD": "hush"}
@@ -42,12 +42,12 @@ def tls(files: Path, key: str = "client.key", **others: str) -> dict[str, str]:
 
 def test_nothing_given_is_plain() -> None:
     assert read_installation({}).security == read_installation(dict.fromkeys(VARIABLES, "")).security == Security()
-    settings = client_settings(read_installation({}))
+    settings = client_options(read_installation({}))
     assert (settings["security_protocol"], settings["ssl_context"]) == ("PLAINTEXT", None)
 
 
 def test_a_login_means_tls_unless_said_otherwise() -> None:
-    settings = client_settings(read_installation(LOGIN))
+    settings = client_options(read_installation(LOGIN))
     assert (settings["security_protocol"], settings["sasl_mechanism"]) == ("SASL_SSL", "SCRAM-SHA-512")
     assert (settings["sasl_plain_username"], settings["sasl_plain_password"]) == ("ann", "hush")
     assert settings["ssl_context"].check_hostname
@@ -59,7 +59,7 @@ def test_a_login_means_tls_unless_said_otherwise() -> None:
 
 
 def test_a_certificate_means_tls_without_login(files: Path) -> None:
-    settings = client_settings(read_installation(tls(files)))
+    settings = client_options(read_installation(tls(files)))
     assert settings["security_protocol"] == "SSL"
     assert len(settings["ssl_context"].get_ca_certs()) == 1
     assert "sasl_plain_password" not in settings

@@ -10,7 +10,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from npsflow.agents.demo.installation import DemoInstallation
 from npsflow.agents.demo.show import Waiting
 from npsflow.agents.demo.workers import DemoFailed
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.schemas import codec, topics
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Record
@@ -22,20 +22,20 @@ _POLL = 0.1
 
 async def records(installation: Installation, topic: str) -> list[Record]:
     """Everything on a topic (without prefix)."""
-    return [record async for record in clients.committed_records(installation, topic)]
+    return [record async for record in reading.committed_records(installation, topic)]
 
 
 async def windows(installation: Installation) -> list[dict[str, Any]]:
-    """The windows that stand: the last value of each key."""
-    latest = {record.key: record.value for record in await records(installation, topics.WINDOWS)}
-    return [codec.loads(value) for value in latest.values() if value is not None]
+    """The current windows."""
+    latest = await reading.latest_by_key(reading.committed_records(installation, topics.WINDOWS))
+    return [codec.loads(value) for _, value in latest.values()]
 
 
 async def lag(here: DemoInstallation) -> int:
     """Records that are in the input topic, but whose effects are not committed yet."""
     async with (
         clients.admin(here.installation) as admin,
-        AIOKafkaConsumer(**clients.client_settings(here.installation)) as consumer,
+        clients.reader(here.installation, isolation="read_uncommitted") as consumer,
     ):
         return await _lag(here, admin, consumer, "classify")
 
@@ -45,7 +45,7 @@ async def processed(here: DemoInstallation, progress: Waiting) -> None:
     deadline = time.monotonic() + _SECONDS
     async with (
         clients.admin(here.installation) as admin,
-        AIOKafkaConsumer(**clients.client_settings(here.installation)) as consumer,
+        clients.reader(here.installation, isolation="read_uncommitted") as consumer,
     ):
         while True:
             left = {stage: await _lag(here, admin, consumer, stage) for stage in STAGES}
@@ -63,16 +63,14 @@ async def _lag(here: DemoInstallation, admin: AIOKafkaAdminClient, consumer: AIO
 
     The last stable offset would not do: a killed worker's open transaction holds it back, and all that came later.
     """
-    of = here.inputs(stage)
-    committed = await admin.list_consumer_group_offsets(here.installation.group(stage))
-    ranges = await clients.offset_ranges(consumer, of)  # after the group, whose answer is then not out of date
-    return sum(end - (committed[tp].offset if tp in committed else begin) for tp, (begin, end) in ranges.items())
+    committed = await reading.committed_offsets(admin, here.installation.group(stage))
+    return await reading.lag(consumer, here.inputs(stage), committed)
 
 
 async def _in_time(installation: Installation) -> bool:
     """Whether roll up has heard how far classify got: its last tick may follow a second behind the records."""
     classify, rollup = await asyncio.gather(
-        *(clients.positions(installation, stage) for stage in ("classify", "rollup"))
+        *(reading.positions(installation, stage) for stage in ("classify", "rollup"))
     )
     time = max(position["stream_time"] for position in classify)
     return all(position["stream_time"] >= time for position in rollup)

@@ -1,0 +1,77 @@
+"""Options of every Kafka client, made from an installation: the one place that names them."""
+
+from typing import Any, Literal
+
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+
+from npsflow.schemas.topics import MAX_RECORD
+from npsflow.streams.engine.installation import Installation
+
+Isolation = Literal["read_committed", "read_uncommitted"]
+
+_METADATA_AGE = 30_000
+"""Milliseconds until a client asks anew which broker leads what. After brokers came back one was seen to wait for an
+answer that nobody had asked for: aiokafka's default would be five minutes of that."""
+
+_FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time, all others wait behind a fetch
+_FETCH_BYTES = 4 << 20  # of one partition
+_BATCH = 1 << 20
+
+
+def client_options(installation: Installation) -> dict[str, Any]:
+    """Keyword arguments of every client: addresses and security, the password among them.
+
+    Raises SettingsError when a file that the settings name cannot be used.
+    """
+    security = installation.security
+    options: dict[str, Any] = {
+        "bootstrap_servers": installation.brokers,
+        "security_protocol": security.protocol,
+        "ssl_context": security.context(),
+        "metadata_max_age_ms": _METADATA_AGE,
+    }
+    if security.login:
+        options |= {
+            "sasl_mechanism": security.mechanism,
+            "sasl_plain_username": security.username,
+            "sasl_plain_password": security.password.reveal(),
+        }
+    return options
+
+
+def consumer_options(
+    installation: Installation,
+    group: str | None = None,
+    *,
+    instance: str | None = None,
+    session_ms: int = 10_000,
+    isolation: Isolation = "read_committed",
+) -> dict[str, Any]:
+    """Keyword arguments of a consumer that begins at the beginning and never commits by itself.
+
+    `instance`: its static name in `group`, if any. `session_ms`: the group notices its death after this time.
+    """
+    return client_options(installation) | {
+        "group_id": group,
+        "group_instance_id": instance,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "isolation_level": isolation,
+        "partition_assignment_strategy": (RangePartitionAssignor,),  # equal partitions of two topics go together
+        "session_timeout_ms": session_ms,
+        "heartbeat_interval_ms": max(100, session_ms // 4),
+        "max_partition_fetch_bytes": _FETCH_BYTES,
+        "fetch_max_wait_ms": _FETCH_WAIT,
+    }
+
+
+def producer_options(installation: Installation, transactional_id: str | None = None) -> dict[str, Any]:
+    """Keyword arguments of a producer that waits for all replicas; with an id it can begin transactions."""
+    return client_options(installation) | {
+        "acks": "all",
+        "enable_idempotence": True,
+        "transactional_id": transactional_id,
+        "max_request_size": MAX_RECORD,
+        "max_batch_size": _BATCH,
+        "compression_type": "zstd",  # a third of the CPU of aiokafka's lz4, which compresses at level 9, and smaller
+    }
