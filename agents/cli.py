@@ -1,4 +1,4 @@
-"""`npsflow`, the command line: finds the command that is called, and says errors in one line."""
+"""`npsflow`, the command line: finds the command that is called, and prints an error as one line."""
 
 import logging
 from importlib import import_module
@@ -29,16 +29,18 @@ COMMANDS = {
     "rebuild": ("npsflow.agents.commands.rebuild:rebuild", "Make the state anew from the responses."),
     "schemas": ("npsflow.agents.commands.schemas:schemas", "Export JSON Schemas and AsyncAPI."),
 }
-"""Name to (module:attribute, what `npsflow --help` says of it): help imports no command and no Kafka client."""
+"""Name to (module:attribute, help text): so `npsflow --help` imports no command and no Kafka client."""
 
 
 class Commands(click.Group):
     """The group of all commands: imports the one that is called, and turns errors into one line and an exit status."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of all commands, in the order of `COMMANDS`."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import a command; None if there is none of this name."""
         if cmd_name not in COMMANDS:
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
@@ -46,16 +48,18 @@ class Commands(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write names and help of all commands without importing them."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, said) for name, (_, said) in COMMANDS.items()])
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was called. Raises ClickException for errors of ours, status 2 for settings, else 1."""
         try:
             return super().invoke(ctx)
         except NpsflowError as error:
-            said = click.ClickException(str(error))
-            said.exit_code = 2 if isinstance(error, SettingsError) else 1
-            raise said from error
+            failure = click.ClickException(str(error))
+            failure.exit_code = 2 if isinstance(error, SettingsError) else 1
+            raise failure from error
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -66,7 +70,7 @@ def main() -> None:
     NPSFLOW_BROKERS says where Kafka is (127.0.0.1:9092), NPSFLOW_PREFIX what all names in it begin with, NPSFLOW_CONFIG
     where the settings are (./npsflow.toml), NPSFLOW_SASL_* and NPSFLOW_TLS_* how to get in: see the README.
     """
-    # Commands say themselves what is wrong. Without any handler logging would print Kafka's client beside it.
+    # Commands report errors themselves. Without a handler, logging would print those of Kafka's client as well.
     logging.getLogger("aiokafka").addHandler(logging.NullHandler())
 
 

@@ -10,9 +10,9 @@ from msgspec.structs import replace
 
 from npsflow.agents.cases.actions import NoAction, action_of, send
 from npsflow.agents.cases.reader import CaseReader, casebook
-from npsflow.agents.commands import progress
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.runtime import terminal
 from npsflow.agents.runtime.terminal import one_line
 from npsflow.schemas import topics
 from npsflow.schemas.cases import NO_COMPLAINT, Entry, TeamAction, Verb
@@ -48,27 +48,16 @@ _ADVICE = {
     show_default=True,
     help="Seconds to wait for what comes of it; for `fixed`, of each part of the cases.",
 )
-def act(
-    action: str,
-    case: str,
-    comment: str | None,
-    root_cause: str | None,
-    assignee: str | None,
-    by: str | None,
-    at: str | None,
-    action_id: str | None,
-    timeout: float,
-) -> None:
+def act(action: str, case: str, timeout: float, **fields: str | None) -> None:
     """Say what was done about CASE: the id of a case, of an alert or of a follow-up.
 
     `npsflow act fixed CAUSE` says that a root cause is mended: all customers whose case was resolved with it are to be
     told. Exit status 1 if the action was refused, or nobody answers.
     """
-    said = {"action": action, "comment": comment, "root_cause": root_cause, "assignee": assignee, "at": at}
-    said |= {"by": by or login(), "action_id": action_id or uuid.uuid4().hex}
+    fields |= {"action": action, "by": fields["by"] or login(), "action_id": fields["action_id"] or uuid.uuid4().hex}
     try:
-        # The case is not known yet: what is wrong with all the rest is said before anything is read.
-        made = action_of(said | {"root_cause" if action == "fixed" else "case_id": case})
+        # The case is not known yet: everything else is checked before anything is read.
+        made = action_of(fields | {"root_cause" if action == "fixed" else "case_id": case})
     except NoAction as error:
         raise click.UsageError(str(error)) from None
     clients.run((_fixed if action == "fixed" else _act)(read_installation(), made, case, timeout))
@@ -83,23 +72,27 @@ def login() -> str:
 
 
 async def _act(installation: Installation, action: TeamAction, name: str, timeout: float) -> None:
-    with progress.reading("cases") as shown:
-        async with casebook(installation, shown) as book:
-            one = book.cases.find(name)
-            if one is None:
+    with terminal.reading("cases") as progress:
+        async with casebook(installation, progress) as reader:
+            case = reader.cases.find(name)
+            if case is None:
                 raise click.ClickException(f"there is no case {one_line(name)}: see `npsflow cases`")
-            action = replace(action, case_id=one.case_id)
+            action = replace(action, case_id=case.case_id)
             async with clients.producer(installation) as producer:
-                await send(producer, installation, one.key, one.partition, action)
-            entry = await _answer(book, one, action.action_id, timeout)
-            _say(one, entry, book)
+                await send(producer, installation, case.key, case.partition, action)
+            entry = await _answer(reader, case.case_id, action.action_id, timeout)
+    case = reader.cases.find(case.case_id) or case
+    if entry.what == "action_refused":
+        advice = f"; {_ADVICE[entry.reason]}" if entry.reason in _ADVICE else ""
+        raise click.ClickException(f"refused, {entry.reason}: {case.case_id} stays {case.status}{advice}")
+    click.echo(f"{entry.what}: {case.case_id} is {case.status}, owner {one_line(case.owner)}")
 
 
-async def _answer(book: CaseReader, one: ListedCase, action_id: str, timeout: float) -> Entry:
+async def _answer(reader: CaseReader, case_id: str, action_id: str, timeout: float) -> Entry:
     try:
         async with asyncio.timeout(timeout):
-            while (entry := book.answer(one.case_id, action_id)) is None:
-                await book.step()
+            while (entry := reader.answer(case_id, action_id)) is None:
+                await reader.step()
     except TimeoutError:
         raise _unanswered(timeout) from None
     return entry
@@ -112,49 +105,41 @@ def _unanswered(timeout: float) -> KafkaFailed:
     )
 
 
-def _say(one: ListedCase, entry: Entry, book: CaseReader) -> None:
-    now = book.cases.find(one.case_id) or one
-    if entry.what == "action_refused":
-        advice = f"; {_ADVICE[entry.reason]}" if entry.reason in _ADVICE else ""
-        raise click.ClickException(f"refused, {entry.reason}: {now.case_id} stays {now.status}{advice}")
-    click.echo(f"{entry.what}: {now.case_id} is {now.status}, owner {one_line(now.owner)}")
-
-
 async def _fixed(installation: Installation, action: TeamAction, cause: str, timeout: float) -> None:
-    """Sent to every partition; waits for the cases that it is known to concern, as long as they become fewer."""
+    """Send it to every partition; wait for the cases that it is known to concern, as long as they become fewer."""
     partitions = await reading.partitions(installation, topics.ACTIONS)
-    with progress.reading("cases") as shown:
-        async with casebook(installation, shown) as book:
-            concerned = {one.case_id for one in book.cases if one.status == "resolved" and _root_cause(one) == cause}
+    with terminal.reading("cases") as progress:
+        async with casebook(installation, progress) as reader:
+            concerned = {one.case_id for one in reader.cases if one.status == "resolved" and _root_cause(one) == cause}
             async with clients.producer(installation) as producer:
                 for tp in partitions:
                     await send(producer, installation, None, tp.partition, action)
             while concerned:
-                concerned = await _fewer(book, concerned, action, timeout)
-    told = sum(book.answer(one.case_id, action.action_id) is not None for one in book.cases)
-    click.echo(f"fixed: customers to be told: {told}, see `npsflow cases --open`")
-    causes = {_root_cause(one) for one in book.cases if one.status == "resolved"} - {None, NO_COMPLAINT}
-    if not told and causes:
+                concerned = await _fewer(reader, concerned, action, timeout)
+    reopened = sum(reader.answer(one.case_id, action.action_id) is not None for one in reader.cases)
+    click.echo(f"fixed: customers to be told: {reopened}, see `npsflow cases --open`")
+    causes = {_root_cause(one) for one in reader.cases if one.status == "resolved"} - {None, NO_COMPLAINT}
+    if not reopened and causes:
         listed = ", ".join(sorted(one_line(cause) for cause in causes))
         click.echo(f"resolved cases have these root causes: {listed}", err=True)
 
 
-async def _fewer(book: CaseReader, concerned: set[str], action: TeamAction, timeout: float) -> set[str]:
-    """Wait until some of the cases have heard of it, of very many not all at once; those that have not."""
+async def _fewer(reader: CaseReader, concerned: set[str], action: TeamAction, timeout: float) -> set[str]:
+    """Wait until some of the cases have taken the action, of very many not all at once; gives those that have not."""
     try:
         async with asyncio.timeout(timeout):
-            while (left := {case_id for case_id in concerned if _waits(book, case_id, action)}) == concerned:
-                await book.step()
+            while (left := {case_id for case_id in concerned if _waits(reader, case_id, action)}) == concerned:
+                await reader.step()
     except TimeoutError:
         raise _unanswered(timeout) from None
     return left
 
 
-def _root_cause(one: ListedCase) -> str | None:
-    return one.file().case.root_cause
+def _root_cause(case: ListedCase) -> str | None:
+    return case.file().case.root_cause
 
 
-def _waits(book: CaseReader, case_id: str, action: TeamAction) -> bool:
-    """Whether a case has still to hear of it: one that is told, reopened or forgotten meanwhile is not concerned."""
-    one = book.cases.find(case_id)
-    return one is not None and one.status == "resolved" and book.answer(case_id, action.action_id) is None
+def _waits(reader: CaseReader, case_id: str, action: TeamAction) -> bool:
+    """Whether a case has still to take the action; one that was closed, reopened or forgotten meanwhile has not."""
+    case = reader.cases.find(case_id)
+    return case is not None and case.status == "resolved" and reader.answer(case_id, action.action_id) is None

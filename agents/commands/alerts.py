@@ -1,4 +1,4 @@
-"""`npsflow alerts`: what stands on `service-recovery`, for people and for programs."""
+"""`npsflow alerts`: what is on `service-recovery`, for people and for programs."""
 
 from contextlib import aclosing, suppress
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from npsflow.agents.kafka import clients, reading
-from npsflow.agents.runtime.terminal import minute, one_line
+from npsflow.agents.runtime.terminal import clean, minute, one_line, pad, show_entry
 from npsflow.schemas import codec, topics
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.stage import Record
@@ -28,7 +28,10 @@ async def _show(installation: Installation, follow: bool, as_json: bool) -> None
     async with aclosing(reading.committed_records(installation, topics.SERVICE_RECOVERY, follow=follow)) as records:
         async for record in records:
             if (event := _event(record)) is not None:
-                click.echo(codec.dumps(event) if as_json else _line(event))
+                if as_json:
+                    click.echo(codec.dumps(event))
+                else:
+                    _show_event(event)
                 shown = True
     if not shown:
         click.echo("no alerts yet", err=True)
@@ -41,22 +44,21 @@ def _event(record: Record) -> dict[str, Any] | None:
     if not kind.startswith(_TYPE) or not record.value:
         return None
     fields: dict[str, Any] = codec.loads(record.value)
-    about = {"type": kind, "id": headers["ce_id"].decode(), "time": headers["ce_time"].decode()}
-    return fields | about | {"key": (record.key or b"").decode()}
+    cloud_event = {"type": kind, "id": headers["ce_id"].decode(), "time": headers["ce_time"].decode()}
+    return fields | cloud_event | {"key": (record.key or b"").decode()}
 
 
-def _line(event: dict[str, Any]) -> str:
+def _show_event(event: dict[str, Any]) -> None:
     """Time, what happened, how bad, the score, whom it is about (the key: customer or response), where, until when."""
     due, cause, comment = event.get("due_at"), event.get("cause"), event.get("comment")
     parts = [
-        minute(event["time"]),
         f"{event['type'].removeprefix(_TYPE).partition('.')[0]:<10}",
         f"{event.get('severity', ''):<8}",
         f"{event['metric']} {event.get('score', '')}".ljust(8),
-        one_line(event["key"]).ljust(24),
-        one_line(event.get("channel", "")).ljust(6),
-        one_line(event.get("department", "")).ljust(12),
+        pad(clean(event["key"]), 24),
+        pad(clean(event.get("channel", "")), 6),
+        pad(clean(event.get("department", "")), 12),
         f"due {minute(due)}" if due else f"because of: {cause}" if cause else "",
         f"“{one_line(comment)}”" if comment else "",
     ]
-    return "  ".join(parts).rstrip()
+    show_entry(minute(event["time"]), "  ".join(parts))

@@ -1,7 +1,6 @@
 """`npsflow broker`: a real Kafka for trying things out, in the foreground."""
 
 import signal
-import sys
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,8 +9,7 @@ import click
 
 from npsflow.agents.broker.download import BrokerError, fetch_kafka
 from npsflow.agents.broker.embedded import Broker
-
-BEGIN = "\r\033[K" if sys.stdout.isatty() else ""  # writes over the line of progress
+from npsflow.agents.runtime.terminal import shows_progress, status
 
 
 @click.command()
@@ -26,26 +24,27 @@ def broker(port: int, data: Path | None) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # stop as for Ctrl-C
     with ExitStack() as cleanup:
         try:
-            fetch_kafka(_show_progress)
+            _fetch()
             if data is None:
                 data = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="npsflow-broker-")))
             kafka = Broker(data, port)
             cleanup.callback(kafka.stop)
-            _say(f"Kafka starts, data in {data}")
+            click.echo(f"Kafka starts, data in {data}")
             kafka.start()
-            _say(f"Kafka is ready: NPSFLOW_BROKERS={kafka.bootstrap} (process {kafka.pid}; Ctrl-C stops it)")
+            click.echo(f"Kafka is ready: NPSFLOW_BROKERS={kafka.bootstrap} (process {kafka.pid}; Ctrl-C stops it)")
             kafka.wait()
             raise click.ClickException(f"Kafka ended by itself. The end of {kafka.log}:\n{kafka.tail()}")
         except BrokerError as error:
             raise click.ClickException(str(error)) from error
         except KeyboardInterrupt:
-            _say("Kafka stops")
+            click.echo("Kafka stops")
 
 
-def _say(message: str) -> None:
-    click.echo(BEGIN + message)
-
-
-def _show_progress(message: str) -> None:
-    """One line that changes on a terminal, else a line for each message."""
-    click.echo(BEGIN + message, nl=not BEGIN)
+def _fetch() -> None:
+    """One line that changes on a terminal, else a line for each step."""
+    if not shows_progress():
+        fetch_kafka(click.echo)
+        return
+    steps = [""]
+    with status(lambda: steps[-1]):
+        fetch_kafka(steps.append)

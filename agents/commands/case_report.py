@@ -2,30 +2,41 @@
 
 from collections.abc import Iterator
 
-from npsflow.agents.runtime.terminal import one_line, span, table
+import click
+
+from npsflow.agents.runtime.terminal import clean, show_table, span
 from npsflow.streams.recovery.report import Figures, Report, Share
 
-_HEAD = ("", "", "cases", "open", "overdue", "in time", "won back")
+HEAD = ("", "", "cases", "open", "overdue", "in time", "won back")
 
 
-def as_text(report: Report) -> Iterator[str]:
-    """Line by line."""
-    whole = report.overall
-    yield f"{whole.cases} cases, {whole.open} open, {whole.overdue} overdue"
-    in_time = whole.contacted_in_time
+def show(report: Report) -> None:
+    """Print it."""
+    click.echo("\n".join(summary(report)))
+    if figures := rows(report):
+        click.echo()
+        show_table(HEAD, figures, right=HEAD[2:], above=HEAD[:1])
+
+
+def summary(report: Report) -> Iterator[str]:
+    """How well all cases were handled, line by line."""
+    overall = report.overall
+    yield f"{overall.cases} cases, {overall.open} open, {overall.overdue} overdue"
+    in_time = overall.contacted_in_time
     verdict = "" if in_time.value is None else ", reached" if in_time.value >= report.target else ", missed"
-    yield f"contacted in time  {_of(in_time)} (target {report.target:.0%}{verdict})"
-    yield f"won back           {_of(whole.won_back)} of a single customer: a later answer was a better one"
+    yield f"contacted in time  {_share(in_time)} (target {report.target:.0%}{verdict})"
+    yield f"won back           {_share(overall.won_back)} of a single customer: a later answer was a better one"
     for status, ms in report.median_ms.items():
         yield f"{'median time ' + status:<25}  {span(ms)}"
-    rows = [
-        (name, one_line(value, 40), str(of.cases), str(of.open), str(of.overdue), *map(_percent, _shares(of)))
-        for name, found in report.by.items()
-        for value, of in found.items()
+
+
+def rows(report: Report) -> list[tuple[str, ...]]:
+    """The same by owner, department and so on: cells below `HEAD`."""
+    return [
+        (name, clean(value), str(of.cases), str(of.open), str(of.overdue), *map(_percent, _shares(of)))
+        for name, groups in report.by.items()
+        for value, of in groups.items()
     ]
-    if rows:
-        yield ""
-        yield table(_HEAD, rows, right=_HEAD[2:])
 
 
 def _shares(figures: Figures) -> tuple[Share, Share]:
@@ -36,5 +47,5 @@ def _percent(share: Share) -> str:
     return "-" if share.value is None else f"{share.value:.0%}"
 
 
-def _of(share: Share) -> str:
+def _share(share: Share) -> str:
     return f"{_percent(share)}, {share.part} of {share.whole}"

@@ -1,16 +1,14 @@
 """`npsflow cases`: whom to call and by when, one case with its history, and how well it went."""
 
 import time
-from collections.abc import Iterator
-from typing import get_args
+from typing import Any, get_args
 
 import click
 
-from npsflow.agents.cases.reader import load_cases
+from npsflow.agents.cases.reader import casebook
 from npsflow.agents.commands import case_report
-from npsflow.agents.commands.progress import reading
 from npsflow.agents.kafka import clients
-from npsflow.agents.runtime.terminal import minute, one_line, span, table
+from npsflow.agents.runtime.terminal import clean, minute, one_line, pad, reading, show_entry, show_table, span
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Entry, Kind
 from npsflow.streams.engine.installation import Installation, read_installation
@@ -23,7 +21,7 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="JSON, as publis
 
 
 @click.group(invoke_without_command=True)
-@click.option("--open", "is_open", is_flag=True, help="Only those for which something is left to be done.")
+@click.option("--open", is_flag=True, help="Only those for which something is left to be done.")
 @click.option("--overdue", is_flag=True, help="Only those for which it should have been done by now.")
 @click.option("--owner", help="Only those of this owner.")
 @click.option("--department", help="Only those about this department.")
@@ -31,29 +29,25 @@ _as_json = click.option("--json", "as_json", is_flag=True, help="JSON, as publis
 @click.option("--report", "is_report", is_flag=True, help="How well those were handled that are still known.")
 @_as_json
 @click.pass_context
-def cases(
-    ctx: click.Context,
-    is_open: bool,
-    overdue: bool,
-    owner: str | None,
-    department: str | None,
-    kind: str | None,
-    is_report: bool,
-    as_json: bool,
-) -> None:
+def cases(ctx: click.Context, /, is_report: bool, as_json: bool, **filters: Any) -> None:
     """List cases, what is due first at the top. With --json one JSON object a line."""
     if ctx.invoked_subcommand is not None:
         return
     now = int(time.time() * 1000)
-    found = clients.run(_standing(read_installation())).listed(Wanted(is_open, overdue, owner, department, kind), now)
+    listed = clients.run(_load(read_installation())).listed(Wanted(**filters), now)
     if is_report:
-        made = report((one.file() for one in found), now)
-        click.echo(as_report(made) if as_json else "\n".join(case_report.as_text(made)))
+        made = report((case.file() for case in listed), now)
+        if as_json:
+            click.echo(as_report(made))
+        else:
+            case_report.show(made)
     elif as_json:
-        for one in found:
-            click.echo(one.packed)
+        for case in listed:
+            click.echo(case.packed)
+    elif listed:
+        _show_list(listed, now)
     else:
-        click.echo(_table(found, now) if found else "no such cases")
+        click.echo("no such cases")
 
 
 @cases.command()
@@ -61,37 +55,40 @@ def cases(
 @_as_json
 def show(case: str, as_json: bool) -> None:
     """Show all of one case: what is known, and its history. CASE is its id, or that of its alert or follow-up."""
-    one = clients.run(_standing(read_installation())).find(case)
-    if one is None:
+    listed = clients.run(_load(read_installation())).find(case)
+    if listed is None:
         raise click.ClickException(f"there is no case {one_line(case)}: see `npsflow cases`")
-    click.echo(one.packed if as_json else "\n".join(_whole(one.file())))
+    if as_json:
+        click.echo(listed.packed)
+    else:
+        _show_case(listed.file())
 
 
-async def _standing(installation: Installation) -> Cases:
+async def _load(installation: Installation) -> Cases:
     with reading("cases") as progress:
-        async with load_cases(installation, progress) as book:
-            return book.cases
+        async with casebook(installation, progress) as reader:
+            return reader.cases
 
 
-def _table(found: list[ListedCase], now: int) -> str:
+def _show_list(cases: list[ListedCase], now: int) -> None:
     head = ("case", "severity", "status", "owner", "due", "customer", "channel", "score", "comment")
     rows = []
-    for one in found:
-        case, context = one.file()
+    for listed in cases:
+        case, context = listed.file()
         rows.append(
             (
-                one.case_id,
-                one.severity or case.action or "",
-                one.status,
-                one_line(one.owner, 24),
-                due(one.deadline, now),
-                one_line(context.customer_id or "", 24),
-                one_line(context.channel or "", 12),
+                listed.case_id,
+                listed.severity or case.action or "",
+                listed.status,
+                clean(listed.owner),
+                due(listed.deadline, now),
+                clean(context.customer_id or ""),
+                clean(context.channel or ""),
                 f"{context.metric} {context.score}",
                 one_line(context.comment or "", 40),
             )
         )
-    return table(head, rows)
+    show_table(head, rows, above=("owner", "customer", "channel", "score", "comment"))
 
 
 def due(deadline: int | None, now: int) -> str:
@@ -101,21 +98,21 @@ def due(deadline: int | None, now: int) -> str:
     return f"in {span(deadline - now)}" if deadline > now else f"{span(now - deadline)} late"
 
 
-def _whole(file: CaseRecord) -> Iterator[str]:
+def _show_case(record: CaseRecord) -> None:
     """What is known, a field a line; then the history."""
-    fields = codec.loads(codec.encode(file.case)) | codec.loads(codec.encode(file.context))
+    fields = codec.loads(codec.encode(record.case)) | codec.loads(codec.encode(record.context))
     for name, value in fields.items():
         if name not in ("history", "plan"):
             text = value if isinstance(value, str) else codec.dumps(value).decode()
-            yield f"{name:<16}  {one_line(text, 1000)}"
-    yield ""
-    yield from (_line(entry) for entry in file.case.history)
+            show_entry(f"{name:<16}", one_line(text, 1000))
+    click.echo()
+    for entry in record.case.history:
+        show_entry(minute(entry.at), _text(entry))
 
 
-def _line(entry: Entry) -> str:
-    more = [entry.reason, entry.root_cause, f"to {entry.assignee}" if entry.assignee else None]
-    said = ", ".join(one_line(text) for text in more if text)
-    parts = [minute(entry.at), f"{entry.what:<14}", one_line(entry.by, 24).ljust(16), said]
+def _text(entry: Entry) -> str:
+    details = [entry.reason, entry.root_cause, f"to {entry.assignee}" if entry.assignee else None]
+    parts = [f"{entry.what:<14}", pad(clean(entry.by), 16), ", ".join(clean(text) for text in details if text)]
     if entry.comment:
         parts.append(f"“{one_line(entry.comment, 1000)}”")
     return "  ".join(part for part in parts if part).rstrip()

@@ -1,4 +1,4 @@
-"""`npsflow forget`: a customer's data is removed at once where it can be, and how long the rest is kept is said."""
+"""`npsflow forget`: a customer's data is removed at once where it can be, and it says how long the rest is kept."""
 
 import os
 import time
@@ -8,19 +8,18 @@ from typing import NamedTuple
 
 import click
 
-from npsflow.agents.cases.actions import InvalidAction, parse_action
-from npsflow.agents.cases.erasure import REMEMBERED_TOPIC, RETAINING_TOPICS, STATE_TOPIC, Erasure, Retained
+from npsflow.agents.cases.actions import NoAction, action_of
+from npsflow.agents.cases.erasure import READ, REMEMBERED, STATE, Forgetting, Kept
 from npsflow.agents.commands.act import login
-from npsflow.agents.commands.progress import reading
+from npsflow.agents.intake.entrance import CUSTOMERS, pseudonym
 from npsflow.agents.kafka import clients
-from npsflow.agents.runtime.terminal import table
+from npsflow.agents.runtime.terminal import reading, show_table
 from npsflow.schemas import topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.times import DAY, rfc3339
 from npsflow.streams.config.settings import Settings, load
 from npsflow.streams.engine.admin import topic_configs
 from npsflow.streams.engine.installation import Installation, read_installation
-from npsflow.streams.intake.entrance import CUSTOMERS, pseudonym
 
 _UNBOUND = 1 << 62  # where no setting says how long something may wait for compaction
 
@@ -38,11 +37,11 @@ def forget(customers: tuple[str, ...], by: str | None, yes: bool, timeout: float
     CUSTOMER is an id as in `customer.id` of responses, or an e-mail address, of which intake makes an id where there is
     none (by NPSFLOW_SECRET_CUSTOMERS, which has to be set): name all by which this customer is known.
 
-    Counts stay. What stands on topics that keep everything for a time stays until that is over: until when, is said.
+    Counts stay. What is on topics that keep everything for a time stays until that is over; it says until when.
     """
     try:
-        action = parse_action({"action_id": uuid.uuid4().hex, "action": "forget", "by": by or login()})
-    except InvalidAction as error:
+        action = action_of({"action_id": uuid.uuid4().hex, "action": "forget", "by": by or login()})
+    except NoAction as error:
         raise click.UsageError(str(error)) from None
     if not all(customers):
         raise click.UsageError("the id of a customer is not empty")
@@ -69,31 +68,27 @@ class Row(NamedTuple):
 async def _forget(
     settings: Settings, installation: Installation, names: list[str], action: TeamAction, timeout: float
 ) -> None:
-    kept = [
-        installation.topic(name) for name in (*(topic.name for topic in RETAINING_TOPICS), topics.CASES, STATE_TOPIC)
-    ]
+    kept = [installation.topic(name) for name in (*(topic.name for topic in READ), topics.CASES, STATE)]
     async with clients.admin(installation) as admin, clients.reader(installation) as consumer:
         configs = await topic_configs(admin, kept)
-        work = Erasure(installation, admin, consumer, names)
+        work = Forgetting(installation, admin, consumer, names)
         async with clients.producer(installation) as producer:
-            cases = await work.erase(producer, action, timeout)
+            cases = await work.by_recover(producer, action, timeout)
         click.echo(f"forgotten: all that recover knew of the customer, cases among it: {cases}; counts stay")
         rows = []
-        for topic in RETAINING_TOPICS:
+        for topic in READ:
             with reading(topic.name) as progress:
-                rows.append(
-                    _row(topic.name, await work.retained_in(topic, progress), configs[installation.topic(topic.name)])
-                )
-        with reading(REMEMBERED_TOPIC) as progress:
-            rows.append(_remembered(await work.retained_by_classify(progress), settings.horizon_days))
-    click.echo(_shown(rows))
-    for line in _compacted(configs[installation.topic(topics.CASES)], configs[installation.topic(STATE_TOPIC)]):
+                rows.append(_row(topic.name, await work.kept(topic, progress), configs[installation.topic(topic.name)]))
+        with reading(REMEMBERED) as progress:
+            rows.append(_remembered(await work.remembered(progress), settings.horizon_days))
+    _show(rows)
+    for line in _compacted(configs[installation.topic(topics.CASES)], configs[installation.topic(STATE)]):
         click.echo(line)
     if not any("@" in name for name in names):
         click.echo("Refused webhooks in survey-responses-dlq may hold an e-mail address and no id: name that, too.")
 
 
-def _row(topic: str, kept: Retained, config: Mapping[str, str]) -> Row:
+def _row(topic: str, kept: Kept, config: Mapping[str, str]) -> Row:
     """A segment is deleted when the newest record in it is too old; none is added to it for longer than segment.ms."""
     retention, segment = int(config["retention.ms"]), int(config["segment.ms"])
     if not kept.records:
@@ -103,20 +98,18 @@ def _row(topic: str, kept: Retained, config: Mapping[str, str]) -> Row:
     return Row(topic, kept.records, kept.newest + retention + segment, "at the latest")
 
 
-def _remembered(kept: Retained, horizon_days: int) -> Row:
+def _remembered(kept: Kept, horizon_days: int) -> Row:
     """Its clock is that of the data: it is over when responses that much younger have come."""
     until = kept.newest + horizon_days * DAY if kept.records else None
-    return Row(
-        REMEMBERED_TOPIC, kept.records, until, "id and score, to correct answers; goes on with the data's own time"
-    )
+    return Row(REMEMBERED, kept.records, until, "id and score, to correct answers; goes on with the data's own time")
 
 
-def _shown(rows: Iterable[Row]) -> str:
+def _show(rows: Iterable[Row]) -> None:
     cells = [
         (row.topic, str(row.records), "" if row.until is None else _day(row.until), row.why if row.records else "")
         for row in rows
     ]
-    return table(("topic", "records", "kept until", ""), cells, right=("records",))
+    show_table(("topic", "records", "kept until", ""), cells, right=("records",))
 
 
 def _day(ms: int) -> str:

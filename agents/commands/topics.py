@@ -9,7 +9,7 @@ from aiokafka import TopicPartition
 
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
-from npsflow.agents.runtime.terminal import table
+from npsflow.agents.runtime.terminal import show_table
 from npsflow.schemas.times import DAY
 from npsflow.streams.config.settings import load
 from npsflow.streams.engine.admin import Wanted, create, partition_counts, topic_configs, wanted
@@ -44,15 +44,18 @@ async def _create(installation: Installation, topics: list[Wanted]) -> None:
     async with clients.admin(installation) as client:
         there = await partition_counts(client)
         if wrong := [t for t in topics if there.get(t.name, t.partitions) != t.partitions]:
-            said = ", ".join(f"{t.name} has {there[t.name]} instead of {t.partitions}" for t in wrong)
+            differences = ", ".join(f"{t.name} has {there[t.name]} instead of {t.partitions}" for t in wrong)
             raise KafkaFailed(
-                f"nothing was created, partitions differ from the settings: {said}. Set [topics] partitions and "
+                f"nothing was created, partitions differ from the settings: {differences}. Set [topics] partitions and "
                 "pane_partitions in npsflow.toml to what there is, or use another NPSFLOW_PREFIX"
             )
         made = set(await create(client, [t for t in topics if t.name not in there]))
+
+        async def listed() -> bool:
+            return made <= (await partition_counts(client)).keys()
+
         async with asyncio.timeout(clients.PATIENCE):
-            while made - (await partition_counts(client)).keys():  # brokers hear of them a little later
-                await asyncio.sleep(0.05)
+            await clients.until(listed)  # a topic is listed a little after it is made
         for topic in topics:
             click.echo(f"{'created' if topic.name in made else 'already there'}: {topic.name}")
 
@@ -72,7 +75,7 @@ async def _list(installation: Installation, topics: list[Wanted]) -> None:
         else:
             rows.append((topic.name, "missing", "", "", "", ""))
     head = ("topic", "partitions", "cleanup", "retention", "timestamps", "records")
-    click.echo(table(head, rows, right=("partitions", "records")))
+    show_table(head, rows, right=("partitions", "records"))
 
 
 async def _records(installation: Installation, counts: Mapping[str, int]) -> Counter[str]:

@@ -6,7 +6,7 @@ from typing import get_args
 import click
 
 from npsflow.agents.kafka import clients, reading
-from npsflow.agents.runtime.terminal import minute, one_line, table
+from npsflow.agents.runtime.terminal import clean, minute, show_table
 from npsflow.schemas import codec, topics
 from npsflow.schemas.response import Metric
 from npsflow.schemas.window import Window
@@ -30,20 +30,20 @@ OVERALL = "overall"
 @click.option("--metric", type=click.Choice(METRICS))
 def windows(as_json: bool, segments: tuple[str, ...], window: str | None, metric: str | None) -> None:
     """Show n, score and 95% interval by metric, segment and window. Times are in UTC."""
-    found = clients.run(_current(read_installation()))
-    asked = [
-        w for w in found
-        if metric in (None, w.metric) and window in (None, w.window) and _is_asked(w.segment, segments)
+    current = clients.run(_current(read_installation()))
+    chosen = [
+        w for w in current
+        if metric in (None, w.metric) and window in (None, w.window) and _is_chosen(w.segment, segments)
     ]  # fmt: skip
-    if not asked:
-        there = ", ".join(sorted({" and ".join(w.segment) or OVERALL for w in found}))
-        lengths = ", ".join(sorted({w.window for w in found}, key=lambda name: window_spec(name).length))
-        click.echo(f"no such windows; there are {lengths} of: {there}" if found else "no windows yet", err=True)
+    if not chosen:
+        known = ", ".join(sorted({" and ".join(w.segment) or OVERALL for w in current}))
+        lengths = ", ".join(sorted({w.window for w in current}, key=lambda name: window_spec(name).length))
+        click.echo(f"no such windows; there are {lengths} of: {known}" if current else "no windows yet", err=True)
     elif as_json:
-        for w in sorted(asked, key=_order):
+        for w in sorted(chosen, key=_order):
             click.echo(codec.encode(w))
     else:
-        click.echo(_table(sorted(asked, key=_order)))
+        _show(sorted(chosen, key=_order))
 
 
 async def _current(installation: Installation) -> Iterable[Window]:
@@ -52,29 +52,29 @@ async def _current(installation: Installation) -> Iterable[Window]:
     return [codec.convert(codec.loads(value), Window) for _, value in latest.values()]
 
 
-def _is_asked(segment: dict[str, str], asked: tuple[str, ...]) -> bool:
-    if not asked:
+def _is_chosen(segment: dict[str, str], chosen: tuple[str, ...]) -> bool:
+    if not chosen:
         return True
-    wanted = {} if asked == (OVERALL,) else dict(_dimension(text) for text in asked)
+    wanted = {} if chosen == (OVERALL,) else dict(_dimension(text) for text in chosen)
     return segment.keys() == wanted.keys() and all(v in (None, segment[d]) for d, v in wanted.items())
 
 
 def _dimension(text: str) -> tuple[str, str | None]:
-    """`department=Delivery` to the dimension and its value as segments have it, None for any value."""
-    dimension, given, value = text.partition("=")
-    return dimension, normal(value) if given else None
+    """`department=Delivery` to the dimension and its normalised value, None for any value."""
+    dimension, separator, value = text.partition("=")
+    return dimension, normal(value) if separator else None
 
 
 def _order(w: Window) -> tuple[int, str, int, tuple[tuple[str, str], ...], int]:
     return METRICS.index(w.metric), w.scale, len(w.segment), tuple(w.segment.items()), window_spec(w.window).length
 
 
-def _table(found: list[Window]) -> str:
+def _show(windows: list[Window]) -> None:
     head = ("metric", "segment", "window", "until", "n", "score", "95% interval", "")
     rows = [
         (
             w.metric,
-            " ".join(one_line(f"{d}={v}", 40) for d, v in w.segment.items()) or OVERALL,
+            " ".join(clean(f"{d}={v}") for d, v in w.segment.items()) or OVERALL,
             w.window,
             minute(w.end),
             str(w.n),
@@ -82,6 +82,6 @@ def _table(found: list[Window]) -> str:
             f"{w.low:.1f} to {w.high:.1f}",
             "" if w.sufficient else "too few",
         )
-        for w in found
+        for w in windows
     ]
-    return table(head, rows, right=("n", "score", "95% interval"))
+    show_table(head, rows, right=("n", "score", "95% interval"), above=("metric", "segment"))

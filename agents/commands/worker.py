@@ -16,18 +16,18 @@ from npsflow.streams.engine import logs
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.topology import STAGES
 
-_AGAIN = 1.0
+_INTERVAL = 1.0  # seconds between attempts
 
 
-def _stages(ctx: click.Context, parameter: click.Parameter, given: str) -> list[str]:
-    names = list(dict.fromkeys(name.strip() for name in given.split(",")))
+def _stages(ctx: click.Context, parameter: click.Parameter, value: str) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in value.split(",")))
     if unknown := [name for name in names if name not in STAGES]:
         raise click.BadParameter(f"{unknown[0]!r} is not a stage; there are {', '.join(STAGES)}")
     return names
 
 
 def _expect_free(host: str, port: int) -> None:
-    """Said here in one line; whoever takes it in the moment between ends the worker with a traceback."""
+    """Raises UsageError while the port is taken. If it is taken right after this, the worker ends with a traceback."""
     try:
         socket.create_server((host, port)).close()
     except OSError as error:
@@ -49,7 +49,7 @@ def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) ->
     level = os.environ.get("NPSFLOW_LOG_LEVEL", "INFO").upper()
     if level not in logging.getLevelNamesMapping():
         raise SettingsError(f"NPSFLOW_LOG_LEVEL is {level!r}; use DEBUG, INFO, WARNING or ERROR")
-    # What is not there or not allowed is said before anything starts, a line for each.
+    # Missing topics and permissions are reported before anything starts, a line for each.
     _await(installation, permissions.of_worker(settings, installation, stages))
     _expect_free(web_host, web_port)
     logs.set_up(level)
@@ -57,23 +57,23 @@ def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) ->
 
 
 def _await(installation: Installation, needs: set[permissions.Need]) -> None:
-    """Return when all that is needed is there. A worker outlives the absence of its broker, also at its own start."""
-    said = False
+    """Return when all that is needed is there. A worker waits for its broker, also at its own start."""
+    reported = False
     while True:
         try:
             clients.run(permissions.require(installation, needs))
             return
         except KafkaFailed as error:
-            if not _passes(error):
+            if not _is_temporary(error):
                 raise
-            if not said:
+            if not reported:
                 click.echo(f"Waiting: {error}", err=True)
-            said = True
-            time.sleep(_AGAIN)
+            reported = True
+            time.sleep(_INTERVAL)
 
 
-def _passes(error: KafkaFailed) -> bool:
-    """Whether it may come right by itself: nobody answers yet, or not in time."""
+def _is_temporary(error: KafkaFailed) -> bool:
+    """Whether it may pass by itself: no broker answers yet, or not in time."""
     if isinstance(error, Refused):
         return error.step == "reach"
     return isinstance(error.__cause__, TimeoutError) or getattr(error.__cause__, "retriable", False)

@@ -1,7 +1,7 @@
 """Kafka clients that start in time or say why not."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
@@ -97,3 +97,9 @@ async def deliver(client: AIOKafkaProducer, outputs: Outputs) -> None:
     """Send everything that was emitted and wait until all of it is acknowledged."""
     batches = outputs.take()
     await asyncio.gather(*[await client.send_batch(batch, tp.topic, partition=tp.partition) for tp, batch in batches])
+
+
+async def until(condition: Callable[[], Awaitable[bool]], interval: float = 0.1) -> None:
+    """Ask brokers again, every `interval` seconds, until the condition holds."""
+    while not await condition():  # noqa: ASYNC110 (brokers send no event that could be waited for)
+        await asyncio.sleep(interval)

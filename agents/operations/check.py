@@ -1,28 +1,22 @@
-"""`npsflow check`: what is wrong with an installation, and what to do about it."""
+"""What is wrong with an installation, and what to do about it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
-import click
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
-from npsflow.agents.commands.notify import notifier_of
-from npsflow.agents.intake.entrance import unsigned
 from npsflow.agents.kafka import clients, permissions, reading
 from npsflow.agents.kafka.diagnosis import ALLOW, KafkaFailed, furthest, try_all
-from npsflow.agents.notify import kinds
-from npsflow.agents.notify.sending import checked
 from npsflow.schemas import topics as names
-from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.times import DAY
 from npsflow.streams.classify.counters import OUTCOMES
-from npsflow.streams.config.settings import Settings, load
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import Wanted, partition_counts, topic_configs, wanted
 from npsflow.streams.engine.changelog import FORMAT
-from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.topology import STAGES
 
 COMMITS_WITHIN = 2.0
@@ -50,24 +44,8 @@ def _fail(text: str, todo: str) -> Finding:
     return Finding("fail", f"{text}: {todo}")
 
 
-@click.command()
-def check() -> None:
-    """Check settings, broker, topics, state and the lag of all readers; exit status 1 if anything fails."""
-    if clients.run(_report()):
-        raise SystemExit(1)
-
-
-async def _report() -> bool:
-    """Print findings as they come; whether any is a failure. What rests on a section that failed is left out."""
-    try:
-        settings, installation = load(), read_installation()
-        unsigned(settings.intake, {})  # whether their platforms are known
-        for name in settings.notify:
-            notifier = notifier_of(settings, name)
-            checked(name, kinds.named(notifier.kind), notifier)
-    except SettingsError as error:
-        click.echo(f"fail  settings: {error}")
-        return True
+async def findings(settings: Settings, installation: Installation) -> AsyncIterator[Finding]:
+    """What is right and wrong, as it is found. A section that fails is the last: the others rest on it."""
     sections: tuple[Callable[[Settings, Installation], Awaitable[list[Finding]]], ...]
     sections = (_settings, _broker, _access, _topics, _state, _groups, _outcomes)
     for section in sections:
@@ -78,11 +56,10 @@ async def _report() -> bool:
             found = [Finding("fail", str(error))]
         except (KafkaError, TimeoutError) as error:
             found = [_fail(f"Kafka says {str(error) or 'nothing in time'}", "look into its log, and try again")]
-        for level, text in found:
-            click.echo(f"{level:<4}  {text}")
-        if any(level == "fail" for level, _ in found):
-            return True
-    return False
+        for finding in found:
+            yield finding
+        if any(finding.level == "fail" for finding in found):
+            return
 
 
 async def _settings(settings: Settings, installation: Installation) -> list[Finding]:
@@ -96,8 +73,8 @@ async def _settings(settings: Settings, installation: Installation) -> list[Find
 
 
 async def _broker(settings: Settings, installation: Installation) -> list[Finding]:
-    tried = await try_all(installation)
-    if (refused := furthest(tried)) is not None:
+    attempts = await try_all(installation)
+    if (refused := furthest(attempts)) is not None:
         return [Finding("fail", str(refused))]
     async with clients.admin(installation) as client:
         brokers = len((await client.describe_cluster())["brokers"])
@@ -106,7 +83,7 @@ async def _broker(settings: Settings, installation: Installation) -> list[Findin
     found = [
         _ok(f"broker: {installation.brokers} answers{who} by {security.protocol}, brokers in the cluster: {brokers}")
     ]
-    found += [Finding("warn", str(one.refused)) for one in tried if one.refused is not None]
+    found += [Finding("warn", str(attempt.refused)) for attempt in attempts if attempt.refused is not None]
     copies = settings.topics.replication
     if copies < 3 <= brokers:
         text = f"broker: new topics have {copies} copies, and are lost with as many brokers"
@@ -228,8 +205,8 @@ def _group(group: str, before: Lag | None, after: Lag | None) -> Finding:
 
 async def _outcomes(settings: Settings, installation: Installation) -> list[Finding]:
     total = await reading.counters(installation, "classify")
-    said = ", ".join(f"{outcome} {total[outcome]}" for outcome in OUTCOMES if total[outcome])
-    found = [_ok(f"outcomes: {said or 'nothing has been read yet'}")]
+    listed = ", ".join(f"{outcome} {total[outcome]}" for outcome in OUTCOMES if total[outcome])
+    found = [_ok(f"outcomes: {listed or 'nothing has been read yet'}")]
     if ours := sum(n for name, n in total.items() if name.startswith("dead:internal_error")):
         todo = "report it; after an update run `npsflow dlq replay --reason internal_error`"
         found.append(_warn(f"outcomes: {ours} records met a mistake of npsflow itself", todo))

@@ -1,14 +1,12 @@
-"""`npsflow dlq`: the dead letters, sending them once more, and letting a paused partition go on."""
+"""Dead letters: reading them, sending them once more, and letting a paused partition go on."""
 
 import os
-import sys
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing, nullcontext
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
-import click
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
@@ -17,15 +15,13 @@ from npsflow.agents.intake.delivery import Delivery, TurnedDown
 from npsflow.agents.intake.entrance import unsigned
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
-from npsflow.agents.runtime.terminal import one_line
 from npsflow.schemas import codec, topics
-from npsflow.schemas.errors import Reason
 from npsflow.schemas.fetch import decode_fetch
 from npsflow.schemas.headers import ORIGIN, Headers
 from npsflow.schemas.partitioner import partition_of
 from npsflow.streams.config.settings import load
 from npsflow.streams.engine.admin import partition_counts
-from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.intake.mapping import Unmapped
 from npsflow.streams.stage import Output, Record
@@ -35,40 +31,7 @@ _GROUP = "dlq-replay"
 _ACCEPTED = "dlq-accept"  # see Source, which reads it
 _CHUNK = 1000
 
-Sent = tuple[str, bytes | None, bytes | None, Headers]
-
-_of_reason = click.option("--reason", type=click.Choice(get_args(Reason)), help="Only those refused for this reason.")
-
-
-@click.group()
-def dlq() -> None:
-    """List, replay or accept dead letters: records that could not be accepted."""
-
-
-@dlq.command("list")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-@_of_reason
-def list_letters(as_json: bool, reason: str | None) -> None:
-    """Show why, from which platform, where and when each was refused, oldest first; never its content."""
-    clients.run(_list(read_installation(), as_json, reason))
-
-
-@dlq.command()
-@_of_reason
-@click.option("--dry-run", is_flag=True, help="Only say how many would be sent.")
-@click.option("--again", is_flag=True, help="Send those as well that an earlier replay has sent.")
-def replay(reason: str | None, dry_run: bool, again: bool) -> None:
-    """Send dead letters to the topic they came from, as they were, after what refused them has been mended.
-
-    What was replayed is not sent by a later replay. Whatever is refused once more comes back as a new dead letter.
-    """
-    clients.run(_replay(read_installation(), reason, dry_run, again))
-
-
-@dlq.command()
-def accept() -> None:
-    """Let partitions go on that stopped because most of their records were refused (`dead_letters.pause`)."""
-    clients.run(_accept(read_installation()))
+_Output = tuple[str, bytes | None, bytes | None, Headers]  # topic without prefix, key, value, headers
 
 
 class Letter(NamedTuple):
@@ -80,38 +43,25 @@ class Letter(NamedTuple):
 
     @property
     def partition(self) -> TopicPartition:
+        """Where it is on the topic of the dead letters."""
         return TopicPartition(self.record.topic, self.record.partition)
 
 
-async def _letters(records: AsyncIterator[Record], reason: str | None) -> AsyncIterator[Letter]:
-    async for record in records:
-        why = {n.removeprefix(_HEADER): v.decode() for n, v in record.headers if n.startswith(_HEADER)}
-        if "reason" in why and reason in (None, why["reason"]):
-            own = [(n, v) for n, v in record.headers if n != ORIGIN and not n.startswith(_HEADER)]
-            yield Letter(record, why, own)
-
-
-async def _list(installation: Installation, as_json: bool, reason: str | None) -> None:
-    reasons: Counter[str] = Counter()
+async def letters(installation: Installation, reason: str | None) -> AsyncGenerator[Letter, None]:
+    """All dead letters, or those refused for one reason, oldest first. Raises KafkaFailed."""
     async with aclosing(reading.committed_records(installation, topics.DEAD_LETTERS)) as records:
-        async for _, why, _ in _letters(records, reason):
-            reasons[why["reason"]] += 1
-            if as_json:
-                numbers = {name: int(why[name]) for name in ("partition", "offset")}
-                click.echo(codec.dumps(why | numbers))
-            else:
-                place = f"{why['topic']}[{why['partition']}]@{why['offset']}"
-                source = one_line(why.get("source", "-"), 20)
-                click.echo(f"{why['at']}  {why['reason']:<18}  {source:<14}  {place:<26}  {why['message']}")
-    if not as_json:
-        click.echo("\n".join(f"{n:>8} {name}" for name, n in reasons.most_common()) or "no dead letters")
+        async for record in records:
+            why = {n.removeprefix(_HEADER): v.decode() for n, v in record.headers if n.startswith(_HEADER)}
+            if "reason" in why and reason in (None, why["reason"]):
+                own = [(n, v) for n, v in record.headers if n != ORIGIN and not n.startswith(_HEADER)]
+                yield Letter(record, why, own)
 
 
 class Replayed:
     """What of one partition of the dead letters has been replayed: all before `offset`, and some reasons further.
 
-    Kept as the committed offset of a group and its metadata. Kafka forgets those of a group at rest after seven days
-    unless told otherwise; what is then sent twice is only counted as repeated, or refused again.
+    Kept as the committed offset of a group and its metadata. By default Kafka forgets those of a group at rest after
+    seven days; what is then sent twice is only counted as repeated, or refused again.
     """
 
     def __init__(self, committed: OffsetAndMetadata | None = None) -> None:
@@ -130,10 +80,18 @@ class Replayed:
         self.further = {r: o for r, o in self.further.items() if o > self.offset}
 
     def committed(self) -> OffsetAndMetadata:
+        """What to commit, so that the next replay begins from here."""
         return OffsetAndMetadata(self.offset, codec.dumps(self.further).decode() if self.further else "")
 
 
-async def _replay(installation: Installation, reason: str | None, dry_run: bool, again: bool) -> None:
+async def replay(
+    installation: Installation, reason: str | None, *, dry_run: bool, again: bool, progress: Callable[[int], None]
+) -> Counter[str]:
+    """Send dead letters to the topics they came from; gives how many there were of each reason.
+
+    `dry_run` only counts them; `again` takes those as well that an earlier replay has sent. `progress` is called with
+    how many were sent. Raises KafkaFailed.
+    """
     group = installation.group(_GROUP)
     reasons: Counter[str] = Counter()
     async with nullcontext() if dry_run else clients.producer(installation, transactional_id=group) as producer:
@@ -142,9 +100,8 @@ async def _replay(installation: Installation, reason: str | None, dry_run: bool,
             counts = await partition_counts(client)
             committed = await reading.committed_offsets(client, group)
         replayed = defaultdict(Replayed, {tp: Replayed(offset) for tp, offset in committed.items()})
-        async with aclosing(reading.committed_records(installation, topics.DEAD_LETTERS)) as records:
-            letters = _letters(records, reason)
-            due = (letter async for letter in letters if again or letter not in replayed[letter.partition])
+        async with aclosing(letters(installation, reason)) as found:
+            due = (letter async for letter in found if again or letter not in replayed[letter.partition])
             async for chunk in _chunks(due):
                 for letter in chunk:
                     replayed[letter.partition].advance(letter.record.offset + 1, reason)
@@ -154,12 +111,8 @@ async def _replay(installation: Installation, reason: str | None, dry_run: bool,
                         await clients.deliver(producer, _as_produced(producer, installation, chunk, counts))
                         await producer.send_offsets_to_transaction(offsets, group)
                 reasons.update(letter.why["reason"] for letter in chunk)
-                if sys.stderr.isatty():
-                    click.echo(f"\r{reasons.total():,} read", nl=False, err=True)
-    if sys.stderr.isatty():
-        click.echo("\r\033[K", nl=False, err=True)
-    click.echo("\n".join(f"{n:>8} {name}" for name, n in reasons.most_common()) or "nothing to replay")
-    click.echo(f"{reasons.total()} dead letters {'would be ' if dry_run else ''}sent back")
+                progress(reasons.total())
+    return reasons
 
 
 async def _chunks(letters: AsyncIterator[Letter]) -> AsyncIterator[list[Letter]]:
@@ -179,7 +132,7 @@ def _as_produced(
     """To the partitions that Kafka's default partitioner gives."""
     outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
     for letter in letters:
-        for topic, key, value, headers in _SENT_FOR.get(letter.why["reason"], _as_it_was)(letter):
+        for topic, key, value, headers in _OUTPUTS.get(letter.why["reason"], _unchanged)(letter):
             count = counts.get(installation.topic(topic))
             if count is None:
                 raise KafkaFailed(f"topic {installation.topic(topic)}, where a dead letter came from, does not exist")
@@ -188,18 +141,18 @@ def _as_produced(
     return outputs
 
 
-def _as_it_was(letter: Letter) -> list[Sent]:
-    """To the topic where it came from."""
+def _unchanged(letter: Letter) -> list[_Output]:
+    """As it was, to the topic where it came from."""
     return [(letter.why["topic"], letter.record.key, letter.record.value, letter.headers)]
 
 
-def _from_the_start(letter: Letter) -> list[Sent]:
-    """A fetch that was given up: it is tried at once, and as often as a new one."""
+def _anew(letter: Letter) -> list[_Output]:
+    """A fetch that was given up, as a new one: it is tried at once, and as often."""
     fetch = replace(decode_fetch(letter.record.value or b""), attempts=0, not_before=0)
     return [(letter.why["topic"], fetch.key(), codec.dumps(fetch), letter.headers)]
 
 
-def _as_mapped_now(letter: Letter) -> list[Sent]:
+def _as_mapped_now(letter: Letter) -> list[_Output]:
     """A webhook that was not understood: what it becomes now, or the same dead letter."""
     record, why, _ = letter
     entrance = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))
@@ -212,12 +165,15 @@ def _as_mapped_now(letter: Letter) -> list[Sent]:
     return [(topics.DEAD_LETTERS, record.key, record.value, list(record.headers))]
 
 
-_SENT_FOR = {"unmapped": _as_mapped_now, "unfetched": _from_the_start}
+_OUTPUTS = {"unmapped": _as_mapped_now, "unfetched": _anew}
 """By reason; whatever was refused for another is sent as it was."""
 
 
-async def _accept(installation: Installation) -> None:
-    """Commit, in the group that paused workers look at, how far dead letters are accepted: as far as was read."""
+async def accept(installation: Installation) -> int:
+    """Accept what was refused so far, in every partition that was read; gives their number. Raises KafkaFailed.
+
+    What is accepted is committed in the group that paused workers look at.
+    """
     async with clients.admin(installation) as client:
         read = await reading.committed_offsets(client, installation.group("classify"))
     if not read:
@@ -225,4 +181,4 @@ async def _accept(installation: Installation) -> None:
     async with clients.reader(installation, group=installation.group(_ACCEPTED)) as consumer:
         consumer.assign(list(read))
         await consumer.commit({tp: OffsetAndMetadata(offset, "") for tp, (offset, _) in read.items()})
-    click.echo(f"accepted what was refused so far in {len(read)} partitions: paused ones go on within a second")
+    return len(read)

@@ -1,31 +1,28 @@
-"""`npsflow produce`: responses from JSON Lines to `survey-responses`."""
+"""Responses from JSON Lines to `survey-responses`."""
 
 import asyncio
 import base64
 import binascii
 import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
-from typing import BinaryIO, NamedTuple
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from typing import NamedTuple
 
-import click
 from aiokafka.errors import MessageSizeTooLargeError
 
-from npsflow.agents.commands.progress import progress
 from npsflow.agents.kafka import clients, reading
+from npsflow.agents.runtime.terminal import progress
 from npsflow.schemas import codec, topics
-from npsflow.schemas.errors import RefusedRecord
+from npsflow.schemas.errors import NpsflowError, RefusedRecord
 from npsflow.schemas.partitioner import partition_of
 from npsflow.streams.classify.parsing import read
-from npsflow.streams.config.settings import load
-from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.scoring.scores import Scales
 from npsflow.streams.stage import Output
 
 _CHUNK = 1 << 20
-_AS_IT_IS = {"key", "value_base64"}
+_VERBATIM = {"key", "value_base64"}
 
 
 class Line(NamedTuple):
@@ -42,40 +39,35 @@ class Message(NamedTuple):
     value: bytes | None
 
 
-@click.command()
-@click.argument("file", type=click.File("rb"))
-@click.option("--check", is_flag=True, help="First read every line as a worker would; send nothing if one is refused.")
-def produce(file: BinaryIO, check: bool) -> None:
-    """Send the responses in FILE, one JSON object a line; `-` sends those of standard input as they come.
+class ProduceFailed(NpsflowError, ValueError):
+    """A line cannot be sent; the text names it by its number."""
 
-    A line {"key": …, "value_base64": …} is sent as it is, both may be null. What is no response at all is sent as well,
-    to end as a dead letter, unless --check is given.
+
+async def send(
+    installation: Installation, fd: int, scales: Scales | None, report: Callable[[str], None]
+) -> AsyncGenerator[int, None]:
+    """Send the lines that a file descriptor gives; yields how many more are acknowledged, as they come.
+
+    With `scales` all lines are first read as a worker would, and `report` is called for each that is refused. Raises
+    ProduceFailed for such lines, for one that is not base64 where it should be, and for one that is too large.
     """
-    scales = load().all_scales() if check else None
-    clients.run(_produce(read_installation(), file.fileno(), scales))
-
-
-async def _produce(installation: Installation, fd: int, scales: Scales | None) -> None:
-    topic, sent = topics.RESPONSES, 0
+    topic = topics.RESPONSES
     count = len(await reading.partitions(installation, topic))
-    chunks = _lines(fd) if scales is None else _checked(fd, scales)
-    try:
-        async with clients.producer(installation) as producer:
-            with _progress("sending", fd) as advance:
-                async for lines in chunks:
-                    outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
-                    for line in lines:
-                        key, value = _message(line)
-                        partition = line.number % count if key is None else partition_of(key, count)
-                        outputs.emit(Output(topic, partition, key, value, []))
-                    try:
-                        await clients.deliver(producer, outputs)
-                    except MessageSizeTooLargeError:
-                        raise _too_large(lines) from None
-                    sent += len(lines)
-                    advance(lines)
-    finally:
-        click.echo(f"{sent} records sent to {installation.topic(topic)}")
+    chunks = _lines(fd) if scales is None else _checked(fd, scales, report)
+    async with clients.producer(installation) as producer:
+        with progress("sending", os.fstat(fd).st_size) as advance:
+            async for lines in chunks:
+                outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
+                for line in lines:
+                    key, value = _message(line)
+                    partition = line.number % count if key is None else partition_of(key, count)
+                    outputs.emit(Output(topic, partition, key, value, []))
+                try:
+                    await clients.deliver(producer, outputs)
+                except MessageSizeTooLargeError:
+                    raise _too_large(lines) from None
+                advance(_size(lines))
+                yield len(lines)
 
 
 async def _lines(fd: int) -> AsyncIterator[list[Line]]:
@@ -92,7 +84,7 @@ async def _lines(fd: int) -> AsyncIterator[list[Line]]:
 
 
 async def _readable(fd: int) -> None:
-    """Wait for input without blocking in a read, so that Ctrl-C and Kafka are heard meanwhile."""
+    """Wait for input without blocking in a read: the event loop goes on meanwhile."""
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
     try:
         loop.add_reader(fd, ready.set)
@@ -104,11 +96,11 @@ async def _readable(fd: int) -> None:
         loop.remove_reader(fd)
 
 
-async def _checked(fd: int, scales: Scales) -> AsyncIterator[list[Line]]:
-    """All lines, kept until all are good; names those that are not, by number and reason, never by content."""
+async def _checked(fd: int, scales: Scales, report: Callable[[str], None]) -> AsyncIterator[list[Line]]:
+    """All lines, kept until all are accepted; reports those that are not, by number and reason, never by content."""
     chunks = []
     refused = 0
-    with _progress("checking", fd) as advance:
+    with progress("checking", os.fstat(fd).st_size) as advance:
         async for lines in _lines(fd):
             chunks.append(lines)
             for line in lines:
@@ -116,10 +108,10 @@ async def _checked(fd: int, scales: Scales) -> AsyncIterator[list[Line]]:
                     read(_message(line).value, scales)
                 except RefusedRecord as error:
                     refused += 1
-                    click.echo(f"line {line.number}: {error.reason}: {error}", err=True)
-            advance(lines)
+                    report(f"line {line.number}: {error.reason}: {error}")
+            advance(_size(lines))
     if refused:
-        raise click.ClickException(f"{refused} of {sum(map(len, chunks))} lines are refused, so nothing was sent")
+        raise ProduceFailed(f"{refused} of {sum(map(len, chunks))} lines are refused, so nothing was sent")
     for lines in chunks:
         yield lines
 
@@ -132,33 +124,30 @@ def _message(line: Line) -> Message:
         return Message(None, line.text)
     if not isinstance(fields, dict):
         return Message(None, line.text)
-    if fields.keys() == _AS_IT_IS and all(isinstance(given, str | None) for given in fields.values()):
-        return _as_it_is(line.number, fields["key"], fields["value_base64"])
+    if fields.keys() == _VERBATIM and all(isinstance(value, str | None) for value in fields.values()):
+        return _verbatim(line.number, fields["key"], fields["value_base64"])
     source, response_id = fields.get("source"), fields.get("response_id")
     if isinstance(source, str) and isinstance(response_id, str):
         return Message(f"{source}/{response_id}".encode(), line.text)
     return Message(None, line.text)
 
 
-def _as_it_is(number: int, key: str | None, value: str | None) -> Message:
+def _verbatim(number: int, key: str | None, value: str | None) -> Message:
     try:
         decoded = None if value is None else base64.b64decode(value, validate=True)
     except binascii.Error:
-        raise click.ClickException(f"line {number}: value_base64 is not base64") from None
+        raise ProduceFailed(f"line {number}: value_base64 is not base64") from None
     return Message(None if key is None else key.encode(), decoded)
 
 
-def _too_large(lines: list[Line]) -> click.ClickException:
-    """Kafka names no record; it is the largest of those that were under way, or larger ones come with it."""
+def _too_large(lines: list[Line]) -> ProduceFailed:
+    """Kafka names no record: the error names the largest of those that were being sent."""
     line = max(lines, key=lambda line: len(line.text))
-    return click.ClickException(
+    return ProduceFailed(
         f"line {line.number} of {len(line.text):,} bytes is more than the topic takes (max.message.bytes); "
         f"of lines {lines[0].number} to {lines[-1].number} some may have been sent, none behind them"
     )
 
 
-@contextmanager
-def _progress(label: str, fd: int) -> Iterator[Callable[[list[Line]], None]]:
-    """A bar where the input has a size; what it yields moves it past lines."""
-    with progress(label, os.fstat(fd).st_size) as advance:
-        yield lambda lines: advance(sum(len(line.text) + 1 for line in lines))
+def _size(lines: list[Line]) -> int:
+    return sum(len(line.text) + 1 for line in lines)

@@ -1,24 +1,25 @@
-"""`npsflow rebuild`: state, panes and windows made anew from the responses; no event is written a second time."""
+"""State, panes and windows made anew from the responses; no event is written a second time."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
-import click
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.errors import KafkaError
 from msgspec.structs import replace
 
 from npsflow.agents.kafka import clients, permissions, reading
+from npsflow.agents.runtime import terminal
 from npsflow.agents.worker import host
 from npsflow.schemas import topics
 from npsflow.schemas.errors import NpsflowError
 from npsflow.streams.config.sections import DeadLetters
-from npsflow.streams.config.settings import Settings, load
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import create, wanted
 from npsflow.streams.engine.changelog import Changelog, Position
-from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.replay import PublishedOutputs
 from npsflow.streams.engine.source import Source
 from npsflow.streams.engine.transaction import Outputs
@@ -32,38 +33,29 @@ class RebuildRefused(NpsflowError, RuntimeError):
     """It cannot begin, or did not end."""
 
 
-@click.command()
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def rebuild(yes: bool) -> None:
-    """Empty state and windows, and replay all responses that the input topic still holds.
+async def rebuild(settings: Settings, installation: Installation, report: Callable[[str], None]) -> None:
+    """Empty state, panes and windows and replay all responses that the input topic still holds.
 
-    Workers have to be stopped. Alerts, follow-ups and dead letters that stand already are not written again.
+    `report` is called for each step. Raises RebuildRefused while workers run, or when the replay stands still;
+    KafkaFailed.
     """
-    installation = read_installation()
-    if not yes:
-        click.confirm(f"Empty the state below prefix {installation.prefix!r} and replay?", abort=True)
-    # What was accepted or refused once is so again: nobody is asked, and no clock is heard.
-    settings = replace(load(), idle_ticks=False, dead_letters=DeadLetters(pause=False))
-    clients.run(_rebuild(settings, installation))
-
-
-async def _rebuild(settings: Settings, installation: Installation) -> None:
-    # Before anything is taken away: what is not allowed would be noticed half-way.
+    # What was accepted or refused once is so again: no partition waits to be accepted, and no clock sets the time.
+    settings = replace(settings, idle_ticks=False, dead_letters=DeadLetters(pause=False))
+    # Before anything is removed: a missing permission would be noticed half-way.
     await permissions.require(installation, permissions.of_rebuild(settings, installation))
     async with clients.admin(installation) as admin:
         await _refuse_running(admin, installation)
-        published = await _published(installation)
+        published = await _published(installation, report)
         begin = {tp.partition: begin for tp, (begin, _) in (await _ranges(installation, topics.RESPONSES)).items()}
-        click.echo("emptying state, panes and windows")
-        await _make_changelogs_anew(admin, settings, installation)
+        report("emptying state, panes and windows")
+        await _recreate_changelogs(admin, settings, installation)
         panes = {tp: RecordsToDelete(end) for tp, (_, end) in (await _ranges(installation, topics.PANES)).items()}
         await admin.delete_records({tp: records for tp, records in panes.items() if records.before_offset})
-        await _take_windows_back(installation)
+        await _delete_windows(installation)
         classify, rollup = (STAGES[name][0](settings, installation) for name in REPLAYED)
         await _seed(installation, classify, begin)
         await _seed(installation, rollup, {tp.partition: r.before_offset for tp, r in panes.items()})
-        await _replay(settings, installation, published)
-    click.echo("rebuilt: workers can be started")
+        await _replay(settings, installation, published, report)
 
 
 async def _refuse_running(admin: AIOKafkaAdminClient, installation: Installation) -> None:
@@ -75,13 +67,13 @@ async def _refuse_running(admin: AIOKafkaAdminClient, installation: Installation
                     raise RebuildRefused(f"group {group} has workers ({state.lower()}): stop them, then try again")
 
 
-async def _published(installation: Installation) -> PublishedOutputs:
-    """What stands on the output topics, and which records were forwarded."""
+async def _published(installation: Installation, report: Callable[[str], None]) -> PublishedOutputs:
+    """The ids on the output topics, and which records were forwarded."""
     published = PublishedOutputs()
     for topic in PublishedOutputs.TOPICS:
         async for record in reading.committed_records(installation, topic):
             published.add(topic, [record])
-        click.echo(f"{installation.topic(topic)}: {len(published.known.get(topic, ()))} known")
+        report(f"{installation.topic(topic)}: {len(published.known.get(topic, ()))} known")
     return published
 
 
@@ -91,23 +83,26 @@ async def _ranges(installation: Installation, topic: str) -> dict[TopicPartition
         return await reading.offset_ranges(reader, of)
 
 
-async def _make_changelogs_anew(admin: AIOKafkaAdminClient, settings: Settings, installation: Installation) -> None:
+async def _recreate_changelogs(admin: AIOKafkaAdminClient, settings: Settings, installation: Installation) -> None:
     ours = tuple(f"{installation.group(stage)}-" for stage in REPLAYED)
-    anew = [w for w in wanted(settings, installation) if w.name.startswith(ours)]
-    names = {w.name for w in anew}
+    changelogs = [w for w in wanted(settings, installation) if w.name.startswith(ours)]
+    names = {w.name for w in changelogs}
     await admin.delete_topics(sorted(names & set(await admin.list_topics())))
+
+    async def gone() -> bool:
+        return not names & set(await admin.list_topics())
+
+    async def made() -> bool:
+        with contextlib.suppress(KafkaError):  # a topic may be gone from the list a moment before its name is free
+            await create(admin, changelogs)
+        return names <= set(await admin.list_topics())
+
     async with asyncio.timeout(_DEADLINE):
-        while names & set(await admin.list_topics()):
-            await asyncio.sleep(0.1)
-        # A topic may be gone from the list a moment before its name is free.
-        made: set[str] = set()
-        while made < names:
-            with contextlib.suppress(Exception):
-                made |= set(await create(admin, [w for w in anew if w.name not in made]))
-            await asyncio.sleep(0.1)
+        await clients.until(gone)
+        await clients.until(made)
 
 
-async def _take_windows_back(installation: Installation) -> None:
+async def _delete_windows(installation: Installation) -> None:
     """A tombstone for every window: readers of the table see it empty, then filled again."""
     latest = await reading.latest_by_key(reading.committed_records(installation, topics.WINDOWS))
     async with _outputs(installation) as outputs:
@@ -116,7 +111,7 @@ async def _take_windows_back(installation: Installation) -> None:
 
 
 async def _seed(installation: Installation, stage: Stage, offsets: dict[int, int]) -> None:
-    """A position to replay from, which no worker takes for whole state."""
+    """Write a position to replay from, which no worker takes for complete state."""
     (topic,) = stage.inputs
     async with _outputs(installation) as outputs:
         for partition, offset in offsets.items():
@@ -132,32 +127,39 @@ async def _outputs(installation: Installation) -> AsyncIterator[Outputs]:
         await clients.deliver(producer, outputs)
 
 
-async def _replay(settings: Settings, installation: Installation, published: PublishedOutputs) -> None:
+async def _replay(
+    settings: Settings, installation: Installation, published: PublishedOutputs, report: Callable[[str], None]
+) -> None:
     worker = host(settings, installation, REPLAYED, None, published=published)
     async with worker.app:
         # When classify has ended, all that roll up will ever have to read is there.
         for source in worker.sources:
-            await _caught_up(source, installation)
+            await _catch_up(source, installation, report)
             await source.end_rebuild()
 
 
-async def _caught_up(source: Source, installation: Installation) -> None:
-    """Wait until a stage has read all there is now: platforms may go on to send, that is left to the workers.
+async def _catch_up(source: Source, installation: Installation, report: Callable[[str], None]) -> None:
+    """Wait until a stage has read all there is now; what comes later is left to the workers.
 
     Raises RebuildRefused when it stands still.
     """
     stage, (topic,) = source.stage.name, source.stage.inputs
     ends = {tp.partition: end for tp, (_, end) in (await _ranges(installation, topic)).items()}
-    last, loop = -1, asyncio.get_running_loop()
+    first, last, loop = -1, -1, asyncio.get_running_loop()
     deadline = loop.time() + _DEADLINE
-    while True:
-        read = {p: task.position.offsets.get(topic, 0) for p, task in source.tasks.items()}
-        behind = sum(max(0, end - read.get(p, 0)) for p, end in ends.items())
-        if not behind and source.ready:
-            return
-        if behind != last:
-            last, deadline = behind, loop.time() + _DEADLINE
-            click.echo(f"{stage}: {behind} records to read")
-        if loop.time() > deadline:
-            raise RebuildRefused(f"{stage} stands still {behind} records before the end: see the log, then try again")
-        await asyncio.sleep(0.5)
+    with terminal.reading(stage) as progress:
+        while True:
+            read = {p: task.position.offsets.get(topic, 0) for p, task in source.tasks.items()}
+            behind = sum(max(0, end - read.get(p, 0)) for p, end in ends.items())
+            if not behind and source.ready:
+                return
+            first = max(first, behind)
+            progress(first - behind, first)
+            if behind != last:
+                last, deadline = behind, loop.time() + _DEADLINE
+                if not terminal.shows_progress():
+                    report(f"{stage}: {behind} records to read")
+            if loop.time() > deadline:
+                text = f"{stage} stands still {behind} records before the end: see the log, then try again"
+                raise RebuildRefused(text)
+            await asyncio.sleep(0.5)

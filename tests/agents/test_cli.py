@@ -13,8 +13,8 @@ from click.testing import CliRunner, Result
 
 from npsflow.agents.broker.embedded import free_port
 from npsflow.agents.cli import COMMANDS, main
-from npsflow.agents.commands.dlq import Letter, Replayed
 from npsflow.agents.kafka import clients
+from npsflow.agents.operations.dead_letters import Letter, Replayed
 from npsflow.agents.runtime.terminal import one_line, table
 from npsflow.streams.stage import Record
 

@@ -12,7 +12,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from npsflow.agents.commands import check
+from npsflow.agents.operations import check
 
 from .command_harness import SECONDS, CommandHarness, until
 

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from npsflow.agents.commands import case_report
+from npsflow.agents.runtime.terminal import table
 from npsflow.schemas.cases import Case, Entry, Happening
 from npsflow.schemas.events import Context
 from npsflow.schemas.times import HOUR, rfc3339
@@ -169,19 +170,20 @@ def test_the_report_as_text_and_as_json() -> None:
         ],
         NOW + 24 * HOUR,
     )
-    assert list(case_report.as_text(made)) == [
+    assert list(case_report.summary(made)) == [
         "2 cases, 2 open, 1 overdue",
         "contacted in time  50%, 1 of 2 (target 90%, missed)",
         "won back           50%, 1 of 2 of a single customer: a later answer was a better one",
         "median time opened         2 h 30 min",
         "median time contacted      2 days",
-        "",
+    ]
+    assert table(case_report.HEAD, case_report.rows(made), right=case_report.HEAD[2:]) == (
         "                      cases  open  overdue  in time  won back\n"
         "owner       lead          2     2        1      50%       50%\n"
-        "department  sup port      1     1        1       0%        0%",
-    ]
+        "department  sup port      1     1        1       0%        0%"
+    )
     read = json.loads(as_json(made))
     assert read["overall"]["contacted_in_time"] == {"part": 1, "whole": 2, "share": 0.5}
     assert read["median_seconds_in_status"] == {"opened": 9000, "contacted": 207_000}
     assert list(read["owner"]) == ["lead"]
-    assert "target 90%)" in list(case_report.as_text(report([], NOW)))[1]
+    assert "target 90%)" in list(case_report.summary(report([], NOW)))[1]
