@@ -35,7 +35,8 @@ def _silent(message: str) -> None:
 def fetch_kafka(progress: Callable[[str], None] = _silent, cache: Path | None = None) -> Path:
     """Return the folder with Kafka's jars, in `cache`, else NPSFLOW_CACHE, else ~/.cache/npsflow.
 
-    Fetches them if they are not there yet, which takes up to a minute; `progress` is told of each step and file.
+    Fetches them if they are not there yet, which takes up to a minute; `progress` is called for each step and file.
+    Raises BrokerError when Java or Maven is missing or too old, or the download fails.
     """
     _java()
     pom, logging = (files("npsflow.deploy.broker").joinpath(name).read_bytes() for name in ("pom.xml", LOGGING))
@@ -75,7 +76,7 @@ def _run_maven(folder: Path, progress: Callable[[str], None]) -> None:
         raise BrokerError(f"fetching Kafka, once, needs Maven: there is no mvn on PATH. Install it:\n{INSTALL}")
     command = [maven, "--batch-mode", "--strict-checksums", f"--file={folder / 'pom.xml'}"]
     command += ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder / 'lib'}"]
-    said: deque[str] = deque(maxlen=15)
+    output: deque[str] = deque(maxlen=15)
     fetched = 0
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
@@ -83,7 +84,7 @@ def _run_maven(folder: Path, progress: Callable[[str], None]) -> None:
         assert process.stdout
         try:
             for line in process.stdout:
-                said.append(line)
+                output.append(line)
                 if found := re.search(r"Downloaded .*/(\S+\.jar)", line):
                     fetched += 1
                     progress(f"fetched {fetched}: {found[1]}")
@@ -91,7 +92,7 @@ def _run_maven(folder: Path, progress: Callable[[str], None]) -> None:
             process.kill()
             raise
     if process.returncode:
-        raise BrokerError(f"Maven could not fetch Kafka (exit status {process.returncode}):\n{''.join(said)}")
+        raise BrokerError(f"Maven could not fetch Kafka (exit status {process.returncode}):\n{''.join(output)}")
 
 
 def take(lock: TextIO) -> bool:

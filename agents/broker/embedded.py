@@ -73,21 +73,26 @@ class Broker:
 
     @property
     def bootstrap(self) -> str:
+        """Its address, as NPSFLOW_BROKERS takes it."""
         return f"{HOST}:{self.port}"
 
     @property
     def running(self) -> bool:
+        """Whether the process runs, ready or not."""
         return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
-        """Process id of Kafka itself, for signals."""
+        """Process id of Kafka itself, for signals. Raises BrokerError unless it runs."""
         if self._process is None or not self.running:
             raise BrokerError("Kafka is not running")
         return self._process.pid
 
     def start(self) -> None:
-        """Return when clients are served. In a folder that was used before, continue with what is there."""
+        """Return when clients are served. In a folder that was used before, continue with what is there.
+
+        Raises BrokerError when Kafka cannot be fetched, its port or folder is taken, or it does not start in time.
+        """
         if self.running:
             raise BrokerError(f"Kafka is already running on {self.bootstrap}")
         self.kill()  # reap what ended by itself
@@ -141,19 +146,19 @@ class Broker:
         """The end of Kafka's log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
-    def tool(self, class_name: str, *args: str, given: bytes = b"", seconds: float = 60) -> bytes:
-        """Run one of Kafka's command line tools to its end, `given` on its input; return what it printed."""
+    def tool(self, class_name: str, *args: str, stdin: bytes = b"", seconds: float = 60) -> bytes:
+        """Run one of Kafka's command line tools to its end, with `stdin`; return its output. Raises BrokerError."""
         kafka = fetch_kafka(cache=self._cache)
         command = [*java_command(kafka, "256m"), class_name, *args]
         try:
             done = subprocess.run(
-                command, cwd=self.data, input=given, capture_output=True, timeout=seconds, check=False
+                command, cwd=self.data, input=stdin, capture_output=True, timeout=seconds, check=False
             )
         except subprocess.TimeoutExpired as error:
             raise BrokerError(f"{class_name} did not end within {seconds:.0f} s") from error
         if done.returncode:
-            said = (done.stderr or done.stdout).decode(errors="replace").strip()
-            raise BrokerError(f"{class_name} failed with exit status {done.returncode}:\n{said}")
+            output = (done.stderr or done.stdout).decode(errors="replace").strip()
+            raise BrokerError(f"{class_name} failed with exit status {done.returncode}:\n{output}")
         return done.stdout
 
     def _launch(self, kafka: Path) -> int:
@@ -192,18 +197,18 @@ class Broker:
         self.tool("kafka.tools.StorageTool", "format", *arguments)
 
     def _await_ready(self, began: int) -> None:
-        """Wait for Kafka's own word: a connection may be answered before Kafka serves, or by another program."""
+        """Wait for the line in Kafka's log: a connection may be answered before Kafka serves, or by another program."""
         deadline = time.monotonic() + START_SECONDS
         with self.log.open("rb") as log:
             log.seek(began)
-            said = log.read()
-            while READY not in said:
+            output = log.read()
+            while READY not in output:
                 ended = not self.running
                 if ended or time.monotonic() > deadline:
-                    what = "ended while it started" if ended else f"was not up after {START_SECONDS} s"
-                    raise BrokerError(f"Kafka {what}. The end of {self.log}:\n{self.tail()}")
+                    failure = "ended while it started" if ended else f"was not up after {START_SECONDS} s"
+                    raise BrokerError(f"Kafka {failure}. The end of {self.log}:\n{self.tail()}")
                 time.sleep(0.02)
-                said += log.read()
+                output += log.read()
 
 
 def free_port() -> int:

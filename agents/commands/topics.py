@@ -75,7 +75,7 @@ async def _list(installation: Installation, topics: list[Wanted]) -> None:
         else:
             rows.append((topic.name, "missing", "", "", "", ""))
     head = ("topic", "partitions", "cleanup", "retention", "timestamps", "records")
-    show_table(head, rows, right=("partitions", "records"))
+    show_table(head, rows, right=("partitions", "records"), above=("topic",))
 
 
 async def _records(installation: Installation, counts: Mapping[str, int]) -> Counter[str]:

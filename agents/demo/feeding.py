@@ -30,8 +30,8 @@ class Platforms:
     def __init__(self, here: DemoInstallation, client: aiohttp.ClientSession) -> None:
         self._here, self._client = here, client
 
-    def says(self, line: Line) -> Webhook | None:
-        """None for what platforms do not say."""
+    def webhook(self, line: Line) -> Webhook | None:
+        """The webhook that carries this line, None where no platform would send it."""
         return webhook(line, self._here.intake.secret)
 
     async def send(self, made: Webhook) -> None:
@@ -46,13 +46,14 @@ class Platforms:
 
     async def respond(self, fields: Fields) -> None:
         """One response."""
-        made = self.says(Line(key_of(fields), dump(fields), "response"))
+        made = self.webhook(Line(key_of(fields), dump(fields), "response"))
         assert made is not None
         await self.send(made)
 
 
 @asynccontextmanager
 async def platforms(here: DemoInstallation) -> AsyncIterator[Platforms]:
+    """Platforms with connections to intake."""
     connector = aiohttp.TCPConnector(limit=_CONNECTIONS)
     async with aiohttp.ClientSession(here.intake.url, connector=connector) as client:
         yield Platforms(here, client)
@@ -74,15 +75,15 @@ async def feed(here: DemoInstallation, lines: Iterable[Line]) -> int:
 
 
 async def feed_webhooks(here: DemoInstallation, lines: Iterable[Line]) -> int:
-    """Through intake, what platforms do not say straight into Kafka; gives how many webhooks there were."""
+    """Through intake, what no platform sends straight into Kafka; gives how many webhooks there were."""
     sent, lines = 0, iter(lines)
     async with platforms(here) as senders, clients.producer(here.installation) as producer:
         while chunk := list(islice(lines, _CHUNK)):
-            made = [(line, senders.says(line)) for line in chunk]
-            found = [webhook for _, webhook in made if webhook is not None]
-            await asyncio.gather(*map(senders.send, found))
+            made = [(line, senders.webhook(line)) for line in chunk]
+            webhooks = [webhook for _, webhook in made if webhook is not None]
+            await asyncio.gather(*map(senders.send, webhooks))
             await send(producer, here, [line for line, webhook in made if webhook is None])
-            sent += len(found)
+            sent += len(webhooks)
     return sent
 
 

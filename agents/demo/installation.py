@@ -42,7 +42,7 @@ _CALM_STOP, _QUICK_STOP = 30.0, 1.0  # of the embedded broker: its first stop ev
 
 @dataclass
 class DemoInstallation:
-    """Where it is, its settings, its processes, and what is to be told of Ctrl-C."""
+    """Where it is, its settings, its processes, and what handles Ctrl-C."""
 
     installation: Installation
     settings: Settings

@@ -101,6 +101,7 @@ class Month:
         return fields
 
     def response(self) -> Line:
+        """A response that is neither test nor internal."""
         fields = self.fresh()
         self.keep(self.standing, _Sent(fields, fields))
         return self.line(fields, "response")
@@ -167,6 +168,7 @@ class Month:
         return self.delete(_Sent(fields, fields), "deletion_unknown")
 
     def delete(self, sent: _Sent, kind: str) -> Line:
+        """A bare deletion of this response, which may be restored later."""
         source = sent.original["source"]
         sent.fields = {"source": source, "response_id": sent.original["response_id"], "deleted": True}
         if self.rng.random() < 0.5:
@@ -207,9 +209,11 @@ class Month:
         return self.line(fields | {"submitted_at": self.time(fields["source"], back)}, "late")
 
     def test(self) -> Line:
+        """A response that its platform marks as a test."""
         return self.line(self.fresh() | {"test": True}, "test")
 
     def internal(self) -> Line:
+        """A response of the company's own people."""
         return self.line(self.fresh() | {"internal": True}, "internal")
 
     def future(self) -> Line:
@@ -229,6 +233,7 @@ class Month:
         return Line(key_of(fields), spoil(fields), f"bad:{reason}")
 
     def line(self, fields: Fields, kind: str) -> Line:
+        """The line of these fields, under the key that the contract asks for."""
         return Line(key_of(fields), dump(fields), kind)
 
     def keep(self, pool: list[_Sent], sent: _Sent) -> None:
@@ -240,7 +245,7 @@ class Month:
 
 
 def _differs(sent: _Sent) -> bool:
-    """Whether the standing version says something else than the first, its time apart."""
+    """Whether the standing version differs from the first in more than its time."""
     return {**sent.fields, "updated_at": None} != {**sent.original, "updated_at": None}
 
 

@@ -50,11 +50,16 @@ def prove(found: Evidence, partitions: int) -> None:
     alerts, follow_ups = _events(found.alerts), _events(found.follow_ups)
     dead = [_dead(r) for r in found.dead_letters]
     comparisons = (
-        ("alert events", _steps(expected.alerts), _told(alerts, "alert_id"), oracle.compare_alerts(expected, alerts)),
+        (
+            "alert events",
+            _expected(expected.alerts),
+            _revisions(alerts, "alert_id"),
+            oracle.compare_alerts(expected, alerts),
+        ),
         (
             "follow-up events",
-            _steps(expected.follow_ups),
-            _told(follow_ups, "follow_up_id"),
+            _expected(expected.follow_ups),
+            _revisions(follow_ups, "follow_up_id"),
             oracle.compare_follow_ups(expected, follow_ups),
         ),
         (
@@ -91,13 +96,13 @@ def _row(name: str, wanted: Counter[Any], read: Counter[Any], different: list[st
     return name, f"{wanted.total():,}", f"{(wanted - read).total():,}", twice, f"{len(different):,}"
 
 
-def _steps(cases: Mapping[str, oracle.Case]) -> Counter[tuple[str, int]]:
-    """Id and revision of every event there should be."""
+def _expected(cases: Mapping[str, oracle.Case]) -> Counter[tuple[str, int]]:
+    """Id and revision of every event that is expected."""
     return Counter((name, revision) for name, case in cases.items() for revision in range(1, len(case.steps) + 1))
 
 
-def _told(events: Iterable[oracle.Event], id_: str) -> Counter[tuple[str, int]]:
-    """Id and revision of every event there is."""
+def _revisions(events: Iterable[oracle.Event], id_: str) -> Counter[tuple[str, int]]:
+    """Id and revision of every event that was read."""
     return Counter((event.value[id_], event.value["revision"]) for event in events)
 
 

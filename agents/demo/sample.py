@@ -32,6 +32,6 @@ def sample(seed: int, count: int, end: datetime, *, partitions: int = 4, live: b
     `live` says that the lines are produced at about `end`. Only then some have a `submitted_at` in the future,
     since that becomes the append time, which must not be far from the time of the other lines.
     """
-    month = Month(Random(seed), count, end, live)
+    month = Month(Random(seed), count, end, live)  # noqa: S311 (a sample that anybody can make again)
     for number in range(count):
         yield month.next(number, settled=number >= 64 * partitions)

@@ -1,6 +1,5 @@
 """What the demo prints: short plain text; colours, and a line that changes, only on a terminal."""
 
-import shutil
 import sys
 import threading
 import time
@@ -9,61 +8,63 @@ from contextlib import contextmanager
 
 import click
 
-from npsflow.agents.runtime.terminal import one_line, table
+from npsflow.agents.runtime import terminal
+from npsflow.agents.runtime.terminal import Cell
 
-_TERMINAL = sys.stdout.isatty()
-_BEGIN = "\r\033[K" if _TERMINAL else ""  # writes over the line of progress
-_EVERY = 0.2 if _TERMINAL else 2.0
-_INDENT = "    "
+_EVERY = 2.0  # seconds between two lines of progress
+_INDENT = 4
 
 
 def headline(text: str) -> None:
-    click.secho(f"\n{text}", bold=True)
+    """An empty line and the title of a part."""
+    click.echo()
+    terminal.show(text, "bold")
 
 
 def say(text: str) -> None:
     """One or more lines below a headline."""
-    click.echo("".join(f"{_INDENT}{line}\n" for line in text.splitlines()), nl=False)
+    click.echo("".join(f"{' ' * _INDENT}{line}\n" for line in text.splitlines()), nl=False)
 
 
 def paste(command: str) -> None:
     """A command to be copied: on a line of its own, however long."""
-    click.secho(f"{_INDENT}  {command}", fg="cyan")
+    terminal.show(f"{' ' * _INDENT}  {command}", "cyan")
 
 
-def rows(head: Sequence[str], body: Sequence[Sequence[str]], right: Collection[str] = ()) -> None:
-    """A table; columns named in `right` are flush right."""
-    first, *others = table(head, body, right).splitlines()
-    say(click.style(first, dim=True))
-    say("\n".join(others))
+def rows(head: Sequence[str], body: Sequence[Sequence[Cell]], right: Collection[str] = ()) -> None:
+    """A table below a headline; columns named in `right` are flush right."""
+    terminal.show_table(head, body, right, indent=_INDENT)
 
 
 class Waiting:
-    """Something that takes a while. `detail` says how far it is."""
+    """A step that takes a while, begun when this is made. `detail` says how far it is."""
 
-    def __init__(self, what: str) -> None:
+    def __init__(self, step: str) -> None:
         self.detail = ""
-        self._what, self._began = what, time.monotonic()
+        self._step, self._began = step, time.monotonic()
 
     @property
     def seconds(self) -> float:
+        """Since it began."""
         return time.monotonic() - self._began
 
-    def show(self) -> None:
-        said = f"… {self._what}, {self.seconds:.0f} s" + (f": {self.detail}" if self.detail else "")
-        if _TERMINAL:  # where a longer line would break, and its first part stay
-            said = one_line(said, shutil.get_terminal_size().columns - len(_INDENT) - 1)
-        click.echo(_BEGIN + _INDENT + said, nl=not _TERMINAL)
+    def __str__(self) -> str:
+        return f"… {self._step}, {self.seconds:.0f} s" + (f": {self.detail}" if self.detail else "")
 
 
 @contextmanager
-def waiting(what: str) -> Iterator[Waiting]:
+def waiting(step: str) -> Iterator[Waiting]:
     """Show what is waited for: on a terminal a line that goes away at the end, elsewhere a line every two seconds."""
-    progress, ended = Waiting(what), threading.Event()
+    progress = Waiting(step)
+    if sys.stdout.isatty() and terminal.shows_progress():
+        with terminal.status(lambda: f"{' ' * _INDENT}{progress}"):
+            yield progress
+        return
+    ended = threading.Event()
 
     def tick() -> None:
         while not ended.wait(_EVERY):
-            progress.show()
+            say(str(progress))
 
     ticking = threading.Thread(target=tick, daemon=True)
     ticking.start()
@@ -72,4 +73,3 @@ def waiting(what: str) -> Iterator[Waiting]:
     finally:
         ended.set()
         ticking.join()
-        click.echo(_BEGIN, nl=False)

@@ -1,4 +1,4 @@
-"""(a) The story of two customers, told as it happens."""
+"""(a) The story of two customers, printed as it happens."""
 
 import time
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from npsflow.agents.cases.actions import parse_action, send_action
+from npsflow.agents.cases.actions import action_of, send
 from npsflow.agents.demo import feeding, show
 from npsflow.agents.demo.installation import DemoInstallation
 from npsflow.agents.demo.lines import Fields
@@ -46,7 +46,7 @@ _HELP: tuple[tuple[dict[str, Any], str], ...] = (
     ),
     ({"action": "close_loop", "comment": "told"}, "The customer hears what was done."),
 )
-"""What a team does, and how it is told."""
+"""What a team does, and what is printed about it."""
 _COMES_OF: dict[str, Happening] = {"contact": "contacted", "resolve": "resolved", "close_loop": "loop_closed"}
 _COMMENT = "I explained it three times, and nobody called back."
 
@@ -73,8 +73,8 @@ async def tell(here: DemoInstallation) -> None:
         alert = await stage.event(events.ALERT_ENRICHED, anna)
         show.say(f"  → alert enriched after {stage.ms} ms: revision {alert['revision']}, new: {_changed(alert)}")
 
-        for action, said in _HELP:
-            show.say(said)
+        for action, text in _HELP:
+            show.say(text)
             await stage.act(case, action)
             case = await stage.event(event_type(_COMES_OF[action["action"]]), anna)
             show.say(f"  → case {case['status'].replace('_', ' ')} after {stage.ms} ms")
@@ -133,15 +133,16 @@ class _Stage:
         await self._consumer.seek_to_end(*of)
 
     async def send(self, response: Fields) -> None:
+        """Send a response as its platform does."""
         self._sent = time.monotonic()
         await self._platforms.respond(response)
 
     async def act(self, case: Mapping[str, Any], action: Mapping[str, Any]) -> None:
-        """What a team says on `recovery-actions`, as `npsflow act` does."""
+        """Send a team's action on `recovery-actions`, as `npsflow act` does."""
         self._sent = time.monotonic()
-        said = parse_action({"action_id": uuid4().hex, "by": "support", "case_id": case["case_id"], **action})
+        made = action_of({"action_id": uuid4().hex, "by": "support", "case_id": case["case_id"], **action})
         partition = partition_of(case["key"].encode(), self._here.settings.topics.partitions)
-        await send_action(self._producer, self._here.installation, case["key"], partition, said)
+        await send(self._producer, self._here.installation, case["key"], partition, made)
 
     async def event(self, kind: str, response: Fields) -> dict[str, Any]:
         """The event of this kind that the last response caused. Raises DemoFailed when it does not come."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import click
+from rich.text import Text
 
 from npsflow.agents.demo import show
 from npsflow.agents.demo.sample import DROPPED_DEPARTMENT
@@ -28,7 +28,7 @@ def departments(windows: Iterable[Mapping[str, Any]]) -> None:
             continue  # the sample plants odd values, too
         if day["high"] < week["low"]:
             dropped.add(name)
-        note = click.style("◄ dropped: the intervals do not overlap", fg="red") if name in dropped else ""
+        note = Text("◄ dropped: the intervals do not overlap" if name in dropped else "", style="red")
         body.append((name, *_pane_counts(day), *_pane_counts(week), note))
     head = ("department", _DAY, "95% interval", "n", _WEEK, "95% interval", "n", "")
     show.rows(head, body, right=head[1:-1])
@@ -41,13 +41,13 @@ def _pane_counts(window: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def dead_letters(records: Iterable[Record]) -> None:
-    """How many for each reason, with the words of one of them."""
+    """How many for each reason, with the message of one of them."""
     counts: Counter[str] = Counter()
-    said: dict[str, str] = {}
+    examples: dict[str, str] = {}
     for record in records:
         headers = dict(record.headers)
         reason = headers["npsflow_dlq_reason"].decode()
         counts[reason] += 1
-        said.setdefault(reason, headers["npsflow_dlq_message"].decode())
-    body = [(reason, str(n), said[reason]) for reason, n in counts.most_common()]
+        examples.setdefault(reason, headers["npsflow_dlq_message"].decode())
+    body = [(reason, str(n), examples[reason]) for reason, n in counts.most_common()]
     show.rows(("reason", "records", "for example"), [*body, ("sum", str(counts.total()), "")], right=("records",))

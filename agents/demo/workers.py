@@ -35,9 +35,11 @@ class Process:
 
     @property
     def url(self) -> str:
+        """Where it serves HTTP."""
         return f"http://{HOST}:{self.port}"
 
     def start(self) -> None:
+        """Start it; that it is ready, `ready` tells."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["/bin/sh", "-c", WITH_PARENT, "npsflow-demo", *self._command],

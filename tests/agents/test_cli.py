@@ -1,4 +1,4 @@
-"""The command line without a broker: quick help, one line for each error, text that cannot harm a terminal."""
+"""The command line without a broker: quick help, one line for each error."""
 
 import socket
 import subprocess
@@ -8,15 +8,11 @@ from pathlib import Path
 
 import click
 import pytest
-from aiokafka.structs import OffsetAndMetadata
 from click.testing import CliRunner, Result
 
 from npsflow.agents.broker.embedded import free_port
 from npsflow.agents.cli import COMMANDS, main
 from npsflow.agents.kafka import clients
-from npsflow.agents.operations.dead_letters import Letter, Replayed
-from npsflow.agents.runtime.terminal import one_line, table
-from npsflow.streams.stage import Record
 
 HEAVY = {"aiokafka", "faust", "msgspec", "orjson"}
 
@@ -114,58 +110,16 @@ def test_check_reports_settings_that_cannot_be_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("table", "said"),
+    ("table", "expected"),
     [
         ('[intake.shop]\nplatform = "typefrm"', "intake.shop: 'typefrm' is not a platform"),
         ('[notify.desk]\nkind = "slak"', "notify.desk: 'slak' is no kind; there are console,"),
         ("[notify.desk]\n", "notify.desk: 'desk' is no kind; there are console,"),
     ],
 )
-def test_check_reports_platforms_and_kinds_that_do_not_exist(table: str, said: str) -> None:
+def test_check_reports_platforms_and_kinds_that_do_not_exist(table: str, expected: str) -> None:
     Path("npsflow.toml").write_text(table)
     result = run("check")
 
     assert result.exit_code == 1
-    assert result.stdout.startswith(f"fail  settings: {said}")
-
-
-@pytest.mark.parametrize(
-    ("text", "line"),
-    [
-        ("two\nlines\tand  spaces ", "two lines and spaces"),
-        ("red \x1b[31m, right-to-left \u202e", "red [31m, right-to-left"),
-        ("é" * 60, "é" * 60),
-        ("é" * 61, "é" * 59 + "…"),
-        (7, "7"),
-    ],
-)
-def test_foreign_text_on_one_line(text: object, line: str) -> None:
-    assert one_line(text) == line
-
-
-def test_table_aligns_columns() -> None:
-    assert table(("name", "n", ""), [("a", "10", "few"), ("longer", "9", "")], right=("n",)) == (
-        "name     n\na       10  few\nlonger   9"
-    )
-
-
-def letter(offset: int, reason: str) -> Letter:
-    class At:
-        topic, partition = "survey-responses-dlq", 0
-
-    record: Record = At()  # type: ignore[assignment]
-    record.offset = offset
-    return Letter(record, {"reason": reason}, [])
-
-
-def test_replayed_is_remembered_by_reason_until_all_was_replayed() -> None:
-    replayed = Replayed()
-    replayed.advance(5, "too_late")
-    replayed = Replayed(replayed.committed())
-    assert letter(4, "too_late") in replayed
-    assert letter(5, "too_late") not in replayed
-    assert letter(4, "not_json") not in replayed
-
-    replayed.advance(8, None)
-    assert letter(7, "not_json") in replayed
-    assert replayed.committed() == OffsetAndMetadata(8, "")
+    assert result.stdout.startswith(f"fail  settings: {expected}")

@@ -59,7 +59,7 @@ def with_java(broker: Broker, harness: Harness, codec: str, some: Sequence[Line]
     text = b"".join(b"%b\t%b\n" % (line.key or b"", line.value or b"") for line in some)
     arguments = ["--bootstrap-server", broker.bootstrap, "--topic", harness.installation.topic(RESPONSES)]
     arguments += ["--reader-property", "parse.key=true", "--reader-property", "key.separator=\t"]
-    broker.tool("org.apache.kafka.tools.ConsoleProducer", *arguments, f"--compression-codec={codec}", given=text)
+    broker.tool("org.apache.kafka.tools.ConsoleProducer", *arguments, f"--compression-codec={codec}", stdin=text)
 
 
 async def with_aiokafka(harness: Harness, codec: str, committed: Sequence[Line], aborted: Sequence[Line]) -> None:

@@ -125,7 +125,7 @@ def _fold(expected: Expected, task: _Task, version: Version, partition: int, off
         return _bury(expected, "too_late", partition, offset)
     if not version.deleted:
         task.stream_time = max(task.stream_time, version.submitted)
-    if known is not None and equal(known.said, version.said):
+    if known is not None and equal(known.as_sent, version.as_sent):
         expected.outcomes["repeated"] += 1
         known.order = max(known.order, version.order)
     elif known is not None and version.order < known.order:

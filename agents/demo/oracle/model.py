@@ -23,7 +23,7 @@ def category(metric: str, score: int) -> int:
 
 
 def equal(one: Fields, other: Fields) -> bool:
-    """Whether both say the same; 1, 1.0 and true do not."""
+    """Whether both are the same; 1, 1.0 and true are not."""
     return one == other and json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
@@ -95,13 +95,15 @@ class Version:
 
     @property
     def deleted(self) -> bool:
+        """Whether it deletes the response."""
         return self.content.get("deleted") is True
 
     @property
-    def said(self) -> Fields:
-        """What a repetition says again."""
+    def as_sent(self) -> Fields:
+        """The content with its times as they were sent: equal in a repetition."""
         return self.content | self.sent
 
     @property
     def counts(self) -> bool:
+        """Whether it enters windows, alerts and follow-ups."""
         return not (self.deleted or self.content.get("test") or self.content.get("internal"))

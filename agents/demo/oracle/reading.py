@@ -1,4 +1,4 @@
-"""What one record says: a version of a response, or why it is a dead letter."""
+"""Reads one record: a version of a response, or why it is a dead letter."""
 
 import json
 import re
@@ -26,9 +26,9 @@ def read(record: Record) -> Version:
     origin = (record.timestamp, record.partition, record.offset)
     if fields.get("deleted") is True:
         updated, content = record.timestamp + 10 * MINUTE, Fields(deleted=True)
-        said = _updated(fields.get("updated_at"))
-        if isinstance(said, datetime):
-            updated, content["updated_at"] = _not_ahead(_milliseconds(said), record), said.isoformat()
+        time = _updated(fields.get("updated_at"))
+        if isinstance(time, datetime):
+            updated, content["updated_at"] = _not_ahead(_milliseconds(time), record), time.isoformat()
         return Version(identity, (updated, *origin), record.timestamp, content)
     content = _response(fields)
     times: list[datetime] = [content[name] for name in ("submitted_at", "updated_at") if name in content]
@@ -61,8 +61,11 @@ def _decode(value: bytes | None) -> Fields:
         raise DeadError("not_json") from None
     if not isinstance(fields, dict):
         raise DeadError("not_object")
-    if "\\ud" not in text.lower():
-        return fields
+    return _whole(fields) if "\\ud" in text.lower() else fields
+
+
+def _whole(fields: Fields) -> Fields:
+    """Give the fields with a replacement character for each half of one; an identifier may hold none."""
     text = json.dumps(fields, ensure_ascii=False)
     if not _HALF_A_CHARACTER.search(text):
         return fields
