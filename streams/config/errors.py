@@ -1,64 +1,90 @@
 """Mistakes in settings, in words that name the key and say what may stand there."""
 
 import re
+from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 import msgspec
 from msgspec import inspect
 
-_WHERE = re.compile(r"(.*?)(?: - at (`key` in )?`\$(.*)`)?", re.DOTALL)
+_PLACE = re.compile(r"(.*?)(?: - at (`key` in )?`\$(.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _FIELD = re.compile(r"Object contains unknown field `(.*)`")
 _MISSING = re.compile(r"Object missing required field `(.*)`")
+_RANGE = re.compile(r"Expected `(int|float)` [<>].*")
 
 
-def explain(error: msgspec.ValidationError, expected: type) -> str:
-    """What msgspec says of something that is not as `expected`, with the key in front and the known ones behind."""
-    split = _WHERE.fullmatch(str(error))
-    assert split is not None  # it takes any text
-    said, of_key, path = split.groups()
-    key, there = "", inspect.type_info(expected)
-    for name, index in _STEP.findall(path or ""):
+def explain(error: msgspec.ValidationError, expected: type, data: Any) -> str:
+    """Explain why `data` is not as `expected`: the key, then what is wrong there, then what may stand there.
+
+    A number that has a range has a least (`ge` or `gt`) and a greatest (`le`).
+    """
+    match = _PLACE.fullmatch(str(error))
+    assert match is not None  # it takes any text
+    message, of_key, path = match.groups()
+    key, place, steps = "", inspect.type_info(expected), _STEP.findall(path or "")
+    for name, index in steps:
         key += f".{name}" if name else ".NAME" if index == "..." else f"[{index}]"
-        there = _below(there, name)
-    if of_key and isinstance(there, inspect.DictType):
-        there = there.key_type
-    behind = ""
-    if found := _FIELD.fullmatch(said):
-        said, known = f"there is no key {found[1]!r}", _known(there)
-        close = get_close_matches(found[1], known, n=1)
-        behind = f"; known: {', '.join(known)}" if known else "; it has none"
-        behind = f"; did you mean {close[0]!r}?" if close else behind
-    elif missing := _MISSING.fullmatch(said):
-        said = f"the key {missing[1]!r} is missing"
-    elif said.startswith("Invalid enum value"):
-        behind = f"; known: {', '.join(_known(there))}"
-    return f"{key.removeprefix('.')}: {said}{behind}" if key else said + behind
+        place = _below(place, name)
+    if of_key and isinstance(place, inspect.DictType):
+        place = place.key_type
+    number = _required(place)
+    if isinstance(number, inspect.IntType | inspect.FloatType) and _RANGE.fullmatch(message):
+        return next(_outside(number, data, steps))
+    hint = ""
+    if unknown := _FIELD.fullmatch(message):
+        message, known = f"there is no key {unknown[1]!r}", _known(place)
+        close = get_close_matches(unknown[1], known, n=1)
+        hint = f"; known: {', '.join(known)}" if known else "; it has none"
+        hint = f"; did you mean {close[0]!r}?" if close else hint
+    elif missing := _MISSING.fullmatch(message):
+        message = f"the key {missing[1]!r} is missing"
+    elif message.startswith("Invalid enum value"):
+        hint = f"; known: {', '.join(_known(place))}"
+    return f"{key.removeprefix('.')}: {message}{hint}" if key else message + hint
 
 
-def _below(there: inspect.Type, name: str) -> inspect.Type:
+def _outside(
+    number: inspect.IntType | inspect.FloatType, data: Any, steps: Sequence[tuple[str, str]], key: str = ""
+) -> Iterator[str]:
+    """What is out of range along these steps; where msgspec does not name the key, every one is tried."""
+    if steps:
+        (name, index), *rest = steps
+        for chosen in data if index == "..." else [name or int(index)]:
+            step = f"[{chosen}]" if isinstance(chosen, int) else f".{chosen}"
+            if not isinstance(data, dict) or chosen in data:
+                yield from _outside(number, data[chosen], rest, key + step)
+        return
+    low, high = number.gt if number.ge is None else number.ge, number.le
+    if data is not None and not (data > low if number.ge is None else data >= low) & (data <= high):
+        value = f"{data:g}" if isinstance(data, float) else data
+        yield f"{key.removeprefix('.')} = {value} is not between {low:,} and {high:,}"
+
+
+def _below(place: inspect.Type, name: str) -> inspect.Type:
     """The type one step further: of a field where it has a name, else of an item."""
-    there = _alone(there)
-    if isinstance(there, inspect.StructType):
-        return next((field.type for field in there.fields if field.encode_name == name), there)
-    if isinstance(there, inspect.DictType):
-        return there.value_type
-    if isinstance(there, inspect.ListType | inspect.VarTupleType):
-        return there.item_type
-    return there.item_types[0] if isinstance(there, inspect.TupleType) else there
+    place = _required(place)
+    if isinstance(place, inspect.StructType):
+        return next((field.type for field in place.fields if field.encode_name == name), place)
+    if isinstance(place, inspect.DictType):
+        return place.value_type
+    if isinstance(place, inspect.ListType | inspect.VarTupleType):
+        return place.item_type
+    return place.item_types[0] if isinstance(place, inspect.TupleType) else place
 
 
-def _alone(there: inspect.Type) -> inspect.Type:
+def _required(place: inspect.Type) -> inspect.Type:
     """Of `X | None` only X."""
-    if isinstance(there, inspect.UnionType):
-        return next((one for one in there.types if not isinstance(one, inspect.NoneType)), there)
-    return there
+    if isinstance(place, inspect.UnionType):
+        return next((type_ for type_ in place.types if not isinstance(type_, inspect.NoneType)), place)
+    return place
 
 
-def _known(there: inspect.Type) -> list[str]:
+def _known(place: inspect.Type) -> list[str]:
     """What may stand there, where that is a choice."""
-    if isinstance(there, inspect.UnionType):
-        return sorted({known for one in there.types for known in _known(one)})
-    if isinstance(there, inspect.StructType):
-        return [field.encode_name for field in there.fields]
-    return [str(value) for value in there.values] if isinstance(there, inspect.LiteralType) else []
+    if isinstance(place, inspect.UnionType):
+        return sorted({known for type_ in place.types for known in _known(type_)})
+    if isinstance(place, inspect.StructType):
+        return [field.encode_name for field in place.fields]
+    return [str(value) for value in place.values] if isinstance(place, inspect.LiteralType) else []

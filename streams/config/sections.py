@@ -4,8 +4,9 @@ Those of recovery, notifiers and intake stand where they are used.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Action
@@ -14,6 +15,8 @@ from npsflow.schemas.times import DAY
 from npsflow.streams.scoring.scores import DEFAULT_SCALES, Scale, scale_of
 from npsflow.streams.scoring.segments import MOST_SEGMENTS, is_dimension
 from npsflow.streams.windows.panes import WindowSpec, window_spec
+
+Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 
 _DIMENSIONS = ["survey_id", "survey_kind", "channel", "journey_stage", "department", "product", "tier"]
 
@@ -28,25 +31,26 @@ class ScaleSettings(Struct, frozen=True, forbid_unknown_fields=True):
     middle: list[int] = []
 
     def scale(self) -> Scale:
+        """The scale that these thresholds make."""
         return scale_of(self.metric, self.min, self.max, self.worst, self.middle)
 
 
 class Segments(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[segments]`: what scores are told apart by. `max_values`: of one dimension, the rest counts as `other`."""
+    """`[segments]`: what scores are grouped by. `max_values`: of one dimension, the rest counts as `other`."""
 
     dimensions: list[str] = field(default_factory=lambda: list(_DIMENSIONS))
     pairs: list[tuple[str, str]] = []
-    max_values: int = 1000
+    max_values: Count = 1000
 
 
 class Windows(Struct, frozen=True, forbid_unknown_fields=True):
     """`[windows]`: lengths, and the n from which a score may be read."""
 
     lengths: list[str] = field(default_factory=lambda: ["1h", "24h", "7d", "30d"])
-    sufficient: int = 30
+    sufficient: Count = 30
 
     def specs(self) -> tuple[WindowSpec, ...]:
-        """Raises ValueError for what is no length."""
+        """The windows of these lengths. Raises ValueError for a text that is no length."""
         return tuple(window_spec(name) for name in self.lengths)
 
 
@@ -80,13 +84,13 @@ class DeadLetters(Struct, frozen=True, forbid_unknown_fields=True):
 class Topics(Struct, frozen=True, forbid_unknown_fields=True):
     """`[topics]`: partitions of input and output topics, of `nps-panes` and `nps-windows`, and copies of each."""
 
-    partitions: int = 4
-    pane_partitions: int = 2
-    replication: int = 1
+    partitions: Count = 4
+    pane_partitions: Count = 2
+    replication: Annotated[int, Meta(ge=1, le=100)] = 1
 
 
 def check_segments(segments: Segments, aliases: Iterable[str]) -> None:
-    """Raises SettingsError."""
+    """Raises SettingsError for an unknown or repeated dimension, a wrong pair, or too many of them."""
     for dimension in (*segments.dimensions, *(d for pair in segments.pairs for d in pair), *aliases):
         if not is_dimension(dimension):
             raise SettingsError(f"{dimension!r} is not a field that can be a dimension")
@@ -102,7 +106,7 @@ def check_segments(segments: Segments, aliases: Iterable[str]) -> None:
 
 
 def check_windows(windows: Windows, horizon_days: int) -> None:
-    """Raises SettingsError."""
+    """Raises SettingsError for a wrong or repeated length, and for one beyond the horizon."""
     _check_once("windows.lengths", windows.lengths)
     try:
         specs = windows.specs()
@@ -114,7 +118,7 @@ def check_windows(windows: Windows, horizon_days: int) -> None:
 
 
 def check_scales(scales: Sequence[ScaleSettings]) -> None:
-    """Raises SettingsError."""
+    """Raises SettingsError for a scale that is repeated, fixed, or contradicts itself."""
     names = [f"{scale.metric} {scale.min}-{scale.max}" for scale in scales]
     _check_once("scales", names)
     own = {f"{scale.metric} {scale.name}" for scale in DEFAULT_SCALES.values()}
@@ -128,6 +132,6 @@ def check_scales(scales: Sequence[ScaleSettings]) -> None:
             raise SettingsError(f"scales: {name} is the metric's own, its thresholds are fixed")
 
 
-def _check_once(name: str, given: list[str]) -> None:
-    if twice := [one for one in given if given.count(one) > 1]:
-        raise SettingsError(f"{name} names {twice[0]!r} more than once")
+def _check_once(name: str, values: list[str]) -> None:
+    if repeated := [value for value in values if values.count(value) > 1]:
+        raise SettingsError(f"{name} names {repeated[0]!r} more than once")

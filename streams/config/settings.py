@@ -5,9 +5,10 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.response import Customer, Response
@@ -41,7 +42,7 @@ from npsflow.streams.windows.stage import WindowSettings
 class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     """The whole of `npsflow.toml`; every key has a default."""
 
-    horizon_days: int = 35
+    horizon_days: Annotated[int, Meta(ge=1, le=3650)] = 35
     ces_seven_is_hard: bool = False
     idle_ticks: bool = True
     scales: list[ScaleSettings] = []
@@ -57,6 +58,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     notify: dict[str, NotifierSettings] = {}
 
     def all_scales(self) -> Scales:
+        """The scales of every metric, those that need no settings among them."""
         return Scales((s.scale() for s in self.scales), ces_seven_is_hard=self.ces_seven_is_hard)
 
     def meaning(self, prefix: str, pane_partitions: int) -> ClassifySettings:
@@ -97,7 +99,6 @@ def event_source(prefix: str) -> str:
 
 
 _ENTRANCE = re.compile("[a-z0-9][a-z0-9-]{0,63}")
-_MOST = {"horizon_days": 3650, "topics.replication": 100}
 
 
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
@@ -117,17 +118,18 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
 def parse(text: str) -> Settings:
     """Settings from TOML. Raises SettingsError for a typo, a wrong type or a contradiction."""
     try:
-        settings = msgspec.convert(tomllib.loads(text), Settings)
+        data = tomllib.loads(text)
+        settings = msgspec.convert(data, Settings)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(str(error)) from None
     except msgspec.ValidationError as error:
-        raise SettingsError(explain(error, Settings)) from None
+        raise SettingsError(explain(error, Settings, data)) from None
     _check(settings)
     return settings
 
 
 def _check(s: Settings) -> None:
-    """Contradictions between keys that are right for themselves. Raises SettingsError."""
+    """Raises SettingsError for keys that contradict each other."""
     check_segments(s.segments, s.aliases)
     check_windows(s.windows, s.horizon_days)
     check_scales(s.scales)
@@ -138,17 +140,6 @@ def _check(s: Settings) -> None:
         for name in rule.when:
             if name not in Response.__struct_fields__ and name not in Customer.__struct_fields__:
                 raise SettingsError(f"follow_ups.promoters: {name!r} is not a field of a response or its customer")
-    counts = {
-        "horizon_days": s.horizon_days,
-        "segments.max_values": s.segments.max_values,
-        "windows.sufficient": s.windows.sufficient,
-        "topics.partitions": s.topics.partitions,
-        "topics.pane_partitions": s.topics.pane_partitions,
-        "topics.replication": s.topics.replication,
-    }
-    for name, count in counts.items():
-        if not 1 <= count <= _MOST.get(name, 1_000_000):
-            raise SettingsError(f"{name} = {count} is not between 1 and {_MOST.get(name, 1_000_000):,}")
 
 
 def _check_intake(s: Settings) -> None:

@@ -1,41 +1,40 @@
-"""`[notify.NAME]` in `npsflow.toml`: who hears of which events, how, and which private fields are sent."""
+"""`[notify.NAME]` in `npsflow.toml`: who is told of what, how, and what of it may leave the house."""
 
 import re
 from collections.abc import Mapping
 from datetime import time
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from npsflow.schemas.cases import Happening, Kind
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Severity
-from npsflow.streams.notify.texts import DIGEST_PLACEHOLDERS, LANGUAGES, PLACEHOLDERS, TITLES
+from npsflow.streams.notify.texts import DIGEST_PLACES, LANGUAGES, PLACES, TITLES
 
-EventName = Happening | Literal["enriched"]
+Told = Happening | Literal["enriched"]
 """What happened to a case. `enriched` is the `noted` of a comment or context that came later."""
-PrivateField = Literal["comment", "name", "email", "phone"]
+Private = Literal["comment", "name", "email", "phone"]
 
 EVERYBODY = "*"
-"""In `to`: the address of everybody who is not named there."""
+"""In `to`: where all goes that is for nobody who is named there."""
 
-_MAX_SETTLE = 120.0  # seconds
 _NAME = re.compile("[a-z0-9][a-z0-9-]{0,63}")
-_RESERVED = ("log", "replay")  # commands
+_TAKEN = ("log", "replay")  # commands
 
 
-class NotifierSettings(Struct, frozen=True, forbid_unknown_fields=True):
-    """The settings of one notifier.
+class Notifier(Struct, frozen=True, forbid_unknown_fields=True):
+    """One of them.
 
-    `kind`: its name if empty. `to`: from the owner of a case, or an agent, to an address of this kind. `texts`: titles
-    in place of the built-in ones, by event. `private`: fields of the customer that are sent. `first_hours`: how far
-    back the very first start begins. `per_second`: messages to one address. `options`: the kind's own settings.
+    `kind`: if not said, the name. `to`: owner of a case, or agent, to address; what is one depends on the kind.
+    `texts`: titles in place of ours, by event. `private`: what of the customer is let through. `first_hours`: how old
+    the events may be that a notifier begins with, on its very first start. `options`: particular to the kind.
     """
 
     kind: str = ""
     to: dict[str, str] = {}
-    events: list[EventName] = field(
+    events: list[Told] = field(
         default_factory=lambda: ["opened", "enriched", "warned", "escalated", "breached", "reopened", "won_back"]
     )
     at_least: Severity = "medium"
@@ -44,33 +43,33 @@ class NotifierSettings(Struct, frozen=True, forbid_unknown_fields=True):
     language: str = "en"
     texts: dict[str, str] = {}
     zone: str = "UTC"
-    settle_seconds: float = 0.0
+    settle_seconds: Annotated[float, Meta(ge=0, le=120)] = 0.0
     digest: str = ""
-    per_second: float | None = None
-    private: list[PrivateField] = []
-    first_hours: float = 24.0
+    per_second: Annotated[float, Meta(ge=0.01, le=1000)] | None = None
+    private: list[Private] = []
+    first_hours: Annotated[float, Meta(ge=0, le=24 * 90)] = 24.0
     options: dict[str, Any] = {}
 
 
-def digest_time(notifier: NotifierSettings) -> time | None:
-    """When the digest is sent each day, in the notifier's zone; None if it sends none."""
+def digest_time(notifier: Notifier) -> time | None:
+    """When the digest is sent each day, in the notifier's zone; None if there is none."""
     return time.fromisoformat(notifier.digest) if notifier.digest else None
 
 
-def check(notifiers: Mapping[str, NotifierSettings]) -> None:
-    """Raises SettingsError for the first notifier whose name or settings are wrong."""
+def check(notifiers: Mapping[str, Notifier]) -> None:
+    """Raises SettingsError."""
     for name, notifier in notifiers.items():
-        if problem := _name_problem(name) or _problem(notifier):
-            raise SettingsError(f"notify.{name}: {problem}")
+        if wrong := _wrong_name(name) or _wrong(notifier):
+            raise SettingsError(f"notify.{name}: {wrong}")
 
 
-def _name_problem(name: str) -> str:
-    if not _NAME.fullmatch(name) or name in _RESERVED:
-        return f"a name is made of a-z, 0-9 and -, and {' and '.join(_RESERVED)} are taken"
+def _wrong_name(name: str) -> str:
+    if not _NAME.fullmatch(name) or name in _TAKEN:
+        return f"a name is made of a-z, 0-9 and -, and {' and '.join(_TAKEN)} are taken"
     return ""
 
 
-def _problem(notifier: NotifierSettings) -> str:
+def _wrong(notifier: Notifier) -> str:
     try:
         ZoneInfo(notifier.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -79,20 +78,11 @@ def _problem(notifier: NotifierSettings) -> str:
         return f"digest: {notifier.digest!r} is no time of day, as 08:30 is"
     if notifier.language not in LANGUAGES:
         return f"language: there are {', '.join(LANGUAGES)}"
-    for event, text in notifier.texts.items():
-        if event not in TITLES["en"]:
-            return f"texts: {event!r} is no event"
-        placeholders = DIGEST_PLACEHOLDERS if event == "digest" else PLACEHOLDERS
+    for what, text in notifier.texts.items():
+        if what not in TITLES["en"]:
+            return f"texts: {what!r} is no event"
         try:
-            text.format_map(dict.fromkeys(placeholders, ""))
+            text.format_map(dict.fromkeys(DIGEST_PLACES if what == "digest" else PLACES, ""))
         except (KeyError, ValueError, IndexError, AttributeError):
-            return f"texts.{event}: in braces may stand {', '.join(placeholders)}"
-    ranges = [
-        ("settle_seconds", notifier.settle_seconds, 0, _MAX_SETTLE),
-        ("per_second", notifier.per_second or 1.0, 0.01, 1000),
-        ("first_hours", notifier.first_hours, 0, 24 * 90),
-    ]
-    for key, value, low, high in ranges:
-        if not low <= value <= high:
-            return f"{key} = {value:g} is not between {low:g} and {high:g}"
+            return f"texts.{what}: in braces may stand {', '.join(DIGEST_PLACES if what == 'digest' else PLACES)}"
     return ""

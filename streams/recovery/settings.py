@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from datetime import date, time
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import holidays
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
 
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Context, Severity
@@ -14,6 +14,8 @@ from npsflow.streams.recovery.business_hours import BusinessHours, Clock, WallCl
 from npsflow.streams.scoring.questions import OPEN_QUESTIONS
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
+Positive = Annotated[float, Meta(gt=0, le=10_000)]
+NotNegative = Annotated[float, Meta(ge=0, le=10_000)]
 When = dict[str, str]
 """Fields of the alert, or `severity`, to the value that each has to have, whatever its case."""
 
@@ -41,7 +43,7 @@ class OwnerRule(Struct, frozen=True, forbid_unknown_fields=True):
 class FirstContact(Struct, frozen=True, forbid_unknown_fields=True):
     """`[[recovery.first_contact]]`: the first whose fields all fit says how many hours there are."""
 
-    hours: float
+    hours: Positive
     when: When = {}
 
 
@@ -49,7 +51,7 @@ class Escalation(Struct, frozen=True, forbid_unknown_fields=True):
     """`[[recovery.escalations]]`: who hears of it when so much of the time for the first contact has passed."""
 
     to: str
-    at: float = 1.0
+    at: Positive = 1.0
 
 
 class Business(Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,17 +74,17 @@ class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
     severity: list[SeverityRule] = []
     default_owner: str = "service-recovery"
     owners: list[OwnerRule] = []
-    first_contact_hours: float = 24.0
+    first_contact_hours: Positive = 24.0
     first_contact: list[FirstContact] = []
-    warn_at: float = 0.75
+    warn_at: Positive = 0.75
     escalations: list[Escalation] = []
-    finish_days: float = 7.0
-    cooldown_hours: float = 24.0
-    burst_alerts: int = 0
-    burst_minutes: int = 60
-    ask_every_days: float = 90.0
-    keep_days: float = 90.0
-    remember_days: float = 400.0
+    finish_days: Positive = 7.0
+    cooldown_hours: NotNegative = 24.0
+    burst_alerts: Annotated[int, Meta(ge=0, le=10_000)] = 0
+    burst_minutes: Annotated[int, Meta(ge=1, le=10_000)] = 60
+    ask_every_days: NotNegative = 90.0
+    keep_days: Positive = 90.0
+    remember_days: Positive = 400.0
     questions: dict[str, str] = {}
     thanks: dict[str, str] = {}
 
@@ -127,27 +129,6 @@ def check(settings: Recovery) -> None:
             raise SettingsError(f"recovery.questions, thanks: {language!r} is not a language in two letters, as de is")
     for language in sorted((settings.questions.keys() ^ settings.thanks.keys()) - OPEN_QUESTIONS.keys()):
         raise SettingsError(f"recovery: questions and thanks both need {language}, or a message mixes two languages")
-    positive = [
-        ("first_contact_hours", settings.first_contact_hours),
-        ("finish_days", settings.finish_days),
-        ("burst_minutes", settings.burst_minutes),
-        ("keep_days", settings.keep_days),
-        ("remember_days", settings.remember_days),
-        ("warn_at", settings.warn_at),
-        *(("first_contact: hours", rule.hours) for rule in settings.first_contact),
-        *(("escalations: at", step.at) for step in settings.escalations),
-    ]
-    for name, value in positive:
-        if not 0 < value <= 10_000:
-            raise SettingsError(f"recovery.{name} = {value} is not between 0 and 10,000")
-    or_none = [
-        ("cooldown_hours", settings.cooldown_hours),
-        ("burst_alerts", settings.burst_alerts),
-        ("ask_every_days", settings.ask_every_days),
-    ]
-    for name, value in or_none:
-        if not 0 <= value <= 10_000:
-            raise SettingsError(f"recovery.{name} = {value} is not between 0 and 10,000")
     if settings.remember_days < settings.keep_days:
         raise SettingsError("recovery.remember_days is less than keep_days: a case is kept only with its customer")
 

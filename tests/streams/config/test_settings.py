@@ -283,7 +283,7 @@ def test_where_it_runs_comes_from_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("horizon_day = 36", "there is no key 'horizon_day'; did you mean 'horizon_days'?"),
         ("xyzzy = 1", "there is no key 'xyzzy'; known: horizon_days, ces_seven_is_hard, "),
@@ -302,13 +302,27 @@ def test_where_it_runs_comes_from_the_environment() -> None:
             "intake.NAME.events: Invalid enum value 'off'; known: answered",
         ),
         ("[intake.a]", "intake.NAME: the key 'platform' is missing"),
+        ("horizon_days = 3651", "horizon_days = 3651 is not between 1 and 3,650"),
+        ("topics.replication = 0", "topics.replication = 0 is not between 1 and 100"),
+        ("windows.sufficient = 1_000_001", "windows.sufficient = 1000001 is not between 1 and 1,000,000"),
+        ("recovery.warn_at = 0.0", "recovery.warn_at = 0 is not between 0 and 10,000"),
+        ("recovery.cooldown_hours = -0.5", "recovery.cooldown_hours = -0.5 is not between 0 and 10,000"),
+        ("recovery.keep_days = nan", "recovery.keep_days = nan is not between 0 and 10,000"),
+        (
+            "recovery.escalations = [{to = 'a'}, {to = 'b', at = 0}]",
+            "recovery.escalations[1].at = 0 is not between 0 and 10,000",
+        ),
+        (
+            "[notify]\nslack.per_second = 1\nconsole = {}\ndesk.per_second = 0",
+            "notify.desk.per_second = 0 is not between 0.01 and 1,000",
+        ),
     ],
 )
-def test_a_mistake_is_said_with_its_key_and_what_may_stand_there(text: str, said: str) -> None:
-    with pytest.raises(SettingsError) as found:
+def test_a_mistake_is_explained_with_its_key_and_what_may_stand_there(text: str, expected: str) -> None:
+    with pytest.raises(SettingsError) as error:
         parse(text)
 
-    assert str(found.value).startswith(said)
+    assert str(error.value).startswith(expected)
 
 
 def test_names_begin_with_the_prefix() -> None:

@@ -90,7 +90,7 @@ def test_an_alert_on_friday_evening_is_due_on_monday() -> None:
         ('thanks = {"de-DE" = "Danke."}', "recovery.questions, thanks: 'de-DE' is not a language in two letters"),
         ('owners = [{owner = "a", when = {shoe = "42"}}]', "recovery.owners: 'shoe' is not a field of an alert"),
         ('severity = [{name = "a", at_least = "low"}]', "low"),
-        ("first_contact = [{hours = 0.0}]", "first_contact: hours = 0.0"),
+        ("first_contact = [{hours = 0.0}]", r"first_contact\[0\].hours = 0 is not between"),
         ("cooldown_hours = inf", "cooldown_hours = inf"),
         ("burst_alerts = -1", "burst_alerts = -1"),
         ("ask_every_days = -0.5", "ask_every_days = -0.5"),
