@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 
 from npsflow.streams.classify.stage import Classify
-from npsflow.streams.config.settings import Settings, event_source
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.app import Agent
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.source import Batch
@@ -22,16 +22,16 @@ async def fold(batches: AsyncIterator[Batch]) -> None:
 
 
 def _classify(settings: Settings, installation: Installation) -> Stage:
-    return Classify(settings.meaning(installation.prefix, settings.topics.pane_partitions))
+    return Classify(settings.classify_settings(installation.event_source, settings.topics.pane_partitions))
 
 
 def _rollup(settings: Settings, installation: Installation) -> Stage:
-    return Rollup(settings.rolling(installation.prefix))
+    return Rollup(settings.window_settings(installation.event_source))
 
 
 def _recover(settings: Settings, installation: Installation) -> Stage:
     policy = Policy(settings.recovery, clock_of(settings.recovery))
-    return Recover(policy, event_source(installation.prefix), installation.prefix)
+    return Recover(policy, installation.event_source, installation.prefix)
 
 
 STAGES: dict[str, tuple[Callable[[Settings, Installation], Stage], Agent]] = {

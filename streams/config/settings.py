@@ -61,8 +61,8 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         """The scales of every metric, those that need no settings among them."""
         return Scales((s.scale() for s in self.scales), ces_seven_is_hard=self.ces_seven_is_hard)
 
-    def meaning(self, prefix: str, pane_partitions: int) -> ClassifySettings:
-        """What classify needs; `pane_partitions` as the topic really has."""
+    def classify_settings(self, event_source: str, pane_partitions: int) -> ClassifySettings:
+        """What classify needs; `event_source` as in `ce_source`, `pane_partitions` those of the topic `nps-panes`."""
         return ClassifySettings(
             scales=self.all_scales(),
             dimensions=tuple(self.segments.dimensions),
@@ -78,24 +78,19 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             private_fields=self.alerts.private_fields,
             idle_ticks=self.idle_ticks,
             pause_on_dead_letters=self.dead_letters.pause,
-            event_source=event_source(prefix),
+            event_source=event_source,
             pane_partitions=pane_partitions,
         )
 
-    def rolling(self, prefix: str) -> WindowSettings:
-        """What roll up needs."""
+    def window_settings(self, event_source: str) -> WindowSettings:
+        """What roll up needs; `event_source` as in `ce_source`."""
         return WindowSettings(
             self.all_scales(),
             self.windows.specs(),
             self.segments.max_values,
             self.windows.sufficient,
-            event_source(prefix),
+            event_source,
         )
-
-
-def event_source(prefix: str) -> str:
-    """The `ce_source` of an installation's events."""
-    return f"npsflow/{prefix}"
 
 
 _ENTRANCE = re.compile("[a-z0-9][a-z0-9-]{0,63}")

@@ -25,6 +25,11 @@ class Installation(Struct, frozen=True):
     """`NPSFLOW_SESSION_MS`: a worker not heard of for this long has lost its partitions."""
     security: Security = Security()
 
+    @property
+    def event_source(self) -> str:
+        """The `ce_source` of its events."""
+        return f"npsflow/{self.prefix}"
+
     def topic(self, name: str) -> str:
         return self.prefix + name
 

@@ -44,7 +44,7 @@ class Received:
 def main() -> None:
     store, before, packed = MemoryStore(), 0, 0
     arrived = int(time.time() * 1000) + 1
-    fold = Classify(Settings().meaning("", 2)).open(0, 4, lambda *_: None)
+    fold = Classify(Settings().classify_settings("npsflow/", 2)).open(0, 4, lambda *_: None)
     for offset, response in enumerate(data.responses(data.steady(_WARM_UP + _COUNT))):
         if offset == _WARM_UP:
             before = _resident()  # with all that the stage itself keeps: names, caches, encoders

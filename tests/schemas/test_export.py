@@ -78,11 +78,11 @@ def written() -> list[Written]:
     found: list[Written] = []
     emit: Emit = lambda output: found.append(Written(*output))  # noqa: E731
     settings = Settings()
-    classify = Classify(settings.meaning("t.", 1)).open(0, 1, emit)
+    classify = Classify(settings.classify_settings("npsflow/t.", 1)).open(0, 1, emit)
     for offset, (key, value) in enumerate(inputs()):
         classify.apply(classify.read(Written(topics.RESPONSES, 0, key, value, [], offset, NOW + offset)))
     classify.checkpoint(NOW)
-    roll_up = Rollup(settings.rolling("")).open(0, 1, emit)
+    roll_up = Rollup(settings.window_settings("npsflow/")).open(0, 1, emit)
     for record in [record for record in found if record.topic == topics.PANES]:
         roll_up.apply(roll_up.read(record))
     roll_up.checkpoint(NOW)

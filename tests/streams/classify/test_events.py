@@ -32,7 +32,7 @@ CUSTOMER = {
 
 
 def said(*values: dict[str, Any], settings: Settings | None = None, **more: Any) -> list[Output]:
-    task = Task(Classify((settings or Settings()).meaning("t.", 1)))
+    task = Task(Classify((settings or Settings()).classify_settings("npsflow/t.", 1)))
     for offset, fields in enumerate(values):
         value = json.dumps(fields).encode()
         task.take(Record(own_key(value), value, offset, **more))
@@ -170,7 +170,7 @@ def test_a_promoter_is_asked_by_the_first_rule_that_fits() -> None:
 
 
 def test_events_go_where_their_key_belongs() -> None:
-    stage, found = Classify(Settings().meaning("t.", 1)), list[Output]()
+    stage, found = Classify(Settings().classify_settings("npsflow/t.", 1)), list[Output]()
     fold = stage.open(2, 8, found.append)
     names = [str(n) for n in range(100) if partition_of(f"s/{n}".encode(), 8) == 2]
     for offset, name in enumerate(names):

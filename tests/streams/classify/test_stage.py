@@ -28,7 +28,7 @@ from tests.streams.folding import Record, Task, deltas, for_oracle, log, panes, 
 from tests.streams.recovery.oracle_cases import deletion, response
 
 SETTINGS = Settings(idle_ticks=False)
-STAGE = Classify(SETTINGS.meaning("t.", 1))
+STAGE = Classify(SETTINGS.classify_settings("npsflow/t.", 1))
 
 
 def told(outputs: list[Output], topic: str) -> list[Output]:
@@ -68,7 +68,7 @@ def test_everything_that_comes_out_is_what_the_oracle_expects(history: list[Prod
     assert oracle.compare_dead(expected, dead(out)) == []
     assert oracle.compare_alerts(expected, events(out, topics.SERVICE_RECOVERY)) == []
     assert oracle.compare_follow_ups(expected, events(out, topics.FOLLOW_UP)) == []
-    rolled, _ = run(Rollup(SETTINGS.rolling("t.")), panes(out))
+    rolled, _ = run(Rollup(SETTINGS.window_settings("npsflow/t.")), panes(out))
     assert oracle.compare_windows(expected, map(json.loads, windows(rolled.committed).values())) == []
 
 
@@ -119,7 +119,7 @@ def test_outcomes_add_up_to_what_was_read(history: list[Produced]) -> None:
 
 
 def fold(*values: dict[str, Any] | bytes, settings: Settings = SETTINGS, **more: Any) -> Task:
-    task = Task(Classify(settings.meaning("t.", 1)))
+    task = Task(Classify(settings.classify_settings("npsflow/t.", 1)))
     for offset, value in enumerate(values):
         encoded = value if isinstance(value, bytes) else json.dumps(value).encode()
         task.take(Record(**{"key": own_key(encoded), "value": encoded, "offset": offset, "timestamp": NOW} | more))
@@ -287,7 +287,7 @@ def test_counters_do_not_grow_with_the_names_of_platforms() -> None:
 
 
 def test_every_thousandth_record_is_checked_for_its_partitioner() -> None:
-    stage = Classify(SETTINGS.meaning("t.", 1))
+    stage = Classify(SETTINGS.classify_settings("npsflow/t.", 1))
     found = {}
     for partition in range(4):
         task = stage.open(partition, 4, lambda *output: None)
@@ -299,7 +299,7 @@ def test_every_thousandth_record_is_checked_for_its_partitioner() -> None:
 
 
 def test_most_records_refused_pauses_until_accepted_and_that_outlives_a_restart() -> None:
-    task = Task(Classify(Settings(dead_letters=DeadLetters(pause=True)).meaning("", 1)))
+    task = Task(Classify(Settings(dead_letters=DeadLetters(pause=True)).classify_settings("npsflow/", 1)))
     for offset in range(1000):
         assert not task.paused
         value = b"{" if offset % 2 or offset == 998 else json.dumps(response(str(offset))).encode()
@@ -322,7 +322,7 @@ def test_an_alert_is_urgent() -> None:
 
 
 def test_time_is_told_once_a_second_and_at_the_end_of_the_input_by_the_clock() -> None:
-    task = Task(Classify(Settings(idle_ticks=True).meaning("", 2)))
+    task = Task(Classify(Settings(idle_ticks=True).classify_settings("npsflow/", 2)))
 
     def ticks() -> list[tuple[int, int]]:
         found = [(o.partition, decode_tick(o.value or b"")) for o in task.pending if o.key == TICK]
@@ -351,7 +351,7 @@ def test_settings_that_change_leave_corrections_exact() -> None:
     task = fold(response("1", channel="Chat", department="Sales"))
     wider = Settings(segments=Segments(dimensions=["department", "product"]), aliases={"department": {"sales": "all"}})
     for later in (response("1", score=9, department="Sales", product="x"), deletion("1")):
-        task.stage = Classify(wider.meaning("t.", 1))
+        task.stage = Classify(wider.classify_settings("npsflow/t.", 1))
         task.restore()
         value = json.dumps(later | {"updated_at": "2026-03-01T15:01:00Z"}).encode()
         task.take(Record(b"s/1", value, task.next))

@@ -180,15 +180,15 @@ def test_every_key_can_be_set() -> None:
 
 
 def test_what_the_stages_get_of_it() -> None:
-    meaning, rolling = parse(OTHERS).meaning("t.", 3), parse(OTHERS).rolling("t.")
-    assert (meaning.horizon, meaning.pane_partitions, meaning.event_source) == (90 * DAY, 3, "npsflow/t.")
-    assert (meaning.dimensions, meaning.pairs) == (("channel", "attributes.plan"), (("channel", "attributes.plan"),))
-    assert meaning.promoter_rules[0].when == (("tier", "plus"),)
-    assert (meaning.alert_metrics, meaning.private_fields, meaning.follow_ups) == (frozenset({"nps"}), True, False)
-    assert meaning.scales.named("nps", "0-100") is not None
-    assert meaning.scales.defaults["ces"].worst_score == 7
-    assert ([spec.name for spec in rolling.windows], rolling.max_values, rolling.sufficient) == (["90d"], 5, 5)
-    assert rolling.event_source == "npsflow/t."
+    classify, rollup = parse(OTHERS).classify_settings("npsflow/t.", 3), parse(OTHERS).window_settings("npsflow/t.")
+    assert (classify.horizon, classify.pane_partitions, classify.event_source) == (90 * DAY, 3, "npsflow/t.")
+    assert (classify.dimensions, classify.pairs) == (("channel", "attributes.plan"), (("channel", "attributes.plan"),))
+    assert classify.promoter_rules[0].when == (("tier", "plus"),)
+    assert (classify.alert_metrics, classify.private_fields, classify.follow_ups) == (frozenset({"nps"}), True, False)
+    assert classify.scales.named("nps", "0-100") is not None
+    assert classify.scales.defaults["ces"].worst_score == 7
+    assert ([spec.name for spec in rollup.windows], rollup.max_values, rollup.sufficient) == (["90d"], 5, 5)
+    assert rollup.event_source == "npsflow/t."
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def task(transaction: Transaction, clock: Clock) -> Task:
-    stage = Classify(Settings().meaning("t.", 1))
+    stage = Classify(Settings().classify_settings("npsflow/t.", 1))
     changelog = Changelog(WHERE, stage, 0, {topics.RESPONSES: 1})
     return Task(
         0, lambda emit: stage.open(0, 1, emit), changelog, transaction, Metrics(CollectorRegistry(), [stage]), clock
@@ -130,7 +130,7 @@ def test_the_position_is_behind_the_last_record_or_the_one_that_pauses(task: Tas
 
 def test_the_position_is_behind_the_record_that_pauses(transaction: Transaction, clock: Clock) -> None:
     """A thousand records, most of them refused: the one after them is read when a person has accepted."""
-    stage = Classify(Settings(dead_letters=DeadLetters(pause=True)).meaning("t.", 1))
+    stage = Classify(Settings(dead_letters=DeadLetters(pause=True)).classify_settings("npsflow/t.", 1))
     changelog = Changelog(WHERE, stage, 0, {topics.RESPONSES: 1})
     task = Task(
         0, lambda emit: stage.open(0, 1, emit), changelog, transaction, Metrics(CollectorRegistry(), [stage]), clock
@@ -154,7 +154,7 @@ def test_what_a_commit_releases_may_be_deleted_only_when_it_is_there(task: Task)
 
 def test_the_end_of_a_rebuild_tells_the_last_time_there_was(transaction: Transaction, clock: Clock) -> None:
     """Ticks are a second apart, and after a replay nobody waits for the next one."""
-    stage, told = Classify(Settings(idle_ticks=False).meaning("t.", 1)), list[int]()
+    stage, told = Classify(Settings(idle_ticks=False).classify_settings("npsflow/t.", 1)), list[int]()
 
     def opened(emit: Emit) -> Fold:
         def noting(output: Output) -> None:

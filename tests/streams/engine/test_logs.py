@@ -52,7 +52,7 @@ def lines() -> Iterator[io.StringIO]:
 
 @pytest.fixture
 async def task() -> AsyncIterator[Task]:
-    stage = Classify(Settings().meaning("t.", 1))
+    stage = Classify(Settings().classify_settings("npsflow/t.", 1))
     transaction = Transaction("t.id", "t.group", {"bootstrap_servers": "127.0.0.1:1"})
     changelog = Changelog(Installation(prefix="t."), stage, 0, {topics.RESPONSES: 1})
     metrics, clock = Metrics(CollectorRegistry(), [stage]), BrokerClock(lambda: 0.0, lambda: NOW / 1000)
@@ -99,7 +99,7 @@ async def test_records_that_are_refused_or_forgiven_leave_nothing_personal(task:
 
 
 def test_dead_letters_of_the_sample_say_nothing_personal() -> None:
-    task, private = PlainTask(Classify(Settings().meaning("t.", 1))), set[str]()
+    task, private = PlainTask(Classify(Settings().classify_settings("npsflow/t.", 1))), set[str]()
     for offset, line in enumerate(sample.sample(7, 3_000, END)):
         task.take(Record(line.key, line.value, offset))
         try:

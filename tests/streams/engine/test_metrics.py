@@ -34,8 +34,8 @@ def total(metrics: Metrics, name: str) -> float:
 
 def test_what_the_sample_counts_adds_up(metrics: Metrics) -> None:
     log = [Record(line.key, line.value, n) for n, line in enumerate(sample.sample(7, 2_000, END))]
-    task, whole = run(Classify(Settings().meaning("", 1)), log)
-    rolled, _ = run(Rollup(Settings().rolling("")), panes(task.committed))
+    task, whole = run(Classify(Settings().classify_settings("npsflow/", 1)), log)
+    rolled, _ = run(Rollup(Settings().window_settings("npsflow/")), panes(task.committed))
     metrics.count("classify", task.fold.counters)
     metrics.count("rollup", rolled.fold.counters)
     metrics.show("classify", 0, task.fold.gauges())

@@ -14,7 +14,7 @@ from tests.strategies import own_key
 from tests.streams.folding import Record, Task
 from tests.streams.recovery.oracle_cases import response
 
-STAGE = Classify(Settings().meaning("t.", 1))
+STAGE = Classify(Settings().classify_settings("npsflow/t.", 1))
 FIRST, CORRECTED = response(score=2), response(score=1, updated_at="2026-03-01T15:08:00Z")
 
 

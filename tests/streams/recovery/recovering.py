@@ -8,7 +8,7 @@ from typing import Any
 from npsflow.schemas import topics
 from npsflow.schemas.times import HOUR, rfc3339
 from npsflow.streams.classify.stage import Classify
-from npsflow.streams.config.settings import Settings, event_source
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.settings import Recovery, clock_of
 from npsflow.streams.recovery.stage import Recover
@@ -17,6 +17,7 @@ from tests.streams.folding import Record, Task
 
 NOW = int(datetime(2026, 3, 2, 9, 0, tzinfo=UTC).timestamp() * 1000)  # a Monday
 PREFIX = "t."
+SOURCE = f"npsflow/{PREFIX}"
 
 
 def header(output: Output, name: str) -> str:
@@ -29,8 +30,8 @@ class World:
     def __init__(self, recovery: Recovery | None = None) -> None:
         policy = recovery or Recovery()
         self.now = NOW
-        self._classify = Task(Classify(Settings().meaning(PREFIX, 1)))
-        self.recover = Task(Recover(Policy(policy, clock_of(policy)), event_source(PREFIX), PREFIX))
+        self._classify = Task(Classify(Settings().classify_settings(SOURCE, 1)))
+        self.recover = Task(Recover(Policy(policy, clock_of(policy)), SOURCE, PREFIX))
         self.events: list[Output] = []
         """Those about cases, in order."""
         self.dead: list[Output] = []

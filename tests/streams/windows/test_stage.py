@@ -18,7 +18,7 @@ from npsflow.streams.windows.stage import Rollup
 from tests.strategies import NOW, plans
 from tests.streams.folding import Record, Task, run, windows
 
-STAGE = Rollup(Settings().rolling("t."))
+STAGE = Rollup(Settings().window_settings("npsflow/t."))
 WINDOWS = {"1h": (HOUR, PANE), "24h": (DAY, HOUR), "7d": (7 * DAY, HOUR), "30d": (30 * DAY, DAY)}
 KEPT = {PANE: 2 * HOUR, HOUR: 14 * DAY, DAY: 60 * DAY}
 SCALES = {"nps": "0-10", "enps": "0-10", "csat": "1-5", "ces": "1-7"}
@@ -129,7 +129,7 @@ def test_nothing_is_published_that_already_stands(steps: list[Step], plan: list[
 
 
 def rolled(*steps: Step, settings: Settings | None = None) -> Task:
-    task = Task(Rollup((settings or Settings()).rolling("t.")))
+    task = Task(Rollup((settings or Settings()).window_settings("npsflow/t.")))
     for step in steps:
         task.take(record(step))
         task.commit(NOW)
@@ -245,7 +245,7 @@ def test_what_npsflow_cannot_read_of_its_own_is_never_skipped() -> None:
 )
 def test_settings_that_change_never_stop_the_windows(before: Settings, after: Settings) -> None:
     task = rolled(NOW, ("csat", "first", NOW, 5, 1), ("csat", "a", NOW, 5, 3), settings=before)
-    task.stage = Rollup(after.rolling("t."))
+    task.stage = Rollup(after.window_settings("npsflow/t."))
     task.restore()
     for score, count in ((5, -2), (1, 3)):
         task.take(record(("csat", "a", NOW, score, count)))
@@ -257,7 +257,7 @@ def test_settings_that_change_never_stop_the_windows(before: Settings, after: Se
 
 def test_windows_of_a_scale_that_is_not_set_any_more_are_taken_back() -> None:
     of_ten = ScaleSettings("csat", 1, 10, worst=[1, 2], middle=[5])
-    task = Task(Rollup(Settings(scales=[of_ten]).rolling("t.")))
+    task = Task(Rollup(Settings(scales=[of_ten]).window_settings("npsflow/t.")))
     task.take(Record(delta_key("csat", "1-10", ()), encode_deltas({(): [NOW // PANE, 9, 3]})))
     task.take(record(NOW))
     task.commit(NOW)
@@ -272,7 +272,7 @@ def test_windows_of_a_scale_that_is_not_set_any_more_are_taken_back() -> None:
 
 def test_what_was_published_beside_counts_never_given_gets_its_tombstone_after_a_restart() -> None:
     task = rolled(NOW, ("csat", "", NOW, 5, 1), settings=Settings(windows=Windows(lengths=["1h"])))
-    task.stage = Rollup(Settings(windows=Windows(lengths=["1h", "24h"])).rolling("t."))
+    task.stage = Rollup(Settings(windows=Windows(lengths=["1h", "24h"])).window_settings("npsflow/t."))
     task.restore()
     for step in (("csat", "", NOW, 5, -1), ("csat", "", NOW, 1, 1)):
         task.take(record(step))
