@@ -175,7 +175,7 @@ async def positions_by_partition(installation: Installation, stage: str) -> dict
 
 
 async def counters(installation: Installation, stage: str) -> Counter[str]:
-    """What all tasks of a stage have counted since their state began."""
+    """What all tasks of a stage have counted since their state began, by the names in the changelog."""
     total: Counter[str] = Counter()
     for position in await positions(installation, stage):
         total.update(position["counters"])

@@ -1,6 +1,7 @@
 """What is wrong with an installation, and what to do about it."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
 
@@ -12,10 +13,11 @@ from npsflow.agents.kafka import clients, permissions, reading
 from npsflow.agents.kafka.diagnosis import ALLOW, KafkaFailed, furthest, try_all
 from npsflow.schemas import topics as names
 from npsflow.schemas.times import DAY
-from npsflow.streams.classify.counters import OUTCOMES
+from npsflow.streams.classify.counters import COUNTERS, DEAD, FOREIGN_PARTITIONER, OUTCOMES
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import Wanted, partition_counts, topic_configs, wanted
 from npsflow.streams.engine.changelog import FORMAT
+from npsflow.streams.engine.counters import decode_counters
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.topology import STAGES
 
@@ -204,13 +206,13 @@ def _group(group: str, before: Lag | None, after: Lag | None) -> Finding:
 
 
 async def _outcomes(settings: Settings, installation: Installation) -> list[Finding]:
-    total = await reading.counters(installation, "classify")
-    listed = ", ".join(f"{outcome} {total[outcome]}" for outcome in OUTCOMES if total[outcome])
+    counters = Counter(decode_counters(COUNTERS, await reading.counters(installation, "classify")))
+    listed = ", ".join(f"{outcome} {counters['', outcome]}" for outcome in OUTCOMES if counters["", outcome])
     found = [_ok(f"outcomes: {listed or 'nothing has been read yet'}")]
-    if ours := sum(n for name, n in total.items() if name.startswith("dead:internal_error")):
+    if ours := sum(n for key, n in counters.items() if key[:2] == (DEAD, "internal_error")):
         todo = "report it; after an update run `npsflow dlq replay --reason internal_error`"
         found.append(_warn(f"outcomes: {ours} records met a mistake of npsflow itself", todo))
-    if foreign := total["foreign_partitioner"]:
+    if foreign := counters[FOREIGN_PARTITIONER]:
         text = f"outcomes: of one in 1,000 records, {foreign} lay in another partition than their keys give"
         found.append(_warn(text, "set Kafka's default partitioner in every producer (librdkafka: murmur2_random)"))
     return found

@@ -31,7 +31,7 @@ _GROUP = "dlq-replay"
 _ACCEPTED = "dlq-accept"  # see Source, which reads it
 _CHUNK = 1000
 
-_Output = tuple[str, bytes | None, bytes | None, Headers]  # topic without prefix, key, value, headers
+_Unplaced = tuple[str, bytes | None, bytes | None, Headers]  # an Output without its partition
 
 
 class Letter(NamedTuple):
@@ -141,18 +141,18 @@ def _as_produced(
     return outputs
 
 
-def _unchanged(letter: Letter) -> list[_Output]:
+def _unchanged(letter: Letter) -> list[_Unplaced]:
     """As it was, to the topic where it came from."""
     return [(letter.why["topic"], letter.record.key, letter.record.value, letter.headers)]
 
 
-def _anew(letter: Letter) -> list[_Output]:
+def _anew(letter: Letter) -> list[_Unplaced]:
     """A fetch that was given up, as a new one: it is tried at once, and as often."""
     fetch = replace(decode_fetch(letter.record.value or b""), attempts=0, not_before=0)
     return [(letter.why["topic"], fetch.key(), codec.dumps(fetch), letter.headers)]
 
 
-def _as_mapped_now(letter: Letter) -> list[_Output]:
+def _as_mapped_now(letter: Letter) -> list[_Unplaced]:
     """A webhook that was not understood: what it becomes now, or the same dead letter."""
     record, why, _ = letter
     entrance = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))

@@ -17,6 +17,7 @@ from npsflow.schemas.headers import DeadLetter, with_origin
 from npsflow.schemas.topics import MAX_RECORD
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import wanted
+from tests.agents.runtime.ptys import COLUMNS, on_terminal, plain, width
 
 from .command_harness import SECONDS, CommandHarness, as_it_is, response, until, working
 
@@ -222,6 +223,48 @@ def test_output_that_nobody_reads_on_ends_quietly(harness: CommandHarness) -> No
         process.stdout.close()
         assert process.wait(SECONDS) == 1
         assert process.stderr.read() == b""
+
+
+def test_tables_fit_a_terminal_of_80_columns(harness: CommandHarness) -> None:
+    producer = Producer({"bootstrap.servers": harness.installation.brokers})
+    long, name = "Überseelogistik und Zustellung 配送サービス " * 3, harness.installation.topic
+    windows = [(number, window) for number in range(60) for window in ("1h", "24h", "7d", "30d")]
+    figures = {
+        "n": 12345,
+        "histogram": {},
+        "score": -12.5,
+        "low": -100,
+        "high": 100.0,
+        "margin": 9,
+        "sufficient": False,
+    }
+    for number, window in windows:
+        segment = {"department": f"{long}{number}", "channel": "chat"}
+        value = {"metric": "csat_overall", "scale": "1-5", "segment": segment, "window": window} | figures
+        value |= {"start": "2026-10-01T11:00:00Z", "end": "2026-10-01T12:00:00Z"}
+        producer.produce(name("nps-windows"), json.dumps(value).encode(), b"%d %b" % (number, window.encode()))
+        event: list[Any] = [
+            ("ce_type", b"npsflow.alert.raised.v1"),
+            ("ce_id", b"a"),
+            ("ce_time", b"2026-01-01T00:00:00Z"),
+        ]
+        alert = {"metric": "nps", "score": 1, "department": f"{long}{number}", "comment": "長い" * 40}
+        producer.produce(name("service-recovery"), json.dumps(alert).encode(), b"C-%d" % number, headers=event)
+        letter = DeadLetter("too_late", "why " * 30, "survey-responses", 0, number, "2026-01-01", long)
+        refused: list[Any] = list(letter.headers([]))
+        producer.produce(name("survey-responses-dlq"), b"{}", b"k", headers=refused)
+    producer.flush(SECONDS)
+
+    for command in (["windows"], ["alerts"], ["dlq", "list"], ["topics", "list"], ["check"]):
+        lines = plain(on_terminal(["-m", "npsflow.agents.cli", *command], harness.environment)).splitlines()
+        assert max(map(width, lines)) <= COLUMNS, command
+        words = " ".join(" ".join(lines).split())
+        if command in (["windows"], ["alerts"]):
+            assert all(f"{long}{number} " in words for number in range(60))
+    piped = harness.run("windows").stdout.splitlines()
+    assert [line.partition("=")[2].partition(" channel=")[0] for line in piped[1::4]] == sorted(
+        f"{' '.join(long.split())} {number}" for number in range(60)
+    )
 
 
 # With a worker
