@@ -64,9 +64,9 @@ def fetch_kafka(progress: Callable[[str], None] = _silent, cache: Path | None = 
 
 
 def _kafka_version(pom: bytes) -> str:
-    found = re.search(rb"<kafka\.version>(.+)</kafka\.version>", pom)
-    assert found, "the pom names the version of Kafka"
-    return found[1].decode()
+    version = re.search(rb"<kafka\.version>(.+)</kafka\.version>", pom)
+    assert version, "the pom names the version of Kafka"
+    return version[1].decode()
 
 
 def _run_maven(folder: Path, progress: Callable[[str], None]) -> None:
@@ -85,9 +85,9 @@ def _run_maven(folder: Path, progress: Callable[[str], None]) -> None:
         try:
             for line in process.stdout:
                 output.append(line)
-                if found := re.search(r"Downloaded .*/(\S+\.jar)", line):
+                if jar := re.search(r"Downloaded .*/(\S+\.jar)", line):
                     fetched += 1
-                    progress(f"fetched {fetched}: {found[1]}")
+                    progress(f"fetched {fetched}: {jar[1]}")
         except BaseException:  # Ctrl-C: leave nothing behind that still downloads
             process.kill()
             raise

@@ -77,14 +77,14 @@ async def missing(installation: Installation, needs: Iterable[Need]) -> list[Ref
                 lacking.append(need)
             if need.resource == "transactional id" and not await _in_time(_may_use_id, client, need):
                 lacking.append(need)
-    found = [_absent(absent)] if absent else []
-    return found + [_forbidden(installation, list(same)) for _, same in groupby(lacking, key=itemgetter(0, 1))]
+    refused = [_absent(absent)] if absent else []
+    return refused + [_forbidden(installation, list(same)) for _, same in groupby(lacking, key=itemgetter(0, 1))]
 
 
 async def require(installation: Installation, needs: Iterable[Need]) -> None:
     """Raises KafkaFailed, with a line for each thing that is missing."""
-    if found := await missing(installation, needs):
-        raise KafkaFailed("\n".join(map(str, found)))
+    if refused := await missing(installation, needs):
+        raise KafkaFailed("\n".join(map(str, refused)))
 
 
 def _absent(names: Iterable[str]) -> Refused:
@@ -111,14 +111,14 @@ async def _topics(client: AIOKafkaClient, needs: list[Need]) -> tuple[set[str], 
         cluster = any(need.operation == "CREATE" for need in needs)
         request = DescribeTopics(sorted({need.name for need in needs}), cluster)
         answer = await client.send(client.get_random_node(), request)
-    allowed = {name: 0 if code == _NO_TOPIC else operations for code, name, _, _, operations in answer.topics}
+    allowed = {name: 0 if code == _NO_TOPIC else bits for code, name, _, _, bits in answer.topics}
     absent = {name for code, name, *_ in answer.topics if code == _UNKNOWN_TOPIC}
     lacking = []
     for need in needs:
-        given = allowed[need.name]
+        operations = allowed[need.name]
         if need.operation == "CREATE":
-            given |= answer.cluster_authorized_operations
-        if need.name not in absent and not given & 1 << _BITS[need.operation]:
+            operations |= answer.cluster_authorized_operations
+        if need.name not in absent and not operations & 1 << _BITS[need.operation]:
             lacking.append(need)
     return absent, lacking
 

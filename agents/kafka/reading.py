@@ -47,12 +47,12 @@ async def partitions(installation: Installation, topic: str) -> list[TopicPartit
     return [TopicPartition(name, partition) for partition in range(len(parts))]
 
 
-async def offset_ranges(consumer: AIOKafkaConsumer, of: list[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+async def offset_ranges(consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
     """[begin, end) of each partition, as far as the consumer may read; it is left with them assigned and paused."""
-    consumer.assign(of)  # else it asks for the leaders of one topic after another, 0.1 s each
-    consumer.pause(*of)
-    begin, end = await consumer.beginning_offsets(of), await consumer.end_offsets(of)
-    return {tp: (begin[tp], end[tp]) for tp in of}
+    consumer.assign(tps)  # else it asks for the leaders of one topic after another, 0.1 s each
+    consumer.pause(*tps)
+    begin, end = await consumer.beginning_offsets(tps), await consumer.end_offsets(tps)
+    return {tp: (begin[tp], end[tp]) for tp in tps}
 
 
 async def committed_records(
@@ -63,12 +63,12 @@ async def committed_records(
     Within a partition their order is kept. With `follow` it goes on with what is written later; with `last` it begins
     so many offsets before the end of each partition. A loop that may be left early needs `contextlib.aclosing`.
     """
-    of = await partitions(installation, topic)
+    tps = await partitions(installation, topic)
     async with clients.reader(installation) as consumer:
-        ranges = await offset_ranges(consumer, of)
+        ranges = await offset_ranges(consumer, tps)
         for tp, (begin, end) in ranges.items():
             consumer.seek(tp, begin if last is None else max(begin, end - last))
-        consumer.resume(*of)
+        consumer.resume(*tps)
         async for record in _merged(consumer, {tp: end for tp, (_, end) in ranges.items()}, keep_later=follow):
             yield record
         while follow:
@@ -78,17 +78,17 @@ async def committed_records(
 
 
 async def to_the_end(
-    consumer: AIOKafkaConsumer, of: list[TopicPartition], progress: Progress | None = None
+    consumer: AIOKafkaConsumer, tps: list[TopicPartition], progress: Progress | None = None
 ) -> AsyncGenerator[Record, None]:
     """All committed records of these partitions up to where they end now, as they are fetched: faster than in order.
 
     The order within each partition is kept. The consumer goes on behind them.
     """
-    ranges = await offset_ranges(consumer, of)
+    ranges = await offset_ranges(consumer, tps)
     total, ends = sum(end - begin for begin, end in ranges.values()), {tp: end for tp, (_, end) in ranges.items()}
     for tp, (begin, _) in ranges.items():
         consumer.seek(tp, begin)
-    consumer.resume(*of)
+    consumer.resume(*tps)
     while left := sum([max(0, end - await consumer.position(tp)) for tp, end in ends.items()]):
         if progress is not None:
             progress(total - left, total)
@@ -145,14 +145,14 @@ async def committed_offsets(client: AIOKafkaAdminClient, group: str) -> dict[Top
 
 
 async def lag(
-    consumer: AIOKafkaConsumer, of: list[TopicPartition], committed: Mapping[TopicPartition, OffsetAndMetadata]
+    consumer: AIOKafkaConsumer, tps: list[TopicPartition], committed: Mapping[TopicPartition, OffsetAndMetadata]
 ) -> int:
     """Records in these partitions from the committed offsets, or else the beginning, to where the consumer may read.
 
     Ask for `committed` before: the answer is then never behind the ends that are found here.
     """
-    ranges = await offset_ranges(consumer, of)
-    reached = {tp: committed[tp].offset if tp in committed else 0 for tp in of}
+    ranges = await offset_ranges(consumer, tps)
+    reached = {tp: committed[tp].offset if tp in committed else 0 for tp in tps}
     return sum(max(0, end - max(begin, reached[tp])) for tp, (begin, end) in ranges.items())
 
 

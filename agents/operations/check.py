@@ -47,31 +47,31 @@ def _fail(text: str, todo: str) -> Finding:
 
 
 async def findings(settings: Settings, installation: Installation) -> AsyncIterator[Finding]:
-    """What is right and wrong, as it is found. A section that fails is the last: the others rest on it."""
+    """What is right and wrong, as it is results. A section that fails is the last: the others rest on it."""
     sections: tuple[Callable[[Settings, Installation], Awaitable[list[Finding]]], ...]
     sections = (_settings, _broker, _access, _topics, _state, _groups, _outcomes)
     for section in sections:
         try:
             async with asyncio.timeout(_SECTION):
-                found = await section(settings, installation)
+                results = await section(settings, installation)
         except KafkaFailed as error:
-            found = [Finding("fail", str(error))]
+            results = [Finding("fail", str(error))]
         except (KafkaError, TimeoutError) as error:
-            found = [_fail(f"Kafka says {str(error) or 'nothing in time'}", "look into its log, and try again")]
-        for finding in found:
+            results = [_fail(f"Kafka says {str(error) or 'nothing in time'}", "look into its log, and try again")]
+        for finding in results:
             yield finding
-        if any(finding.level == "fail" for finding in found):
+        if any(finding.level == "fail" for finding in results):
             return
 
 
 async def _settings(settings: Settings, installation: Installation) -> list[Finding]:
-    found = [_ok(f"settings: horizon {settings.horizon_days} days, windows {' '.join(settings.windows.lengths)}")]
+    results = [_ok(f"settings: horizon {settings.horizon_days} days, windows {' '.join(settings.windows.lengths)}")]
     if not settings.idle_ticks:
-        found.append(_warn("settings: windows stand still while nothing arrives", "set idle_ticks = true"))
+        results.append(_warn("settings: windows stand still while nothing arrives", "set idle_ticks = true"))
     if settings.alerts.private_fields:
         todo = "set alerts.private_fields = false unless every subscriber may see them"
-        found.append(_warn("settings: names, e-mail addresses and phone numbers are in events", todo))
-    return found
+        results.append(_warn("settings: names, e-mail addresses and phone numbers are in events", todo))
+    return results
 
 
 async def _broker(settings: Settings, installation: Installation) -> list[Finding]:
@@ -82,41 +82,41 @@ async def _broker(settings: Settings, installation: Installation) -> list[Findin
         brokers = len((await client.describe_cluster())["brokers"])
     security = installation.security
     who = f" to user {security.username!r}" if security.login else ""
-    found = [
+    results = [
         _ok(f"broker: {installation.brokers} answers{who} by {security.protocol}, brokers in the cluster: {brokers}")
     ]
-    found += [Finding("warn", str(attempt.refused)) for attempt in attempts if attempt.refused is not None]
+    results += [Finding("warn", str(attempt.refused)) for attempt in attempts if attempt.refused is not None]
     copies = settings.topics.replication
     if copies < 3 <= brokers:
         text = f"broker: new topics have {copies} copies, and are lost with as many brokers"
-        found.append(_warn(text, "set topics.replication = 3"))
-    return found
+        results.append(_warn(text, "set topics.replication = 3"))
+    return results
 
 
 async def _access(settings: Settings, installation: Installation) -> list[Finding]:
     """What a worker needs, as if this was one: Kafka does not say what others may do."""
     needs = permissions.of_worker(settings, installation, STAGES)
-    found = [Finding("fail", str(refused)) for refused in await permissions.missing(installation, needs)]
-    return found or [_ok("permission: all that a worker needs is allowed")]
+    results = [Finding("fail", str(refused)) for refused in await permissions.missing(installation, needs)]
+    return results or [_ok("permission: all that a worker needs is allowed")]
 
 
 async def _topics(settings: Settings, installation: Installation) -> list[Finding]:
     topics = wanted(settings, installation)
     async with clients.admin(installation) as client:
         counts = await partition_counts(client)
-        found = []
+        results = []
         if absent := [t.name for t in topics if t.name not in counts]:  # those that no worker needs
             text = f"topics: there is no {', '.join(absent)}, or this client may not DESCRIBE it"
-            found.append(_warn(text, "run `npsflow topics create`, or allow it"))
+            results.append(_warn(text, "run `npsflow topics create`, or allow it"))
         topics = [t for t in topics if t.name in counts]
         try:
             configs = await topic_configs(client, [t.name for t in topics])
         except TopicAuthorizationFailedError as error:
             text = f"permission: this client may not DESCRIBE_CONFIGS topic {error.args[0]}, and so not check it"
-            return [*found, _warn(text, ALLOW)]
+            return [*results, _warn(text, ALLOW)]
     horizon = settings.horizon_days * DAY
-    found += [f for t in topics for f in _topic(t, counts[t.name], configs[t.name], horizon)]
-    return found or [_ok(f"topics: all {len(topics)} are as they should be")]
+    results += [f for t in topics for f in _topic(t, counts[t.name], configs[t.name], horizon)]
+    return results or [_ok(f"topics: all {len(topics)} are as they should be")]
 
 
 def _topic(topic: Wanted, count: int, config: Mapping[str, str], horizon: int) -> Iterator[Finding]:
@@ -143,12 +143,12 @@ def _topic(topic: Wanted, count: int, config: Mapping[str, str], horizon: int) -
 async def _state(settings: Settings, installation: Installation) -> list[Finding]:
     async with clients.admin(installation) as client:
         counts = await partition_counts(client)
-    found = []
+    results = []
     for stage in STAGES:
         positions = await reading.positions(installation, stage)
         if any(position["format"] != FORMAT for position in positions):
             todo = "start the version that wrote it, or run `npsflow rebuild`"
-            found.append(_fail(f"state: that of {stage} is in another format than {FORMAT}", todo))
+            results.append(_fail(f"state: that of {stage} is in another format than {FORMAT}", todo))
         elif changed := {
             topic
             for position in positions
@@ -156,8 +156,10 @@ async def _state(settings: Settings, installation: Installation) -> list[Finding
             if counts[installation.topic(topic)] != count
         }:
             todo = "set the count back, or run `npsflow rebuild`"
-            found.append(_fail(f"state: that of {stage} is for another partition count of {', '.join(changed)}", todo))
-    return found or [_ok("state: fits the topics")]
+            results.append(
+                _fail(f"state: that of {stage} is for another partition count of {', '.join(changed)}", todo)
+            )
+    return results or [_ok("state: fits the topics")]
 
 
 class Lag(NamedTuple):
@@ -177,12 +179,12 @@ async def _groups(settings: Settings, installation: Installation) -> list[Findin
         before = {group: await _lag(client, consumer, group, of) for group, of in ours.items()}
         if any(lag and lag.records for lag in before.values()):
             await asyncio.sleep(COMMITS_WITHIN)
-        found = [_group(group, before[group], await _lag(client, consumer, group, of)) for group, of in ours.items()]
+        results = [_group(group, before[group], await _lag(client, consumer, group, of)) for group, of in ours.items()]
         groups = {group for group, kind in await client.list_consumer_groups() if kind in ("consumer", "")}
         for group in sorted(groups - ours.keys()):
             if lag := await _lag(client, consumer, group, [recovery]):
-                found.append(_ok(f"groups: {group} reads {recovery}, lag {lag.records}"))
-    return found
+                results.append(_ok(f"groups: {group} reads {recovery}, lag {lag.records}"))
+    return results
 
 
 async def _lag(client: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, of: list[str]) -> Lag | None:
@@ -208,11 +210,11 @@ def _group(group: str, before: Lag | None, after: Lag | None) -> Finding:
 async def _outcomes(settings: Settings, installation: Installation) -> list[Finding]:
     counters = Counter(decode_counters(COUNTERS, await reading.counters(installation, "classify")))
     listed = ", ".join(f"{outcome} {counters['', outcome]}" for outcome in OUTCOMES if counters["", outcome])
-    found = [_ok(f"outcomes: {listed or 'nothing has been read yet'}")]
+    results = [_ok(f"outcomes: {listed or 'nothing has been read yet'}")]
     if ours := sum(n for key, n in counters.items() if key[:2] == (DEAD, "internal_error")):
         todo = "report it; after an update run `npsflow dlq replay --reason internal_error`"
-        found.append(_warn(f"outcomes: {ours} records met a mistake of npsflow itself", todo))
+        results.append(_warn(f"outcomes: {ours} records met a mistake of npsflow itself", todo))
     if foreign := counters[FOREIGN_PARTITIONER]:
         text = f"outcomes: of one in 1,000 records, {foreign} lay in another partition than their keys give"
-        found.append(_warn(text, "set Kafka's default partitioner in every producer (librdkafka: murmur2_random)"))
-    return found
+        results.append(_warn(text, "set Kafka's default partitioner in every producer (librdkafka: murmur2_random)"))
+    return results
