@@ -110,15 +110,15 @@ async def _fixed(installation: Installation, action: TeamAction, cause: str, tim
     partitions = await reading.partitions(installation, topics.ACTIONS)
     with terminal.reading("cases") as progress:
         async with casebook(installation, progress) as reader:
-            concerned = {one.case_id for one in reader.cases if one.status == "resolved" and _root_cause(one) == cause}
+            concerned = {case.case_id for case in _resolved(reader) if _root_cause(case) == cause}
             async with clients.producer(installation) as producer:
                 for tp in partitions:
                     await send(producer, installation, None, tp.partition, action)
             while concerned:
                 concerned = await _fewer(reader, concerned, action, timeout)
-    reopened = sum(reader.answer(one.case_id, action.action_id) is not None for one in reader.cases)
+    reopened = sum(reader.answer(case.case_id, action.action_id) is not None for case in reader.cases)
     click.echo(f"fixed: customers to be told: {reopened}, see `npsflow cases --open`")
-    causes = {_root_cause(one) for one in reader.cases if one.status == "resolved"} - {None, NO_COMPLAINT}
+    causes = {_root_cause(case) for case in _resolved(reader)} - {None, NO_COMPLAINT}
     if not reopened and causes:
         listed = ", ".join(sorted(one_line(cause) for cause in causes))
         click.echo(f"resolved cases have these root causes: {listed}", err=True)
@@ -133,6 +133,10 @@ async def _fewer(reader: CaseReader, concerned: set[str], action: TeamAction, ti
     except TimeoutError:
         raise _unanswered(timeout) from None
     return left
+
+
+def _resolved(reader: CaseReader) -> list[ListedCase]:
+    return [case for case in reader.cases if case.status == "resolved"]
 
 
 def _root_cause(case: ListedCase) -> str | None:

@@ -67,9 +67,9 @@ class DemoInstallation:
 
     def await_ready(self) -> None:
         """Return when all partitions are restored and being read, and intake writes. Raises DemoFailed."""
-        one, *others = self.workers
-        # The first may be ready alone, before others have joined: what it says after them holds for all.
-        for process in (one, *others, one, self.intake):
+        first, *others = self.workers
+        # The first may be ready alone, before others have joined: once it is ready after them, all are.
+        for process in (first, *others, first, self.intake):
             _until(process.ready, self.check, f"{process.called} is not ready")
 
 
@@ -107,12 +107,12 @@ def demo_installation(interrupts: Interrupts) -> Iterator[DemoInstallation]:
 
 
 def _cluster(folder: Path, cleanup: ExitStack) -> Installation:
-    """The cluster of NPSFLOW_BROKERS, else a Kafka of the demo's own; in both under a prefix that nobody else has."""
-    given = read_installation()
+    """The cluster of NPSFLOW_BROKERS, else a Kafka of the demo's own; in both under a prefix of its own."""
+    configured = read_installation()
     prefix = f"demo-{secrets.token_hex(3)}."
     if os.environ.get("NPSFLOW_BROKERS"):
-        show.say(f"Kafka is that of NPSFLOW_BROKERS, {given.brokers}; all names begin with {prefix}")
-        return msgspec.structs.replace(given, prefix=prefix)
+        show.say(f"Kafka is that of NPSFLOW_BROKERS, {configured.brokers}; all names begin with {prefix}")
+        return msgspec.structs.replace(configured, prefix=prefix)
     with show.waiting("Kafka is fetched") as progress:
         fetch_kafka(lambda message: setattr(progress, "detail", message))
     broker = Broker(folder / "kafka", free_port())
@@ -120,7 +120,7 @@ def _cluster(folder: Path, cleanup: ExitStack) -> Installation:
     with show.waiting("Kafka starts") as progress:
         broker.start()
     show.say(f"Kafka runs on {broker.bootstrap} after {progress.seconds:.1f} s")
-    return msgspec.structs.replace(given, brokers=broker.bootstrap, prefix=prefix, security=Security())
+    return msgspec.structs.replace(configured, brokers=broker.bootstrap, prefix=prefix, security=Security())
 
 
 async def _make_topics(installation: Installation, wanted: list[Wanted], cleanup: ExitStack) -> None:

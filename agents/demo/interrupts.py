@@ -17,27 +17,27 @@ class Interrupts:
     """
 
     def __init__(self) -> None:
-        self._came = self._running = False
+        self._interrupted = self._running = False
         self._work: asyncio.Task[Any] | None = None
 
     def listen(self) -> None:
-        """From now on. The main thread calls it."""
+        """Handle both signals from now on; to be called in the main thread."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._interrupt)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """As `kafka.run`."""
+        """As `clients.run`; a signal cancels the work. Raises KeyboardInterrupt after that."""
         self._running = True
         try:
-            return clients.run(self._heard(work))
+            return clients.run(self._cancellable(work))
         finally:
             self._running = False
-            if self._came:  # whatever the work made of it
+            if self._interrupted:  # whatever the work made of it
                 raise KeyboardInterrupt
 
-    async def _heard(self, work: Coroutine[Any, Any, T]) -> T:
+    async def _cancellable(self, work: Coroutine[Any, Any, T]) -> T:
         self._work = asyncio.current_task()
-        if self._came and self._work is not None:
+        if self._interrupted and self._work is not None:
             self._work.cancel()  # takes effect where the work first waits
         try:
             return await work
@@ -45,7 +45,7 @@ class Interrupts:
             self._work = None
 
     def _interrupt(self, *_: object) -> None:
-        self._came = True
+        self._interrupted = True
         if not self._running:
             raise KeyboardInterrupt
         if self._work is not None:

@@ -34,7 +34,7 @@ _SURVEY_BORDERS = list(accumulate(share for share, *_ in SURVEYS))
 
 @dataclass(slots=True)
 class _Sent:
-    """A response in circulation: what was sent first, and what stands now."""
+    """A response in circulation: what was sent first, and the version that counts now."""
 
     original: Fields
     fields: Fields
@@ -47,7 +47,7 @@ class Month:
         self.rng, self.count, self.end, self.live = rng, count, end, live
         self.now = end - MONTH
         self.settled = False
-        self.standing: list[_Sent] = []
+        self.current: list[_Sent] = []
         self.deleted: list[_Sent] = []
         self.customers = [customer(rng, number) for number in range(max(50, min(count // 20, 20_000)))]
         self.bad = cycle(filter(None, chain.from_iterable(zip_longest(*BAD_BY_REASON))))
@@ -103,14 +103,14 @@ class Month:
     def response(self) -> Line:
         """A response that is neither test nor internal."""
         fields = self.fresh()
-        self.keep(self.standing, _Sent(fields, fields))
+        self.keep(self.current, _Sent(fields, fields))
         return self.line(fields, "response")
 
     def repeat(self) -> Line | None:
-        """The standing version again, one time in three in other JSON formatting."""
-        if not self.standing:
+        """The current version again, one time in three in other JSON formatting."""
+        if not self.current:
             return None
-        pool = self.deleted if self.deleted and self.rng.random() < 0.05 else self.standing
+        pool = self.deleted if self.deleted and self.rng.random() < 0.05 else self.current
         fields = self.rng.choice(pool).fields
         if self.rng.random() < 1 / 3:
             return Line(key_of(fields), json.dumps(fields, sort_keys=True, indent=1).encode(), "repeat")
@@ -118,9 +118,9 @@ class Month:
 
     def correction(self) -> Line | None:
         """Another score over a category border, another comment, the customer appears or goes, or it was a test."""
-        if not self.standing:
+        if not self.current:
             return None
-        sent = self.rng.choice(self.standing)
+        sent = self.rng.choice(self.current)
         fields = dict(sent.fields)
         kinds = ["correction_score", "correction_score"]
         if "comment" in fields:
@@ -138,7 +138,7 @@ class Month:
             fields["customer"] = self.rng.choice(self.customers)
         else:
             fields[self.rng.choice(("test", "internal"))] = True
-            self.standing.remove(sent)
+            self.current.remove(sent)
         if "updated_at" in fields or self.rng.random() < 0.9:  # without it, the order of appending decides
             fields["updated_at"] = self.time(fields["source"])
         sent.fields = fields
@@ -146,7 +146,7 @@ class Month:
 
     def comment_later(self) -> Line | None:
         """The comment of a response whose score came without one."""
-        silent = [sent for sent in self.standing if "comment" not in sent.fields]
+        silent = [sent for sent in self.current if "comment" not in sent.fields]
         if not silent:
             return None
         sent = self.rng.choice(silent)
@@ -158,9 +158,9 @@ class Month:
 
     def deletion(self) -> Line | None:
         """A bare deletion of a response that was sent."""
-        if not self.standing:
+        if not self.current:
             return None
-        return self.delete(self.standing.pop(self.rng.randrange(len(self.standing))), "deletion")
+        return self.delete(self.current.pop(self.rng.randrange(len(self.current))), "deletion")
 
     def deletion_unknown(self) -> Line:
         """A bare deletion of a response that comes later or never."""
@@ -184,12 +184,12 @@ class Month:
         sent = self.rng.choice(dated)
         self.deleted.remove(sent)
         sent.fields = sent.original | {"updated_at": self.time(sent.original["source"])}
-        self.keep(self.standing, sent)
+        self.keep(self.current, sent)
         return self.line(sent.fields, "restored")
 
     def superseded(self) -> Line | None:
         """The first version after a newer one, or after the deletion."""
-        changed = [sent for sent in self.standing if "updated_at" in sent.fields and _differs(sent)]
+        changed = [sent for sent in self.current if "updated_at" in sent.fields and _differs(sent)]
         pool = changed + self.deleted
         return self.line(self.rng.choice(pool).original, "superseded") if pool else None
 
@@ -245,7 +245,7 @@ class Month:
 
 
 def _differs(sent: _Sent) -> bool:
-    """Whether the standing version differs from the first in more than its time."""
+    """Whether the current version differs from the first in more than its time."""
     return {**sent.fields, "updated_at": None} != {**sent.original, "updated_at": None}
 
 

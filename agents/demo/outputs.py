@@ -1,4 +1,4 @@
-"""What stands on the topics, as a reader of committed records sees it; and whether that is all."""
+"""What is on the topics, as a reader of committed records sees it; and whether that is all."""
 
 import asyncio
 import time
@@ -68,7 +68,7 @@ async def _lag(here: DemoInstallation, admin: AIOKafkaAdminClient, consumer: AIO
 
 
 async def _in_time(installation: Installation) -> bool:
-    """Whether roll up has heard how far classify got: its last tick may follow a second behind the records."""
+    """Whether roll up has reached the stream time of classify: its last tick may be a second behind the records."""
     classify, rollup = await asyncio.gather(
         *(reading.positions(installation, stage) for stage in ("classify", "rollup"))
     )

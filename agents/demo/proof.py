@@ -19,7 +19,7 @@ _WINDOWS = "windows"
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """Everything that stands on the topics, and what classify has counted in its changelog."""
+    """Everything on the topics, and what classify has counted in its changelog."""
 
     responses: list[Record]
     alerts: list[Record]
@@ -42,13 +42,13 @@ async def collect(installation: Installation) -> Evidence:
         )
 
 
-def prove(found: Evidence, partitions: int) -> None:
+def prove(evidence: Evidence, partitions: int) -> None:
     """Print outcomes and comparison. Raises DemoFailed for any difference."""
     with show.waiting("the oracle works everything out again"):
-        expected = oracle.expect((_record(r) for r in found.responses), partitions=partitions)
-    differences = _outcomes(found, expected) + oracle.compare_forwarded(expected)
-    alerts, follow_ups = _events(found.alerts), _events(found.follow_ups)
-    dead = [_dead(r) for r in found.dead_letters]
+        expected = oracle.expect((_record(r) for r in evidence.responses), partitions=partitions)
+    differences = _outcomes(evidence, expected) + oracle.compare_forwarded(expected)
+    alerts, follow_ups = _events(evidence.alerts), _events(evidence.follow_ups)
+    dead = [_dead(r) for r in evidence.dead_letters]
     comparisons = (
         (
             "alert events",
@@ -71,8 +71,8 @@ def prove(found: Evidence, partitions: int) -> None:
         (
             _WINDOWS,
             Counter(expected.windows.keys()),
-            Counter(oracle.window_key(window) for window in found.windows),
-            oracle.compare_windows(expected, found.windows),
+            Counter(oracle.window_key(window) for window in evidence.windows),
+            oracle.compare_windows(expected, evidence.windows),
         ),
     )
     head = ("beside the oracle", "expected", "lost", "emitted twice", "different")
@@ -83,9 +83,9 @@ def prove(found: Evidence, partitions: int) -> None:
         raise DemoFailed(f"{len(differences)} differences from what the oracle expects, the first of them:\n{first}")
 
 
-def _outcomes(found: Evidence, expected: oracle.Expected) -> list[str]:
+def _outcomes(evidence: Evidence, expected: oracle.Expected) -> list[str]:
     """Print what became of the records that were read; give the differences."""
-    outcomes: dict[str, int] = {name: found.counters.get(name, 0) for name in OUTCOMES}
+    outcomes: dict[str, int] = {name: evidence.counters.get(name, 0) for name in OUTCOMES}
     figures = outcomes | {"sum": sum(outcomes.values()), "read": expected.read}
     show.rows(("outcome", "records"), [(name, f"{n:,}") for name, n in figures.items()], right=("records",))
     return oracle.compare_outcomes(expected, outcomes)
@@ -111,7 +111,7 @@ def _record(r: Record) -> oracle.Record:
 
 
 def _events(records: Iterable[Record]) -> list[oracle.Event]:
-    """Facts about alerts and follow-ups; what is decided about them is not the oracle's."""
+    """Events of alerts and follow-ups; those of cases are not the oracle's."""
     typed = ((dict(r.headers)["ce_type"].decode(), r) for r in records)
     return [oracle.Event(kind, r.key, codec.loads(r.value or b"null")) for kind, r in typed if ".case." not in kind]
 

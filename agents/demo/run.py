@@ -24,9 +24,9 @@ def run(interrupts: Interrupts, *, once: bool) -> None:
         show.headline("(b) NPS per department: the last 24 hours beside 7 days")
         _month(here)
         show.headline("(c) A worker is killed in the middle of its work")
-        found = _kill(here)
+        evidence = _kill(here)
         show.headline("(d) Dead letters by reason")
-        tables.dead_letters(found.dead_letters)
+        tables.dead_letters(evidence.dead_letters)
         if not once:
             show.headline("It stays up, with five more responses a second, until Ctrl-C")
             _say_what_next(here)
@@ -62,9 +62,9 @@ def _kill(here: DemoInstallation) -> proof.Evidence:
     with show.waiting("the rest is classified and counted") as progress:
         here.interrupts.run(outputs.processed(here, progress))
     show.say(f"Everything was classified and counted {progress.seconds:.1f} s later")
-    found = here.interrupts.run(proof.collect(here.installation))
-    proof.prove(found, here.settings.topics.partitions)
-    return found
+    evidence = here.interrupts.run(proof.collect(here.installation))
+    proof.prove(evidence, here.settings.topics.partitions)
+    return evidence
 
 
 def _say_what_next(here: DemoInstallation) -> None:

@@ -16,14 +16,14 @@ _DAY, _WEEK = "24h", "7d"
 
 def departments(windows: Iterable[Mapping[str, Any]]) -> None:
     """NPS of each department, the last day beside the week. Raises DemoFailed unless the planted drop shows."""
-    found = {
+    by_department = {
         (w["segment"]["department"], w["window"]): w
         for w in windows
         if w["metric"] == "nps" and w["segment"].keys() == {"department"} and w["window"] in (_DAY, _WEEK)
     }
     body, dropped = [], set()
-    for name in sorted(name for name, window in found if window == _DAY):
-        day, week = found[name, _DAY], found[name, _WEEK]
+    for name in sorted(name for name, window in by_department if window == _DAY):
+        day, week = by_department[name, _DAY], by_department[name, _WEEK]
         if not week["sufficient"]:
             continue  # the sample plants odd values, too
         if day["high"] < week["low"]:

@@ -1,4 +1,4 @@
-"""What a process needs to be allowed, and what of it Kafka does not allow: asked before anything is done."""
+"""The permissions that a process needs, and which of them Kafka does not give: checked before anything is done."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -37,7 +37,7 @@ class Need(NamedTuple):
 
 
 def of_worker(settings: Settings, installation: Installation, stages: Iterable[str]) -> set[Need]:
-    """What a worker of these stages does."""
+    """The needs of a worker of these stages."""
     needs = set()
     for name in stages:
         stage = STAGES[name][0](settings, installation)
@@ -57,7 +57,7 @@ def of_worker(settings: Settings, installation: Installation, stages: Iterable[s
 
 
 def of_rebuild(settings: Settings, installation: Installation) -> set[Need]:
-    """A worker's work, after what was made of the responses is taken away."""
+    """The needs of a rebuild: those of a worker, and to delete and make anew what was made of the responses."""
     outputs = (topics.DEAD_LETTERS, topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.WINDOWS)
     changelogs = [installation.changelog("classify", "state"), installation.changelog("classify", "remembered")]
     changelogs.append(installation.changelog("rollup", "state"))
@@ -68,7 +68,7 @@ def of_rebuild(settings: Settings, installation: Installation) -> set[Need]:
 
 
 async def missing(installation: Installation, needs: Iterable[Need]) -> list[Refused]:
-    """What of it cannot be had: topics that are not there, then what is not allowed. Raises KafkaFailed."""
+    """Which needs are not met: first topics that do not exist, then what is not allowed. Raises KafkaFailed."""
     needs = sorted(needs)
     async with clients.client(installation) as client:
         absent, lacking = await _topics(client, [need for need in needs if need.resource == "topic"])
@@ -93,7 +93,7 @@ def _absent(names: Iterable[str]) -> Refused:
 
 
 def _forbidden(installation: Installation, needs: list[Need]) -> Refused:
-    """`needs`: on one resource."""
+    """The error for needs on one resource."""
     security = installation.security
     who = "this client"
     if security.login:
@@ -105,9 +105,9 @@ def _forbidden(installation: Installation, needs: list[Need]) -> Refused:
 
 
 async def _topics(client: AIOKafkaClient, needs: list[Need]) -> tuple[set[str], list[Need]]:
-    """Topics that are not there, and what is not allowed of those that are, or may be."""
+    """Topics that do not exist, and the needs that are not allowed on the others."""
     async with asyncio.timeout(STEP):
-        # Who may make topics may have it of the cluster; what else is asked of that stands in its log as refused.
+        # Permission to make topics may be one on the cluster. It is asked for only then: refusals are in the audit log.
         cluster = any(need.operation == "CREATE" for need in needs)
         request = DescribeTopics(sorted({need.name for need in needs}), cluster)
         answer = await client.send(client.get_random_node(), request)
@@ -124,7 +124,7 @@ async def _topics(client: AIOKafkaClient, needs: list[Need]) -> tuple[set[str], 
 
 
 async def _in_time(ask: Callable[[AIOKafkaClient, Need], Awaitable[int | None]], client: Any, need: Need) -> bool:
-    """Ask until the coordinator is there; whether it is allowed."""
+    """Ask until the coordinator answers; gives whether the operation is allowed."""
     try:
         async with asyncio.timeout(clients.PATIENCE):
             while True:
@@ -147,7 +147,7 @@ async def _may_use_group(client: AIOKafkaClient, need: Need) -> int | None:
 
 
 async def _may_use_id(client: AIOKafkaClient, need: Need) -> int | None:
-    """Begins nothing: Kafka only notes that the id is in use, and forgets it after a week."""
+    """Ask for a producer id. No transaction begins: Kafka only notes the id, and forgets it after a week."""
     try:
         node = await client.coordinator_lookup(_TRANSACTION, need.name)
     except KafkaError as error:
@@ -161,7 +161,7 @@ async def _may_use_id(client: AIOKafkaClient, need: Need) -> int | None:
 
 
 def _allowed(error: KafkaError) -> int | None:
-    """What an error of looking for a coordinator means: no permission, or that it is too early to ask."""
+    """What an error of a coordinator lookup means: 0 for no permission, None for too early to ask."""
     code = getattr(error, "errno", None)
     if code in (_NO_GROUP, _NO_ID):
         return 0

@@ -46,7 +46,7 @@ def test_topics_with_other_partitions_are_refused(harness: CommandHarness) -> No
     assert f"{harness.installation.prefix}survey-responses has 4 instead of 3" in result.stderr
 
 
-def test_missing_topics_are_said(broker: Broker, tmp_path: Path) -> None:
+def test_missing_topics_are_reported(broker: Broker, tmp_path: Path) -> None:
     empty = CommandHarness(broker, "no-topics.", tmp_path)
 
     assert empty.run("topics", "list").stdout.count("missing") == len(wanted(Settings(), empty.installation))
@@ -60,11 +60,11 @@ def test_missing_topics_are_said(broker: Broker, tmp_path: Path) -> None:
 
 
 def test_an_installation_without_alerts_says_so(harness: CommandHarness) -> None:
-    said = harness.run("alerts")
-    assert (said.exit_code, said.stdout, said.stderr) == (0, "", "no alerts yet\n")
+    result = harness.run("alerts")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", "no alerts yet\n")
 
 
-def test_a_port_that_is_taken_is_said(harness: CommandHarness) -> None:
+def test_a_port_that_is_taken_is_reported(harness: CommandHarness) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         result = harness.run("worker", f"--web-port={port}")

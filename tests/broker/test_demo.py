@@ -88,17 +88,17 @@ def rest(process: subprocess.Popen[str]) -> str:
     return process.communicate(timeout=SECONDS)[0]
 
 
-def assert_parts(said: list[str]) -> None:
+def assert_parts(lines: list[str]) -> None:
     """All parts are there, in order, and the sums are right."""
-    lines = iter(said)
-    missing = [part for part in PARTS if not any(re.search(part, line) for line in lines)]
-    assert not missing, "\n".join(["the first of these is missing, or out of order:", *missing, *said])
-    head = next(number for number, line in enumerate(said) if re.search(r"^ +outcome +records$", line))
-    rows = dict(line.replace(",", "").split() for line in said[head + 1 : head + 10])
+    remaining = iter(lines)
+    missing = [part for part in PARTS if not any(re.search(part, line) for line in remaining)]
+    assert not missing, "\n".join(["the first of these is missing, or out of order:", *missing, *lines])
+    head = next(number for number, line in enumerate(lines) if re.search(r"^ +outcome +records$", line))
+    rows = dict(line.replace(",", "").split() for line in lines[head + 1 : head + 10])
     total, read, *outcomes = (int(rows[name]) for name in ("sum", "read", *(rows.keys() - {"sum", "read"})))
     assert len(outcomes) == 7
     assert sum(outcomes) == total == read > 30_000
-    (dead,) = (line.split()[1] for line in said[head + 10 :] if line.split()[:1] == ["sum"])
+    (dead,) = (line.split()[1] for line in lines[head + 10 :] if line.split()[:1] == ["sum"])
     assert dead == rows["dead"]
 
 
@@ -110,9 +110,9 @@ def topics_left(broker: Broker) -> list[str]:
     return asyncio.run(names())
 
 
-def assert_nothing_listens(said: list[str]) -> None:
+def assert_nothing_listens(lines: list[str]) -> None:
     """The ports of both workers and of intake are closed, at the latest in a moment."""
-    ports = {int(port) for line in said for port in re.findall(r" on http://[\d.]+:(\d+)$", line)}
+    ports = {int(port) for line in lines for port in re.findall(r" on http://[\d.]+:(\d+)$", line)}
     assert len(ports) == 3
     deadline = time.monotonic() + STOP_SECONDS
     while any(map(listens, ports)):
@@ -133,10 +133,10 @@ def listens(port: int) -> bool:
 def test_shows_the_four_parts_and_stays_up_for_the_commands_it_names(broker: Broker, tmp_path: Path) -> None:
     """With --once it ends there, and is a step of `.ci/run`."""
     with demo(broker, tmp_path) as process:
-        said = read_until(process, r" produce -$")
-        assert_parts(said)
-        assert not any("\033" in line for line in said)
-        follow, produce = (line.strip() for line in said if line.endswith((" alerts --follow", " produce -")))
+        lines = read_until(process, r" produce -$")
+        assert_parts(lines)
+        assert not any("\033" in line for line in lines)
+        follow, produce = (line.strip() for line in lines if line.endswith((" alerts --follow", " produce -")))
 
         sent = subprocess.run(produce, shell=True, cwd=tmp_path, capture_output=True, timeout=SECONDS, check=True)
         assert sent.stdout.startswith(b"1 records sent")
@@ -148,7 +148,7 @@ def test_shows_the_four_parts_and_stays_up_for_the_commands_it_names(broker: Bro
         process.terminate()
         assert process.wait(STOP_SECONDS) == 0
         assert rest(process) == "stopped: nothing of the demo runs any more\n"
-    assert_nothing_listens(said)
+    assert_nothing_listens(lines)
     assert topics_left(broker) == []
 
 
@@ -156,11 +156,11 @@ def test_shows_the_four_parts_and_stays_up_for_the_commands_it_names(broker: Bro
 def test_leaves_no_process_behind(broker: Broker, tmp_path: Path, number: signal.Signals) -> None:
     """SIGTERM is heard as SIGINT is: see above."""
     with demo(broker, tmp_path, "--once") as process:
-        said = read_until(process, r"^\(a\)")
+        lines = read_until(process, r"^\(a\)")
         process.send_signal(number)
         assert process.wait(STOP_SECONDS) == (-number if number == signal.SIGKILL else 130)
         assert "Traceback" not in rest(process)
-    assert_nothing_listens(said)
+    assert_nothing_listens(lines)
 
 
 def test_says_what_is_wrong(broker: Broker, tmp_path: Path) -> None:

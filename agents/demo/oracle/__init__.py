@@ -56,7 +56,7 @@ class _Task:
     """One partition: its stream time and what stands in it, with alert and follow-up."""
 
     stream_time: float = -inf
-    standing: dict[str, tuple[Version, Case, Case]] = field(default_factory=dict)
+    versions: dict[str, tuple[Version, Case, Case]] = field(default_factory=dict)
 
 
 def expect(records: Iterable[Record], *, partitions: int = 4) -> Expected:
@@ -88,8 +88,8 @@ def expect(records: Iterable[Record], *, partitions: int = 4) -> Expected:
     for task_state, queue in zip(tasks, queues, strict=True):
         for _, offset, partition, version in sorted(queue, key=lambda entry: entry[:3]):
             _fold(expected, task_state, version, partition, offset)
-    standing = [version for task_state in tasks for version, _, _ in task_state.standing.values()]
-    expected.windows = windows(standing, max((task_state.stream_time for task_state in tasks), default=-inf))
+    versions = [version for task_state in tasks for version, _, _ in task_state.versions.values()]
+    expected.windows = windows(versions, max((task_state.stream_time for task_state in tasks), default=-inf))
     return expected
 
 
@@ -115,10 +115,10 @@ def _bury(expected: Expected, reason: str, partition: int, offset: int) -> None:
 def _fold(expected: Expected, task: _Task, version: Version, partition: int, offset: int) -> None:
     """Take one version into the task."""
     border = task.stream_time - HORIZON
-    known, alert, follow_up = task.standing.get(version.identity, (None, Case(), Case()))
+    known, alert, follow_up = task.versions.get(version.identity, (None, Case(), Case()))
     if known is not None and known.submitted < border:
         known, alert, follow_up = None, Case(), Case()
-        del task.standing[version.identity]
+        del task.versions[version.identity]
     if version.deleted and known is not None:
         version.submitted = known.submitted
     if version.submitted < border:
@@ -132,7 +132,7 @@ def _fold(expected: Expected, task: _Task, version: Version, partition: int, off
         expected.outcomes["superseded"] += 1
     else:
         expected.outcomes["deleted" if version.deleted else "counted" if version.counts else "test"] += 1
-        task.standing[version.identity] = version, alert, follow_up
+        task.versions[version.identity] = version, alert, follow_up
         follow(alert, version, "alert")
         follow(follow_up, version, "follow_up")
         digest = blake2b(version.identity.encode(), digest_size=16).hexdigest()

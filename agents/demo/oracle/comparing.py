@@ -10,8 +10,8 @@ from .model import Case, Event, Expected, Step, WindowKey
 def compare_outcomes(expected: Expected, outcomes: Mapping[str, int]) -> list[str]:
     """Compare the counts of outcomes, and whether they add up to what was read."""
     names = sorted(expected.outcomes.keys() | outcomes.keys())
-    found = [_differ(f"outcome {name}", expected.outcomes[name], outcomes.get(name, 0)) for name in names]
-    return [text for text in [*found, _differ("records read", expected.read, sum(outcomes.values()))] if text]
+    differences = [_differ(f"outcome {name}", expected.outcomes[name], outcomes.get(name, 0)) for name in names]
+    return [text for text in [*differences, _differ("records read", expected.read, sum(outcomes.values()))] if text]
 
 
 def compare_forwarded(expected: Expected) -> list[str]:
@@ -37,14 +37,14 @@ def window_key(value: Mapping[str, Any]) -> WindowKey:
 def compare_windows(expected: Expected, read: Iterable[Mapping[str, Any]]) -> list[str]:
     """Compare the windows that stand on the topic, tombstones left out; the last decimal may differ by one."""
     actual = {window_key(value): value for value in read}
-    found = [f"window lost: {key}" for key in sorted(expected.windows.keys() - actual.keys())]
-    found += [f"window not expected: {key}" for key in sorted(actual.keys() - expected.windows.keys())]
+    differences = [f"window lost: {key}" for key in sorted(expected.windows.keys() - actual.keys())]
+    differences += [f"window not expected: {key}" for key in sorted(actual.keys() - expected.windows.keys())]
     for key in sorted(expected.windows.keys() & actual.keys()):
         wanted = expected.windows[key]
         for name in sorted(wanted.keys() | actual[key].keys()):
             if not _same(wanted.get(name), actual[key].get(name)):
-                found.append(_differ(f"window {key}, {name}", wanted.get(name), actual[key].get(name)))
-    return found
+                differences.append(_differ(f"window {key}, {name}", wanted.get(name), actual[key].get(name)))
+    return differences
 
 
 def _same(wanted: object, actual: object) -> bool:
@@ -71,20 +71,22 @@ def _compare_cases(cases: Mapping[str, Case], events: Iterable[Event], kind: str
         if not head and tail.endswith(".v1"):
             step = Step(tail[:-3], (event.key or b"").decode(), event.value.get("cause") or "")
             read[event.value[f"{kind}_id"]].append((event.value["revision"], step))
-    found = [f"{kind} lost: {name}" for name in sorted(cases.keys() - read.keys())]
-    found += [f"{kind} not expected: {name}" for name in sorted(read.keys() - cases.keys())]
+    differences = [f"{kind} lost: {name}" for name in sorted(cases.keys() - read.keys())]
+    differences += [f"{kind} not expected: {name}" for name in sorted(read.keys() - cases.keys())]
     for name in sorted(cases.keys() & read.keys()):
         revisions = Counter(revision for revision, _ in read[name])
-        found += [f"{kind} {name}: revision {revision} repeated" for revision, n in revisions.items() if n > 1]
+        differences += [f"{kind} {name}: revision {revision} repeated" for revision, n in revisions.items() if n > 1]
         wanted = dict(enumerate(cases[name].steps, start=1))
         actual = dict(read[name])
         for revision in sorted(wanted.keys() | actual.keys()):
-            found.append(_differ(f"{kind} {name}, revision {revision}", wanted.get(revision), actual.get(revision)))
+            differences.append(
+                _differ(f"{kind} {name}, revision {revision}", wanted.get(revision), actual.get(revision))
+            )
         live = max(read[name])[1].type != "retracted"
-        found.append(_differ(f"{kind} {name}, live", cases[name].live, live))
-    return [text for text in found if text]
+        differences.append(_differ(f"{kind} {name}, live", cases[name].live, live))
+    return [text for text in differences if text]
 
 
-def _differ(what: str, wanted: object, actual: object) -> str:
-    """Say the difference; empty if there is none."""
-    return "" if wanted == actual else f"{what}: expected {wanted}, read {actual}"
+def _differ(name: str, wanted: object, actual: object) -> str:
+    """The difference in words; empty if there is none."""
+    return "" if wanted == actual else f"{name}: expected {wanted}, read {actual}"

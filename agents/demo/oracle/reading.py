@@ -122,58 +122,58 @@ def _response(fields: Fields) -> Fields:
 
 def _parts(fields: Fields, readers: dict[str, Callable[[Any], object]]) -> Fields:
     """The known fields among these, without those that have to be dropped."""
-    found = {name: readers[name](given) for name, given in fields.items() if given is not None and name in readers}
-    return {name: value for name, value in found.items() if value is not _DROPPED}
+    kept = {name: readers[name](raw) for name, raw in fields.items() if raw is not None and name in readers}
+    return {name: value for name, value in kept.items() if value is not _DROPPED}
 
 
-# Readers of optional fields: what was given -> what is kept of it, or _DROPPED.
+# Readers of optional fields: the value as it was sent -> what is kept of it, or _DROPPED.
 
 
-def _text(given: Any) -> object:
-    return given[:_MAX_TEXT] if isinstance(given, str) else _DROPPED
+def _text(raw: Any) -> object:
+    return raw[:_MAX_TEXT] if isinstance(raw, str) else _DROPPED
 
 
-def _short(given: Any) -> object:
-    return given if isinstance(given, str) and 1 <= len(given) <= _MAX_IDENTIFIER else _DROPPED
+def _short(raw: Any) -> object:
+    return raw if isinstance(raw, str) and 1 <= len(raw) <= _MAX_IDENTIFIER else _DROPPED
 
 
-def _long(given: Any) -> object:
-    return given.encode()[:_MAX_COMMENT].decode(errors="ignore") if isinstance(given, str) else _DROPPED
+def _long(raw: Any) -> object:
+    return raw.encode()[:_MAX_COMMENT].decode(errors="ignore") if isinstance(raw, str) else _DROPPED
 
 
-def _number(given: Any) -> object:
-    return given if type(given) in (int, float) else _DROPPED
+def _number(raw: Any) -> object:
+    return raw if type(raw) in (int, float) else _DROPPED
 
 
-def _flag(given: Any) -> object:
-    return given if isinstance(given, bool) else _DROPPED
+def _flag(raw: Any) -> object:
+    return raw if isinstance(raw, bool) else _DROPPED
 
 
-def _kind(given: Any) -> object:
-    return given if given in ("relationship", "transactional") else _DROPPED
+def _kind(raw: Any) -> object:
+    return raw if raw in ("relationship", "transactional") else _DROPPED
 
 
-def _updated(given: Any) -> object:
+def _updated(raw: Any) -> object:
     try:
-        return _time(given)
+        return _time(raw)
     except DeadError:
         return _DROPPED
 
 
 def _object(**readers: Callable[[Any], object]) -> Callable[[Any], object]:
-    return lambda given: _parts(given, readers) if isinstance(given, dict) else _DROPPED
+    return lambda raw: _parts(raw, readers) if isinstance(raw, dict) else _DROPPED
 
 
-def _answers(given: Any) -> object:
-    if not isinstance(given, list):
+def _answers(raw: Any) -> object:
+    if not isinstance(raw, list):
         return _DROPPED
-    return [_ANSWER(item) for item in given if isinstance(item, dict)]
+    return [_ANSWER(item) for item in raw if isinstance(item, dict)]
 
 
-def _attributes(given: Any) -> object:
-    if not isinstance(given, dict):
+def _attributes(raw: Any) -> object:
+    if not isinstance(raw, dict):
         return _DROPPED
-    flat = {name[:_MAX_TEXT]: value for name, value in given.items() if isinstance(value, str | int | float | bool)}
+    flat = {name[:_MAX_TEXT]: value for name, value in raw.items() if isinstance(value, str | int | float | bool)}
     return dict(list(flat.items())[:_MAX_ATTRIBUTES])
 
 
@@ -204,10 +204,10 @@ _OPTIONAL = {
 
 def _time(text: object) -> datetime:
     """A moment with its offset, rounded to microseconds: RFC 3339, a blank for the T and no colon in the offset too."""
-    found = _TIME.fullmatch(text) if isinstance(text, str) else None
-    if found is None:
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
         raise DeadError("invalid_time")
-    day, time, fraction, zone = found.groups()
+    day, time, fraction, zone = match.groups()
     digits = (fraction or ".")[1:8].ljust(7, "0")
     try:
         return datetime.fromisoformat(f"{day}T{time}{zone.upper()}") + timedelta(

@@ -12,7 +12,7 @@ WINDOWS = {"1h": (HOUR, 5 * MINUTE), "24h": (DAY, HOUR), "7d": (7 * DAY, HOUR), 
 DIMENSIONS = ("survey_id", "survey_kind", "channel", "journey_stage", "department", "product", "tier")
 
 
-def windows(standing: Iterable[Version], time: float) -> dict[WindowKey, Fields]:
+def windows(versions: Iterable[Version], time: float) -> dict[WindowKey, Fields]:
     """Give every window that is published, at the highest stream time."""
     spans = {}
     if time > -inf:
@@ -20,7 +20,7 @@ def windows(standing: Iterable[Version], time: float) -> dict[WindowKey, Fields]
             end = int(time) // pane * pane + pane
             spans[name] = (end - length, end)
     histograms: dict[WindowKey, Counter[int]] = defaultdict(Counter)
-    for version in standing:
+    for version in versions:
         if not version.counts:
             continue
         metric, score = version.content["metric"], version.content["score"]
