@@ -3,7 +3,7 @@
 import click
 
 from npsflow.agents.commands.notify import notifier_of
-from npsflow.agents.intake.entrance import unsigned
+from npsflow.agents.intake.endpoint import unsigned
 from npsflow.agents.kafka import clients
 from npsflow.agents.notify import kinds
 from npsflow.agents.notify.sending import checked

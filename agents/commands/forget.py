@@ -11,7 +11,6 @@ import click
 from npsflow.agents.cases.actions import NoAction, action_of
 from npsflow.agents.cases.erasure import READ, REMEMBERED, STATE, Forgetting, Kept
 from npsflow.agents.commands.act import login
-from npsflow.agents.intake.entrance import CUSTOMERS, pseudonym
 from npsflow.agents.kafka import clients
 from npsflow.agents.runtime.terminal import reading, show_table
 from npsflow.schemas import topics
@@ -20,6 +19,7 @@ from npsflow.schemas.times import DAY, rfc3339
 from npsflow.streams.config.settings import Settings, load
 from npsflow.streams.engine.admin import topic_configs
 from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.intake.entrance import CUSTOMERS, pseudonym
 
 _UNBOUND = 1 << 62  # where no setting says how long something may wait for compaction
 

@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 import click
 
 from npsflow.agents import platforms
-from npsflow.agents.commands.progress import progress
 from npsflow.agents.history.process import Import, run
 from npsflow.agents.platforms.times import Order, TimeFormat
+from npsflow.agents.runtime.terminal import progress
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.config.settings import load
 from npsflow.streams.engine.installation import read_installation

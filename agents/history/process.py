@@ -14,7 +14,8 @@ from npsflow.agents.history.entries import Entry, ExportFile, RefusedEntry
 from npsflow.agents.history.planning import Plan, PlannedRecord, Planner
 from npsflow.agents.history.reading import read
 from npsflow.agents.history.report import StreamTimes, lines, sendable
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.platforms.protocol import Export, FileOptions
 from npsflow.agents.platforms.times import TimeFormat
 from npsflow.schemas import topics
@@ -147,13 +148,13 @@ class _RefusedWriter:
 def _stream_times_if_known(installation: Installation) -> StreamTimes:
     try:
         return clients.run(_stream_times(installation))
-    except clients.KafkaFailed as error:
+    except KafkaFailed as error:
         return StreamTimes({}, 1, str(error))
 
 
 async def _stream_times(installation: Installation) -> StreamTimes:
-    partitions = len(await clients.partitions(installation, topics.RESPONSES))
-    positions = await clients.positions_by_partition(installation, "classify")
+    partitions = len(await reading.partitions(installation, topics.RESPONSES))
+    positions = await reading.positions_by_partition(installation, "classify")
     return StreamTimes({partition: position["stream_time"] for partition, position in positions.items()}, partitions)
 
 
@@ -164,7 +165,7 @@ async def _send(
     stream_times = await _stream_times(installation)
     records, sent = sendable(plan, stream_times, horizon), 0
     counts = {
-        topic: len(await clients.partitions(installation, topic)) for topic in {record.kind.topic for record in records}
+        topic: len(await reading.partitions(installation, topic)) for topic in {record.kind.topic for record in records}
     }
     try:
         async with clients.producer(installation) as producer:

@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError
 
 from npsflow.agents.intake.linger import LingeringProducer
 from npsflow.agents.intake.metrics import Metrics
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed, Refused
 from npsflow.schemas import topics
 from npsflow.streams.engine.installation import Installation
@@ -46,7 +46,7 @@ class Producer:
 
     async def connect(self, until_closed: AsyncExitStack) -> None:
         """Raises KafkaFailed when Kafka is not there, does not let us in or has no topics."""
-        partitions = len(await clients.partitions(self._installation, topics.RESPONSES))
+        partitions = len(await reading.partitions(self._installation, topics.RESPONSES))
         producer = await until_closed.enter_async_context(clients.producer(self._installation))
         self._lingering = LingeringProducer(producer, self._installation.prefix, partitions)
         self.ready = True

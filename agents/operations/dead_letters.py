@@ -11,27 +11,25 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 
-from npsflow.agents.intake.delivery import Delivery, TurnedDown
-from npsflow.agents.intake.entrance import unsigned
+from npsflow.agents.intake.endpoint import unsigned
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.platforms.protocol import Delivery, Rejected
 from npsflow.schemas import codec, topics
 from npsflow.schemas.fetch import decode_fetch
 from npsflow.schemas.headers import ORIGIN, Headers
-from npsflow.schemas.partitioner import partition_of
 from npsflow.streams.config.settings import load
 from npsflow.streams.engine.admin import partition_counts
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.transaction import Outputs
+from npsflow.streams.intake.entrance import KeyedRecord
 from npsflow.streams.intake.mapping import Unmapped
-from npsflow.streams.stage import Output, Record
+from npsflow.streams.stage import Record
 
 _HEADER = "npsflow_dlq_"
 _GROUP = "dlq-replay"
 _ACCEPTED = "dlq-accept"  # see Source, which reads it
 _CHUNK = 1000
-
-_Unplaced = tuple[str, bytes | None, bytes | None, Headers]  # an Output without its partition
 
 
 class Letter(NamedTuple):
@@ -132,40 +130,42 @@ def _as_produced(
     """To the partitions that Kafka's default partitioner gives."""
     outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
     for letter in letters:
-        for topic, key, value, headers in _OUTPUTS.get(letter.why["reason"], _unchanged)(letter):
-            count = counts.get(installation.topic(topic))
+        for record in _RECORDS.get(letter.why["reason"], _unchanged)(letter):
+            count = counts.get(installation.topic(record.topic))
             if count is None:
-                raise KafkaFailed(f"topic {installation.topic(topic)}, where a dead letter came from, does not exist")
-            partition = int(letter.why["partition"]) % count if key is None else partition_of(key, count)
-            outputs.emit(Output(topic, partition, key, value, headers))
+                name = installation.topic(record.topic)
+                raise KafkaFailed(f"topic {name}, where a dead letter came from, does not exist")
+            output = record.output(count)
+            if record.key is None:
+                output = output._replace(partition=int(letter.why["partition"]) % count)
+            outputs.emit(output)
     return outputs
 
 
-def _unchanged(letter: Letter) -> list[_Unplaced]:
+def _unchanged(letter: Letter) -> list[KeyedRecord]:
     """As it was, to the topic where it came from."""
-    return [(letter.why["topic"], letter.record.key, letter.record.value, letter.headers)]
+    return [KeyedRecord(letter.why["topic"], letter.record.key, letter.record.value, letter.headers)]
 
 
-def _anew(letter: Letter) -> list[_Unplaced]:
+def _anew(letter: Letter) -> list[KeyedRecord]:
     """A fetch that was given up, as a new one: it is tried at once, and as often."""
     fetch = replace(decode_fetch(letter.record.value or b""), attempts=0, not_before=0)
-    return [(letter.why["topic"], fetch.key(), codec.dumps(fetch), letter.headers)]
+    return [KeyedRecord(letter.why["topic"], fetch.key(), codec.dumps(fetch), letter.headers)]
 
 
-def _as_mapped_now(letter: Letter) -> list[_Unplaced]:
+def _as_mapped_now(letter: Letter) -> list[KeyedRecord]:
     """A webhook that was not understood: what it becomes now, or the same dead letter."""
     record, why, _ = letter
-    entrance = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))
+    endpoint = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))
     try:
-        if entrance is not None:
-            made = entrance.records(Delivery({}, record.value or b""), time.time())
-            return [(topic, key, value, []) for topic, key, value in made]
-    except (TurnedDown, Unmapped):
+        if endpoint is not None:
+            return list(endpoint.records(Delivery({}, record.value or b""), time.time()))
+    except (Rejected, Unmapped):
         pass  # the mapping is still not the right one
-    return [(topics.DEAD_LETTERS, record.key, record.value, list(record.headers))]
+    return [KeyedRecord(topics.DEAD_LETTERS, record.key, record.value, list(record.headers))]
 
 
-_OUTPUTS = {"unmapped": _as_mapped_now, "unfetched": _anew}
+_RECORDS = {"unmapped": _as_mapped_now, "unfetched": _anew}
 """By reason; whatever was refused for another is sent as it was."""
 
 

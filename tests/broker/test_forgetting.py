@@ -17,9 +17,10 @@ from click.testing import CliRunner, Result
 from npsflow.agents.broker.embedded import Broker, free_port
 from npsflow.agents.cli import main
 from npsflow.agents.demo.sample import Line
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.schemas import topics
 from npsflow.streams.engine.admin import wanted
+from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.intake.entrance import pseudonym
 from tests.conftest import SHORT_SESSIONS
 
@@ -65,10 +66,10 @@ def said(number: int, customer: dict[str, Any], ago: timedelta = timedelta(), **
 async def raw(harness: Harness) -> dict[str, list[str]]:
     """By topic, what of the customer's data is still read from it, uncommitted records too."""
     found: dict[str, list[str]] = {}
-    client = clients.client_settings(harness.installation)
+    client = client_options(harness.installation)
     async with AIOKafkaConsumer(**client, isolation_level="read_uncommitted") as consumer:
         of = [TopicPartition(topic.name, 0) for topic in wanted(harness.settings, harness.installation)]
-        async for record in clients.to_the_end(consumer, of):
+        async for record in reading.to_the_end(consumer, of):
             for text in (record.key, record.value, *(value for _, value in record.headers)):
                 for hit in PERSONAL.findall(text or b""):
                     found.setdefault(record.topic.removeprefix(harness.installation.prefix), []).append(hit.decode())

@@ -97,7 +97,7 @@ class ExportConformance:
         exported = {record.key: record.value for record in self._exported(kind).records}
         assert came
         assert came.keys() <= exported.keys()
-        task = Task(Classify(Settings().meaning("", 2)))
+        task = Task(Classify(Settings().classify_settings("npsflow/", 2)))
         now = int(datetime(2026, 3, 2, tzinfo=UTC).timestamp() * 1000)
         both = [*came.items(), *((key, exported[key]) for key in came)]
         outcomes = [task.take(Record(key, value, n, now + n)).outcome for n, (key, value) in enumerate(both)]
