@@ -14,7 +14,7 @@ from npsflow.agents.board import query
 from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.cases.actions import InvalidAction, parse_action, send_action
 from npsflow.agents.cases.reader import CaseReader
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka.diagnosis import FORBIDDEN, forbidden
 from npsflow.agents.web.connections import connection_of
 from npsflow.agents.web.signatures import matches
 from npsflow.schemas import codec
@@ -137,8 +137,8 @@ class Server:
         try:
             async with asyncio.timeout(_KAFKA_SECONDS):
                 await send_action(self._producer, self._installation, listed.key, listed.partition, action)
-        except clients.FORBIDDEN as error:
-            log.error("%s", clients.forbidden(error))
+        except FORBIDDEN as error:
+            log.error("%s", forbidden(error))
             text = "this board may not send actions: whoever runs it finds in its log what to allow"
             return web.json_response(accepted | {"error": text}, status=500)
         except (KafkaError, TimeoutError) as error:

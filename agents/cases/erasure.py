@@ -9,7 +9,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from npsflow.agents.cases.actions import send_action
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import reading
+from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.partitioner import partition_of
@@ -67,12 +68,12 @@ class Erasure:
                         partition = partition_of(name.encode(), len(await self._partitions_of(topics.ACTIONS)))
                         await send_action(producer, self._installation, name, partition, action)
         except TimeoutError:
-            raise clients.KafkaFailed(
+            raise KafkaFailed(
                 f"{stage} has not read all that there is within {seconds:g} s: is a worker running? `npsflow "
                 "check` says more; nothing is lost by trying again"
             ) from None
 
-    async def retained_in(self, topic: Topic, progress: clients.Progress) -> Retained:
+    async def retained_in(self, topic: Topic, progress: reading.Progress) -> Retained:
         """The records of a topic that name the customer; `newest` is when one was appended."""
         # A name as a whole word, plain and as JSON writes it; addresses in upper case, too.
         written = {(form, "@" in name) for name in self._names for form in (name.encode(), codec.encode(name)[1:-1])}
@@ -85,7 +86,7 @@ class Erasure:
                 records, newest = records + 1, max(newest, record.timestamp)
         return Retained(records, newest)
 
-    async def retained_by_classify(self, progress: clients.Progress) -> Retained:
+    async def retained_by_classify(self, progress: reading.Progress) -> Retained:
         """The responses that classify keeps to correct them; `newest` is when one was submitted."""
         submitted, keys = dict[bytes, int](), {name.encode() for name in self._names}
         async for record in self._records(REMEMBERED_TOPIC, progress):
@@ -114,20 +115,20 @@ class Erasure:
     async def _wait_until_read(self, stage: str, inputs: Iterable[str]) -> None:
         """Return when a stage has read its inputs to where they end now."""
         partitions = [tp for topic in inputs for tp in await self._partitions_of(topic)]
-        ranges = await clients.offset_ranges(self._consumer, partitions)
+        ranges = await reading.offset_ranges(self._consumer, partitions)
         while True:
-            committed = await clients.committed_offsets(self._admin, self._installation.group(stage))
+            committed = await reading.committed_offsets(self._admin, self._installation.group(stage))
             if all(begin == end or _offset(committed, tp) >= end for tp, (begin, end) in ranges.items()):
                 return
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _records(self, topic: str, progress: clients.Progress) -> AsyncIterator[Record]:
-        async for record in clients.to_the_end(self._consumer, await self._partitions_of(topic), progress):
+    async def _records(self, topic: str, progress: reading.Progress) -> AsyncIterator[Record]:
+        async for record in reading.to_the_end(self._consumer, await self._partitions_of(topic), progress):
             yield record
 
     async def _partitions_of(self, topic: str) -> list[TopicPartition]:
         if topic not in self._partitions:
-            self._partitions[topic] = await clients.partitions(self._installation, topic)
+            self._partitions[topic] = await reading.partitions(self._installation, topic)
         return self._partitions[topic]
 
 

@@ -8,7 +8,8 @@ from typing import NoReturn
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import Entry
 from npsflow.streams.engine.installation import Installation
@@ -27,14 +28,12 @@ class CaseReader:
         self._consumer, self._partitions = consumer, partitions
         self._changed = asyncio.Condition()
 
-    async def load(self, progress: clients.Progress | None = None) -> None:
+    async def load(self, progress: reading.Progress | None = None) -> None:
         """Read to the end; only the last record of each case is decoded.
 
         Raises KafkaError, and KafkaFailed for a case of another version of npsflow.
         """
-        latest: dict[bytes, tuple[int, bytes | None]] = {}
-        async for record in clients.to_the_end(self._consumer, self._partitions, progress):
-            latest[record.key or b""] = record.partition, record.value
+        latest = await reading.latest_by_key(reading.to_the_end(self._consumer, self._partitions, progress))
         for number, (key, (partition, value)) in enumerate(latest.items()):
             self._apply(partition, key, value)
             if number % _YIELD_EVERY == 0:
@@ -73,16 +72,16 @@ class CaseReader:
             self.cases.take(partition, key, value)
         except codec.Undecodable:
             case_id = key.decode(errors="replace")
-            raise clients.KafkaFailed(
+            raise KafkaFailed(
                 f"{topics.CASES}, partition {partition}: {case_id} is no case that this version of npsflow can read: "
                 "use the version of the workers"
             ) from None
 
 
 @asynccontextmanager
-async def load_cases(installation: Installation, progress: clients.Progress | None = None) -> AsyncIterator[CaseReader]:
+async def load_cases(installation: Installation, progress: reading.Progress | None = None) -> AsyncIterator[CaseReader]:
     """A reader with a consumer of its own, loaded. Raises as `CaseReader.load`."""
-    partitions = await clients.partitions(installation, topics.CASES)
+    partitions = await reading.partitions(installation, topics.CASES)
     async with clients.reader(installation) as consumer:
         reader = CaseReader(consumer, partitions)
         await reader.load(progress)

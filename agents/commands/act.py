@@ -8,8 +8,8 @@ from typing import get_args
 import click
 from msgspec.structs import replace
 
-from npsflow.agents.cases.actions import NoAction, action_of, send
-from npsflow.agents.cases.reader import CaseReader, casebook
+from npsflow.agents.cases.actions import InvalidAction, parse_action, send_action
+from npsflow.agents.cases.reader import CaseReader, load_cases
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.runtime import terminal
@@ -57,8 +57,8 @@ def act(action: str, case: str, timeout: float, **fields: str | None) -> None:
     fields |= {"action": action, "by": fields["by"] or login(), "action_id": fields["action_id"] or uuid.uuid4().hex}
     try:
         # The case is not known yet: everything else is checked before anything is read.
-        made = action_of(fields | {"root_cause" if action == "fixed" else "case_id": case})
-    except NoAction as error:
+        made = parse_action(fields | {"root_cause" if action == "fixed" else "case_id": case})
+    except InvalidAction as error:
         raise click.UsageError(str(error)) from None
     clients.run((_fixed if action == "fixed" else _act)(read_installation(), made, case, timeout))
 
@@ -73,13 +73,13 @@ def login() -> str:
 
 async def _act(installation: Installation, action: TeamAction, name: str, timeout: float) -> None:
     with terminal.reading("cases") as progress:
-        async with casebook(installation, progress) as reader:
+        async with load_cases(installation, progress) as reader:
             case = reader.cases.find(name)
             if case is None:
                 raise click.ClickException(f"there is no case {one_line(name)}: see `npsflow cases`")
             action = replace(action, case_id=case.case_id)
             async with clients.producer(installation) as producer:
-                await send(producer, installation, case.key, case.partition, action)
+                await send_action(producer, installation, case.key, case.partition, action)
             entry = await _answer(reader, case.case_id, action.action_id, timeout)
     case = reader.cases.find(case.case_id) or case
     if entry.what == "action_refused":
@@ -91,8 +91,8 @@ async def _act(installation: Installation, action: TeamAction, name: str, timeou
 async def _answer(reader: CaseReader, case_id: str, action_id: str, timeout: float) -> Entry:
     try:
         async with asyncio.timeout(timeout):
-            while (entry := reader.answer(case_id, action_id)) is None:
-                await reader.step()
+            while (entry := reader.outcome(case_id, action_id)) is None:
+                await reader.poll()
     except TimeoutError:
         raise _unanswered(timeout) from None
     return entry
@@ -109,14 +109,14 @@ async def _fixed(installation: Installation, action: TeamAction, cause: str, tim
     """Send it to every partition; wait for the cases that it is known to concern, as long as they become fewer."""
     partitions = await reading.partitions(installation, topics.ACTIONS)
     with terminal.reading("cases") as progress:
-        async with casebook(installation, progress) as reader:
+        async with load_cases(installation, progress) as reader:
             concerned = {case.case_id for case in _resolved(reader) if _root_cause(case) == cause}
             async with clients.producer(installation) as producer:
                 for tp in partitions:
-                    await send(producer, installation, None, tp.partition, action)
+                    await send_action(producer, installation, None, tp.partition, action)
             while concerned:
                 concerned = await _fewer(reader, concerned, action, timeout)
-    reopened = sum(reader.answer(case.case_id, action.action_id) is not None for case in reader.cases)
+    reopened = sum(reader.outcome(case.case_id, action.action_id) is not None for case in reader.cases)
     click.echo(f"fixed: customers to be told: {reopened}, see `npsflow cases --open`")
     causes = {_root_cause(case) for case in _resolved(reader)} - {None, NO_COMPLAINT}
     if not reopened and causes:
@@ -129,7 +129,7 @@ async def _fewer(reader: CaseReader, concerned: set[str], action: TeamAction, ti
     try:
         async with asyncio.timeout(timeout):
             while (left := {case_id for case_id in concerned if _waits(reader, case_id, action)}) == concerned:
-                await reader.step()
+                await reader.poll()
     except TimeoutError:
         raise _unanswered(timeout) from None
     return left
@@ -146,4 +146,4 @@ def _root_cause(case: ListedCase) -> str | None:
 def _waits(reader: CaseReader, case_id: str, action: TeamAction) -> bool:
     """Whether a case has still to take the action; one that was closed, reopened or forgotten meanwhile has not."""
     case = reader.cases.find(case_id)
-    return case is not None and case.status == "resolved" and reader.answer(case_id, action.action_id) is None
+    return case is not None and case.status == "resolved" and reader.outcome(case_id, action.action_id) is None

@@ -5,7 +5,7 @@ from typing import Any, get_args
 
 import click
 
-from npsflow.agents.cases.reader import casebook
+from npsflow.agents.cases.reader import load_cases
 from npsflow.agents.commands import case_report
 from npsflow.agents.kafka import clients
 from npsflow.agents.runtime.terminal import clean, minute, one_line, pad, reading, show_entry, show_table, span
@@ -66,7 +66,7 @@ def show(case: str, as_json: bool) -> None:
 
 async def _load(installation: Installation) -> Cases:
     with reading("cases") as progress:
-        async with casebook(installation, progress) as reader:
+        async with load_cases(installation, progress) as reader:
             return reader.cases
 
 

@@ -2,11 +2,11 @@
 
 import click
 
-from npsflow.agents.commands.notify import notifier_of
 from npsflow.agents.intake.endpoint import unsigned
 from npsflow.agents.kafka import clients
 from npsflow.agents.notify import kinds
-from npsflow.agents.notify.sending import checked
+from npsflow.agents.notify.kind import check_options
+from npsflow.agents.notify.process import settings_of
 from npsflow.agents.operations.check import Finding, findings
 from npsflow.agents.runtime import terminal
 from npsflow.schemas.errors import SettingsError
@@ -23,8 +23,8 @@ def check() -> None:
         settings, installation = load(), read_installation()
         unsigned(settings.intake, {})  # whether their platforms are known
         for name in settings.notify:
-            notifier = notifier_of(settings, name)
-            checked(name, kinds.named(notifier.kind), notifier)
+            notifier = settings_of(settings, name)
+            check_options(name, kinds.named(notifier.kind), notifier)
     except SettingsError as error:
         failed = _show(Finding("fail", f"settings: {error}"))
     else:

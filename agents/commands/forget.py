@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import click
 
-from npsflow.agents.cases.actions import NoAction, action_of
-from npsflow.agents.cases.erasure import READ, REMEMBERED, STATE, Forgetting, Kept
+from npsflow.agents.cases.actions import InvalidAction, parse_action
+from npsflow.agents.cases.erasure import REMEMBERED_TOPIC, RETAINING_TOPICS, STATE_TOPIC, Erasure, Retained
 from npsflow.agents.commands.act import login
 from npsflow.agents.kafka import clients
 from npsflow.agents.runtime.terminal import reading, show_table
@@ -40,8 +40,8 @@ def forget(customers: tuple[str, ...], by: str | None, yes: bool, timeout: float
     Counts stay. What is on topics that keep everything for a time stays until that is over; it says until when.
     """
     try:
-        action = action_of({"action_id": uuid.uuid4().hex, "action": "forget", "by": by or login()})
-    except NoAction as error:
+        action = parse_action({"action_id": uuid.uuid4().hex, "action": "forget", "by": by or login()})
+    except InvalidAction as error:
         raise click.UsageError(str(error)) from None
     if not all(customers):
         raise click.UsageError("the id of a customer is not empty")
@@ -68,27 +68,31 @@ class Row(NamedTuple):
 async def _forget(
     settings: Settings, installation: Installation, names: list[str], action: TeamAction, timeout: float
 ) -> None:
-    kept = [installation.topic(name) for name in (*(topic.name for topic in READ), topics.CASES, STATE)]
+    kept = [
+        installation.topic(name) for name in (*(topic.name for topic in RETAINING_TOPICS), topics.CASES, STATE_TOPIC)
+    ]
     async with clients.admin(installation) as admin, clients.reader(installation) as consumer:
         configs = await topic_configs(admin, kept)
-        work = Forgetting(installation, admin, consumer, names)
+        work = Erasure(installation, admin, consumer, names)
         async with clients.producer(installation) as producer:
-            cases = await work.by_recover(producer, action, timeout)
+            cases = await work.erase(producer, action, timeout)
         click.echo(f"forgotten: all that recover knew of the customer, cases among it: {cases}; counts stay")
         rows = []
-        for topic in READ:
+        for topic in RETAINING_TOPICS:
             with reading(topic.name) as progress:
-                rows.append(_row(topic.name, await work.kept(topic, progress), configs[installation.topic(topic.name)]))
-        with reading(REMEMBERED) as progress:
-            rows.append(_remembered(await work.remembered(progress), settings.horizon_days))
+                rows.append(
+                    _row(topic.name, await work.retained_in(topic, progress), configs[installation.topic(topic.name)])
+                )
+        with reading(REMEMBERED_TOPIC) as progress:
+            rows.append(_remembered(await work.retained_by_classify(progress), settings.horizon_days))
     _show(rows)
-    for line in _compacted(configs[installation.topic(topics.CASES)], configs[installation.topic(STATE)]):
+    for line in _compacted(configs[installation.topic(topics.CASES)], configs[installation.topic(STATE_TOPIC)]):
         click.echo(line)
     if not any("@" in name for name in names):
         click.echo("Refused webhooks in survey-responses-dlq may hold an e-mail address and no id: name that, too.")
 
 
-def _row(topic: str, kept: Kept, config: Mapping[str, str]) -> Row:
+def _row(topic: str, kept: Retained, config: Mapping[str, str]) -> Row:
     """A segment is deleted when the newest record in it is too old; none is added to it for longer than segment.ms."""
     retention, segment = int(config["retention.ms"]), int(config["segment.ms"])
     if not kept.records:
@@ -98,10 +102,12 @@ def _row(topic: str, kept: Kept, config: Mapping[str, str]) -> Row:
     return Row(topic, kept.records, kept.newest + retention + segment, "at the latest")
 
 
-def _remembered(kept: Kept, horizon_days: int) -> Row:
+def _remembered(kept: Retained, horizon_days: int) -> Row:
     """Its clock is that of the data: it is over when responses that much younger have come."""
     until = kept.newest + horizon_days * DAY if kept.records else None
-    return Row(REMEMBERED, kept.records, until, "id and score, to correct answers; goes on with the data's own time")
+    return Row(
+        REMEMBERED_TOPIC, kept.records, until, "id and score, to correct answers; goes on with the data's own time"
+    )
 
 
 def _show(rows: Iterable[Row]) -> None:

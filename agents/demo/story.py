@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
-from npsflow.agents.cases.actions import action_of, send
+from npsflow.agents.cases.actions import parse_action, send_action
 from npsflow.agents.demo import feeding, show
 from npsflow.agents.demo.installation import DemoInstallation
 from npsflow.agents.demo.lines import Fields
@@ -140,9 +140,9 @@ class _Stage:
     async def act(self, case: Mapping[str, Any], action: Mapping[str, Any]) -> None:
         """Send a team's action on `recovery-actions`, as `npsflow act` does."""
         self._sent = time.monotonic()
-        made = action_of({"action_id": uuid4().hex, "by": "support", "case_id": case["case_id"], **action})
+        made = parse_action({"action_id": uuid4().hex, "by": "support", "case_id": case["case_id"], **action})
         partition = partition_of(case["key"].encode(), self._here.settings.topics.partitions)
-        await send(self._producer, self._here.installation, case["key"], partition, made)
+        await send_action(self._producer, self._here.installation, case["key"], partition, made)
 
     async def event(self, kind: str, response: Fields) -> dict[str, Any]:
         """The event of this kind that the last response caused. Raises DemoFailed when it does not come."""

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from npsflow.agents.fetch.fetcher import Fetcher, Writer
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.agents.web.serving import serve, stop_signal
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
@@ -37,7 +37,7 @@ async def run(
         found = sources(configured, environment, session, time.time)
         if not found:
             raise SettingsError("no [intake.NAME] in npsflow.toml is of a platform whose answers are fetched")
-        partitions = len(await clients.partitions(installation, topics.FETCHES))
+        partitions = len(await reading.partitions(installation, topics.FETCHES))
         group = installation.group("fetch")
         async with (
             clients.reader(installation, group, installation.session_ms) as consumer,

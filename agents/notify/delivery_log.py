@@ -10,7 +10,7 @@ from contextlib import aclosing
 from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.agents.notify.context import Context
 from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import Delivery, decode_delivery
@@ -80,7 +80,7 @@ async def latest_deliveries(installation: Installation) -> list[tuple[int, Deliv
     """The newest record of each message, with its partition, in the order in which they were written."""
     latest: dict[tuple[int, bytes | None], Delivery] = {}
     fences: defaultdict[tuple[int, str], Fence] = defaultdict(Fence)
-    async with aclosing(clients.committed_records(installation, topics.NOTIFY_LOG)) as records:
+    async with aclosing(reading.committed_records(installation, topics.NOTIFY_LOG)) as records:
         async for record in records:
             delivery = decode_delivery(record.value) if record.value else None
             if delivery is not None and not fences[record.partition, delivery.notifier].admits(delivery):

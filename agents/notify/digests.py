@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.agents.notify.context import Context
 from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import DIGEST, Delivery
@@ -81,9 +81,9 @@ class Digests:
 
     async def _records(self, topic: str, since: int | None = None) -> AsyncIterator[Record]:
         """All that are committed now, in the order of each partition; those before a time, in ms, are left out."""
-        of = await clients.partitions(self._context.installation, topic)
+        of = await reading.partitions(self._context.installation, topic)
         async with clients.reader(self._context.installation) as consumer:
-            ranges = await clients.offset_ranges(consumer, of)
+            ranges = await reading.offset_ranges(consumer, of)
             begins = {tp: begin for tp, (begin, _) in ranges.items()}
             if since is not None:
                 found = await consumer.offsets_for_times(dict.fromkeys(of, since))

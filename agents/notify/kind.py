@@ -120,7 +120,7 @@ def check_options(name: str, kind: Kind, notifier: NotifierSettings) -> Struct:
     try:
         options = msgspec.convert(notifier.options, kind.options)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"notify.{name}.options: {explain(error, kind.options)}") from None
+        raise SettingsError(f"notify.{name}.options: {explain(error, kind.options, notifier.options)}") from None
     if kind.address and not notifier.to.get(EVERYBODY):
         raise SettingsError(
             f'notify.{name}: set to = {{ "{EVERYBODY}" = {kind.address} }}, for all that is for nobody else'

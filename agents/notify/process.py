@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.agents.notify import kinds
 from npsflow.agents.notify.attempt import Attempts
 from npsflow.agents.notify.context import Context
@@ -54,7 +54,7 @@ async def run(installation: Installation, name: str, notifier: NotifierSettings,
     context = Context(name, notifier, kind, installation, Metrics(CollectorRegistry()))
     async with open_sender(name, kind, notifier, os.environ) as sender:
         for topic in (topics.NOTIFY_LOG, topics.ACTIONS):
-            await clients.partitions(installation, topic)  # raises KafkaFailed if there is no such topic
+            await reading.partitions(installation, topic)  # raises KafkaFailed if there is no such topic
         async with open_notifier(context, sender) as running:
             app = web.Application()
             app.router.add_routes(routes(context.metrics.registry, running.ready, "reading"))

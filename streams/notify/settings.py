@@ -1,4 +1,4 @@
-"""`[notify.NAME]` in `npsflow.toml`: who is told of what, how, and what of it may leave the house."""
+"""`[notify.NAME]` in `npsflow.toml`: who hears of which events, how, and which private fields are sent."""
 
 import re
 from collections.abc import Mapping
@@ -11,30 +11,30 @@ from msgspec import Meta, Struct, field
 from npsflow.schemas.cases import Happening, Kind
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Severity
-from npsflow.streams.notify.texts import DIGEST_PLACES, LANGUAGES, PLACES, TITLES
+from npsflow.streams.notify.texts import DIGEST_PLACEHOLDERS, LANGUAGES, PLACEHOLDERS, TITLES
 
-Told = Happening | Literal["enriched"]
+EventName = Happening | Literal["enriched"]
 """What happened to a case. `enriched` is the `noted` of a comment or context that came later."""
-Private = Literal["comment", "name", "email", "phone"]
+PrivateField = Literal["comment", "name", "email", "phone"]
 
 EVERYBODY = "*"
-"""In `to`: where all goes that is for nobody who is named there."""
+"""In `to`: the address of everybody who is not named there."""
 
 _NAME = re.compile("[a-z0-9][a-z0-9-]{0,63}")
-_TAKEN = ("log", "replay")  # commands
+_RESERVED = ("log", "replay")  # commands
 
 
-class Notifier(Struct, frozen=True, forbid_unknown_fields=True):
-    """One of them.
+class NotifierSettings(Struct, frozen=True, forbid_unknown_fields=True):
+    """The settings of one notifier.
 
-    `kind`: if not said, the name. `to`: owner of a case, or agent, to address; what is one depends on the kind.
-    `texts`: titles in place of ours, by event. `private`: what of the customer is let through. `first_hours`: how old
-    the events may be that a notifier begins with, on its very first start. `options`: particular to the kind.
+    `kind`: its name if empty. `to`: from the owner of a case, or an agent, to an address of this kind. `texts`: titles
+    in place of the built-in ones, by event. `private`: fields of the customer that are sent. `first_hours`: how far
+    back the very first start begins. `per_second`: messages to one address. `options`: the kind's own settings.
     """
 
     kind: str = ""
     to: dict[str, str] = {}
-    events: list[Told] = field(
+    events: list[EventName] = field(
         default_factory=lambda: ["opened", "enriched", "warned", "escalated", "breached", "reopened", "won_back"]
     )
     at_least: Severity = "medium"
@@ -46,30 +46,30 @@ class Notifier(Struct, frozen=True, forbid_unknown_fields=True):
     settle_seconds: Annotated[float, Meta(ge=0, le=120)] = 0.0
     digest: str = ""
     per_second: Annotated[float, Meta(ge=0.01, le=1000)] | None = None
-    private: list[Private] = []
+    private: list[PrivateField] = []
     first_hours: Annotated[float, Meta(ge=0, le=24 * 90)] = 24.0
     options: dict[str, Any] = {}
 
 
-def digest_time(notifier: Notifier) -> time | None:
-    """When the digest is sent each day, in the notifier's zone; None if there is none."""
+def digest_time(notifier: NotifierSettings) -> time | None:
+    """When the digest is sent each day, in the notifier's zone; None if it sends none."""
     return time.fromisoformat(notifier.digest) if notifier.digest else None
 
 
-def check(notifiers: Mapping[str, Notifier]) -> None:
-    """Raises SettingsError."""
+def check(notifiers: Mapping[str, NotifierSettings]) -> None:
+    """Raises SettingsError for the first notifier whose name or settings are wrong."""
     for name, notifier in notifiers.items():
-        if wrong := _wrong_name(name) or _wrong(notifier):
-            raise SettingsError(f"notify.{name}: {wrong}")
+        if problem := _name_problem(name) or _problem(notifier):
+            raise SettingsError(f"notify.{name}: {problem}")
 
 
-def _wrong_name(name: str) -> str:
-    if not _NAME.fullmatch(name) or name in _TAKEN:
-        return f"a name is made of a-z, 0-9 and -, and {' and '.join(_TAKEN)} are taken"
+def _name_problem(name: str) -> str:
+    if not _NAME.fullmatch(name) or name in _RESERVED:
+        return f"a name is made of a-z, 0-9 and -, and {' and '.join(_RESERVED)} are taken"
     return ""
 
 
-def _wrong(notifier: Notifier) -> str:
+def _problem(notifier: NotifierSettings) -> str:
     try:
         ZoneInfo(notifier.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -78,11 +78,12 @@ def _wrong(notifier: Notifier) -> str:
         return f"digest: {notifier.digest!r} is no time of day, as 08:30 is"
     if notifier.language not in LANGUAGES:
         return f"language: there are {', '.join(LANGUAGES)}"
-    for what, text in notifier.texts.items():
-        if what not in TITLES["en"]:
-            return f"texts: {what!r} is no event"
+    for event, text in notifier.texts.items():
+        if event not in TITLES["en"]:
+            return f"texts: {event!r} is no event"
+        placeholders = DIGEST_PLACEHOLDERS if event == "digest" else PLACEHOLDERS
         try:
-            text.format_map(dict.fromkeys(DIGEST_PLACES if what == "digest" else PLACES, ""))
+            text.format_map(dict.fromkeys(placeholders, ""))
         except (KeyError, ValueError, IndexError, AttributeError):
-            return f"texts.{what}: in braces may stand {', '.join(DIGEST_PLACES if what == 'digest' else PLACES)}"
+            return f"texts.{event}: in braces may stand {', '.join(placeholders)}"
     return ""

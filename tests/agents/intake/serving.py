@@ -15,7 +15,7 @@ from npsflow.agents.intake.endpoint import Endpoint
 from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.producer import open_producer
 from npsflow.agents.intake.server import Server
-from npsflow.agents.kafka import clients
+from npsflow.agents.kafka import clients, reading
 from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
@@ -85,7 +85,7 @@ def signed(body: bytes) -> dict[str, Any]:
 
 
 async def records(installation: Installation, topic: str) -> list[Record]:
-    return [record async for record in clients.committed_records(installation, topic)]
+    return [record async for record in reading.committed_records(installation, topic)]
 
 
 async def written(installation: Installation, topic: str) -> dict[str, list[Any]]:
