@@ -150,7 +150,7 @@ async def _fewer(book: CaseReader, concerned: set[str], action: TeamAction, time
 
 
 def _root_cause(one: ListedCase) -> str | None:
-    return one.file().case.root_cause
+    return one.record().case.root_cause
 
 
 def _waits(book: CaseReader, case_id: str, action: TeamAction) -> bool:

@@ -14,7 +14,7 @@ from npsflow.agents.runtime.terminal import minute, one_line, span, table
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Entry, Kind
 from npsflow.streams.engine.installation import Installation, read_installation
-from npsflow.streams.recovery.case_index import Cases, ListedCase, Wanted
+from npsflow.streams.recovery.case_index import CaseFilter, CaseIndex, ListedCase
 from npsflow.streams.recovery.report import as_json as as_report
 from npsflow.streams.recovery.report import report
 from npsflow.streams.recovery.state import CaseRecord
@@ -45,9 +45,10 @@ def cases(
     if ctx.invoked_subcommand is not None:
         return
     now = int(time.time() * 1000)
-    found = clients.run(_standing(read_installation())).listed(Wanted(is_open, overdue, owner, department, kind), now)
+    wanted = CaseFilter(open=is_open, overdue=overdue, owner=owner, department=department, kind=kind)
+    found = clients.run(_standing(read_installation())).select(wanted, now)
     if is_report:
-        made = report((one.file() for one in found), now)
+        made = report((one.record() for one in found), now)
         click.echo(as_report(made) if as_json else "\n".join(case_report.as_text(made)))
     elif as_json:
         for one in found:
@@ -64,10 +65,10 @@ def show(case: str, as_json: bool) -> None:
     one = clients.run(_standing(read_installation())).find(case)
     if one is None:
         raise click.ClickException(f"there is no case {one_line(case)}: see `npsflow cases`")
-    click.echo(one.packed if as_json else "\n".join(_whole(one.file())))
+    click.echo(one.packed if as_json else "\n".join(_whole(one.record())))
 
 
-async def _standing(installation: Installation) -> Cases:
+async def _standing(installation: Installation) -> CaseIndex:
     with reading("cases") as progress:
         async with load_cases(installation, progress) as book:
             return book.cases
@@ -77,7 +78,7 @@ def _table(found: list[ListedCase], now: int) -> str:
     head = ("case", "severity", "status", "owner", "due", "customer", "channel", "score", "comment")
     rows = []
     for one in found:
-        case, context = one.file()
+        case, context = one.record()
         rows.append(
             (
                 one.case_id,

@@ -11,7 +11,8 @@ from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings, event_source
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.settings import Recovery, clock_of
-from npsflow.streams.recovery.stage import Recover
+from npsflow.streams.recovery.stage import Recover, RecoveryFold
+from npsflow.streams.recovery.state import RecoveryState
 from npsflow.streams.stage import Output
 from tests.streams.folding import Record, Task
 
@@ -78,6 +79,12 @@ class World:
 
     def restart(self) -> None:
         self.recover.restore()
+
+    @property
+    def state(self) -> RecoveryState:
+        """What the task of recover knows."""
+        assert isinstance(self.recover.fold, RecoveryFold)
+        return self.recover.fold.state
 
     @property
     def cases(self) -> list[dict[str, Any]]:

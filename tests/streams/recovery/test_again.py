@@ -285,7 +285,7 @@ def test_a_case_that_moves_after_weeks_goes_on() -> None:
     assert world.wait(1) == ["warned", "breached", "breached"]
 
 
-def test_an_alert_that_waits_for_days_is_told_of_as_ever() -> None:
+def test_an_alert_that_waits_for_days_is_escalated_as_ever() -> None:
     world = World(Recovery(escalations=[Escalation("lead", at=9.0)]))
     world.respond(2)
     assert world.wait(24 * 3) == ["warned", "breached"]
@@ -320,9 +320,8 @@ def test_bursts_and_causes_that_are_over_leave_nothing_behind() -> None:
         world.act("close_loop", f"C-{number}", case_id=world.cases[0]["case_id"])
     world.wait(1)
     assert not [key for key in world.recover.state if key.startswith(b"burst:")]
-    memory = world.recover.fold.memory  # type: ignore[attr-defined]
-    assert not memory.bursts
-    assert not memory.causes
+    assert not world.state.bursts
+    assert not world.state.agenda.causes
 
 
 def test_a_bundle_of_very_many_names_the_first_and_the_newest() -> None:

@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 
 from npsflow.agents.commands import case_report
-from npsflow.schemas.cases import Case, Entry, Happening
+from npsflow.schemas.cases import Case, CaseEvent, Entry
 from npsflow.schemas.events import Context
 from npsflow.schemas.times import HOUR, rfc3339
-from npsflow.streams.recovery.case_index import Cases, Wanted
+from npsflow.streams.recovery.case_index import CaseFilter, CaseIndex
 from npsflow.streams.recovery.report import Figures, Share, as_json, report
-from npsflow.streams.recovery.state import CaseRecord, pack_file
+from npsflow.streams.recovery.state import CaseRecord, pack_case
 from tests.streams.contexts import context
 
 from .recovering import NOW, World
 
 
-def file(number: int, history: tuple[tuple[float, Happening], ...] = (), **fields: Any) -> CaseRecord:
+def file(number: int, history: tuple[tuple[float, CaseEvent], ...] = (), **fields: Any) -> CaseRecord:
     """A case opened NOW, to be contacted within a day; `history` in hours from then; times in hours too."""
     about = {name: fields.pop(name) for name in ("department", "tier") if name in fields}
     times = {name: rfc3339(NOW + int(hours * HOUR)) for name, hours in fields.items() if name.endswith("_at")}
@@ -30,41 +30,41 @@ def file(number: int, history: tuple[tuple[float, Happening], ...] = (), **field
     return CaseRecord(Case(**given | fields | times | {"history": entries}), context(**about))
 
 
-def told(*files: CaseRecord) -> Cases:
-    cases = Cases()
+def index_of(*files: CaseRecord) -> CaseIndex:
+    cases = CaseIndex()
     for one in files:
-        cases.take(0, one.case.case_id.encode(), pack_file(one))
+        cases.update(0, one.case.case_id.encode(), pack_case(one))
     return cases
 
 
 def test_a_case_is_found_by_its_own_id_and_by_those_of_its_alerts() -> None:
-    cases = told(file(1), file(2, alert_ids=("a-2", "a-3")))
+    cases = index_of(file(1), file(2, alert_ids=("a-2", "a-3")))
     for name in ("c-2", "a-2", "a-3"):
         found = cases.find(name)
         assert found is not None
         assert (found.case_id, found.key) == ("c-2", "C-2")
-    cases.take(0, b"q-9", pack_file(file(9, case_id="q-9", kind="ask", alert_ids=(), follow_up_id="f-9")))
+    cases.update(0, b"q-9", pack_case(file(9, case_id="q-9", kind="ask", alert_ids=(), follow_up_id="f-9")))
     ask = cases.find("f-9")
     assert ask is not None
     assert ask.case_id == "q-9"
-    cases.take(0, b"q-9", None)
+    cases.update(0, b"q-9", None)
     assert cases.find("f-9") is None
-    cases.take(0, b"c-2", pack_file(file(2, alert_ids=("a-3",))))
+    cases.update(0, b"c-2", pack_case(file(2, alert_ids=("a-3",))))
     assert (cases.find("a-2"), cases.find("c-9"), len(cases)) == (None, None, 2)
-    cases.take(0, b"c-2", None)
+    cases.update(0, b"c-2", None)
     assert (cases.find("a-3"), cases.find("c-2"), len(cases)) == (None, None, 1)
 
 
 def test_an_alert_that_has_moved_to_another_case_is_found_there() -> None:
-    cases = told(file(1), file(2, alert_ids=("a-1",)))
-    cases.take(0, b"c-1", pack_file(file(1, status="closed", alert_ids=())))
+    cases = index_of(file(1), file(2, alert_ids=("a-1",)))
+    cases.update(0, b"c-1", pack_case(file(1, status="closed", alert_ids=())))
     found = cases.find("a-1")
     assert found is not None
     assert found.case_id == "c-2"
 
 
 def test_what_is_due_first_stands_first_and_what_is_over_last() -> None:
-    cases = told(
+    cases = index_of(
         file(1, status="loop_closed", contacted_at=1),
         file(2, status="contacted", contacted_at=1),
         file(3, owner="ben", department="Support"),
@@ -72,7 +72,7 @@ def test_what_is_due_first_stands_first_and_what_is_over_last() -> None:
     )
 
     def listed(hours: float, **wanted: Any) -> list[str]:
-        return [one.case_id for one in cases.listed(Wanted(**wanted), NOW + int(hours * HOUR))]
+        return [one.case_id for one in cases.select(CaseFilter(**wanted), NOW + int(hours * HOUR))]
 
     assert listed(0) == ["c-4", "c-3", "c-2", "c-1"]
     assert listed(0, open=True) == ["c-4", "c-3", "c-2"]
@@ -85,8 +85,8 @@ def test_what_is_due_first_stands_first_and_what_is_over_last() -> None:
 
 def test_opening_hours_may_leave_more_time_for_the_first_contact_than_for_all() -> None:
     case = file(1, due_at=240)  # and the whole within 168 hours
-    assert [one.case_id for one in told(case).listed(Wanted(overdue=True), NOW + 168 * HOUR)] == ["c-1"]
-    assert told(case).listed(Wanted(overdue=True), NOW + 168 * HOUR - 1) == []
+    assert [one.case_id for one in index_of(case).select(CaseFilter(overdue=True), NOW + 168 * HOUR)] == ["c-1"]
+    assert index_of(case).select(CaseFilter(overdue=True), NOW + 168 * HOUR - 1) == []
     # A contact would still be in time.
     assert report([case], NOW + 239 * HOUR).overall == Figures(1, 1, 1, Share(0, 1), Share(0, 0))
     assert report([case], NOW + 240 * HOUR).overall == Figures(1, 1, 1, Share(0, 1), Share(0, 1))
@@ -133,7 +133,7 @@ def test_a_report_on_hand_made_cases() -> None:
     ],
 )
 def test_the_median_time_in_each_status(
-    history: list[tuple[tuple[float, Happening], ...]], expected: dict[str, float]
+    history: list[tuple[tuple[float, CaseEvent], ...]], expected: dict[str, float]
 ) -> None:
     found = report([file(number, entries) for number, entries in enumerate(history)], NOW).median_ms
     assert {status: ms / HOUR for status, ms in found.items()} == expected
@@ -147,11 +147,11 @@ def test_what_recover_writes_can_be_reported() -> None:
     world.act("contact", case_id=world.cases[0]["case_id"])
     world.wait(30)
     assert world.respond(9, "C-1") == ["won_back", "suppressed"]
-    cases = Cases()
+    cases = CaseIndex()
     for output in world.recover.committed:
         if output.topic == "recovery-cases":
-            cases.take(0, output.key or b"", output.value)
-    found = report((one.file() for one in cases), world.now)
+            cases.update(0, output.key or b"", output.value)
+    found = report((one.record() for one in cases), world.now)
     assert found.by["department"] == {"support": Figures(2, 2, 1, Share(1, 2), Share(1, 2))}
     assert found.median_ms == {"opened": 2 * HOUR}
 

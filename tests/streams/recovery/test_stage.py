@@ -8,7 +8,7 @@ from npsflow.schemas import topics
 from npsflow.schemas.times import HOUR
 from npsflow.streams.recovery.report import report
 from npsflow.streams.recovery.settings import Escalation, FirstContact, OwnerRule, Recovery, SeverityRule
-from npsflow.streams.recovery.state import unpack_file
+from npsflow.streams.recovery.state import unpack_case
 
 from .recovering import World, header
 
@@ -100,7 +100,7 @@ def test_too_many_of_one_department_are_one_case_but_for_the_critical() -> None:
     assert world.case["kind"] == "recovery"
 
 
-def test_severity_rises_for_reasons_that_are_told() -> None:
+def test_severity_rises_and_the_case_says_why() -> None:
     rules = [
         SeverityRule("large", "critical", min_value=10_000),
         SeverityRule("leaving", "high", words=["Cancel", "opzeggen"]),
@@ -176,7 +176,7 @@ def test_the_loop_is_closed_step_by_step() -> None:
     assert world.act("assign", assignee="ben") == ["assigned"]
     assert world.act("contact", comment="called") == ["contacted"]
     assert world.act("resolve", root_cause="late delivery", comment="refunded") == ["resolved"]
-    assert world.act("close_loop", comment="told") == ["loop_closed"]
+    assert world.act("close_loop", comment="called") == ["loop_closed"]
     case = world.case
     assert (case["status"], case["owner"], case["root_cause"]) == ("loop_closed", "ben", "late delivery")
     assert [entry["what"] for entry in case["history"]] == [
@@ -253,16 +253,16 @@ def test_an_action_that_cannot_be_read_is_a_dead_letter(value: bytes | None, rea
     assert (letter.value, header(letter, "npsflow_dlq_reason")) == (value, reason)
 
 
-def test_when_the_cause_is_fixed_everyone_affected_is_to_be_told() -> None:
+def test_when_the_cause_is_fixed_everyone_affected_is_to_hear_of_it() -> None:
     world = World()
     for n in range(3):
         world.respond(2, f"C-{n}")
         world.act("resolve", f"C-{n}", root_cause="broken form" if n else "other", comment="explained")
     world.restart()
     assert world.act("fixed", root_cause="broken form") == ["assigned", "assigned"]
-    told = [case for case in world.cases if case.get("task") == "close_loop"]
-    assert sorted(case["customer_id"] for case in told) == ["C-1", "C-2"]
-    assert world.act("close_loop", case_id=told[0]["case_id"]) == ["loop_closed"]
+    to_inform = [case for case in world.cases if case.get("task") == "close_loop"]
+    assert sorted(case["customer_id"] for case in to_inform) == ["C-1", "C-2"]
+    assert world.act("close_loop", case_id=to_inform[0]["case_id"]) == ["loop_closed"]
     assert "task" not in world.case
     assert world.act("fixed", root_cause="broken form") == ["assigned"]
 
@@ -378,4 +378,4 @@ def test_who_was_won_back_by_an_answer_that_is_taken_back_is_so_no_more(better_l
     case = next(case for case in world.cases if case["kind"] == "recovery")
     assert happened == ["noted", "won_back"] if better_left else ["noted"]
     assert case.get("won_back_by") == ("s/later" if better_left else None)
-    assert report([unpack_file(json.dumps(case).encode())], world.now).overall.won_back.part == better_left
+    assert report([unpack_case(json.dumps(case).encode())], world.now).overall.won_back.part == better_left
