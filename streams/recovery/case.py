@@ -186,11 +186,8 @@ def tighten(case: Case, severity: Severity, reasons: tuple[str, ...], deadlines:
     return changes
 
 
-def apply_deadline(case: Case, now: int, retention: int) -> Case:
-    """Do the first step of the plan, which is due; `now` and `retention` in ms.
-
-    Raises ValueError when that step is to forget the case.
-    """
+def apply_deadline(case: Case, now: int, retention: int) -> Case | None:
+    """Do the first step of the plan, which is due; None if that is to forget the case. `now` and `retention` in ms."""
     due = case.plan[0]
     rest: Changes = {"plan": case.plan[1:]}
     match due.what:
@@ -207,7 +204,7 @@ def apply_deadline(case: Case, now: int, retention: int) -> Case:
         case "expired":
             return add_entry(case, now, "closed", close(now, retention), reason="expired")
         case "forgotten":
-            raise ValueError("a case to be forgotten takes no further step")
+            return None
 
 
 def _is_stale(case: Case, now: int) -> bool:

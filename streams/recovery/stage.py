@@ -132,10 +132,10 @@ class RecoveryFold(Fold):
             if record is None or not record.case.plan or record.case.plan[0].at > now:
                 continue  # the case has another plan since
             work, changed = self._work(now), True
-            if record.case.plan[0].what == "forgotten":
+            case = apply_deadline(record.case, now, self._policy.retention)
+            if case is None:
                 work.cases[case_id] = None
             else:
-                case = apply_deadline(record.case, now, self._policy.retention)
                 work.emit_case(CaseRecord(case, record.context))
             self.apply(work)
         return changed

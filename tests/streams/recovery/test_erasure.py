@@ -6,6 +6,10 @@ from typing import Any
 import pytest
 
 from npsflow.schemas import topics
+from npsflow.schemas.headers import CloudEvents
+from npsflow.streams.recovery.changes import UnitOfWork
+from npsflow.streams.recovery.customers import Customer
+from npsflow.streams.recovery.erasure import forget as forget_customer
 from npsflow.streams.recovery.settings import Recovery
 from npsflow.streams.stage import Output
 from tests.streams.folding import Record
@@ -155,3 +159,26 @@ def test_first_contacts_in_time_and_late_are_counted() -> None:
     assert gauges(world)["overdue_cases", "0"] == 2
     world.restart()
     assert gauges(world)["overdue_cases", "0"] == 2
+
+
+def test_a_bundle_of_which_no_other_member_is_known_goes_too() -> None:
+    world = World(Recovery(burst_alerts=1))
+    for customer in ("C-0", "C-1", "C-2"):
+        world.respond(5, customer, department="IT", **(PERSONAL_FIELDS if customer == "C-1" else {}))
+    assert (world.case["kind"], world.case["key"], len(world.case["alert_ids"])) == ("bundle", "C-1", 2)
+    for _ in range(101):  # of C-2 the alert is not remembered any more
+        world.respond(7, "C-2")
+    forget(world, "C-1")
+    assert [case["key"] for case in world.cases] == ["C-0"]
+    assert personal(*kept(world)) == []
+
+
+def test_a_unit_of_work_reads_what_it_has_written() -> None:
+    world = World()
+    world.respond(2)
+    work = UnitOfWork(world.state, CloudEvents("test", []), 0, world.now)
+    assert work.customer("C-1").outcomes
+    forget_customer(work, world.state, "C-1")
+    assert work.customer("C-1") == Customer()
+    assert work.case(world.case["case_id"]) is None
+    assert world.state.customers.get("C-1") is not None  # it is not applied

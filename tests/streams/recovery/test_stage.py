@@ -5,12 +5,14 @@ import json
 import pytest
 
 from npsflow.schemas import topics
+from npsflow.schemas.events import ALERT_RAISED
 from npsflow.schemas.times import HOUR
 from npsflow.streams.recovery.report import report
-from npsflow.streams.recovery.settings import Escalation, FirstContact, OwnerRule, Recovery, SeverityRule
+from npsflow.streams.recovery.settings import Escalation, FirstContact, OwnerRule, Recovery, SeverityRule, check
 from npsflow.streams.recovery.state import unpack_case
+from tests.streams.folding import Record
 
-from .recovering import World, header
+from .recovering import PREFIX, World, header
 
 # Opening
 
@@ -265,6 +267,39 @@ def test_when_the_cause_is_fixed_everyone_affected_is_to_hear_of_it() -> None:
     assert world.act("close_loop", case_id=to_inform[0]["case_id"]) == ["loop_closed"]
     assert "task" not in world.case
     assert world.act("fixed", root_cause="broken form") == ["assigned"]
+
+
+@pytest.mark.parametrize("at", ["yesterday", "2026-03-02T09:00:00"])
+def test_an_action_without_a_readable_time_counts_from_when_it_came(at: str) -> None:
+    world = World()
+    world.respond(2)
+    world.wait(1)
+    assert world.act("contact", at=at) == ["contacted"]
+    assert world.case["contacted_at"] == "2026-03-02T10:00:00.000Z"
+
+
+def test_what_is_not_for_recover_is_skipped_and_what_nobody_can_read_is_a_dead_letter() -> None:
+    world = World()
+    assert world.send(topics.SERVICE_RECOVERY, b"C-1", b"{}") == []  # without a type
+    world.respond(2)
+    own = world.events[-1]
+    again = Record(own.key, own.value, 0, world.now, own.headers, topic=PREFIX + topics.SERVICE_RECOVERY)
+    assert world.feed([again]) == []
+    counted = world.recover.fold.counters
+    assert (counted["recover", "skipped"], counted["recover", "alert"], world.dead) == (2, 1, [])
+    broken = Record(b"C-1", b"{", 0, world.now, [("ce_type", ALERT_RAISED.encode())], topic=again.topic)
+    assert world.feed([broken]) == []
+    (letter,) = world.dead
+    assert (letter.value, header(letter, "npsflow_dlq_reason")) == (b"{", "internal_error")
+
+
+def test_an_attribute_decides_who_owns_a_case() -> None:
+    recovery = Recovery(owners=[OwnerRule("key-accounts", {"attributes.plan": "Enterprise"})])
+    check(recovery)
+    world = World(recovery)
+    for customer, plan in (("C-1", "enterprise"), ("C-2", "free"), ("C-3", None)):
+        world.respond(2, customer, **({"attributes": {"plan": plan}} if plan else {}))
+    assert [case["owner"] for case in world.cases] == ["key-accounts", "service-recovery", "service-recovery"]
 
 
 # Time
