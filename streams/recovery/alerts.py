@@ -99,16 +99,20 @@ class Alerts:
         before = customer.outcomes.get(fact.alert_id)
         customer = customer.without_answer(response_key(fact.source, fact.response_id), unhappy=True)
         customer = customer.with_outcome(fact.alert_id, Outcome(fact.revision, None, "", "retracted", work.at))
-        if before is not None and (record := work.case(before.case_id)) is not None:
-            case = record.case
-            changes = remove_alerts(case, [fact.alert_id])
-            if is_open(case) and not (changes["alert_ids"] or changes["more_alerts"]):
-                work.record_step(record, "closed", changes | close(work.at, self._policy.retention), reason="retracted")
-            else:
-                work.record_step(record, "noted", changes, reason="retracted")
-            if customer.last_case == case.case_id and case.kind == "bundle" and not customer.alerts_in(case.case_id):
+        record = work.case(before.case_id) if before is not None else None
+        if record is not None:
+            self._take_out(work, record, fact.alert_id)
+            case_id = record.case.case_id
+            if customer.last_case == case_id and record.case.kind == "bundle" and not customer.alerts_in(case_id):
                 customer = replace(customer, last_case="")  # the bundle goes on without this customer
         work.customers[key] = customer
+
+    def _take_out(self, work: UnitOfWork, record: CaseRecord, alert_id: str) -> None:
+        changes = remove_alerts(record.case, [alert_id])
+        if is_open(record.case) and not (changes["alert_ids"] or changes["more_alerts"]):
+            work.record_step(record, "closed", changes | close(work.at, self._policy.retention), reason="retracted")
+        else:
+            work.record_step(record, "noted", changes, reason="retracted")
 
     def _assess(self, work: UnitOfWork, key: str, customer: Customer, fact: AlertFact) -> _Assessment:
         alert, context = fact

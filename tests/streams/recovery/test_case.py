@@ -1,5 +1,7 @@
 """The history of a case fits into a record: what is dropped first, and what an entry is for without its comment."""
 
+from typing import Any
+
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Case, CaseEvent
 from npsflow.schemas.response import MAX_COMMENT
@@ -8,10 +10,12 @@ from npsflow.streams.recovery.case import add_entry, find_entry
 from .recovering import NOW
 
 MAX_BYTES = 768 << 10
-CASE = Case("c-1", "recovery", 1, "opened", "C-1", "", "", "")
+CASE = Case(
+    case_id="c-1", kind="recovery", revision=1, status="opened", key="C-1", opened_at="", due_at="", finish_by=""
+)
 
 
-def with_history(entries: int, event: CaseEvent = "noted", **fields: str) -> Case:
+def with_history(entries: int, event: CaseEvent = "noted", **fields: Any) -> Case:
     case = CASE
     for number in range(entries):
         case = add_entry(case, NOW, event, by="anna", action_id=f"do-{number}", **fields)

@@ -297,8 +297,9 @@ def test_an_attribute_decides_who_owns_a_case() -> None:
     recovery = Recovery(owners=[OwnerRule("key-accounts", {"attributes.plan": "Enterprise"})])
     check(recovery)
     world = World(recovery)
-    for customer, plan in (("C-1", "enterprise"), ("C-2", "free"), ("C-3", None)):
-        world.respond(2, customer, **({"attributes": {"plan": plan}} if plan else {}))
+    world.respond(2, "C-1", attributes={"plan": "enterprise"})
+    world.respond(2, "C-2", attributes={"plan": "free"})
+    world.respond(2, "C-3")
     assert [case["owner"] for case in world.cases] == ["key-accounts", "service-recovery", "service-recovery"]
 
 
