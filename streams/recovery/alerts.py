@@ -50,6 +50,7 @@ class _Assessment:
     alert_id: str
     revision: int
     context: Context
+    answer: Answer
     severity: Severity
     reasons: tuple[str, ...]
     case_id: str
@@ -66,13 +67,12 @@ class Alerts:
 
     def handle(self, work: UnitOfWork, key: str, fact: AlertFact) -> None:
         """Take an alert that was raised, enriched or reinstated; `key` is the customer's."""
-        alert, context = fact
-        customer = work.customer(key)
+        alert, customer = fact.alert, work.customer(key)
         if customer.has_read(alert.alert_id, alert.revision):
             return
         new = self._assess(work, key, customer, fact)
         if not customer.superseded(alert.alert_id, work.at):
-            customer = customer.with_answer(context.metric, Answer.from_context(context, unhappy=True))
+            customer = customer.with_answer(new.context.metric, new.answer)
         before = customer.outcomes.get(alert.alert_id)
         if before is not None and before.case_id:
             decision = self._enrich(work, before.case_id, new)
@@ -125,6 +125,7 @@ class Alerts:
             alert_id=alert.alert_id,
             revision=alert.revision,
             context=context,
+            answer=answer,
             severity=severity,
             reasons=(*alert.reasons, *reasons),
             case_id=work.new_case_id("c-", alert.alert_id, alert.revision, key, before),

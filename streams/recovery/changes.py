@@ -89,7 +89,7 @@ class UnitOfWork:
         return self.emit_case(record._replace(case=add_entry(record.case, self.at, event, changes, **entry)))
 
     def emit_event(self, event: CaseEvent, key: str, subject: str, suffix: int | str, *parts: Struct) -> None:
-        """Emit an event that is not a whole case: the fields of `parts`. Its id is `subject.suffix`."""
+        """Emit an event that is not a whole case: the fields of all `parts`. Its id is `subject.suffix`."""
         self._emit(event, key, subject, suffix, join_objects(*parts))
 
     def _emit(self, event: CaseEvent, key: str, subject: str, suffix: int | str, value: bytes) -> None:

@@ -38,9 +38,12 @@ class CaseRecord(NamedTuple):
     context: Context
 
 
-def join_objects(*parts: Struct) -> bytes:
-    """The fields of all parts, none of which is empty, as one flat JSON object."""
-    return b"{" + b",".join(codec.encode(part)[1:-1] for part in parts) + b"}"
+def join_objects(first: Struct, *others: Struct) -> bytes:
+    """Encode the fields of all these, none of which is empty, as one flat JSON object."""
+    joined = codec.encode(first)
+    for other in others:
+        joined = joined[:-1] + b"," + codec.encode(other)[1:]
+    return joined
 
 
 def pack_case(record: CaseRecord) -> bytes:
