@@ -1,7 +1,6 @@
 """Alerts: each opens a case, joins one, or is suppressed with a reason."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -19,7 +18,7 @@ from npsflow.streams.recovery.case import (
     tighten,
 )
 from npsflow.streams.recovery.changes import UnitOfWork, hashed_id
-from npsflow.streams.recovery.customers import Answer, Customer, Outcome, response_key
+from npsflow.streams.recovery.customers import Answer, Customer, Decision, Outcome, response_key
 from npsflow.streams.recovery.follow_ups import win_back, withdraw_asks
 from npsflow.streams.recovery.inputs import AlertFact
 from npsflow.streams.recovery.policy import Policy, is_worse
@@ -29,13 +28,6 @@ from npsflow.streams.scoring.severity import ALERT_DUE, STALE_AFTER
 
 _RECONSIDERED = ("no_contact", "opted_out")
 """Reasons why nobody could act on an alert that the next version of the response may do away with."""
-
-
-class _Decision(NamedTuple):
-    """The case that an alert belongs to, or the reason why there is none."""
-
-    case_id: str = ""
-    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +69,7 @@ class Alerts:
         if before is not None and before.case_id:
             decision = self._enrich(work, before.case_id, new)
         elif before is not None and not _is_reconsidered(before, new):
-            decision = _Decision(reason=before.reason)
+            decision = Decision(reason=before.reason)
         else:
             decision = self._admit(work, customer, new)
             customer = replace(customer, last_case=decision.case_id or customer.last_case)
@@ -134,7 +126,7 @@ class Alerts:
             obstacle=_obstacle(alert, context, before, work.at),
         )
 
-    def _admit(self, work: UnitOfWork, customer: Customer, new: _Assessment) -> _Decision:
+    def _admit(self, work: UnitOfWork, customer: Customer, new: _Assessment) -> Decision:
         """Let the alert open a case, join one, or be suppressed."""
         if new.obstacle is not None:
             return _suppress(work, new, new.obstacle)
@@ -154,16 +146,16 @@ class Alerts:
         until = from_rfc3339(last.ended_at) + self._policy.cooldown
         return last.status == "loop_closed" and now < until and not is_worse(new.severity, last.severity or "medium")
 
-    def _open(self, work: UnitOfWork, customer: Customer, new: _Assessment, case_id: str) -> _Decision:
+    def _open(self, work: UnitOfWork, customer: Customer, new: _Assessment, case_id: str) -> Decision:
         """Open a case, or reopen the one that the alert has opened before."""
         if (kept := work.case(case_id)) is not None:
             self._reopen(work, kept.case, new)
-            return _Decision(case_id)
+            return Decision(case_id)
         record = work.emit_case(CaseRecord(self._new_case(work.at, new, case_id), new.context))
         better = (a for a in customer.answers.get(new.context.metric, ()) if not a.unhappy and a.at > new.start)
         if record.case.kind == "recovery" and (answer := next(better, None)) is not None:
             win_back(work, record, answer)  # its follow-up was read before this alert
-        return _Decision(case_id)
+        return Decision(case_id)
 
     def _new_case(self, now: int, new: _Assessment, case_id: str) -> Case:
         deadlines, contact = self._policy.deadlines(new.start, new.severity, new.context), new.context.primary_contact
@@ -203,7 +195,7 @@ class Alerts:
         reason = "burst" if case.kind == "bundle" else "reinstated"
         work.record_step(CaseRecord(case, new.context), "reopened", changes, reason=reason)
 
-    def _join(self, work: UnitOfWork, record: CaseRecord, new: _Assessment, reason: str) -> _Decision:
+    def _join(self, work: UnitOfWork, record: CaseRecord, new: _Assessment, reason: str) -> Decision:
         """Add the alert to an open case. A resolved one is reopened: what was done has not helped."""
         deadlines = self._policy.deadlines(new.start, new.severity, new.context)
         changes = tighten(record.case, new.severity, new.reasons, deadlines) | add_alert(record.case, new.alert_id)
@@ -212,13 +204,13 @@ class Alerts:
         if case.status == "resolved":
             deadlines = self._policy.deadlines(new.start, case.severity or new.severity, new.context)
             work.record_step(record, "reopened", reopen(deadlines), reason="unhappy_again")
-        return _Decision(case.case_id)
+        return Decision(case.case_id)
 
-    def _enrich(self, work: UnitOfWork, case_id: str, new: _Assessment) -> _Decision:
+    def _enrich(self, work: UnitOfWork, case_id: str, new: _Assessment) -> Decision:
         """Take a comment or context that came later: it may make the case more severe, or forbid any contact."""
         record = work.case(case_id)
         if record is None:
-            return _Decision(case_id)
+            return Decision(case_id)
         changes = self._tightened(record.case, new)
         if record.case.alert_ids[:1] == (new.alert_id,):
             changes |= self._described(record, new, changes.get("severity", record.case.severity))
@@ -227,9 +219,9 @@ class Alerts:
         case = record.case
         untouched = case.kind == "recovery" and case.contacted_at is None and is_open(case)
         if not (untouched and new.context.contact_allowed is False):
-            return _Decision(case_id)
+            return Decision(case_id)
         work.record_step(record, "closed", close(work.at, self._policy.retention), reason="opted_out")
-        return _Decision(reason="opted_out")
+        return Decision(reason="opted_out")
 
     def _tightened(self, case: Case, new: _Assessment) -> Changes:
         if not is_open(case):
@@ -263,10 +255,10 @@ class Alerts:
         return "" if new.severity == "critical" else case_id
 
 
-def _suppress(work: UnitOfWork, new: _Assessment, reason: str) -> _Decision:
+def _suppress(work: UnitOfWork, new: _Assessment, reason: str) -> Decision:
     event = Suppressed(reason, new.alert_id, severity=new.severity)
     work.emit_event("suppressed", new.key, new.alert_id, f"suppressed.{new.revision}", event, new.context)
-    return _Decision(reason=reason)
+    return Decision(reason=reason)
 
 
 def _obstacle(alert: Alert, context: Context, before: Outcome | None, now: int) -> str | None:

@@ -1,5 +1,7 @@
 """What recover knows of one customer: the last answers, and what came of each alert and follow-up."""
 
+from typing import NamedTuple
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -36,8 +38,15 @@ class Answer(Struct, frozen=True, array_like=True):
         return cls(response, context.score, context.category, to_ms(context.submitted_at), unhappy)
 
 
+class Decision(NamedTuple):
+    """The case that an alert or follow-up belongs to, or the reason why there is none."""
+
+    case_id: str = ""
+    reason: str = ""
+
+
 class Outcome(Struct, frozen=True, array_like=True):
-    """What came of an alert or follow-up: the case it belongs to, or the `reason` why there is none.
+    """What came of an alert or follow-up, as it is kept: a Decision, and what it was decided on.
 
     `revision`: the last one that was read; `at`: when that was appended, ms. `opened_case`: the case that it opened
     itself, now or earlier.

@@ -8,7 +8,7 @@ from npsflow.schemas.times import rfc3339, to_ms
 from npsflow.streams.recovery.case import NPSFLOW, close, is_open, tighten
 from npsflow.streams.recovery.changes import UnitOfWork
 from npsflow.streams.recovery.counters import READ
-from npsflow.streams.recovery.customers import Answer, Customer, Outcome, counterpart, response_key
+from npsflow.streams.recovery.customers import Answer, Customer, Decision, Outcome, counterpart, response_key
 from npsflow.streams.recovery.inputs import FollowUpFact
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.state import CaseRecord
@@ -31,10 +31,11 @@ class FollowUps:
         if not customer.superseded(follow_up.follow_up_id, work.at):
             customer = self._add_answer(work, customer, fact)
         before = customer.outcomes.get(follow_up.follow_up_id)
-        case_id, reason = self._ask(work, key, customer, fact)
-        if case_id and not (before is not None and before.case_id):
+        decision = self._ask(work, key, customer, fact)
+        if decision.case_id and not (before is not None and before.case_id):
             customer = replace(customer, asked_at=work.at)
-        outcome = Outcome(follow_up.revision, None, case_id, reason, work.at, case_id)
+        opened = decision.case_id
+        outcome = Outcome(follow_up.revision, None, decision.case_id, decision.reason, work.at, opened)
         work.customers[key] = customer.with_outcome(follow_up.follow_up_id, outcome)
 
     def retract(self, work: UnitOfWork, key: str, fact: FollowUpRetracted) -> None:
@@ -61,27 +62,27 @@ class FollowUps:
             self._add_previous_answer(work, customer, context, answer)
         return customer
 
-    def _ask(self, work: UnitOfWork, key: str, customer: Customer, fact: FollowUpFact) -> tuple[str, str]:
-        """Open or enrich the ask of a follow-up. Gives its case id and "", or "" and the reason why there is none."""
+    def _ask(self, work: UnitOfWork, key: str, customer: Customer, fact: FollowUpFact) -> Decision:
+        """Open or enrich the ask of a follow-up, or suppress it."""
         follow_up, context = fact
         before = customer.outcomes.get(follow_up.follow_up_id)
-        case_id, reason = (before.case_id, before.reason) if before is not None else ("", "")
+        decision = Decision(before.case_id, before.reason) if before is not None else Decision()
         if follow_up.action is None:
-            return case_id, reason
-        if case_id:
-            self._enrich(work, case_id, follow_up, context)
-            return case_id, reason
+            return decision
+        if decision.case_id:
+            self._enrich(work, decision.case_id, follow_up, context)
+            return decision
         if not (context.customer_id or context.email or context.phone):
             work.counts[READ, "no_contact"] += 1  # there are too many of these for an event about each
-            return "", "no_contact"
-        if reason not in _RECONSIDERED:
-            return "", reason
+            return Decision(reason="no_contact")
+        if decision.reason not in _RECONSIDERED:
+            return decision
         reason = self._reason_against(work, customer, follow_up, context)
         if not reason:
-            return self._open(work, key, fact, before), ""
+            return Decision(self._open(work, key, fact, before))
         event = Suppressed(reason, follow_up_id=follow_up.follow_up_id)
         work.emit_event("suppressed", key, follow_up.follow_up_id, f"suppressed.{follow_up.revision}", event, context)
-        return "", reason
+        return Decision(reason=reason)
 
     def _reason_against(self, work: UnitOfWork, customer: Customer, follow_up: FollowUp, context: Context) -> str:
         """Give why this customer is not asked now, or ""."""

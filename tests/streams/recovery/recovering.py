@@ -38,7 +38,6 @@ class World:
         self.held: list[Record] | None = None
         """Facts that recover has not read yet, where it does not read them at once."""
         self._numbers = {"response": 0, "action": 0}
-        self._offset = 0
 
     def respond(self, score: int, customer: str | None = "C-1", name: str | None = None, **more: Any) -> list[str]:
         """One response, now; gives what happened to cases. `name` again: a new version of it."""
