@@ -21,7 +21,7 @@ Verb = Literal[
     "forget",
 ]  # fmt: skip
 
-Happening = Literal[
+CaseEvent = Literal[
     "opened", "joined", "suppressed", "acknowledged", "contacted", "warned", "escalated", "breached", "resolved",
     "loop_closed", "reopened", "assigned", "noted", "won_back", "closed", "action_refused",
 ]  # fmt: skip
@@ -30,9 +30,9 @@ NO_COMPLAINT = "no_complaint"
 """The root cause of a case that turned out to be none: it needs no comment."""
 
 
-def event_type(happening: Happening) -> str:
+def event_type(event: CaseEvent) -> str:
     """The `ce_type` of an event about a case."""
-    return f"npsflow.case.{happening}.v1"
+    return f"npsflow.case.{event}.v1"
 
 
 class TeamAction(Struct, frozen=True, omit_defaults=True):
@@ -60,7 +60,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     """One line of a case's history: what happened when, by whose hand, and why."""
 
     at: Instant
-    what: Happening
+    what: CaseEvent
     by: str
     comment: str | None = None
     reason: str | None = None

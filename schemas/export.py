@@ -52,7 +52,7 @@ EVENTS: dict[str, dict[str, str]] = {
             cases.event_type(what): f"case.{what}.v1.json"
             if what in ("suppressed", "action_refused")
             else "case.v1.json"
-            for what in get_args(cases.Happening)
+            for what in get_args(cases.CaseEvent)
         },
     },
     topics.FOLLOW_UP: {

@@ -8,13 +8,13 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from npsflow.streams.recovery.case_index import Cases
+from npsflow.streams.recovery.case_index import CaseIndex
 
 
 class Metrics:
     """Registered with `registry`; `cases` are counted at each scrape. `clock` in seconds."""
 
-    def __init__(self, registry: CollectorRegistry, cases: Cases, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, registry: CollectorRegistry, cases: CaseIndex, clock: Callable[[], float] = time.time) -> None:
         self.registry = registry
         self.requests = Counter(
             "npsflow_board_requests", "Requests, by page and answer", ("page", "status"), registry=registry
@@ -29,7 +29,7 @@ class Metrics:
 
 
 class _CaseCollector(Collector):
-    def __init__(self, cases: Cases, clock: Callable[[], float]) -> None:
+    def __init__(self, cases: CaseIndex, clock: Callable[[], float]) -> None:
         self._cases, self._clock = cases, clock
 
     def collect(self) -> Iterable[GaugeMetricFamily]:

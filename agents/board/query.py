@@ -6,13 +6,13 @@ from typing import Any, NoReturn, get_args
 from aiohttp import web
 
 from npsflow.schemas.cases import Kind
-from npsflow.streams.recovery.case_index import ListedCase, Place, Wanted
+from npsflow.streams.recovery.case_index import CaseFilter, ListedCase, Position
 
 _MAX_LIMIT = 1000
 _BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 
 
-def parse_filter(query: Mapping[str, str]) -> Wanted:
+def parse_filter(query: Mapping[str, str]) -> CaseFilter:
     """Which cases are asked for. Raises HTTPBadRequest, as all functions here do."""
     if unknown := sorted(query.keys() - {"open", "overdue", "owner", "department", "kind"}):
         name = unknown[0]
@@ -20,7 +20,7 @@ def parse_filter(query: Mapping[str, str]) -> Wanted:
     if query.get("kind", "recovery") not in get_args(Kind):
         bad_request(f"kind is one of {', '.join(get_args(Kind))}")
     fields: dict[str, Any] = dict(query)
-    return Wanted(**fields | {name: parse_bool(query[name], name) for name in ("open", "overdue") if name in query})
+    return CaseFilter(**fields | {name: parse_bool(query[name], name) for name in ("open", "overdue") if name in query})
 
 
 def parse_limit(text: str) -> int:
@@ -30,8 +30,8 @@ def parse_limit(text: str) -> int:
     return int(text)
 
 
-def parse_cursor(text: str) -> Place | None:
-    """The place that `cursor` wrote, behind which the next page begins; None for the first page."""
+def parse_cursor(text: str) -> Position | None:
+    """The position that `cursor` wrote, behind which the next page begins; None for the first page."""
     if not text:
         return None
     deadline, dot, case_id = text.partition(".")
@@ -41,7 +41,7 @@ def parse_cursor(text: str) -> Place | None:
 
 
 def cursor(listed: ListedCase) -> str:
-    """The place of a case as text. The next page is found by it even when that case has changed or is gone."""
+    """The position of a case as text. The next page is found by it even when that case has changed or is gone."""
     return f"{'' if listed.deadline is None else listed.deadline}.{listed.case_id}"
 
 

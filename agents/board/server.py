@@ -104,8 +104,8 @@ class Server:
     async def _list(self, request: web.Request) -> web.Response:
         fields = dict(request.query)
         limit, after = query.parse_limit(fields.pop("limit", "100")), query.parse_cursor(fields.pop("after", ""))
-        matching = self._reader.cases.listed(query.parse_filter(fields), self._now())
-        rest = matching if after is None else [listed for listed in matching if listed.place > after]
+        matching = self._reader.cases.select(query.parse_filter(fields), self._now())
+        rest = matching if after is None else [listed for listed in matching if listed.position > after]
         cases, more = b",".join(listed.packed for listed in rest[:limit]), b""
         if len(rest) > limit:
             more = b',"next":%b' % codec.dumps(query.cursor(rest[limit - 1]))
@@ -113,9 +113,9 @@ class Server:
 
     async def _report(self, request: web.Request) -> web.Response:
         now = self._now()
-        matching = self._reader.cases.listed(query.parse_filter(dict(request.query)), now)
+        matching = self._reader.cases.select(query.parse_filter(dict(request.query)), now)
         # With many cases it takes seconds; other requests are answered meanwhile.
-        body = await asyncio.to_thread(lambda: as_json(report((listed.file() for listed in matching), now)))
+        body = await asyncio.to_thread(lambda: as_json(report((listed.record() for listed in matching), now)))
         return web.Response(body=body, content_type=_JSON)
 
     async def _show(self, request: web.Request) -> web.Response:

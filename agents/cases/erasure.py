@@ -19,7 +19,7 @@ from npsflow.streams.classify import stored
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.recovery.stage import Recover
-from npsflow.streams.recovery.state import unpack_file
+from npsflow.streams.recovery.state import unpack_case
 from npsflow.streams.stage import Record
 
 REMEMBERED_TOPIC = topics.changelog(Classify.name, "remembered")
@@ -107,7 +107,7 @@ class Erasure:
             if value and key in customers:
                 kept[key] = customers[key]
             elif key.startswith(b"case:") and any(part in value for part in keys):
-                owner = unpack_file(value).case.key
+                owner = unpack_case(value).case.key
                 if owner in self._names:
                     kept[key] = owner
         return set(kept.values()), len(kept.keys() - customers.keys())

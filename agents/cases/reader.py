@@ -13,8 +13,8 @@ from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import Entry
 from npsflow.streams.engine.installation import Installation
-from npsflow.streams.recovery import case_index
-from npsflow.streams.recovery.case_index import Cases
+from npsflow.streams.recovery.case import find_entry
+from npsflow.streams.recovery.case_index import CaseIndex
 
 _YIELD_EVERY = 500  # cases
 
@@ -23,7 +23,7 @@ class CaseReader:
     """All cases, from these partitions of `recovery-cases`; `ready` once they are read to their end."""
 
     def __init__(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
-        self.cases = Cases()
+        self.cases = CaseIndex()
         self.ready = False
         self._consumer, self._partitions = consumer, partitions
         self._changed = asyncio.Condition()
@@ -65,11 +65,11 @@ class CaseReader:
     def outcome(self, case_id: str, action_id: str) -> Entry | None:
         """The entry in a case's history that an action made, None so far."""
         listed = self.cases.find(case_id)
-        return None if listed is None else case_index.answer(listed.file().case, action_id)
+        return None if listed is None else find_entry(listed.record().case, action_id)
 
     def _apply(self, partition: int, key: bytes, value: bytes | None) -> None:
         try:
-            self.cases.take(partition, key, value)
+            self.cases.update(partition, key, value)
         except codec.Undecodable:
             case_id = key.decode(errors="replace")
             raise KafkaFailed(

@@ -140,7 +140,7 @@ def _resolved(reader: CaseReader) -> list[ListedCase]:
 
 
 def _root_cause(case: ListedCase) -> str | None:
-    return case.file().case.root_cause
+    return case.record().case.root_cause
 
 
 def _waits(reader: CaseReader, case_id: str, action: TeamAction) -> bool:

@@ -12,7 +12,7 @@ from npsflow.agents.runtime.terminal import clean, minute, one_line, pad, readin
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Entry, Kind
 from npsflow.streams.engine.installation import Installation, read_installation
-from npsflow.streams.recovery.case_index import Cases, ListedCase, Wanted
+from npsflow.streams.recovery.case_index import CaseFilter, CaseIndex, ListedCase
 from npsflow.streams.recovery.report import as_json as as_report
 from npsflow.streams.recovery.report import report
 from npsflow.streams.recovery.state import CaseRecord
@@ -34,9 +34,9 @@ def cases(ctx: click.Context, /, is_report: bool, as_json: bool, **filters: Any)
     if ctx.invoked_subcommand is not None:
         return
     now = int(time.time() * 1000)
-    listed = clients.run(_load(read_installation())).listed(Wanted(**filters), now)
+    listed = clients.run(_load(read_installation())).select(CaseFilter(**filters), now)
     if is_report:
-        made = report((case.file() for case in listed), now)
+        made = report((case.record() for case in listed), now)
         if as_json:
             click.echo(as_report(made))
         else:
@@ -61,10 +61,10 @@ def show(case: str, as_json: bool) -> None:
     if as_json:
         click.echo(listed.packed)
     else:
-        _show_case(listed.file())
+        _show_case(listed.record())
 
 
-async def _load(installation: Installation) -> Cases:
+async def _load(installation: Installation) -> CaseIndex:
     with reading("cases") as progress:
         async with load_cases(installation, progress) as reader:
             return reader.cases
@@ -74,7 +74,7 @@ def _show_list(cases: list[ListedCase], now: int) -> None:
     head = ("case", "severity", "status", "owner", "due", "customer", "channel", "score", "comment")
     rows = []
     for listed in cases:
-        case, context = listed.file()
+        case, context = listed.record()
         rows.append(
             (
                 listed.case_id,

@@ -16,7 +16,7 @@ from npsflow.agents.demo.workers import DemoFailed
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.runtime.terminal import minute
 from npsflow.schemas import codec, events, topics
-from npsflow.schemas.cases import Happening, event_type
+from npsflow.schemas.cases import CaseEvent, event_type
 from npsflow.schemas.partitioner import partition_of
 
 _SECONDS = 30.0
@@ -47,7 +47,7 @@ _HELP: tuple[tuple[dict[str, Any], str], ...] = (
     ({"action": "close_loop", "comment": "told"}, "The customer hears what was done."),
 )
 """What a team does, and what is printed about it."""
-_COMES_OF: dict[str, Happening] = {"contact": "contacted", "resolve": "resolved", "close_loop": "loop_closed"}
+_COMES_OF: dict[str, CaseEvent] = {"contact": "contacted", "resolve": "resolved", "close_loop": "loop_closed"}
 _COMMENT = "I explained it three times, and nobody called back."
 
 

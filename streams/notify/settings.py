@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from msgspec import Meta, Struct, field
 
-from npsflow.schemas.cases import Happening, Kind
+from npsflow.schemas.cases import CaseEvent, Kind
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Severity
 from npsflow.streams.notify.texts import DIGEST_PLACEHOLDERS, LANGUAGES, PLACEHOLDERS, TITLES
 
-EventName = Happening | Literal["enriched"]
+EventName = CaseEvent | Literal["enriched"]
 """What happened to a case. `enriched` is the `noted` of a comment or context that came later."""
 PrivateField = Literal["comment", "name", "email", "phone"]
 

@@ -1,109 +1,125 @@
-"""What is made of actions of teams: a step of a case, or a refusal that says why."""
+"""Actions of teams: each is a step of a case, or is refused with a reason."""
 
 from datetime import datetime
 
 from msgspec.structs import replace
 
 from npsflow.schemas.cases import ActionRefused, Case, TeamAction
-from npsflow.schemas.times import DAY, from_rfc3339, to_ms
-from npsflow.streams.recovery import case as life
+from npsflow.schemas.times import from_rfc3339, to_ms
+from npsflow.streams.recovery.case import add_entry, apply_action, find_entry, refusal
 from npsflow.streams.recovery.changes import UnitOfWork
-from npsflow.streams.recovery.follow_ups import withdraw
+from npsflow.streams.recovery.follow_ups import withdraw_asks
 from npsflow.streams.recovery.policy import Deadlines, Policy
-from npsflow.streams.recovery.state import CaseRecord, Fixing
+from npsflow.streams.recovery.state import CaseRecord, FixedCause
 
-AT_ONCE = 2 << 20
-"""Bytes of cases that an action, or the clock, may change in one step: in it nothing else happens, and all of it is
-written three times by one transaction."""
+MAX_STEP_BYTES = 2 << 20
+"""Bytes of cases that one action, or one tick, may change: a single transaction writes all of them three times."""
 
 
 class Actions:
-    """Actions on cases."""
+    """What becomes of actions."""
 
     def __init__(self, policy: Policy) -> None:
-        self._policy, self._keep = policy, int(policy.settings.keep_days * DAY)
+        self._policy = policy
 
-    def act(self, work: UnitOfWork, key: str, action: TeamAction) -> None:
-        """`key` is that of the record: an alert or follow-up is looked for among those of this customer."""
+    def handle(self, work: UnitOfWork, key: str, action: TeamAction) -> None:
+        """Do or refuse an action. An alert or follow-up that it names is looked up under `key`, the record's key."""
         if action.action == "fixed":
-            self.fixed(work, action)
+            self.assign_fixed(work, action)
             return
-        file = self._case(work, key, action)
-        if file is None:
-            said = ActionRefused("no_such_case", action.action_id, action.action, action.by, action.case_id)
+        record = _named_case(work, key, action)
+        if record is None:
             subject = action.case_id or action.alert_id or action.follow_up_id or ""
-            work.say("action_refused", key, subject, f"refused.{action.action_id}", said)
-            return
-        case, context = file
-        if any(entry.action_id == action.action_id for entry in case.history):
-            return
-        if (reason := life.refusal(case, action) or self._overtaken(work, case, action)) is not None:
-            case = life.with_entry(
-                case, work.at, "action_refused", action.by,
-                reason=reason, comment=action.comment, action_id=action.action_id,
-            )  # fmt: skip
-            work.write(case, context)
-            said = ActionRefused(
-                reason, action.action_id, action.action, action.by, case.case_id, case.status, action.comment
-            )
-            work.say("action_refused", case.key, case.case_id, case.revision, said)
-            return
+            event = ActionRefused("no_such_case", action.action_id, action.action, action.by, action.case_id)
+            work.emit_event("action_refused", key, subject, f"refused.{action.action_id}", event)
+        elif find_entry(record.case, action.action_id) is None:
+            reason = refusal(record.case, action) or _conflict(work, record.case, action)
+            if reason is not None:
+                _refuse(work, record, action, reason)
+            else:
+                self._act(work, record, action)
+
+    def _act(self, work: UnitOfWork, record: CaseRecord, action: TeamAction) -> None:
+        case, context = record
 
         def deadlines() -> Deadlines:
             return self._policy.deadlines(work.at, case.severity or "medium", context)
 
-        case = life.act(case, action, _at(action, case, work.at), self._keep, deadlines)
-        work.keep(case, context, case.history[-1].what)
+        at = _done_at(action, case, work.at)
+        changed = apply_action(case, action, at, self._policy.retention, deadlines)
+        work.emit_case(CaseRecord(changed, context))
         if action.action == "reopen" and case.kind == "recovery":
-            customer = replace(work.customer(case.key), last_case=case.case_id, touched=work.at)
-            work.customers[case.key] = withdraw(work, customer, self._keep)
+            customer = replace(work.customer(case.key), last_case=case.case_id, updated_at=work.at)
+            work.customers[case.key] = withdraw_asks(work, customer, self._policy.retention)
 
-    def _overtaken(self, work: UnitOfWork, case: Case, action: TeamAction) -> str | None:
-        """Why it fits this case no more, for what its customer has said since, or None."""
-        customer = work.customer(case.key)
-        if action.action == "reopen" and case.kind == "recovery":
-            other = work.open_case(customer)
-            return "other_case_open" if other is not None and other.case.case_id != case.case_id else None
-        if action.action in ("resolve", "close_loop"):
-            said = (customer.seen[alert_id].at for alert_id in customer.alerts_in(case.case_id))
-            return "unhappy_since" if any(at > work.at for at in said) else None  # it stands in another topic
-        return None
+    def assign_fixed(self, work: UnitOfWork, action: TeamAction, after: str = "") -> None:
+        """Ask the owners of all cases resolved with the action's root cause to tell their customers that it is fixed.
 
-    def _case(self, work: UnitOfWork, key: str, action: TeamAction) -> CaseRecord | None:
-        if action.case_id is not None:
-            return work.file(action.case_id)
-        name = action.alert_id or action.follow_up_id or ""
-        seen = work.customer(key).seen.get(name)
-        return work.file(seen.case_id) if seen is not None else None
-
-    def fixed(self, work: UnitOfWork, action: TeamAction, after: str = "") -> None:
-        """Everyone whose case was resolved with this root cause is to be told; of very many, those that come next."""
-        room, last = AT_ONCE, after
-        work.fixing[action.action_id] = None
+        Where there are too many for one step, those with the smallest ids come first, and the rest stays in
+        `fixed_causes`; `after` is the last case id of the step before.
+        """
+        room, last = MAX_STEP_BYTES, after
+        work.fixed_causes[action.action_id] = None
         for case_id in work.resolved_with(action.root_cause or "", after):
             if room <= 0:
-                work.fixing[action.action_id] = Fixing(action, last)
+                work.fixed_causes[action.action_id] = FixedCause(action, last)
                 return
-            file, last, room = work.file(case_id), case_id, room - work.size(case_id)
-            if file is None or any(entry.action_id == action.action_id for entry in file.case.history):
-                continue
-            case = life.with_entry(
-                file.case, work.at, "assigned", action.by, {"task": "close_loop"},
-                reason="fixed", comment=action.comment, root_cause=action.root_cause, assignee=file.case.owner,
-                action_id=action.action_id,
-            )  # fmt: skip
-            work.keep(case, file.context, "assigned")
+            record, last, room = work.case(case_id), case_id, room - work.case_size(case_id)
+            if record is not None and find_entry(record.case, action.action_id) is None:
+                work.record_step(
+                    record, "assigned", {"task": "close_loop"},
+                    by=action.by, reason="fixed", comment=action.comment, root_cause=action.root_cause,
+                    assignee=record.case.owner, action_id=action.action_id,
+                )  # fmt: skip
 
 
-def _at(action: TeamAction, case: Case, appended: int) -> int:
-    """When it was done, as the team says: not before the case was there, nor later than we heard of it.
+def _named_case(work: UnitOfWork, key: str, action: TeamAction) -> CaseRecord | None:
+    if action.case_id is not None:
+        return work.case(action.case_id)
+    outcome = work.customer(key).outcomes.get(action.alert_id or action.follow_up_id or "")
+    return work.case(outcome.case_id) if outcome is not None else None
 
-    What was done before the case began again is not what it needs now: then we go by when we heard of it.
+
+def _conflict(work: UnitOfWork, case: Case, action: TeamAction) -> str | None:
+    """Why an action does not fit what else is known of the customer, or None."""
+    customer = work.customer(case.key)
+    if action.action == "reopen" and case.kind == "recovery":
+        other = work.open_case(customer)
+        return "other_case_open" if other is not None and other.case.case_id != case.case_id else None
+    if action.action in ("resolve", "close_loop"):
+        # Alerts are read from another topic: one that came after the action may be here before it.
+        newer = any(customer.outcomes[alert_id].at > work.at for alert_id in customer.alerts_in(case.case_id))
+        return "unhappy_since" if newer else None
+    return None
+
+
+def _refuse(work: UnitOfWork, record: CaseRecord, action: TeamAction, reason: str) -> None:
+    case = add_entry(
+        record.case, work.at, "action_refused",
+        by=action.by, reason=reason, comment=action.comment, action_id=action.action_id,
+    )  # fmt: skip
+    work.put_case(CaseRecord(case, record.context))
+    event = ActionRefused(
+        reason=reason,
+        action_id=action.action_id,
+        action=action.action,
+        by=action.by,
+        case_id=case.case_id,
+        status=case.status,
+        comment=action.comment,
+    )
+    work.emit_event("action_refused", case.key, case.case_id, case.revision, event)
+
+
+def _done_at(action: TeamAction, case: Case, appended: int) -> int:
+    """Give when an action was done, ms: as the team says, but neither before the case was opened nor in the future.
+
+    An action done before the case was reopened counts from when it was appended: it is not what the case needs now.
     """
     try:
-        said = to_ms(datetime.fromisoformat(action.at)) if action.at is not None else appended
-    except (ValueError, TypeError):  # no time, or one without its offset
-        said = appended
-    if any(entry.what == "reopened" and said < from_rfc3339(entry.at) for entry in case.history):
+        at = to_ms(datetime.fromisoformat(action.at)) if action.at is not None else appended
+    except (ValueError, TypeError):  # no time, or one without an offset
+        at = appended
+    if any(entry.what == "reopened" and at < from_rfc3339(entry.at) for entry in case.history):
         return appended
-    return min(max(said, from_rfc3339(case.opened_at)), appended)
+    return min(max(at, from_rfc3339(case.opened_at)), appended)

@@ -1,4 +1,4 @@
-"""Time that counts: all of it, or only while a business is open. Instants and durations in ms."""
+"""Clocks for deadlines: all time counts, or only opening hours. Instants and durations in ms."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,22 +12,25 @@ _DAY, _YEAR = timedelta(days=1), timedelta(days=366)
 
 
 class Clock(Protocol):
+    """Says which time counts."""
+
     def after(self, start: int, duration: int) -> int:
-        """The instant at which so much time that counts has passed since `start`."""
+        """Give the instant at which `duration` of counted time has passed since `start`."""
 
 
 class WallClock:
     """All time counts."""
 
     def after(self, start: int, duration: int) -> int:
+        """Give `start` plus `duration`."""
         return start + duration
 
 
 @dataclass(frozen=True)
 class BusinessHours:
-    """Open on these weekdays (Monday is 0) from `opens` to `closes` in `zone`, but on days for which `closed` holds.
+    """Only the time from `opens` to `closes` in `zone` counts, on `days` (Monday is 0) that are not `closed`.
 
-    Clocks that are put forward or back between the two make that day shorter or longer.
+    A change to or from summer time in opening hours makes that day shorter or longer.
     """
 
     zone: ZoneInfo
@@ -37,17 +40,21 @@ class BusinessHours:
     closed: Callable[[date], bool]
 
     def after(self, start: int, duration: int) -> int:
-        """Nothing at all left to wait still waits until it is open. A year without an open day ends the search."""
+        """Give the instant at which `duration` of opening hours has passed since `start`.
+
+        It lies in opening hours even where `duration` is 0. After a year without an open day the rest of `duration`
+        counts as wall clock time since `start`.
+        """
         day = to_datetime(start).astimezone(self.zone).date()
-        last = day
-        while day - last < _YEAR:
+        last_open = day
+        while day - last_open < _YEAR:
             if day.weekday() in self.days and not self.closed(day):
                 begin, end = max(start, self._instant(day, self.opens)), self._instant(day, self.closes)
                 if begin < end:
                     if begin + duration <= end:
                         return begin + duration
                     duration -= end - begin
-                    last = day
+                    last_open = day
             day += _DAY
         return start + duration
 

@@ -1,25 +1,24 @@
-"""Cases as they stand, by id, as `recovery-cases` tells them: for those who look at cases or act on them. Pure."""
+"""All cases by id, made from the records of `recovery-cases`: for those who list cases or act on them. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from npsflow.schemas.cases import Case, Entry, Kind, Status
+from npsflow.schemas.cases import Kind, Status
 from npsflow.schemas.events import Severity
-from npsflow.schemas.times import from_rfc3339
-from npsflow.streams.recovery.case import ended
-from npsflow.streams.recovery.state import CaseRecord, unpack_file
+from npsflow.streams.recovery.case import contacted_late, next_deadline
+from npsflow.streams.recovery.state import CaseRecord, unpack_case
 from npsflow.streams.scoring.segments import normal
 
-Place = tuple[bool, int, str]
-"""Where a case stands in a list: the smaller comes first."""
+Position = tuple[bool, int, str]
+"""Where a case stands in a list: whether it is closed, its deadline in ms, and its id. The smaller comes first."""
 
 
 class ListedCase(NamedTuple):
-    """A case: what lists are made by, and all of it, packed. `deadline` in ms, None where nothing is left to be done.
+    """The fields of a case that lists are made by, and the whole of it, `packed` as JSON.
 
-    `contacted_late`: whether the first contact came too late; None before there was any. `about`: ids of its alerts, or
-    of its follow-up.
+    `partition`: of `recovery-cases`. `deadline`: of the next step, ms, None if it is closed. `contacted_late`: None
+    while there was no contact. `fact_ids`: of its alerts, or of its follow-up.
     """
 
     case_id: str
@@ -32,54 +31,45 @@ class ListedCase(NamedTuple):
     department: str | None
     deadline: int | None
     contacted_late: bool | None
-    about: tuple[str, ...]
+    fact_ids: tuple[str, ...]
     packed: bytes
 
-    def file(self) -> CaseRecord:
-        return unpack_file(self.packed)
+    @classmethod
+    def unpack(cls, partition: int, packed: bytes) -> "ListedCase":
+        """Read a value of `recovery-cases`. Raises Undecodable for one that recover did not write."""
+        case, context = unpack_case(packed)
+        return cls(
+            case_id=case.case_id,
+            partition=partition,
+            key=case.key,
+            kind=case.kind,
+            status=case.status,
+            severity=case.severity,
+            owner=case.owner,
+            department=context.department,
+            deadline=next_deadline(case),
+            contacted_late=contacted_late(case),
+            fact_ids=(case.follow_up_id,) if case.follow_up_id else case.alert_ids,
+            packed=packed,
+        )
+
+    def record(self) -> CaseRecord:
+        """Unpack the whole case and its context."""
+        return unpack_case(self.packed)
 
     def overdue(self, now: int) -> bool:
+        """Whether the next step should have been done by `now`, ms."""
         return self.deadline is not None and self.deadline <= now
 
     @property
-    def place(self) -> Place:
-        """What is due first stands first, what has ended last."""
+    def position(self) -> Position:
+        """What is due first comes first, closed cases last."""
         return self.deadline is None, self.deadline or 0, self.case_id
 
 
-def standing(partition: int, packed: bytes) -> ListedCase:
-    """Raises Undecodable for what recover did not write."""
-    case, context = unpack_file(packed)
-    return ListedCase(
-        case.case_id, partition, case.key, case.kind, case.status, case.severity, case.owner, context.department,
-        deadline(case), contacted_late(case), (case.follow_up_id,) if case.follow_up_id else case.alert_ids, packed,
-    )  # fmt: skip
-
-
-def deadline(case: Case) -> int | None:
-    """Until when what comes next has to be done: the first contact (or the ask), and the whole. In ms.
-
-    In opening hours the first contact may be due after the whole: then it is late when that is.
-    """
-    if ended(case):
-        return None
-    whole = from_rfc3339(case.finish_by)
-    return min(from_rfc3339(case.due_at), whole) if case.contacted_at is None else whole
-
-
-def contacted_late(case: Case) -> bool | None:
-    """Whether the first contact came after it was due; None where there was none, or the case is an ask."""
-    return None if case.contacted_at is None or case.kind == "ask" else case.contacted_at > case.due_at
-
-
-def answer(case: Case, action_id: str) -> Entry | None:
-    """What came of an action; None where the case has not heard of it."""
-    return next((entry for entry in reversed(case.history) if entry.action_id == action_id), None)
-
-
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which cases are asked for: all of them, unless something is said."""
+class CaseFilter:
+    """Which cases to list; the default is all. `department` in any notation."""
 
     open: bool = False
     overdue: bool = False
@@ -87,41 +77,45 @@ class Wanted:
     department: str | None = None
     kind: str | None = None
 
-    def fits(self, one: ListedCase, now: int) -> bool:
+    def matches(self, case: ListedCase, now: int) -> bool:
+        """Whether the case is one of them at `now`, ms."""
         return (
-            (not self.open or one.deadline is not None)
-            and (not self.overdue or one.overdue(now))
-            and self.owner in (None, one.owner)
-            and self.kind in (None, one.kind)
-            and (self.department is None or normal(one.department or "") == normal(self.department))
+            (not self.open or case.deadline is not None)
+            and (not self.overdue or case.overdue(now))
+            and self.owner in (None, case.owner)
+            and self.kind in (None, case.kind)
+            and (self.department is None or normal(case.department or "") == normal(self.department))
         )
 
 
-class Cases:
-    """All cases, told record by record."""
+class CaseIndex:
+    """The cases, updated record by record, by id and by the ids of their alerts and follow-ups."""
 
     def __init__(self) -> None:
         self._by_id: dict[str, ListedCase] = {}
-        self._about: dict[str, str] = {}
+        self._by_fact: dict[str, str] = {}
 
-    def take(self, partition: int, key: bytes, value: bytes | None) -> None:
-        """A record of `recovery-cases`; no value: the case is forgotten."""
+    def update(self, partition: int, key: bytes, value: bytes | None) -> None:
+        """Take a record of `recovery-cases`; without a value the case is forgotten.
+
+        Raises Undecodable for a value that recover did not write.
+        """
         case_id = key.decode()
         before = self._by_id.pop(case_id, None)
-        for name in before.about if before is not None else ():
-            if self._about.get(name) == case_id:
-                del self._about[name]
+        for fact_id in before.fact_ids if before is not None else ():
+            if self._by_fact.get(fact_id) == case_id:
+                del self._by_fact[fact_id]
         if value is not None:
-            now = self._by_id[case_id] = standing(partition, value)
-            self._about.update(dict.fromkeys(now.about, case_id))
+            case = self._by_id[case_id] = ListedCase.unpack(partition, value)
+            self._by_fact.update(dict.fromkeys(case.fact_ids, case_id))
 
     def find(self, name: str) -> ListedCase | None:
-        """By the id of the case, of one of its alerts, or of its follow-up."""
-        return self._by_id.get(name) or self._by_id.get(self._about.get(name, ""))
+        """Give the case with this id, or with an alert or follow-up of this id."""
+        return self._by_id.get(name) or self._by_id.get(self._by_fact.get(name, ""))
 
-    def listed(self, wanted: Wanted, now: int) -> list[ListedCase]:
-        """In the order of their places; `now` in ms."""
-        return sorted((one for one in self if wanted.fits(one, now)), key=lambda one: one.place)
+    def select(self, case_filter: CaseFilter, now: int) -> list[ListedCase]:
+        """Give the cases that match, sorted by position; `now` in ms."""
+        return sorted((case for case in self if case_filter.matches(case, now)), key=lambda case: case.position)
 
     def __iter__(self) -> Iterator[ListedCase]:
         return iter(self._by_id.values())

@@ -1,106 +1,125 @@
-"""What one record, or one deadline, is about to change: collected apart from the tables, applied as a whole or not."""
+"""What one record, or one tick, changes: collected beside the state, and applied as a whole or not at all."""
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from hashlib import blake2b
+from typing import Any
 
 from msgspec import Struct
 
-from npsflow.schemas import codec, topics
-from npsflow.schemas.cases import Case, Happening, event_type
-from npsflow.schemas.events import Context
-from npsflow.schemas.headers import CloudEvents
+from npsflow.schemas import topics
+from npsflow.schemas.cases import CaseEvent, event_type
+from npsflow.schemas.headers import CloudEvents, DeadLetter
 from npsflow.schemas.times import rfc3339
-from npsflow.streams.recovery.case import ended
-from npsflow.streams.recovery.counters import CASE
-from npsflow.streams.recovery.state import Burst, CaseRecord, Customer, Fixing, Seen, Table, pack_file, unpack_file
-from npsflow.streams.stage import CounterKey, Output
-
-
-@dataclass(slots=True)
-class Memory:
-    """All that a task knows: by Kafka key, case, department, and `action_id` of what concerns very many cases."""
-
-    customers: Table[Customer] = field(default_factory=lambda: Table(codec.pack, codec.unpacker(Customer)))
-    cases: Table[CaseRecord] = field(default_factory=lambda: Table(pack_file, unpack_file))
-    bursts: Table[Burst] = field(default_factory=lambda: Table(codec.pack, codec.unpacker(Burst)))
-    fixing: Table[Fixing] = field(default_factory=lambda: Table(codec.pack, codec.unpacker(Fixing)))
-    causes: dict[str, set[str]] = field(default_factory=dict)
-    """Ids of the cases that were resolved with a root cause and whose customer has not been told."""
+from npsflow.streams.recovery.case import Changes, add_entry, contacted_late, is_open
+from npsflow.streams.recovery.counters import CASE, FIRST_CONTACT, READ
+from npsflow.streams.recovery.customers import Customer, Outcome
+from npsflow.streams.recovery.state import Burst, CaseRecord, FixedCause, RecoveryState, join_objects, pack_case
+from npsflow.streams.stage import CounterKey, Output, Record
 
 
 class UnitOfWork:
-    """Reads through to the memory, writes beside it. `at`: when what causes it was appended, or fell due; ms."""
+    """Reads fall through to the state, writes stay here. `at`: when its cause was appended, or the tick's time; ms."""
 
-    def __init__(self, memory: Memory, sender: CloudEvents, partition: int, at: int) -> None:
-        self._memory, self._sender, self._partition, self.at = memory, sender, partition, at
+    def __init__(self, state: RecoveryState, sender: CloudEvents, partition: int, at: int) -> None:
+        self._state, self._sender, self._partition, self.at = state, sender, partition, at
         self.customers: dict[str, Customer | None] = {}
-        self.files: dict[str, CaseRecord | None] = {}
+        self.cases: dict[str, CaseRecord | None] = {}
         self.bursts: dict[str, Burst] = {}
-        self.fixing: dict[str, Fixing | None] = {}
+        self.fixed_causes: dict[str, FixedCause | None] = {}
         self.outputs: list[Output] = []
         self.counts: Counter[CounterKey] = Counter()
         self.urgent = False
 
     def customer(self, key: str) -> Customer:
+        """Give what is known under a Kafka key; an empty Customer if nothing is."""
         if key in self.customers:
             return self.customers[key] or Customer()
-        return self._memory.customers.get(key) or Customer()
+        return self._state.customers.get(key) or Customer()
 
-    def file(self, case_id: str) -> CaseRecord | None:
-        """None where there is no such case, or it was forgotten."""
-        return self.files[case_id] if case_id in self.files else self._memory.cases.get(case_id)
+    def case(self, case_id: str) -> CaseRecord | None:
+        """Give a case; None if there is none, or it was forgotten."""
+        return self.cases[case_id] if case_id in self.cases else self._state.cases.get(case_id)
 
     def open_case(self, customer: Customer) -> CaseRecord | None:
-        """What has to be done for this customer, if there is anything."""
-        file = self.file(customer.last_case)
-        return None if file is None or ended(file.case) else file
+        """Give the case of a customer for whom something is left to do."""
+        record = self.case(customer.last_case)
+        return record if record is not None and is_open(record.case) else None
 
-    def case_id(self, prefix: str, name: str, revision: int, key: str, seen: Seen | None) -> str:
-        """Of the case that an alert or follow-up begins, or begins again while that one is kept.
+    def new_case_id(self, prefix: str, fact_id: str, revision: int, key: str, outcome: Outcome | None) -> str:
+        """Give the id of the case that an alert or follow-up opens; `outcome`: what came of it before.
 
-        No id is ever used twice: a response that moves to another customer begins another case there, which is another
-        partition's business as a rule, and after a case was forgotten another begins.
+        If it has opened a case before that is still kept, it is that one, to be reopened. Otherwise the id was never
+        used: the same response may come under another customer's key, or after its case was forgotten.
         """
-        if seen is None or not seen.began:
-            return digest(prefix, name, key)
-        return seen.began if self.file(seen.began) is not None else digest(prefix, f"{name}.{revision}", key)
+        if outcome is None or not outcome.opened_case:
+            return hashed_id(prefix, fact_id, key)
+        if self.case(outcome.opened_case) is not None:
+            return outcome.opened_case
+        return hashed_id(prefix, f"{fact_id}.{revision}", key)
 
     def burst(self, department: str) -> Burst:
-        return self.bursts.get(department) or self._memory.bursts.get(department) or Burst([], "")
+        """Give the last alerts of a department."""
+        return self.bursts.get(department) or self._state.bursts.get(department) or Burst([], "")
 
-    def resolved_with(self, cause: str, after: str) -> Iterable[str]:
-        """Ids of cases, in their order."""
-        return sorted(case_id for case_id in self._memory.causes.get(cause, ()) if case_id > after)
+    def resolved_with(self, root_cause: str, after: str) -> Iterable[str]:
+        """Give the ids, greater than `after` and sorted, of the cases that are resolved with a root cause."""
+        return sorted(case_id for case_id in self._state.agenda.causes.get(root_cause, ()) if case_id > after)
 
-    def size(self, case_id: str) -> int:
-        """Bytes of a case as it was before."""
-        return self._memory.cases.size(case_id)
+    def case_size(self, case_id: str) -> int:
+        """Bytes of a case as it was before this unit of work."""
+        return self._state.cases.size(case_id)
 
-    def write(self, case: Case, context: Context) -> CaseRecord:
-        """The case as it stands now."""
-        file = self.files[case.case_id] = CaseRecord(case, context)
-        return file
+    def put_case(self, record: CaseRecord) -> None:
+        """Write a case; no event is emitted."""
+        self.cases[record.case.case_id] = record
 
-    def keep(self, case: Case, context: Context, what: Happening) -> CaseRecord:
-        """The case has taken a step: it is written as it stands, and an event says so."""
-        file = self.write(case, context)
-        self._send(what, case.key, case.case_id, case.revision, pack_file(file))
+    def emit_case(self, record: CaseRecord) -> CaseRecord:
+        """Write a case and emit the event of the last entry in its history, which carries the whole case."""
+        case = record.case
+        self.put_case(record)
+        self._emit(case.history[-1].what, case.key, case.case_id, case.revision, pack_case(record))
         self.urgent = self.urgent or case.kind != "ask"
-        return file
+        return record
 
-    def say(self, what: Happening, key: str, subject: str, name: int | str, *parts: Struct) -> None:
-        """An event that is not the whole case; `name` makes its id unique for the subject."""
-        value = b",".join(codec.encode(part)[1:-1] for part in parts)
-        self._send(what, key, subject, name, b"{" + value + b"}")
+    def record_step(
+        self, record: CaseRecord, event: CaseEvent, changes: Changes | None = None, **entry: Any
+    ) -> CaseRecord:
+        """Change a case, add the step to its history, and write and emit it. `entry`: fields of a history's Entry."""
+        return self.emit_case(record._replace(case=add_entry(record.case, self.at, event, changes, **entry)))
 
-    def _send(self, what: Happening, key: str, subject: str, revision: int | str, value: bytes) -> None:
-        headers = self._sender.headers(event_type(what), subject, revision, rfc3339(self.at))
+    def emit_event(self, event: CaseEvent, key: str, subject: str, suffix: int | str, *parts: Struct) -> None:
+        """Emit an event that is not a whole case: the fields of all `parts`. Its id is `subject.suffix`."""
+        self._emit(event, key, subject, suffix, join_objects(*parts))
+
+    def _emit(self, event: CaseEvent, key: str, subject: str, suffix: int | str, value: bytes) -> None:
+        headers = self._sender.headers(event_type(event), subject, suffix, rfc3339(self.at))
         self.outputs.append(Output(topics.SERVICE_RECOVERY, self._partition, key.encode(), value, headers))
-        self.counts[CASE, what] += 1
+        self.counts[CASE, event] += 1
+
+    def refuse(self, record: Record, reason: str, message: str) -> None:
+        """Send a record to the dead letters; `message` holds no personal data."""
+        letter = DeadLetter(reason, message, record.topic, record.partition, record.offset, rfc3339(record.timestamp))
+        headers = letter.headers(record.headers)
+        self.outputs.append(Output(topics.DEAD_LETTERS, self._partition, record.key, record.value, headers))
+        self.counts[READ, "dead"] += 1
+
+    def write_to_state(self) -> None:
+        """Make the changes in the state that was read from; count first contacts."""
+        for key, customer in self.customers.items():
+            self._state.put_customer(key, customer)
+        for case_id, record in self.cases.items():
+            before = self._state.put_case(case_id, record)
+            late = contacted_late(record.case) if record is not None else None
+            if late is not None and (before is None or before.contacted_at is None):
+                self.counts[FIRST_CONTACT, "late" if late else "in_time"] += 1
+        for department, burst in self.bursts.items():
+            self._state.bursts.put(department, burst)
+        for action_id, fixed in self.fixed_causes.items():
+            if fixed is not None or action_id in self._state.fixed_causes:
+                self._state.fixed_causes.put(action_id, fixed)
 
 
-def digest(prefix: str, name: str, key: str) -> str:
-    """An id for what an alert or follow-up begins under this Kafka key."""
+def hashed_id(prefix: str, name: str, key: str) -> str:
+    """Make the id of a case from what opens it and the Kafka key it comes under."""
     return prefix + blake2b(f"{name} {key}".encode(), digest_size=16).hexdigest()

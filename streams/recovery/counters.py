@@ -1,4 +1,4 @@
-"""What recover counts: the names in its changelog and the metrics that they feed."""
+"""Counters and gauges of recover: their names in its changelog and in metrics."""
 
 from npsflow.streams.stage import CounterSpec, GaugeSpec
 

@@ -1,4 +1,4 @@
-"""What recover reads: facts about alerts and follow-ups, and actions of teams, typed."""
+"""Decodes what recover reads: facts about alerts and follow-ups, and actions of teams."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,35 +13,44 @@ from npsflow.streams.stage import Record
 
 
 class AlertFact(NamedTuple):
-    """An alert that was raised, enriched or reinstated."""
+    """An alert that was raised, enriched or reinstated, and the context of its response."""
 
-    own: Alert
+    alert: Alert
     context: Context
 
 
 class FollowUpFact(NamedTuple):
-    """A follow-up that was requested or enriched."""
+    """A follow-up that was requested or enriched, and the context of its response."""
 
-    own: FollowUp
+    follow_up: FollowUp
     context: Context
 
 
 Fact = AlertFact | FollowUpFact | AlertRetracted | FollowUpRetracted | TeamAction
 
-_context = codec.decoder(Context)
-_alert, _follow_up = codec.decoder(Alert), codec.decoder(FollowUp)
-_action = codec.decoder(TeamAction)
+KINDS = {
+    AlertFact: "alert",
+    AlertRetracted: "alert",
+    FollowUpFact: "follow_up",
+    FollowUpRetracted: "follow_up",
+    TeamAction: "action",
+    type(None): "skipped",
+}
+"""As what the records are counted that `decode_fact` makes these of."""
+
+_decode_context, _decode_action = codec.decoder(Context), codec.decoder(TeamAction)
+_decode_alert, _decode_follow_up = codec.decoder(Alert), codec.decoder(FollowUp)
 
 
 def _alert_fact(value: bytes) -> Fact:
-    return AlertFact(_alert(value), _context(value))
+    return AlertFact(_decode_alert(value), _decode_context(value))
 
 
 def _follow_up_fact(value: bytes) -> Fact:
-    return FollowUpFact(_follow_up(value), _context(value))
+    return FollowUpFact(_decode_follow_up(value), _decode_context(value))
 
 
-_READ: dict[str, Callable[[bytes], Fact]] = {
+_DECODERS: dict[str, Callable[[bytes], Fact]] = {
     events.ALERT_RAISED: _alert_fact,
     events.ALERT_ENRICHED: _alert_fact,
     events.ALERT_REINSTATED: _alert_fact,
@@ -52,41 +61,42 @@ _READ: dict[str, Callable[[bytes], Fact]] = {
 }
 
 
-def fact_of(record: Record, topic: str) -> Fact | None:
-    """What a record of `topic` (without prefix) says; None for what is not for us, our own decisions among it.
+def decode_fact(record: Record, topic: str) -> Fact | None:
+    """Decode a record of `topic` (without prefix); None for what recover skips, such as its own events.
 
-    Raises RefusedRecord for an action that cannot be read, and Undecodable for a fact that classify did not write.
+    Raises RefusedRecord for an action that is not valid, and Undecodable for a fact that classify did not write.
     """
     if topic == topics.ACTIONS:
-        return _read_action(record.key, record.value)
-    read = _READ.get(_type_of(record))
-    return None if read is None or record.value is None else read(record.value)
+        return _valid_action(record.key, record.value)
+    decode = _DECODERS.get(_event_type(record))
+    return None if decode is None or record.value is None else decode(record.value)
 
 
-def _type_of(record: Record) -> str:
+def _event_type(record: Record) -> str:
     for name, value in record.headers:
         if name == "ce_type":
             return value.decode(errors="replace")
     return ""
 
 
-def _read_action(key: bytes | None, value: bytes | None) -> TeamAction:
+def _valid_action(key: bytes | None, value: bytes | None) -> TeamAction:
+    """Decode an action and check what it names. Raises RefusedRecord."""
     if value is None:
         raise RefusedRecord("null_value", "the record has no value")
     try:
-        action = _action(value)
+        action = _decode_action(value)
     except msgspec.ValidationError as error:
-        # It names the field and what was expected there, not what was found.
+        # It names the field and what is expected there, and quotes no data.
         raise RefusedRecord("invalid_action", str(error)) from None
     except codec.Undecodable:
         raise RefusedRecord("not_json", "not JSON") from None
-    named = [action.case_id, action.alert_id, action.follow_up_id].count(None)
+    names = 3 - [action.case_id, action.alert_id, action.follow_up_id].count(None)
     if action.action == "fixed":
-        if named != 3 or not action.root_cause:
+        if names or not action.root_cause:
             raise RefusedRecord("invalid_action", "`fixed` names a root_cause and no case")
     elif action.action == "forget":
-        if named != 3 or not key:
+        if names or not key:
             raise RefusedRecord("invalid_action", "`forget` names the customer by the record's key, and no case")
-    elif named != 2:
+    elif names != 1:
         raise RefusedRecord("invalid_action", "one of case_id, alert_id and follow_up_id is needed")
     return action

@@ -1,27 +1,27 @@
-"""What is decided about an alert: how severe it is, whose it is, by when, and what to begin with. Pure."""
+"""What `[recovery]` means for an alert: how severe it is, who owns its case, by when, and what to say. Pure."""
 
 from dataclasses import dataclass
 
 from npsflow.schemas.cases import Case, Due
 from npsflow.schemas.events import Context, Severity
-from npsflow.schemas.times import DAY, HOUR, from_rfc3339
+from npsflow.schemas.times import DAY, HOUR, MINUTE, from_rfc3339
 from npsflow.streams.recovery.business_hours import Clock
 from npsflow.streams.recovery.settings import Recovery, SeverityRule, When
 from npsflow.streams.scoring.questions import in_language
 from npsflow.streams.scoring.segments import normal
 
-_ORDER: tuple[Severity, ...] = ("medium", "high", "critical")
+_SEVERITIES: tuple[Severity, ...] = ("medium", "high", "critical")
 THANKS = {"en": "Thank you for your answer.", "nl": "Dank u wel voor uw antwoord."}
 
 
-def worse(one: Severity, other: Severity) -> bool:
-    """Whether `one` is worse than the other."""
-    return _ORDER.index(one) > _ORDER.index(other)
+def is_worse(severity: Severity, other: Severity) -> bool:
+    """Whether a severity is above another."""
+    return _SEVERITIES.index(severity) > _SEVERITIES.index(other)
 
 
 @dataclass(frozen=True, slots=True)
 class Deadlines:
-    """In ms: of the first contact and of the whole, and what happens by itself until then."""
+    """When the first contact is `due` and when the case has to `finish`, ms; `plan`: the steps until then."""
 
     due: int
     finish: int
@@ -29,61 +29,71 @@ class Deadlines:
 
 
 class Policy:
-    """`[recovery]` as it is applied; `clock` says which time counts for the first contact."""
+    """`[recovery]` as it is applied, its durations in ms; `clock` says which time counts for the first contact.
+
+    `cooldown`: how long after a closed loop an alert that is not worse opens no case. `burst_size` alerts of one
+    department in `burst_window` are a burst, 0 for never. `ask_interval`: a customer is not asked more often.
+    `retention`: how long a closed case is kept; `customer_retention`: how long a customer without facts is.
+    """
 
     def __init__(self, settings: Recovery, clock: Clock) -> None:
-        self.settings, self._clock = settings, clock
+        self._settings, self._clock = settings, clock
         self._thanks = THANKS | settings.thanks
         self._questions = settings.all_questions()
+        self.cooldown = int(settings.cooldown_hours * HOUR)
+        self.burst_size, self.burst_window = settings.burst_alerts, settings.burst_minutes * MINUTE
+        self.ask_interval = int(settings.ask_every_days * DAY)
+        self.retention, self.customer_retention = int(settings.keep_days * DAY), int(settings.remember_days * DAY)
 
     def severity(self, severity: Severity, context: Context, previous: str | None) -> tuple[Severity, tuple[str, ...]]:
-        """As severe as the alert says, or more, and the reasons for that.
+        """Give the severity of an alert, as it says itself or higher, and the reasons why it is higher.
 
         `previous`: the category of the same customer's last answer to the same metric.
         """
         reasons = []
-        drop = self.settings.drop_from_promoter
+        drop = self._settings.drop_from_promoter
         if drop != "off" and previous == "promoter":
             reasons.append("was_promoter")
-            severity = drop if worse(drop, severity) else severity
-        for rule in self.settings.severity:
+            severity = max(severity, drop, key=_SEVERITIES.index)
+        for rule in self._settings.severity:
             if _applies(rule, severity, context):
                 reasons.append(rule.name)
-                severity = rule.at_least if worse(rule.at_least, severity) else severity
+                severity = max(severity, rule.at_least, key=_SEVERITIES.index)
         return severity, tuple(reasons)
 
     def owner(self, severity: Severity | None, context: Context) -> str:
-        for rule in self.settings.owners:
-            if _fits(rule.when, severity, context):
+        """Give who owns a case of this severity; None for an ask."""
+        for rule in self._settings.owners:
+            if _matches(rule.when, severity, context):
                 return rule.owner
-        return self.settings.default_owner
+        return self._settings.default_owner
 
     def deadlines(self, start: int, severity: Severity, context: Context) -> Deadlines:
-        """`start`: when the customer said it, in ms."""
-        settings, hours = self.settings, self.settings.first_contact_hours
+        """Give the deadlines that count from `start`, ms."""
+        settings, hours = self._settings, self._settings.first_contact_hours
         for rule in settings.first_contact:
-            if _fits(rule.when, severity, context):
+            if _matches(rule.when, severity, context):
                 hours = rule.hours
                 break
 
-        def at(share: float) -> int:
+        def after(share: float) -> int:
             return self._clock.after(start, int(hours * share * HOUR))
 
         finish = start + int(settings.finish_days * DAY)
-        plan = [Due(at(settings.warn_at), "warned"), Due(at(1.0), "breached"), Due(finish, "late")]
-        plan += [Due(at(step.at), "escalated", step.to) for step in settings.escalations]
-        return Deadlines(at(1.0), finish, tuple(sorted(plan, key=lambda due: due.at)))
+        plan = [Due(after(settings.warn_at), "warned"), Due(after(1.0), "breached"), Due(finish, "late")]
+        plan += [Due(after(step.at), "escalated", step.to) for step in settings.escalations]
+        return Deadlines(after(1.0), finish, tuple(sorted(plan, key=lambda due: due.at)))
 
     def start_of(self, case: Case) -> int:
-        """From when its deadlines count: what they were made from, unless the settings have changed."""
-        return from_rfc3339(case.finish_by) - int(self.settings.finish_days * DAY)
+        """Give the instant from which the deadlines of a case count, ms; right while `finish_days` has not changed."""
+        return from_rfc3339(case.finish_by) - int(self._settings.finish_days * DAY)
 
     def thanks(self, context: Context) -> str:
-        """In the response's language."""
+        """Thank in the language of the response."""
         return in_language(self._thanks, context.language)
 
     def message(self, context: Context) -> str:
-        """What to begin with: thanks, and a question where there was no comment, in the response's language."""
+        """Give what to begin with: thanks, and a question if there was no comment, in the language of the response."""
         if context.comment:
             return self.thanks(context)
         return f"{self.thanks(context)} {in_language(self._questions, context.language)}"
@@ -92,16 +102,16 @@ class Policy:
 def _applies(rule: SeverityRule, severity: Severity, context: Context) -> bool:
     comment = (context.comment or "").casefold()
     return (
-        _fits(rule.when, severity, context)
+        _matches(rule.when, severity, context)
         and (rule.min_value is None or (context.value or 0) >= rule.min_value)
         and (not rule.words or any(word.casefold() in comment for word in rule.words))
     )
 
 
-def _fits(when: When, severity: Severity | None, context: Context) -> bool:
-    for name, wanted in when.items():
-        found = severity if name == "severity" else _field(context, name)
-        if found is None or normal(str(found)) != normal(wanted):
+def _matches(when: When, severity: Severity | None, context: Context) -> bool:
+    for name, expected in when.items():
+        value = severity if name == "severity" else _field(context, name)
+        if value is None or normal(str(value)) != normal(expected):
             return False
     return True
 
@@ -110,5 +120,5 @@ def _field(context: Context, name: str) -> object:
     outer, _, inner = name.partition(".")
     if inner:
         return (context.attributes or {}).get(inner) if outer == "attributes" else None
-    found: object = getattr(context, name, None)
-    return found
+    value: object = getattr(context, name, None)
+    return value

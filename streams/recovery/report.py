@@ -1,11 +1,11 @@
-"""How well cases were handled: shares won back and contacted in time, and how long cases stood where. Pure.
+"""How well cases are handled: shares contacted in time and won back, and how long cases stay in a status. Pure.
 
-- Recovery rate: cases of one customer (`recovery`) after which that customer gave a better answer to the same metric,
-  of all such cases that were opened.
-- Contacted in time: cases whose first contact came by `due_at`, of all for which that can be said: those contacted, and
-  those that should have been by now. A case that was closed without a contact, for its alerts were taken back, is none.
-- Time in a status: of all times that a case stood in it and has left it since.
-Asks are no cases to recover and do not count.
+- Won back: cases of one customer (kind `recovery`) after which that customer gave a better answer to the same metric,
+  of all such cases.
+- Contacted in time: cases whose first contact came by `due_at`, of all that were contacted or should have been by now.
+  A case that was closed without a contact, because its alerts were retracted, does not count.
+- Time in a status: the median over all stays that have ended.
+Asks do not count.
 """
 
 from collections import defaultdict
@@ -19,8 +19,7 @@ from npsflow.schemas import codec
 from npsflow.schemas.cases import Case, Status
 from npsflow.schemas.events import Context
 from npsflow.schemas.times import from_rfc3339
-from npsflow.streams.recovery.case import ended
-from npsflow.streams.recovery.case_index import contacted_late, deadline
+from npsflow.streams.recovery.case import contacted_late, is_open, next_deadline
 from npsflow.streams.recovery.state import CaseRecord
 from npsflow.streams.scoring.segments import normal
 
@@ -29,19 +28,19 @@ TARGET = 0.9
 
 
 class Share(Struct, frozen=True):
-    """So many of so many."""
+    """`part` cases of `whole`."""
 
     part: int
     whole: int
 
     @property
     def value(self) -> float | None:
-        """None where there is nothing to have a share of."""
+        """From 0 to 1; None where `whole` is 0."""
         return self.part / self.whole if self.whole else None
 
 
 class Figures(Struct, frozen=True):
-    """Of some cases. `overdue`: something should have been done by now, and is not."""
+    """Of a group of cases: how many, how many of them open, and how many overdue; the shares as above."""
 
     cases: int
     open: int
@@ -51,7 +50,7 @@ class Figures(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """`by`: owner, department and tier, as in windows; cases without one are in none. `median_ms`: by status."""
+    """`by` owner, department and tier, each to figures by its values; `median_ms` by status that a case has left."""
 
     overall: Figures
     by: dict[str, dict[str, Figures]]
@@ -59,32 +58,36 @@ class Report(Struct, frozen=True):
     target: float = TARGET
 
 
-_BY: dict[str, Callable[[Case, Context], str | None]] = {
+_GROUPS: dict[str, Callable[[Case, Context], str | None]] = {
     "owner": lambda case, context: case.owner or None,
     "department": lambda case, context: normal(context.department or "") or None,
     "tier": lambda case, context: normal(context.tier or "") or None,
 }
 
 
-def report(files: Iterable[CaseRecord], now: int) -> Report:
-    """Of all these cases, as seen at `now`, in ms."""
-    files = [file for file in files if file.case.kind != "ask"]
-    groups: dict[str, dict[str, list[Case]]] = {name: defaultdict(list) for name in _BY}
-    for case, context in files:
-        for name, value_of in _BY.items():
+def report(records: Iterable[CaseRecord], now: int) -> Report:
+    """Make the report of these cases at `now`, ms; a case without a department or tier is in no group of it."""
+    records = [record for record in records if record.case.kind != "ask"]
+    groups: dict[str, dict[str, list[Case]]] = {name: defaultdict(list) for name in _GROUPS}
+    for case, context in records:
+        for name, value_of in _GROUPS.items():
             if (value := value_of(case, context)) is not None:
                 groups[name][value].append(case)
     return Report(
-        figures([case for case, _ in files], now),
-        {name: {value: figures(of, now) for value, of in sorted(found.items())} for name, found in groups.items()},
-        _medians(case for case, _ in files),
+        _figures([case for case, _ in records], now),
+        {
+            name: {value: _figures(cases, now) for value, cases in sorted(by_value.items())}
+            for name, by_value in groups.items()
+        },
+        _medians(case for case, _ in records),
     )
 
 
 def as_json(report: Report) -> bytes:
-    """One object; shares as numbers between 0 and 1 beside what they are made of."""
+    """One JSON object; each share with its part, its whole and their quotient (0 to 1, null where whole is 0)."""
     fields = {"overall": _fields(report.overall), "contacted_in_time_target": report.target}
-    fields |= {name: {value: _fields(of) for value, of in found.items()} for name, found in report.by.items()}
+    for name, by_value in report.by.items():
+        fields[name] = {value: _fields(figures) for value, figures in by_value.items()}
     fields["median_seconds_in_status"] = {status: ms // 1000 for status, ms in report.median_ms.items()}
     return codec.dumps(fields)
 
@@ -96,39 +99,38 @@ def _fields(figures: Figures) -> dict[str, object]:
     return counts
 
 
-def figures(cases: list[Case], now: int) -> Figures:
-    """Of cases none of which is an ask."""
-    deadlines = [deadline(case) for case in cases]
-    own = [case for case in cases if case.kind == "recovery"]
-    late = [verdict for case in cases if (verdict := _late(case, now)) is not None]
+def _figures(cases: list[Case], now: int) -> Figures:
+    deadlines = [deadline for case in cases if (deadline := next_deadline(case)) is not None]
+    recoveries = [case for case in cases if case.kind == "recovery"]
+    late = [is_late for case in cases if (is_late := _is_late(case, now)) is not None]
     return Figures(
-        len(cases),
-        sum(due is not None for due in deadlines),
-        sum(due is not None and due <= now for due in deadlines),
-        Share(sum(case.won_back_at is not None for case in own), len(own)),
-        Share(late.count(False), len(late)),
+        cases=len(cases),
+        open=len(deadlines),
+        overdue=sum(deadline <= now for deadline in deadlines),
+        won_back=Share(sum(case.won_back_at is not None for case in recoveries), len(recoveries)),
+        contacted_in_time=Share(late.count(False), len(late)),
     )
 
 
-def _late(case: Case, now: int) -> bool | None:
-    """Whether the first contact was not in time; None where nobody can say yet, or ever."""
+def _is_late(case: Case, now: int) -> bool | None:
+    """Whether the first contact was not in time; None where that is not settled yet, or never will be."""
     if case.contacted_at is not None:
         return contacted_late(case)
-    return True if not ended(case) and from_rfc3339(case.due_at) <= now else None
+    return True if is_open(case) and from_rfc3339(case.due_at) <= now else None
 
 
 def _medians(cases: Iterable[Case]) -> dict[Status, int]:
     stays: dict[Status, list[int]] = {status: [] for status in get_args(Status)}
     for case in cases:
-        for status, stay in _stays(case):
-            stays[status].append(stay)
-    return {status: int(median(found)) for status, found in stays.items() if found}
+        for status, duration in _stays(case):
+            stays[status].append(duration)
+    return {status: int(median(durations)) for status, durations in stays.items() if durations}
 
 
 def _stays(case: Case) -> Iterable[tuple[Status, int]]:
-    """Each status that the case has left, and how long it stood there, in ms.
+    """Each status that the case has left, and how long it was in it, ms.
 
-    What a team did it may tell later, and after something that happened since: such a stay has no length.
+    A team may report an action after what happened later: then the stay between has no length.
     """
     before: tuple[Status, int] | None = None
     for entry in case.history:

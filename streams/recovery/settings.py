@@ -17,13 +17,13 @@ Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Positive = Annotated[float, Meta(gt=0, le=10_000)]
 NotNegative = Annotated[float, Meta(ge=0, le=10_000)]
 When = dict[str, str]
-"""Fields of the alert, or `severity`, to the value that each has to have, whatever its case."""
+"""Fields of the alert, or `severity`, and the value that each must have; upper and lower case are the same."""
 
 
 class SeverityRule(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[[recovery.severity]]`: an alert to which all of this applies is at least so severe, and `name` says why.
+    """`[[recovery.severity]]`: an alert to which all of this applies is `at_least` so severe; `name` is the reason.
 
-    `min_value`: of the customer; `words`: of which the comment holds one, whatever its case.
+    `min_value`: of the customer; `words`: the comment contains one of them, in upper or lower case.
     """
 
     name: str
@@ -34,21 +34,21 @@ class SeverityRule(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OwnerRule(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[[recovery.owners]]`: the first whose fields all fit owns the case."""
+    """`[[recovery.owners]]`: `owner` of the first rule whose fields all match owns the case."""
 
     owner: str
     when: When = {}
 
 
 class FirstContact(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[[recovery.first_contact]]`: the first whose fields all fit says how many hours there are."""
+    """`[[recovery.first_contact]]`: `hours` until the first contact, of the first rule whose fields all match."""
 
     hours: Positive
     when: When = {}
 
 
 class Escalation(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[[recovery.escalations]]`: who hears of it when so much of the time for the first contact has passed."""
+    """`[[recovery.escalations]]`: `to` hears of the case when `at` of the time for the first contact (1.0) is over."""
 
     to: str
     at: Positive = 1.0
@@ -89,12 +89,12 @@ class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
     thanks: dict[str, str] = {}
 
     def all_questions(self) -> dict[str, str]:
-        """By language, those that need no settings among them."""
+        """Give the open questions by language: the built-in ones, and these in their place or besides."""
         return OPEN_QUESTIONS | self.questions
 
 
 def clock_of(settings: Recovery) -> Clock:
-    """Which time counts for the first contact. Raises SettingsError."""
+    """Make the clock of the first contact. Raises SettingsError for a zone, country, time or day that is not valid."""
     try:
         zone = ZoneInfo(settings.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -117,13 +117,13 @@ def clock_of(settings: Recovery) -> Clock:
 
 
 def check(settings: Recovery) -> None:
-    """Contradictions, and fields that no alert has. Raises SettingsError."""
+    """Raise SettingsError where settings contradict each other, or name a field that no alert has."""
     clock_of(settings)
-    for name, when in _whens(settings):
-        for found in when:
-            known = found == "severity" or found in Context.__struct_fields__
-            if not known and not found.startswith("attributes."):
-                raise SettingsError(f"recovery.{name}: {found!r} is not a field of an alert")
+    for name, when in _conditions(settings):
+        for alert_field in when:
+            known = alert_field == "severity" or alert_field in Context.__struct_fields__
+            if not known and not alert_field.startswith("attributes."):
+                raise SettingsError(f"recovery.{name}: {alert_field!r} is not a field of an alert")
     for language in settings.questions.keys() | settings.thanks.keys():
         if not (len(language) == 2 and language.isascii() and language.islower()):
             raise SettingsError(f"recovery.questions, thanks: {language!r} is not a language in two letters, as de is")
@@ -133,7 +133,7 @@ def check(settings: Recovery) -> None:
         raise SettingsError("recovery.remember_days is less than keep_days: a case is kept only with its customer")
 
 
-def _whens(settings: Recovery) -> Iterator[tuple[str, When]]:
+def _conditions(settings: Recovery) -> Iterator[tuple[str, When]]:
     yield from (("severity", rule.when) for rule in settings.severity)
     yield from (("owners", rule.when) for rule in settings.owners)
     yield from (("first_contact", rule.when) for rule in settings.first_contact)

@@ -1,121 +1,69 @@
-"""What a task of recover keeps: its customers and its cases, packed, by key."""
+"""What one task of recover knows: customers, cases, bursts and fixed causes by key, packed as in its changelog."""
 
 from collections.abc import Callable, Iterator
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from msgspec import Struct
 
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Case, TeamAction
-from npsflow.schemas.events import Context, Severity
-from npsflow.schemas.times import to_ms
+from npsflow.schemas.events import Context
+from npsflow.schemas.times import DAY
+from npsflow.streams.recovery.agenda import Agenda
+from npsflow.streams.recovery.case import is_open
+from npsflow.streams.recovery.customers import Customer
 
 T = TypeVar("T")
-_MOST_SEEN = 100  # alerts and follow-ups of a customer
-_KEPT = 2  # answers of a customer to one metric: the last, and the one before that
-
-
-class Answered(Struct, frozen=True, array_like=True):
-    """One answer; `response` is source/response_id, `at` when it was submitted, in ms; `unhappy`: an alert said so."""
-
-    response: str
-    score: int
-    category: str
-    at: int
-    unhappy: bool = False
-
-    @classmethod
-    def of(cls, context: Context, *, unhappy: bool) -> "Answered":
-        response = f"{context.source}/{context.response_id}"
-        return cls(response, context.score, context.category, to_ms(context.submitted_at), unhappy)
-
-
-class Seen(Struct, frozen=True, array_like=True):
-    """An alert or follow-up: the last revision heard of it, and its case, or why there is none.
-
-    `at`: when that revision was appended, in ms. `began`: the case that it has begun itself.
-    """
-
-    revision: int
-    severity: Severity | None
-    case_id: str
-    reason: str = ""
-    at: int = 0
-    began: str = ""
-
-
-class Customer(Struct, frozen=True, array_like=True):
-    """What is known under one Kafka key. `last_case`: the one its next alert may join; `asked`: when last, in ms."""
-
-    answers: dict[str, list[Answered]] = {}
-    seen: dict[str, Seen] = {}
-    last_case: str = ""
-    asked: int = 0
-    touched: int = 0
-
-    def before(self, metric: str, answer: Answered) -> Answered | None:
-        """The answer before this one, of another response."""
-        older = (a for a in self.answers.get(metric, ()) if a.response != answer.response and a.at <= answer.at)
-        return max(older, key=lambda a: a.at, default=None)
-
-    def with_answer(self, metric: str, answer: Answered) -> dict[str, list[Answered]]:
-        others = [a for a in self.answers.get(metric, ()) if a.response != answer.response]
-        return self.answers | {metric: sorted([*others, answer], key=lambda a: a.at)[-_KEPT:]}
-
-    def alerts_in(self, case_id: str) -> set[str]:
-        """Ids of the alerts (or the follow-up) of this customer that a case is about."""
-        return {name for name, seen in self.seen.items() if seen.case_id == case_id}
-
-    def without_answer(self, response: str, *, unhappy: bool) -> dict[str, list[Answered]]:
-        """An alert takes back what an alert has said; a follow-up of the same response may have come before that."""
-        return {
-            metric: [a for a in of if a.response != response or a.unhappy != unhappy]
-            for metric, of in self.answers.items()
-        }
-
-    def with_seen(self, name: str, seen: Seen) -> dict[str, Seen]:
-        """The newest at the end; who answers all the time is not remembered without bound."""
-        others = [(other, was) for other, was in self.seen.items() if other != name]
-        return dict([*others[-_MOST_SEEN:], (name, seen)])
+_CUSTOMERS_AT_ONCE = 5_000  # are looked at in one step when customers are forgotten
 
 
 class Burst(Struct, frozen=True, array_like=True):
-    """Of a department: when its latest alerts came, in ms, and the case they are bundled in."""
+    """Of a department: when its last alerts were appended (ms, the oldest first), and the case that bundles them."""
 
     times: list[int]
-    bundle: str
+    case_id: str
 
 
-class Fixing(Struct, frozen=True, array_like=True):
-    """A cause was mended, and not all who are to be told of it have been assigned: those after this case are left."""
+class FixedCause(Struct, frozen=True, array_like=True):
+    """A `fixed` action that has not reached all of its cases yet: those with an id greater than `after` are left."""
 
     action: TeamAction
     after: str
 
 
 class CaseRecord(NamedTuple):
-    """A case, and what the alert or follow-up said that it began with."""
+    """A case, and the context of the alert or follow-up that opened it."""
 
     case: Case
     context: Context
 
 
-def pack_file(file: CaseRecord) -> bytes:
-    """One flat JSON object, as it stands on `recovery-cases` and in events."""
-    return codec.encode(file.case)[:-1] + b"," + codec.encode(file.context)[1:]
+def join_objects(first: Struct, *others: Struct) -> bytes:
+    """Encode the fields of all these, none of which is empty, as one flat JSON object."""
+    joined = codec.encode(first)
+    for other in others:
+        joined = joined[:-1] + b"," + codec.encode(other)[1:]
+    return joined
 
 
-_case, _context = codec.decoder(Case), codec.decoder(Context)
+def pack_case(record: CaseRecord) -> bytes:
+    """One flat JSON object, as in `recovery-cases` and in events about the case."""
+    return join_objects(*record)
 
 
-def unpack_file(packed: bytes) -> CaseRecord:
-    """Back from it."""
-    return CaseRecord(_case(packed), _context(packed))
+_decode_case, _decode_context = codec.decoder(Case), codec.decoder(Context)
+
+
+def unpack_case(packed: bytes) -> CaseRecord:
+    """Read what `pack_case` wrote. Raises Undecodable for anything else."""
+    return CaseRecord(_decode_case(packed), _decode_context(packed))
 
 
 class Table(Generic[T]):
-    """Values by key, kept as bytes: nothing for the garbage collector to walk. `dirty` since the last checkpoint,
-    in the order in which they became so."""
+    """Values by key, kept as bytes: the garbage collector has nothing to walk through.
+
+    `dirty` holds the keys that were put since the last checkpoint, in that order.
+    """
 
     def __init__(self, pack: Callable[[T], bytes], unpack: Callable[[bytes], T]) -> None:
         self._pack, self._unpack = pack, unpack
@@ -123,32 +71,36 @@ class Table(Generic[T]):
         self.dirty: dict[str, None] = {}
 
     def get(self, key: str) -> T | None:
+        """Unpack the value; None where there is none."""
         packed = self._packed.get(key)
         return None if packed is None else self._unpack(packed)
 
     def put(self, key: str, value: T | None) -> None:
-        """None forgets it."""
+        """Replace the value; None deletes it."""
         if value is None:
             self._packed.pop(key, None)
         else:
             self._packed[key] = self._pack(value)
         self.dirty[key] = None
 
-    def holding(self, part: bytes) -> list[str]:
-        """Keys of the values that hold these bytes, packed."""
+    def keys_containing(self, part: bytes) -> list[str]:
+        """Keys of the values whose packed form contains these bytes."""
         return [key for key, packed in self._packed.items() if part in packed]
 
     def packed(self, key: str) -> bytes | None:
+        """Give the value as it is kept."""
         return self._packed.get(key)
 
     def size(self, key: str) -> int:
-        """Bytes of a value; of none 0."""
+        """Bytes of the packed value, 0 where there is none."""
         return len(self._packed.get(key, b""))
 
     def restore(self, key: str, packed: bytes) -> None:
+        """Take back a packed value."""
         self._packed[key] = packed
 
     def items(self) -> Iterator[tuple[str, T]]:
+        """Unpack all, one after the other."""
         return ((key, self._unpack(packed)) for key, packed in self._packed.items())
 
     def __contains__(self, key: str) -> bool:
@@ -156,3 +108,94 @@ class Table(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._packed)
+
+
+class RecoveryState:
+    """The tables of one task, and the indexes that are derived from them.
+
+    `customers` by Kafka key, `cases` by id, `bursts` by normalised department, `fixed_causes` by `action_id`. Cases and
+    customers are put with the methods of this class, which keep the indexes.
+    """
+
+    def __init__(self) -> None:
+        self.customers: Table[Customer] = Table(codec.pack, codec.unpacker(Customer))
+        self.cases: Table[CaseRecord] = Table(pack_case, unpack_case)
+        self.bursts: Table[Burst] = Table(codec.pack, codec.unpacker(Burst))
+        self.fixed_causes: Table[FixedCause] = Table(codec.pack, codec.unpacker(FixedCause))
+        self.agenda = Agenda()
+        self._tables: dict[bytes, Table[Any]] = {
+            b"case": self.cases,
+            b"customer": self.customers,
+            b"burst": self.bursts,
+            b"fixing": self.fixed_causes,
+        }
+        self._keys_by_day: dict[int, set[str]] = {}  # customers by the day of their last update; a key may be outdated
+
+    def put_case(self, case_id: str, record: CaseRecord | None) -> Case | None:
+        """Replace a case, or delete it (None); give it as it was before."""
+        before = self.cases.get(case_id)
+        self.cases.put(case_id, record)
+        self.agenda.update(before and before.case, record and record.case)
+        return before and before.case
+
+    def put_customer(self, key: str, customer: Customer | None) -> None:
+        """Replace what is known under a key, or delete it (None)."""
+        self.customers.put(key, customer)
+        if customer is not None:
+            self._keys_by_day.setdefault(customer.updated_at // DAY, set()).add(key)
+        else:
+            for keys in self._keys_by_day.values():
+                keys.discard(key)
+
+    def forget_bursts(self, until: int) -> bool:
+        """Delete the bursts of departments without an alert since `until` (ms); give whether there were any."""
+        over = [department for department, burst in self.bursts.items() if burst.times[-1] <= until]
+        for department in over:
+            self.bursts.put(department, None)
+        return bool(over)
+
+    def forget_customers(self, until: int) -> bool:
+        """Delete customers last updated before the day of `until` (ms) who have no open case, some thousands at a time.
+
+        Gives whether there were any.
+        """
+        first_kept, forgotten, room = until // DAY, False, _CUSTOMERS_AT_ONCE
+        for day in sorted(day for day in self._keys_by_day if day < first_kept):
+            keys = self._keys_by_day[day]
+            while keys and room > 0:
+                key, room = keys.pop(), room - 1
+                customer = self.customers.get(key)
+                if customer is None or customer.updated_at // DAY >= first_kept:
+                    continue
+                if self._has_open_case(customer):
+                    self._keys_by_day.setdefault(first_kept, set()).add(key)  # looked at again a day later
+                    continue
+                self.customers.put(key, None)
+                forgotten = True
+            if not keys:
+                del self._keys_by_day[day]
+        return forgotten
+
+    def _has_open_case(self, customer: Customer) -> bool:
+        last = self.cases.get(customer.last_case)
+        return last is not None and is_open(last.case)
+
+    def take_changes(self) -> list[tuple[bytes, bytes | None]]:
+        """Give keys and values for the changelog that have changed since the last call; None for a deleted one."""
+        changes: list[tuple[bytes, bytes | None]] = []
+        for kind, table in self._tables.items():
+            changes += [(b"%b:%b" % (kind, key.encode()), table.packed(key)) for key in table.dirty]
+            table.dirty.clear()
+        return changes
+
+    def restore(self, key: bytes, value: bytes) -> None:
+        """Take back one record of the changelog. Raises KeyError for a key that `take_changes` does not write."""
+        kind, _, name = key.partition(b":")
+        self._tables[kind].restore(name.decode(), value)
+
+    def rebuild_indexes(self) -> None:
+        """All records are back: make the indexes from them."""
+        for _, record in self.cases.items():
+            self.agenda.update(None, record.case)
+        for key, customer in self.customers.items():
+            self._keys_by_day.setdefault(customer.updated_at // DAY, set()).add(key)

@@ -52,7 +52,7 @@ def main() -> None:
     for _ in range(_TICKS):
         assert not again.idle(now)
     ticked = (time.perf_counter() - began) / _TICKS
-    assert len(again.memory.cases) == _COUNT
+    assert len(again.state.cases) == _COUNT
     tell(grown=grown, packed=packed, open=opened, restore=restored, tick=ticked)
 
 

@@ -12,11 +12,11 @@ from npsflow.agents.cli import main
 from npsflow.agents.kafka import clients
 from npsflow.schemas.response import MAX_COMMENT
 from npsflow.schemas.topics import CASES, SERVICE_RECOVERY
-from npsflow.streams.recovery.actions import AT_ONCE
+from npsflow.streams.recovery.actions import MAX_STEP_BYTES
 
 from .harness import FIXED, Harness, eventually, response
 
-MANY = 4 * AT_ONCE // MAX_COMMENT
+MANY = 4 * MAX_STEP_BYTES // MAX_COMMENT
 ACT_FIXED = ("act", "fixed", "late", "--action-id", "f")
 
 

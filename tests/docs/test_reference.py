@@ -32,7 +32,7 @@ from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.kafka.security import VARIABLES
 from npsflow.streams.engine.metrics import Metrics as WorkerMetrics
-from npsflow.streams.recovery.case_index import Cases
+from npsflow.streams.recovery.case_index import CaseIndex
 from npsflow.streams.topology import STAGES
 from tests.broker import acls
 
@@ -222,12 +222,12 @@ class Registry(CollectorRegistry):
         super().register(collector)
 
 
-def _one_case() -> Cases:
+def _one_case() -> CaseIndex:
     at = "2026-03-01T12:00:00Z"
     case = Case("c-1", "recovery", 1, "opened", "C-1", opened_at=at, due_at=at, finish_by=at)
     context = Context("r-1", "shop", "s", "nps", 2, "detractor", datetime(2026, 3, 1, 12, tzinfo=UTC))
-    cases = Cases()
-    cases.take(0, b"c-1", codec.dumps(codec.loads(codec.encode(case)) | codec.loads(codec.encode(context))))
+    cases = CaseIndex()
+    cases.update(0, b"c-1", codec.dumps(codec.loads(codec.encode(case)) | codec.loads(codec.encode(context))))
     return cases
 
 

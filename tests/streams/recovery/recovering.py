@@ -11,7 +11,8 @@ from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.recovery.policy import Policy
 from npsflow.streams.recovery.settings import Recovery, clock_of
-from npsflow.streams.recovery.stage import Recover
+from npsflow.streams.recovery.stage import Recover, RecoveryFold
+from npsflow.streams.recovery.state import RecoveryState
 from npsflow.streams.stage import Output
 from tests.streams.folding import Record, Task
 
@@ -38,7 +39,6 @@ class World:
         self.held: list[Record] | None = None
         """Facts that recover has not read yet, where it does not read them at once."""
         self._numbers = {"response": 0, "action": 0}
-        self._offset = 0
 
     def respond(self, score: int, customer: str | None = "C-1", name: str | None = None, **more: Any) -> list[str]:
         """One response, now; gives what happened to cases. `name` again: a new version of it."""
@@ -79,6 +79,12 @@ class World:
 
     def restart(self) -> None:
         self.recover.restore()
+
+    @property
+    def state(self) -> RecoveryState:
+        """What the task of recover knows."""
+        assert isinstance(self.recover.fold, RecoveryFold)
+        return self.recover.fold.state
 
     @property
     def cases(self) -> list[dict[str, Any]]:

@@ -74,7 +74,7 @@ def test_an_alert_on_friday_evening_is_due_on_monday() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('zone = "Amsterdam"', "'Amsterdam' is not a time zone"),
         ('business = {opens = "17:00", closes = "09:00"}', "before it closes"),
@@ -97,8 +97,8 @@ def test_an_alert_on_friday_evening_is_due_on_monday() -> None:
         ("keep_days = 500.0", "remember_days is less than keep_days"),
     ],
 )
-def test_what_is_wrong_with_settings_is_named(text: str, said: str) -> None:
-    with pytest.raises(SettingsError, match=said.replace("(", r"\(")):
+def test_what_is_wrong_with_settings_is_named(text: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message.replace("(", r"\(")):
         parse(f"[recovery]\n{text}")
 
 

@@ -1,4 +1,4 @@
-"""Cases as they stand: found by any of their names, listed by what is due, and what a report makes of them."""
+"""CaseIndex as they stand: found by any of their names, listed by what is due, and what a report makes of them."""
 
 import json
 from typing import Any
@@ -7,18 +7,17 @@ import pytest
 
 from npsflow.agents.commands import case_report
 from npsflow.agents.runtime.terminal import table
-from npsflow.schemas.cases import Case, Entry, Happening
-from npsflow.schemas.events import Context
+from npsflow.schemas.cases import Case, CaseEvent, Entry
 from npsflow.schemas.times import HOUR, rfc3339
-from npsflow.streams.recovery.case_index import Cases, Wanted
+from npsflow.streams.recovery.case_index import CaseFilter, CaseIndex
 from npsflow.streams.recovery.report import Figures, Share, as_json, report
-from npsflow.streams.recovery.state import CaseRecord, pack_file
+from npsflow.streams.recovery.state import CaseRecord, pack_case
 from tests.streams.contexts import context
 
 from .recovering import NOW, World
 
 
-def file(number: int, history: tuple[tuple[float, Happening], ...] = (), **fields: Any) -> CaseRecord:
+def case_record(number: int, history: tuple[tuple[float, CaseEvent], ...] = (), **fields: Any) -> CaseRecord:
     """A case opened NOW, to be contacted within a day; `history` in hours from then; times in hours too."""
     about = {name: fields.pop(name) for name in ("department", "tier") if name in fields}
     times = {name: rfc3339(NOW + int(hours * HOUR)) for name, hours in fields.items() if name.endswith("_at")}
@@ -31,80 +30,80 @@ def file(number: int, history: tuple[tuple[float, Happening], ...] = (), **field
     return CaseRecord(Case(**given | fields | times | {"history": entries}), context(**about))
 
 
-def told(*files: CaseRecord) -> Cases:
-    cases = Cases()
-    for one in files:
-        cases.take(0, one.case.case_id.encode(), pack_file(one))
+def index_of(*records: CaseRecord) -> CaseIndex:
+    cases = CaseIndex()
+    for record in records:
+        cases.update(0, record.case.case_id.encode(), pack_case(record))
     return cases
 
 
 def test_a_case_is_found_by_its_own_id_and_by_those_of_its_alerts() -> None:
-    cases = told(file(1), file(2, alert_ids=("a-2", "a-3")))
+    cases = index_of(case_record(1), case_record(2, alert_ids=("a-2", "a-3")))
     for name in ("c-2", "a-2", "a-3"):
         found = cases.find(name)
         assert found is not None
         assert (found.case_id, found.key) == ("c-2", "C-2")
-    cases.take(0, b"q-9", pack_file(file(9, case_id="q-9", kind="ask", alert_ids=(), follow_up_id="f-9")))
+    cases.update(0, b"q-9", pack_case(case_record(9, case_id="q-9", kind="ask", alert_ids=(), follow_up_id="f-9")))
     ask = cases.find("f-9")
     assert ask is not None
     assert ask.case_id == "q-9"
-    cases.take(0, b"q-9", None)
+    cases.update(0, b"q-9", None)
     assert cases.find("f-9") is None
-    cases.take(0, b"c-2", pack_file(file(2, alert_ids=("a-3",))))
+    cases.update(0, b"c-2", pack_case(case_record(2, alert_ids=("a-3",))))
     assert (cases.find("a-2"), cases.find("c-9"), len(cases)) == (None, None, 2)
-    cases.take(0, b"c-2", None)
+    cases.update(0, b"c-2", None)
     assert (cases.find("a-3"), cases.find("c-2"), len(cases)) == (None, None, 1)
 
 
 def test_an_alert_that_has_moved_to_another_case_is_found_there() -> None:
-    cases = told(file(1), file(2, alert_ids=("a-1",)))
-    cases.take(0, b"c-1", pack_file(file(1, status="closed", alert_ids=())))
+    cases = index_of(case_record(1), case_record(2, alert_ids=("a-1",)))
+    cases.update(0, b"c-1", pack_case(case_record(1, status="closed", alert_ids=())))
     found = cases.find("a-1")
     assert found is not None
     assert found.case_id == "c-2"
 
 
 def test_what_is_due_first_stands_first_and_what_is_over_last() -> None:
-    cases = told(
-        file(1, status="loop_closed", contacted_at=1),
-        file(2, status="contacted", contacted_at=1),
-        file(3, owner="ben", department="Support"),
-        file(4, due_at=2, kind="ask"),
+    cases = index_of(
+        case_record(1, status="loop_closed", contacted_at=1),
+        case_record(2, status="contacted", contacted_at=1),
+        case_record(3, owner="ben", department="Support"),
+        case_record(4, due_at=2, kind="ask"),
     )
 
-    def listed(hours: float, **wanted: Any) -> list[str]:
-        return [one.case_id for one in cases.listed(Wanted(**wanted), NOW + int(hours * HOUR))]
+    def selected(hours: float, **fields: Any) -> list[str]:
+        return [case.case_id for case in cases.select(CaseFilter(**fields), NOW + int(hours * HOUR))]
 
-    assert listed(0) == ["c-4", "c-3", "c-2", "c-1"]
-    assert listed(0, open=True) == ["c-4", "c-3", "c-2"]
-    assert listed(0, overdue=True) == []
-    assert listed(24, overdue=True) == ["c-4", "c-3"]
-    assert listed(200, overdue=True) == ["c-4", "c-3", "c-2"]
-    assert listed(0, owner="ben") == listed(0, department="SUPPORT ") == ["c-3"]
-    assert listed(0, kind="ask") == ["c-4"]
+    assert selected(0) == ["c-4", "c-3", "c-2", "c-1"]
+    assert selected(0, open=True) == ["c-4", "c-3", "c-2"]
+    assert selected(0, overdue=True) == []
+    assert selected(24, overdue=True) == ["c-4", "c-3"]
+    assert selected(200, overdue=True) == ["c-4", "c-3", "c-2"]
+    assert selected(0, owner="ben") == selected(0, department="SUPPORT ") == ["c-3"]
+    assert selected(0, kind="ask") == ["c-4"]
 
 
 def test_opening_hours_may_leave_more_time_for_the_first_contact_than_for_all() -> None:
-    case = file(1, due_at=240)  # and the whole within 168 hours
-    assert [one.case_id for one in told(case).listed(Wanted(overdue=True), NOW + 168 * HOUR)] == ["c-1"]
-    assert told(case).listed(Wanted(overdue=True), NOW + 168 * HOUR - 1) == []
+    case = case_record(1, due_at=240)  # and the whole within 168 hours
+    assert [case.case_id for case in index_of(case).select(CaseFilter(overdue=True), NOW + 168 * HOUR)] == ["c-1"]
+    assert index_of(case).select(CaseFilter(overdue=True), NOW + 168 * HOUR - 1) == []
     # A contact would still be in time.
     assert report([case], NOW + 239 * HOUR).overall == Figures(1, 1, 1, Share(0, 1), Share(0, 0))
     assert report([case], NOW + 240 * HOUR).overall == Figures(1, 1, 1, Share(0, 1), Share(0, 1))
 
 
 def test_a_report_on_hand_made_cases() -> None:
-    files = [
-        file(1, status="loop_closed", contacted_at=2, won_back_at=50, department="Support", tier="gold"),
-        file(2, status="contacted", contacted_at=30, department=" SUPPORT"),  # late
-        file(3, department="Sales", owner="ben"),  # due at 24
-        file(4, status="closed"),  # taken back, never contacted
-        file(5, kind="bundle", status="contacted", contacted_at=24),  # at the last moment
-        file(6, kind="ask", status="closed"),
+    records = [
+        case_record(1, status="loop_closed", contacted_at=2, won_back_at=50, department="Support", tier="gold"),
+        case_record(2, status="contacted", contacted_at=30, department=" SUPPORT"),  # late
+        case_record(3, department="Sales", owner="ben"),  # due at 24
+        case_record(4, status="closed"),  # taken back, never contacted
+        case_record(5, kind="bundle", status="contacted", contacted_at=24),  # at the last moment
+        case_record(6, kind="ask", status="closed"),
     ]
-    early = report(files, NOW + 23 * HOUR)
+    early = report(records, NOW + 23 * HOUR)
     assert early.overall == Figures(5, 3, 0, Share(1, 4), Share(2, 3))
-    late = report(files, NOW + 24 * HOUR)
+    late = report(records, NOW + 24 * HOUR)
     assert late.overall == Figures(5, 3, 1, Share(1, 4), Share(2, 4))
     assert late.overall.won_back.value == 0.25
     assert late.by["owner"] == {
@@ -134,9 +133,9 @@ def test_a_report_on_hand_made_cases() -> None:
     ],
 )
 def test_the_median_time_in_each_status(
-    history: list[tuple[tuple[float, Happening], ...]], expected: dict[str, float]
+    history: list[tuple[tuple[float, CaseEvent], ...]], expected: dict[str, float]
 ) -> None:
-    found = report([file(number, entries) for number, entries in enumerate(history)], NOW).median_ms
+    found = report([case_record(number, entries) for number, entries in enumerate(history)], NOW).median_ms
     assert {status: ms / HOUR for status, ms in found.items()} == expected
 
 
@@ -148,25 +147,24 @@ def test_what_recover_writes_can_be_reported() -> None:
     world.act("contact", case_id=world.cases[0]["case_id"])
     world.wait(30)
     assert world.respond(9, "C-1") == ["won_back", "suppressed"]
-    cases = Cases()
+    cases = CaseIndex()
     for output in world.recover.committed:
         if output.topic == "recovery-cases":
-            cases.take(0, output.key or b"", output.value)
-    found = report((one.file() for one in cases), world.now)
+            cases.update(0, output.key or b"", output.value)
+    found = report((case.record() for case in cases), world.now)
     assert found.by["department"] == {"support": Figures(2, 2, 1, Share(1, 2), Share(1, 2))}
     assert found.median_ms == {"opened": 2 * HOUR}
 
 
 def test_a_context_may_have_nothing_to_be_grouped_by() -> None:
-    assert isinstance(file(1).context, Context)
-    assert report([file(1)], NOW).by["tier"] == {}
+    assert report([case_record(1)], NOW).by["tier"] == {}
 
 
 def test_the_report_as_text_and_as_json() -> None:
     made = report(
         [
-            file(1, ((0, "opened"), (2.5, "contacted"), (60, "loop_closed")), contacted_at=2, won_back_at=50),
-            file(2, department="Sup\x1bport"),
+            case_record(1, ((0, "opened"), (2.5, "contacted"), (60, "loop_closed")), contacted_at=2, won_back_at=50),
+            case_record(2, department="Sup\x1bport"),
         ],
         NOW + 24 * HOUR,
     )

@@ -6,13 +6,17 @@ from typing import Any
 import pytest
 
 from npsflow.schemas import topics
+from npsflow.schemas.headers import CloudEvents
+from npsflow.streams.recovery.changes import UnitOfWork
+from npsflow.streams.recovery.customers import Customer
+from npsflow.streams.recovery.erasure import forget as forget_customer
 from npsflow.streams.recovery.settings import Recovery
 from npsflow.streams.stage import Output
 from tests.streams.folding import Record
 
 from .recovering import PREFIX, World
 
-SAID: dict[str, Any] = {
+PERSONAL_FIELDS: dict[str, Any] = {
     "comment": "My boiler leaks",
     "customer_fields": {"name": "Ann Example", "email": "ann@example.com"},
 }
@@ -38,9 +42,9 @@ def kept(world: World) -> list[bytes]:
 
 def test_a_customer_is_forgotten_with_all_cases() -> None:
     world = World()
-    world.respond(2, name="gone", **SAID)
+    world.respond(2, name="gone", **PERSONAL_FIELDS)
     world.delete("gone")  # a case that its customer does not know any more
-    world.respond(3, **SAID)
+    world.respond(3, **PERSONAL_FIELDS)
     world.act("contact", comment="called her")
     world.respond(9)
     world.respond(2, "C-11", name="other")
@@ -48,7 +52,7 @@ def test_a_customer_is_forgotten_with_all_cases() -> None:
     written = forget(world, "C-1")
     assert sorted((output.topic, output.value) for output in written) == [(topics.CASES, None)] * 2
     assert personal(*(part for output in written for part in (output.key, output.value))) == []
-    assert "'C-1'" not in repr(vars(world.recover.fold))
+    assert "'C-1'" not in repr([vars(part) for part in (world.recover.fold, world.state, world.state.agenda)])
     assert sorted(world.recover.state)[1] == b"customer:C-11"
     assert [case["key"] for case in world.cases] == ["C-11"]
     world.restart()
@@ -96,7 +100,7 @@ def gauges(world: World) -> dict[tuple[str, ...], float]:
 def test_a_bundle_goes_on_without_the_one_who_is_forgotten() -> None:
     world = World(Recovery(burst_alerts=2))
     for customer in ("C-8", "C-9", "C-1", "C-2", "C-3"):
-        world.respond(5, customer, department="IT", **(SAID if customer == "C-1" else {}))
+        world.respond(5, customer, department="IT", **(PERSONAL_FIELDS if customer == "C-1" else {}))
     assert (world.case["kind"], world.case["key"], len(world.case["alert_ids"])) == ("bundle", "C-1", 3)
     world.act("note", comment="called her")
 
@@ -116,13 +120,17 @@ def test_a_bundle_goes_on_without_the_one_who_is_forgotten() -> None:
     assert bundle["case_id"] not in {case["case_id"] for case in world.cases}
 
 
-def test_a_bundle_forgets_what_another_than_the_first_has_said() -> None:
+def test_a_bundle_forgets_the_comment_of_another_than_the_first() -> None:
     world = World(Recovery(burst_alerts=2))
     for customer in ("C-8", "C-9", "C-2", "C-1", "C-3"):
         world.respond(5, customer, name=customer, department="IT")
     world.delete("C-2")  # who began it
-    world.respond(5, name="C-1", department="IT", **SAID)
-    assert (world.case["customer_id"], world.case["comment"], world.case["key"]) == ("C-1", SAID["comment"], "C-2")
+    world.respond(5, name="C-1", department="IT", **PERSONAL_FIELDS)
+    assert (world.case["customer_id"], world.case["comment"], world.case["key"]) == (
+        "C-1",
+        PERSONAL_FIELDS["comment"],
+        "C-2",
+    )
     written = forget(world, "C-1")
     assert personal(*(part for output in written for part in (output.key, output.value))) == []
     assert personal(*kept(world)) == []
@@ -131,7 +139,7 @@ def test_a_bundle_forgets_what_another_than_the_first_has_said() -> None:
 
 def test_who_answered_without_a_name_is_known_by_the_answer() -> None:
     world = World()
-    world.respond(2, None, name="C-1", **SAID)
+    world.respond(2, None, name="C-1", **PERSONAL_FIELDS)
     forget(world, "s/C-1")
     assert (world.cases, personal(*kept(world))) == ([], [])
 
@@ -151,3 +159,26 @@ def test_first_contacts_in_time_and_late_are_counted() -> None:
     assert gauges(world)["overdue_cases", "0"] == 2
     world.restart()
     assert gauges(world)["overdue_cases", "0"] == 2
+
+
+def test_a_bundle_of_which_no_other_member_is_known_goes_too() -> None:
+    world = World(Recovery(burst_alerts=1))
+    for customer in ("C-0", "C-1", "C-2"):
+        world.respond(5, customer, department="IT", **(PERSONAL_FIELDS if customer == "C-1" else {}))
+    assert (world.case["kind"], world.case["key"], len(world.case["alert_ids"])) == ("bundle", "C-1", 2)
+    for _ in range(101):  # of C-2 the alert is not remembered any more
+        world.respond(7, "C-2")
+    forget(world, "C-1")
+    assert [case["key"] for case in world.cases] == ["C-0"]
+    assert personal(*kept(world)) == []
+
+
+def test_a_unit_of_work_reads_what_it_has_written() -> None:
+    world = World()
+    world.respond(2)
+    work = UnitOfWork(world.state, CloudEvents("test", []), 0, world.now)
+    assert work.customer("C-1").outcomes
+    forget_customer(work, world.state, "C-1")
+    assert work.customer("C-1") == Customer()
+    assert work.case(world.case["case_id"]) is None
+    assert world.state.customers.get("C-1") is not None  # it is not applied

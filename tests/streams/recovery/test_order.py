@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from npsflow.schemas import topics
-from npsflow.streams.recovery.policy import worse
+from npsflow.streams.recovery.policy import is_worse
 from tests.streams.folding import Record
 
 from .recovering import PREFIX, World
@@ -18,8 +18,8 @@ STEPS = st.lists(st.tuples(st.sampled_from(["r1", "r2", "r3"]), st.sampled_from(
 """Responses of one customer, each as it was answered or corrected; None: it was deleted."""
 
 
-def told(steps: Iterable[tuple[str, int | None]]) -> World:
-    """What classify has told of them, in its order, and recover has not read."""
+def unread(steps: Iterable[tuple[str, int | None]]) -> World:
+    """A world in which classify has read them, and recover has read nothing of what classify wrote."""
     world = World()
     world.held = []
     submitted: dict[str, int] = {}
@@ -58,17 +58,17 @@ def test_in_whatever_order_topics_are_read_the_same_cases_are_open(
     straight, other = both(steps, choices)
     for world in (straight, other):
         assert len(at_work(world)) <= 1, "who has a case is asked nothing"
-    assert said_of(other, "status", "alert_ids") == said_of(straight, "status", "alert_ids")
+    assert recovery_cases(other, "status", "alert_ids") == recovery_cases(straight, "status", "alert_ids")
     good = {f"s/{name}" for name, score in dict(steps).items() if score is not None and score > 6}
     for world in (straight, other):
-        assert {by for _, by in said_of(world, "won_back_by")} <= good | {None}, (
+        assert {by for _, by in recovery_cases(world, "won_back_by")} <= good | {None}, (
             "nobody is won back by what was taken back"
         )
 
 
 @pytest.mark.parametrize("follow_up_first", [False, True])
 def test_an_answer_that_is_corrected_upwards_is_an_ask_and_no_case(follow_up_first: bool) -> None:
-    world = told([("r1", 2), ("r1", 9)])
+    world = unread([("r1", 2), ("r1", 9)])
     assert world.held is not None
     world.feed(sorted(world.held, key=lambda fact: (fact.topic == PREFIX + topics.FOLLOW_UP) != follow_up_first))
     assert [case["kind"] for case in at_work(world)] == ["ask"]
@@ -81,7 +81,7 @@ def test_an_answer_that_is_corrected_upwards_is_an_ask_and_no_case(follow_up_fir
 
 @pytest.mark.parametrize("case_first", [False, True])
 def test_who_has_a_case_is_asked_nothing_and_may_be_asked_afterwards(case_first: bool) -> None:
-    world = told([("r1", 2), ("r2", 9)])
+    world = unread([("r1", 2), ("r2", 9)])
     assert world.held is not None
     world.feed(world.held if case_first else reversed(world.held))
     (case,) = at_work(world)
@@ -111,7 +111,7 @@ def test_who_is_unhappy_after_it_was_done_has_an_open_case(verb: str, action_fir
     (case,) = at_work(world)
     assert (case["severity"], "resolved_at" in case) == ("critical", False)
     action.timestamp = world.now
-    world.feed([action])  # said and done again, or the same once more: it counts once
+    world.feed([action])  # the same action once more counts once
     assert len(at_work(world)) == 1
 
 
@@ -121,21 +121,23 @@ def test_without_corrections_more_of_it_is_the_same(scores: list[int], choices: 
     """Of three answers: two are remembered, besides the one that is read."""
     straight, other = both([(f"r{number}", score) for number, score in enumerate(scores)], choices)
     for name in ("status", "alert_ids", "previous_score"):
-        assert said_of(other, name) == said_of(straight, name)
-    for (_, as_read), (_, in_order) in zip(said_of(other, "severity"), said_of(straight, "severity"), strict=True):
-        assert as_read == in_order or worse(as_read, in_order), "who was a promoter is not overlooked"
+        assert recovery_cases(other, name) == recovery_cases(straight, name)
+    for (_, as_read), (_, in_order) in zip(
+        recovery_cases(other, "severity"), recovery_cases(straight, "severity"), strict=True
+    ):
+        assert as_read == in_order or is_worse(as_read, in_order), "who was a promoter is not overlooked"
     assert open_asks(other) == open_asks(straight)
 
 
 def both(steps: list[tuple[str, int | None]], choices: list[bool]) -> tuple[World, World]:
-    straight, other = told(steps), told(steps)
+    straight, other = unread(steps), unread(steps)
     assert straight.held is not None
     straight.feed(straight.held)
     other.feed(interleaved(straight.held, choices))
     return straight, other
 
 
-def said_of(world: World, *names: str) -> list[tuple[Any, ...]]:
+def recovery_cases(world: World, *names: str) -> list[tuple[Any, ...]]:
     found = [
         (case["case_id"], *(case.get(name) for name in names)) for case in world.cases if case["kind"] == "recovery"
     ]

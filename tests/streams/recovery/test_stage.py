@@ -5,12 +5,14 @@ import json
 import pytest
 
 from npsflow.schemas import topics
+from npsflow.schemas.events import ALERT_RAISED
 from npsflow.schemas.times import HOUR
 from npsflow.streams.recovery.report import report
-from npsflow.streams.recovery.settings import Escalation, FirstContact, OwnerRule, Recovery, SeverityRule
-from npsflow.streams.recovery.state import unpack_file
+from npsflow.streams.recovery.settings import Escalation, FirstContact, OwnerRule, Recovery, SeverityRule, check
+from npsflow.streams.recovery.state import unpack_case
+from tests.streams.folding import Record
 
-from .recovering import World, header
+from .recovering import PREFIX, World, header
 
 # Opening
 
@@ -100,7 +102,7 @@ def test_too_many_of_one_department_are_one_case_but_for_the_critical() -> None:
     assert world.case["kind"] == "recovery"
 
 
-def test_severity_rises_for_reasons_that_are_told() -> None:
+def test_severity_rises_and_the_case_says_why() -> None:
     rules = [
         SeverityRule("large", "critical", min_value=10_000),
         SeverityRule("leaving", "high", words=["Cancel", "opzeggen"]),
@@ -176,7 +178,7 @@ def test_the_loop_is_closed_step_by_step() -> None:
     assert world.act("assign", assignee="ben") == ["assigned"]
     assert world.act("contact", comment="called") == ["contacted"]
     assert world.act("resolve", root_cause="late delivery", comment="refunded") == ["resolved"]
-    assert world.act("close_loop", comment="told") == ["loop_closed"]
+    assert world.act("close_loop", comment="called") == ["loop_closed"]
     case = world.case
     assert (case["status"], case["owner"], case["root_cause"]) == ("loop_closed", "ben", "late delivery")
     assert [entry["what"] for entry in case["history"]] == [
@@ -253,18 +255,52 @@ def test_an_action_that_cannot_be_read_is_a_dead_letter(value: bytes | None, rea
     assert (letter.value, header(letter, "npsflow_dlq_reason")) == (value, reason)
 
 
-def test_when_the_cause_is_fixed_everyone_affected_is_to_be_told() -> None:
+def test_when_the_cause_is_fixed_everyone_affected_is_to_hear_of_it() -> None:
     world = World()
     for n in range(3):
         world.respond(2, f"C-{n}")
         world.act("resolve", f"C-{n}", root_cause="broken form" if n else "other", comment="explained")
     world.restart()
     assert world.act("fixed", root_cause="broken form") == ["assigned", "assigned"]
-    told = [case for case in world.cases if case.get("task") == "close_loop"]
-    assert sorted(case["customer_id"] for case in told) == ["C-1", "C-2"]
-    assert world.act("close_loop", case_id=told[0]["case_id"]) == ["loop_closed"]
+    to_inform = [case for case in world.cases if case.get("task") == "close_loop"]
+    assert sorted(case["customer_id"] for case in to_inform) == ["C-1", "C-2"]
+    assert world.act("close_loop", case_id=to_inform[0]["case_id"]) == ["loop_closed"]
     assert "task" not in world.case
     assert world.act("fixed", root_cause="broken form") == ["assigned"]
+
+
+@pytest.mark.parametrize("at", ["yesterday", "2026-03-02T09:00:00"])
+def test_an_action_without_a_readable_time_counts_from_when_it_came(at: str) -> None:
+    world = World()
+    world.respond(2)
+    world.wait(1)
+    assert world.act("contact", at=at) == ["contacted"]
+    assert world.case["contacted_at"] == "2026-03-02T10:00:00.000Z"
+
+
+def test_what_is_not_for_recover_is_skipped_and_what_nobody_can_read_is_a_dead_letter() -> None:
+    world = World()
+    assert world.send(topics.SERVICE_RECOVERY, b"C-1", b"{}") == []  # without a type
+    world.respond(2)
+    own = world.events[-1]
+    again = Record(own.key, own.value, 0, world.now, own.headers, topic=PREFIX + topics.SERVICE_RECOVERY)
+    assert world.feed([again]) == []
+    counted = world.recover.fold.counters
+    assert (counted["recover", "skipped"], counted["recover", "alert"], world.dead) == (2, 1, [])
+    broken = Record(b"C-1", b"{", 0, world.now, [("ce_type", ALERT_RAISED.encode())], topic=again.topic)
+    assert world.feed([broken]) == []
+    (letter,) = world.dead
+    assert (letter.value, header(letter, "npsflow_dlq_reason")) == (b"{", "internal_error")
+
+
+def test_an_attribute_decides_who_owns_a_case() -> None:
+    recovery = Recovery(owners=[OwnerRule("key-accounts", {"attributes.plan": "Enterprise"})])
+    check(recovery)
+    world = World(recovery)
+    world.respond(2, "C-1", attributes={"plan": "enterprise"})
+    world.respond(2, "C-2", attributes={"plan": "free"})
+    world.respond(2, "C-3")
+    assert [case["owner"] for case in world.cases] == ["key-accounts", "service-recovery", "service-recovery"]
 
 
 # Time
@@ -324,7 +360,7 @@ def test_a_promoter_is_asked_once_in_a_while() -> None:
     assert world.respond(9) == ["opened"]
     assert (world.case["kind"], world.case["action"]) == ("ask", "referral")
     assert world.respond(10) == ["suppressed"]
-    assert world.last()["reason"] == "case_open" or world.last()["reason"] == "asked_recently"
+    assert world.last()["reason"] == "asked_recently"
     assert world.act("done") == ["closed"]
     assert world.respond(10) == ["suppressed"]
     assert world.last()["reason"] == "asked_recently"
@@ -378,4 +414,4 @@ def test_who_was_won_back_by_an_answer_that_is_taken_back_is_so_no_more(better_l
     case = next(case for case in world.cases if case["kind"] == "recovery")
     assert happened == ["noted", "won_back"] if better_left else ["noted"]
     assert case.get("won_back_by") == ("s/later" if better_left else None)
-    assert report([unpack_file(json.dumps(case).encode())], world.now).overall.won_back.part == better_left
+    assert report([unpack_case(json.dumps(case).encode())], world.now).overall.won_back.part == better_left

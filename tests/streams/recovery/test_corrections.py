@@ -285,7 +285,7 @@ def test_a_case_that_moves_after_weeks_goes_on() -> None:
     assert world.wait(1) == ["warned", "breached", "breached"]
 
 
-def test_an_alert_that_waits_for_days_is_told_of_as_ever() -> None:
+def test_an_alert_that_waits_for_days_is_escalated_as_ever() -> None:
     world = World(Recovery(escalations=[Escalation("lead", at=9.0)]))
     world.respond(2)
     assert world.wait(24 * 3) == ["warned", "breached"]
@@ -320,9 +320,8 @@ def test_bursts_and_causes_that_are_over_leave_nothing_behind() -> None:
         world.act("close_loop", f"C-{number}", case_id=world.cases[0]["case_id"])
     world.wait(1)
     assert not [key for key in world.recover.state if key.startswith(b"burst:")]
-    memory = world.recover.fold.memory  # type: ignore[attr-defined]
-    assert not memory.bursts
-    assert not memory.causes
+    assert not world.state.bursts
+    assert not world.state.agenda.causes
 
 
 def test_a_bundle_of_very_many_names_the_first_and_the_newest() -> None:
@@ -353,3 +352,74 @@ def test_a_contact_from_before_it_began_again_is_not_in_time() -> None:
     world.act("contact", at=before)
     assert from_rfc3339(world.case["contacted_at"]) == world.now
     assert world.recover.fold.counters["first_contact", "late"] == 1
+
+
+# What is read twice, or after its case is gone
+
+
+@pytest.mark.parametrize("score", [2, 9])
+def test_a_fact_that_is_read_again_changes_nothing(score: int) -> None:
+    world = World()
+    world.held = []
+    world.respond(score, name="r")
+    world.delete("r")
+    assert world.feed(world.held) == ["opened", "closed"]
+    before = dict(world.recover.state)
+    assert world.feed(world.held) == []
+    assert world.recover.state == before
+
+
+@pytest.mark.parametrize("score", [2, 9])
+def test_a_comment_that_comes_after_the_case_was_forgotten_opens_none(score: int) -> None:
+    world = World(Recovery(keep_days=1))
+    submitted = world.now + 60_000
+    answered(world, score)
+    world.act("close_loop" if score == 2 else "done")
+    world.wait(48)
+    assert world.cases == []
+    assert answered(world, score, submitted=submitted, comment="Again") == []
+    action = {"action_id": "1", "action": "forget", "by": "privacy"}
+    world.send(topics.ACTIONS, b"C-1", json.dumps(action).encode())
+    assert world.recover.state == {}
+
+
+def test_a_suppressed_alert_that_is_retracted_is_decided_on_again_when_it_is_back() -> None:
+    world = World()
+    submitted = world.now + 60_000
+    forbidden: dict[str, Any] = {"customer_fields": {"contact_allowed": False}}
+    assert answered(world, 2, submitted=submitted, **forbidden) == ["suppressed"]
+    assert answered(world, 9, submitted=submitted, **forbidden) == ["suppressed"]  # the follow-up that it is now
+    assert answered(world, 2, submitted=submitted, **forbidden) == ["suppressed"]
+    assert "alert_id" in world.last()
+
+
+def test_a_case_that_begins_again_is_as_severe_as_the_worst_of_its_alerts() -> None:
+    world = World()
+    submitted = world.now + 60_000
+    answered(world, 6, "r1")
+    assert answered(world, 0, "r2") == ["joined"]
+    world.act("close_loop")
+    assert answered(world, 9, "r1", submitted=submitted)[0] == "noted"
+    world.wait(25)
+    assert answered(world, 6, "r1", submitted=submitted)[0] == "reopened"
+    case = next(case for case in world.cases if case["kind"] == "recovery")
+    assert (case["severity"], len(case["alert_ids"])) == ("critical", 2)
+
+
+def test_what_was_not_asked_is_not_asked_because_of_a_comment() -> None:
+    world = World()
+    answered(world, 9, "r1")
+    world.act("done")
+    submitted = world.now + 60_000
+    assert answered(world, 9, "r2") == ["suppressed"]
+    assert answered(world, 9, "r2", submitted=submitted, comment="Great") == []
+
+
+def test_a_customer_is_kept_as_long_as_facts_come() -> None:
+    world = World(Recovery(keep_days=1, remember_days=2))
+    for _ in range(3):
+        assert world.respond(5, metric="csat") == []  # thanks alone
+        world.wait(36)
+    assert list(world.recover.state) == [b"customer:C-1"]
+    world.wait(48)
+    assert world.recover.state == {}

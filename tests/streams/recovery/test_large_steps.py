@@ -5,12 +5,12 @@ from collections import Counter
 from npsflow.schemas.response import MAX_COMMENT
 from npsflow.schemas.times import DAY, HOUR
 from npsflow.schemas.topics import CASES
-from npsflow.streams.recovery.actions import AT_ONCE
+from npsflow.streams.recovery.actions import MAX_STEP_BYTES
 from npsflow.streams.recovery.settings import Recovery
 
 from .recovering import World, header
 
-MANY = 3 * AT_ONCE // MAX_COMMENT
+MANY = 3 * MAX_STEP_BYTES // MAX_COMMENT
 """Cases of people who write as much as they can."""
 
 
@@ -31,7 +31,7 @@ def in_steps(world: World) -> list[int]:
         if not happened:
             return steps
         size = sum(len(o.value or b"") for o in world.recover.committed[written:] if o.topic == CASES)
-        assert size < AT_ONCE + 64 * MAX_COMMENT
+        assert size < MAX_STEP_BYTES + 64 * MAX_COMMENT
         steps.append(len(happened))
 
 
@@ -45,14 +45,14 @@ def test_a_cause_of_very_many_cases_is_fixed_in_steps() -> None:
     world.act("reopen", case_id=world.cases[-1]["case_id"])
     again = world.act("fixed", root_cause="late", action_id="f", comment="mended")
     steps = in_steps(world)
-    told = Counter(
+    assigned = Counter(
         header(e, "ce_subject") for e in world.events[before:] if header(e, "ce_type").endswith("assigned.v1")
     )
     assert len(steps) > 1
-    assert len(first) + len(again) + sum(steps) == len(told)
-    assert set(told.values()) == {1}
+    assert len(first) + len(again) + sum(steps) == len(assigned)
+    assert set(assigned.values()) == {1}
     waiting = {case["case_id"] for case in world.cases if case["status"] == "resolved"}
-    assert waiting <= set(told)
+    assert waiting <= set(assigned)
     assert len(waiting) == MANY - 1
     assert {case["history"][-1]["by"] for case in world.cases if case["status"] == "resolved"} == {"anna"}
     assert not [key for key in world.recover.state if key.startswith(b"fixing:")]
@@ -81,12 +81,11 @@ def test_what_is_due_after_a_long_rest_happens_in_steps() -> None:
 
 def test_customers_are_forgotten_some_at_a_time() -> None:
     world = World(Recovery(keep_days=1, remember_days=1))
-    memory = world.recover.fold.memory  # type: ignore[attr-defined]
     for number in range(6_000):
         world.respond(7, f"C-{number}")
-    assert len(memory.customers) == 6_000
+    assert len(world.state.customers) == 6_000
     world.now += 3 * DAY
     world.wait(1 / 60)
-    assert 0 < len(memory.customers) < 6_000
+    assert 0 < len(world.state.customers) < 6_000
     world.wait(1 / 60)
-    assert len(memory.customers) == 0
+    assert len(world.state.customers) == 0

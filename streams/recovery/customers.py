@@ -1,0 +1,120 @@
+"""What recover knows of one customer: the last answers, and what came of each alert and follow-up."""
+
+from typing import NamedTuple
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from npsflow.schemas.events import Context, Severity
+from npsflow.schemas.times import to_ms
+
+_MAX_OUTCOMES = 100  # alerts and follow-ups of a customer
+_MAX_ANSWERS = 2  # of a customer to one metric: the last, and the one before it
+
+
+def response_key(source: str, response_id: str) -> str:
+    """How a response is named where it has no customer: in keys, and in `won_back_by`."""
+    return f"{source}/{response_id}"
+
+
+def counterpart(fact_id: str) -> str:
+    """The id of the follow-up that the response of an alert may have, or the other way round."""
+    return "f-" + fact_id.removeprefix("a-") if fact_id.startswith("a-") else "a-" + fact_id.removeprefix("f-")
+
+
+class Answer(Struct, frozen=True, array_like=True):
+    """An answer to one metric. `response`: its `response_key`; `at`: when it was submitted, ms."""
+
+    response: str
+    score: int
+    category: str
+    at: int
+    unhappy: bool = False
+
+    @classmethod
+    def from_context(cls, context: Context, *, unhappy: bool) -> "Answer":
+        """Read it from an alert, which is `unhappy`, or from a follow-up, which is not."""
+        response = response_key(context.source, context.response_id)
+        return cls(response, context.score, context.category, to_ms(context.submitted_at), unhappy)
+
+
+class Decision(NamedTuple):
+    """The case that an alert or follow-up belongs to, or the reason why there is none."""
+
+    case_id: str = ""
+    reason: str = ""
+
+
+class Outcome(Struct, frozen=True, array_like=True):
+    """What came of an alert or follow-up, as it is kept: a Decision, and what it was decided on.
+
+    `revision`: the last one that was read; `at`: when that was appended, ms. `opened_case`: the case that it opened
+    itself, now or earlier.
+    """
+
+    revision: int
+    severity: Severity | None
+    case_id: str
+    reason: str = ""
+    at: int = 0
+    opened_case: str = ""
+
+
+class Customer(Struct, frozen=True, array_like=True):
+    """What is known under one Kafka key.
+
+    `answers` by metric, the oldest first; `outcomes` by id of the alert or follow-up, the last changed at the end.
+    `last_case`: the one that the next alert may join. `asked_at`: when the customer was last asked for something, ms,
+    0 for never. `updated_at`: when the last fact about the customer was appended, ms.
+    """
+
+    answers: dict[str, list[Answer]] = {}
+    outcomes: dict[str, Outcome] = {}
+    last_case: str = ""
+    asked_at: int = 0
+    updated_at: int = 0
+
+    def has_read(self, fact_id: str, revision: int) -> bool:
+        """Whether this revision of an alert or follow-up, or a newer one, was read before."""
+        outcome = self.outcomes.get(fact_id)
+        return outcome is not None and outcome.revision >= revision
+
+    def superseded(self, fact_id: str, at: int) -> bool:
+        """Whether an alert appended `at` (ms) has become a follow-up since, or the other way round.
+
+        Both come from the same response on different topics: the retraction of the older one has not been read yet.
+        """
+        other = self.outcomes.get(counterpart(fact_id))
+        return other is not None and other.reason != "retracted" and other.at > at
+
+    def previous_answer(self, metric: str, answer: Answer) -> Answer | None:
+        """The answer before this one, of another response."""
+        older = (a for a in self.answers.get(metric, ()) if a.response != answer.response and a.at <= answer.at)
+        return max(older, key=lambda a: a.at, default=None)
+
+    def with_answer(self, metric: str, answer: Answer) -> "Customer":
+        """Add an answer, in place of an earlier version of it."""
+        others = [a for a in self.answers.get(metric, ()) if a.response != answer.response]
+        newest = sorted([*others, answer], key=lambda a: a.at)[-_MAX_ANSWERS:]
+        return replace(self, answers=self.answers | {metric: newest})
+
+    def without_answer(self, response: str, *, unhappy: bool) -> "Customer":
+        """Remove what an alert (`unhappy`) or follow-up of a response has added; the other may have replaced it."""
+        answers = {
+            metric: [a for a in kept if a.response != response or a.unhappy != unhappy]
+            for metric, kept in self.answers.items()
+        }
+        return replace(self, answers=answers)
+
+    def with_outcome(self, fact_id: str, outcome: Outcome) -> "Customer":
+        """Add or replace an outcome; it keeps the case that its alert or follow-up has opened earlier."""
+        before = self.outcomes.get(fact_id)
+        if before is not None and not outcome.opened_case:
+            outcome = replace(outcome, opened_case=before.opened_case)
+        others = [(name, other) for name, other in self.outcomes.items() if name != fact_id]
+        outcomes = dict([*others[-_MAX_OUTCOMES:], (fact_id, outcome)])
+        return replace(self, outcomes=outcomes, updated_at=outcome.at)
+
+    def alerts_in(self, case_id: str) -> set[str]:
+        """Ids of this customer's alerts (or the follow-up) that a case is about."""
+        return {fact_id for fact_id, outcome in self.outcomes.items() if outcome.case_id == case_id}
