@@ -19,6 +19,7 @@ Values = tuple[str, ...]
 
 
 def delta_key(metric: str, scale: str, dimensions: Iterable[str]) -> bytes:
+    """JSON [metric, scale name, dimensions]."""
     return dumps([metric, scale, list(dimensions)])
 
 
@@ -47,6 +48,7 @@ def encode_tick(stream_time: int) -> bytes:
 
 
 def decode_tick(value: bytes) -> int:
+    """Stream time in ms. Raises ValueError for a format of another version, msgspec.DecodeError for a cut value."""
     return convert(_versioned(value), int)  # type: ignore[no-any-return]
 
 
