@@ -5,11 +5,11 @@ SHELL := /bin/bash
 PYTHONS := python3 python3.13 python3.12 python3.11
 UV := 0.13.9
 
-.PHONY: help demo test fuzz faults soak bench check lock clean
+.PHONY: help demo test fuzz faults soak bench check coverage lock clean
 .DELETE_ON_ERROR:
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
 
 demo: .venv/project ## Run the whole system on sample data; ends by itself with ARGS=--once
 	@.venv/bin/npsflow demo $(ARGS)
@@ -29,26 +29,51 @@ soak: .venv/project ## The same for a long time
 bench: .venv/project ## Measure speed and memory, about a quarter of an hour; ARGS='classify latency' chooses figures
 	@.venv/bin/python -m tests.bench $(ARGS)
 
-check: .venv/project .typing/npsflow ## Check style, types, imports, generated files and the wheel
+check: .venv/project ## Check style, types, imports, generated files and the wheel, two at a time
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync) $(CHECKS)
+
+# The longest first.
+CHECKS := check-editor check-wheel check-types check-contracts check-schemas check-style
+.PHONY: $(CHECKS)
+
+check-editor: # an editor finds every import and every name
+	.venv/bin/basedpyright
+
+check-wheel:
+	.ci/check-wheel
+
+check-types:
+	.venv/bin/mypy
+
+check-contracts:
+	.venv/bin/lint-imports
+
+check-schemas:
+	.venv/bin/npsflow schemas export --check
+
+check-style:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	.venv/bin/mypy
-	.venv/bin/lint-imports
-	.venv/bin/npsflow schemas export --check
-	.ci/check-wheel
+
+coverage: .venv/project ## Run the tests of the pure packages and show the lines and branches they leave out, 2% at most
+	@.venv/bin/coverage run -m pytest tests/schemas tests/streams --ignore=tests/streams/engine $(ARGS)
+	@.venv/bin/coverage report
 
 lock: .venv-lock ## Pin the dependencies of pyproject.toml in requirements.lock; newer ones too with ARGS=--upgrade
 	UV_CUSTOM_COMPILE_COMMAND='make lock' .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
 		--extra test --generate-hashes --no-emit-index-url --no-annotate $(ARGS) --output-file requirements.lock pyproject.toml
 
 clean: ## Remove everything that was made here; the downloaded Kafka stays
-	rm -rf .venv .venv-lock .typing build dist *.egg-info .*_cache .hypothesis
+	rm -rf .venv .venv-lock .typing build dist *.egg-info .*_cache .hypothesis .coverage
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# The environment: every package in the version and with the hash of the lock, then this project itself, editable.
+# The environment: every package in the version and with the hash of the lock, then this project itself, editable. mypy
+# and editors look in .typing for the packages under the names by which they are imported.
 .venv/project: .venv/lock pyproject.toml
 	@echo 'setting up: npsflow itself'
 	@.venv/bin/pip install --quiet --no-deps --no-build-isolation --editable .
+	@mkdir -p .typing/npsflow
+	@for package in schemas streams agents; do ln -sfn ../../$$package .typing/npsflow/$$package; done
 	@touch $@
 
 .venv/lock: requirements.lock
@@ -67,11 +92,6 @@ clean: ## Remove everything that was made here; the downloaded Kafka stays
 	@set -euo pipefail; $(find_python); \
 	$$python -m venv --clear $@; \
 	$@/bin/pip install --disable-pip-version-check --quiet uv==$(UV) || { rm -rf $@; exit 1; }
-
-# mypy looks for the packages under the names by which they are imported.
-.typing/npsflow:
-	@mkdir -p $@
-	@for package in schemas streams agents; do ln -sfn ../../$$package $@/$$package; done
 
 # Sets $$python, or ends with the command that installs what is missing.
 define find_python
