@@ -6,11 +6,10 @@ import os
 import subprocess
 import sys
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 from click.testing import CliRunner, Result
@@ -21,6 +20,7 @@ from npsflow.agents.kafka import clients, reading
 from npsflow.schemas.headers import Headers
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Record
+from tests.support.responses import response
 
 SECONDS = 30
 
@@ -102,17 +102,11 @@ def working(harness: CommandHarness) -> Iterator[None]:
         assert process.wait(SECONDS) == 0
 
 
-def response(number: int, **fields: Any) -> bytes:
-    submitted = datetime.now(UTC).isoformat()
-    required = {"source": "shop", "response_id": f"r{number}", "survey_id": "s", "metric": "nps", "score": 9}
-    return json.dumps(required | {"submitted_at": submitted} | fields).encode()
+def response_json(number: int, **fields: Any) -> bytes:
+    """A response of a promoter, submitted now, unless `fields` say something else."""
+    usual = {"source": "shop", "survey_id": "s", "score": 9, "submitted_at": datetime.now(UTC).isoformat()}
+    return json.dumps(response(f"r{number}", **usual | fields)).encode()
 
 
 def as_it_is(key: str | None, value: bytes | None) -> bytes:
     return json.dumps({"key": key, "value_base64": None if value is None else b64encode(value).decode()}).encode()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = monotonic() + SECONDS
-    while not condition():
-        assert monotonic() < deadline, "it did not come in time"

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError
 from confluent_kafka import Producer
 
 from npsflow.agents.broker.embedded import free_port
@@ -34,6 +33,7 @@ from npsflow.streams.engine.installation import read_installation
 from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.stage import Record
 from npsflow.streams.topology import STAGES
+from tests.support.responses import response
 
 from .cases import compare_cases
 
@@ -292,28 +292,11 @@ def lines(count: int, seed: int = 7) -> list[Line]:
     return list(sample(seed, count, END))
 
 
-def response(number: int, **fields: Any) -> Line:
+def response_line(number: int, **fields: Any) -> Line:
     """A good response, of a promoter unless `fields` say something else."""
-    value = {"source": "typeform", "response_id": f"r{number}", "survey_id": "s", "metric": "nps", "score": 9}
-    value |= {"submitted_at": "2026-03-01T12:00:00Z"} | fields
+    usual = {"source": "typeform", "survey_id": "s", "score": 9, "submitted_at": "2026-03-01T12:00:00Z"}
+    value = response(f"r{number}", **usual | fields)
     return Line(f"typeform/r{number}".encode(), dumps(value), "response")
-
-
-async def eventually(condition: Callable[[], Awaitable[bool]], seconds: float = SECONDS) -> None:
-    """Return when the condition holds; where it does not in time, the assertion fails."""
-    deadline = time.monotonic() + seconds
-    while not await _holds(condition):
-        assert time.monotonic() < deadline, f"not within {seconds} s: {condition}"
-        await asyncio.sleep(0.05)
-
-
-async def _holds(condition: Callable[[], Awaitable[bool]]) -> bool:
-    try:
-        return await condition()
-    except KafkaError as error:  # a coordinator that is still being found
-        if not error.retriable:
-            raise
-        return False
 
 
 def _dead_letter(headers: Mapping[str, bytes]) -> tuple[str, int, int]:

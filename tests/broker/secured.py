@@ -6,8 +6,7 @@ Who comes in by the plain door is a super user; everybody else may do what `allo
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -38,6 +37,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from npsflow.agents.broker.embedded import HOST, Broker, free_port
 from npsflow.agents.cli import main
+from tests.support.waiting import wait_until
 
 SECONDS = 60
 PASSWORD = "correct horse battery staple"
@@ -149,21 +149,21 @@ class Secured:
             self._admin.alter_user_scram_credentials([wanted])[name].result(SECONDS)
             client: dict[str, Any] = {"bootstrap.servers": self.sasl, "ssl.ca.location": str(self.ca), "log_level": 0}
             client |= {"security.protocol": "SASL_SSL", "sasl.username": name, "sasl.password": PASSWORD}
-            _eventually(partial(_answers, client | {"sasl.mechanism": kind.name.replace("_", "-")}))
+            wait_until(partial(_answers, client | {"sasl.mechanism": kind.name.replace("_", "-")}))
 
     def allow(self, user: str, acls: Collection[Acl]) -> None:
         """Return when the broker acts on it."""
         if acls:
             for done in self._admin.create_acls([AclBinding(*_words(user, acl)) for acl in acls]).values():
                 done.result(SECONDS)
-            _eventually(lambda: set(acls) <= self.allowed(user))
+            wait_until(lambda: set(acls) <= self.allowed(user))
 
     def forbid(self, user: str, acls: Collection[Acl]) -> None:
         """Take back what was allowed; return when the broker acts on it."""
         if acls:
             for done in self._admin.delete_acls([AclBindingFilter(*_words(user, acl)) for acl in acls]).values():
                 assert done.result(SECONDS), "there was such a permission"
-            _eventually(lambda: not set(acls) & self.allowed(user))
+            wait_until(lambda: not set(acls) & self.allowed(user))
 
     def allowed(self, user: str) -> set[Acl]:
         """What the broker believes."""
@@ -191,13 +191,6 @@ def _answers(client: dict[str, Any]) -> bool:
     except KafkaException:
         return False
     return True
-
-
-def _eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, "the broker did not take it in"
-        time.sleep(0.01)
 
 
 def _chain(issued: trustme.LeafCert) -> bytes:

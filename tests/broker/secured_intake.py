@@ -16,8 +16,9 @@ from npsflow.agents.broker.embedded import free_port
 from npsflow.schemas.topics import DEAD_LETTERS, FETCHES
 from tests.agents.fetch.standin import FIXTURES, TOKEN, SurveyMonkey
 from tests.agents.platforms.signing import SECRET, surveymonkey, typeform
+from tests.support.waiting import eventually
 
-from .harness import Harness, eventually
+from .harness import Harness
 from .secured import SECONDS, SECRETS
 
 _SETTINGS = """

@@ -29,8 +29,9 @@ from npsflow.agents.web.limits import MAX_LINE, Limits
 from npsflow.schemas.response import MAX_COMMENT
 from npsflow.schemas.topics import ACTIONS, CASES
 from tests.agents.intake.raw import connected, head
+from tests.support.waiting import eventually
 
-from .harness import Harness, eventually, response
+from .harness import Harness, response_line
 
 TOKENS = ("new-token", "old-token")
 CASE = {
@@ -75,7 +76,7 @@ async def port_of(client: Client) -> int:
 
 def unhappy(number: int, **fields: Any) -> Any:
     fields = {"score": 2, "customer": {"id": f"C-{number}"}} | fields
-    return response(number, submitted_at=datetime.now(UTC).isoformat(), **fields)
+    return response_line(number, submitted_at=datetime.now(UTC).isoformat(), **fields)
 
 
 async def get(client: Client, path: str, **more: Any) -> tuple[int, Any]:
@@ -93,7 +94,7 @@ async def post(client: Client, path: str, body: Any, **more: Any) -> tuple[int, 
 async def test_cases_and_actions(broker: Broker) -> None:
     async with Harness(broker, "board.") as harness, harness.worker(), served(harness) as served_by:
         client, _ = served_by
-        harness.produce([unhappy(1, department="Support"), unhappy(2, score=4), response(3)])
+        harness.produce([unhappy(1, department="Support"), unhappy(2, score=4), response_line(3)])
 
         async def there() -> bool:
             return "total" in (found := (await get(client, "/cases"))[1]) and bool(found["total"] == 2)

@@ -6,8 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +16,7 @@ from confluent_kafka.cimpl import NewTopic
 
 from npsflow.agents.broker.download import BrokerError, fetch_kafka
 from npsflow.agents.broker.embedded import HOST, Broker, free_port
+from tests.support.waiting import wait_until
 
 SECONDS = 30
 
@@ -127,7 +127,7 @@ broker.wait()
         assert parent.stdout.readline() == b"up\n"
         assert answers(port)
         parent.kill()
-    eventually(lambda: not answers(port))
+    wait_until(lambda: not answers(port))
 
 
 def test_command_stops_cleanly_and_removes_its_temporary_folder(tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ class TestFetch:
         both = [threading.Thread(target=fetch_kafka, args=(told.append, tmp_path / "cache")) for _ in range(2)]
         for thread in both:
             thread.start()
-        eventually(lambda: any("waiting" in message for message in told))
+        wait_until(lambda: any("waiting" in message for message in told))
         go.touch()
         for thread in both:
             thread.join(SECONDS)
@@ -267,13 +267,6 @@ def answers(port: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def script(path: Path, text: str) -> None:

@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from npsflow.agents.broker.embedded import free_port
+from tests.support.waiting import wait_until
 
-from .command_harness import SECONDS, CommandHarness, response, until
+from .command_harness import SECONDS, CommandHarness, response_json
 
 
 @contextmanager
@@ -21,7 +22,7 @@ def working(harness: CommandHarness) -> Iterator[None]:
 
 
 def unhappy(number: int, score: int = 2, **fields: Any) -> bytes:
-    return response(number, score=score, customer={"id": f"C-{number}"}, **fields)
+    return response_json(number, score=score, customer={"id": f"C-{number}"}, **fields)
 
 
 def cases(harness: CommandHarness, *options: str) -> list[dict[str, Any]]:
@@ -32,8 +33,8 @@ def test_a_case_from_alert_to_closed_loop(harness: CommandHarness) -> None:
     assert harness.run("cases").stdout == "no such cases\n"
     fields: dict[str, Any] = {"channel": "chat", "department": "Support", "comment": "nobody\ncalled"}
     with working(harness):
-        harness.run("produce", harness.file(unhappy(1, **fields), unhappy(2, 5), response(3)))
-        until(lambda: len(cases(harness)) == 2)
+        harness.run("produce", harness.file(unhappy(1, **fields), unhappy(2, 5), response_json(3)))
+        wait_until(lambda: len(cases(harness)) == 2)
         first, second = sorted(cases(harness, "--open"), key=lambda case: str(case["customer_id"]))
         assert (first["customer_id"], first["status"], first["channel"]) == ("C-1", "opened", "chat")
 

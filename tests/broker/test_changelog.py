@@ -13,8 +13,9 @@ from npsflow.agents.kafka import clients
 from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.engine.changelog import FORMAT
+from tests.support.waiting import eventually
 
-from .harness import FIXED, Harness, eventually, lines
+from .harness import FIXED, Harness, lines
 
 STATE, REMEMBERED = "npsflow-classify-state", "npsflow-classify-remembered"
 

@@ -13,8 +13,9 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from npsflow.agents.operations import check
+from tests.support.waiting import wait_until
 
-from .command_harness import SECONDS, CommandHarness, until
+from .command_harness import SECONDS, CommandHarness
 
 
 def test_check_of_fresh_topics_only_misses_a_worker(harness: CommandHarness) -> None:
@@ -51,7 +52,7 @@ def test_check_finds_a_topic_kept_wrongly(
     alter(harness, topic, key, value)
 
     found = f"topics: {harness.installation.topic(topic)} has {key}={value}, so "
-    until(lambda: any(text.startswith(found) for text in harness.checked()[level]))
+    wait_until(lambda: any(text.startswith(found) for text in harness.checked()[level]))
 
 
 def test_check_names_a_topic_that_no_worker_needs_and_is_not_there(harness: CommandHarness) -> None:
@@ -61,7 +62,7 @@ def test_check_names_a_topic_that_no_worker_needs_and_is_not_there(harness: Comm
         done.result(SECONDS)
 
     found = f"topics: there is no {name}, or this client may not DESCRIBE it: run `npsflow topics create`, or allow it"
-    until(lambda: found in harness.checked()["warn"])
+    wait_until(lambda: found in harness.checked()["warn"])
 
 
 def test_check_finds_other_partition_counts(harness: CommandHarness) -> None:

@@ -18,8 +18,9 @@ from npsflow.schemas.topics import MAX_RECORD
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import wanted
 from tests.agents.runtime.ptys import COLUMNS, on_terminal, plain, width
+from tests.support.waiting import wait_until
 
-from .command_harness import SECONDS, CommandHarness, as_it_is, response, until, working
+from .command_harness import SECONDS, CommandHarness, as_it_is, response_json, working
 
 # topics
 
@@ -30,7 +31,7 @@ def test_topics_are_created_once_and_listed(harness: CommandHarness) -> None:
     assert len(again.stdout.splitlines()) == len(wanted(Settings(), harness.installation))
     assert all(line.startswith("already there: ") for line in again.stdout.splitlines())
 
-    harness.run("produce", harness.file(response(1), response(2)))
+    harness.run("produce", harness.file(response_json(1), response_json(2)))
     rows = {row[0]: row[1:] for row in map(str.split, harness.run("topics", "list").stdout.splitlines())}
     prefix = harness.installation.prefix
     assert rows[f"{prefix}survey-responses"] == ["4", "delete", "90", "days", "LogAppendTime", "2"]
@@ -79,7 +80,7 @@ def test_a_port_that_is_taken_is_reported(harness: CommandHarness) -> None:
 
 def test_produce_names_the_line_that_is_too_large(harness: CommandHarness) -> None:
     noise = random.Random(1).randbytes(MAX_RECORD).hex().encode()  # as large as that when it is compressed
-    result = harness.run("produce", harness.file(response(1), b'{"comment":"' + noise + b'"}', response(2)))
+    result = harness.run("produce", harness.file(response_json(1), b'{"comment":"' + noise + b'"}', response_json(2)))
     assert result.exit_code == 1
     assert f"line 2 of {len(noise) + 14:,} bytes is more than the topic takes" in result.stderr
     assert "Traceback" not in result.stderr
@@ -87,7 +88,7 @@ def test_produce_names_the_line_that_is_too_large(harness: CommandHarness) -> No
 
 def test_produce_keys_by_the_contract_and_leaves_bytes_alone(harness: CommandHarness) -> None:
     lines = [
-        response(1, comment="één"),
+        response_json(1, comment="één"),
         b'{"source": "shop"}',
         b"not json \xff",
         b"[1]",
@@ -118,7 +119,7 @@ def test_produce_keys_by_the_contract_and_leaves_bytes_alone(harness: CommandHar
 
 
 def test_produce_keeps_the_order_within_a_partition(harness: CommandHarness) -> None:
-    lines = [response(1, score=n % 11, n=n) for n in range(5000)]
+    lines = [response_json(1, score=n % 11, n=n) for n in range(5000)]
     assert harness.run("produce", harness.file(*lines)).exit_code == 0
 
     numbers = [json.loads(r.value or b"")["n"] for r in harness.records("survey-responses")]
@@ -126,8 +127,8 @@ def test_produce_keeps_the_order_within_a_partition(harness: CommandHarness) -> 
 
 
 def test_produce_check_sends_nothing_if_a_line_is_refused(harness: CommandHarness) -> None:
-    bad = response(2, score="a secret")
-    result = harness.run("produce", "--check", harness.file(response(1), b"", bad, as_it_is(None, None)))
+    bad = response_json(2, score="a secret")
+    result = harness.run("produce", "--check", harness.file(response_json(1), b"", bad, as_it_is(None, None)))
 
     assert result.exit_code == 1
     assert "line 3: invalid_score: " in result.stderr
@@ -136,12 +137,12 @@ def test_produce_check_sends_nothing_if_a_line_is_refused(harness: CommandHarnes
     assert "secret" not in result.output
     assert harness.records("survey-responses") == []
 
-    assert harness.run("produce", "--check", harness.file(response(1))).exit_code == 0
+    assert harness.run("produce", "--check", harness.file(response_json(1))).exit_code == 0
     assert len(harness.records("survey-responses")) == 1
 
 
 def test_produce_names_the_line_that_is_not_base64(harness: CommandHarness) -> None:
-    result = harness.run("produce", harness.file(response(1), b'{"key": null, "value_base64": "%"}'))
+    result = harness.run("produce", harness.file(response_json(1), b'{"key": null, "value_base64": "%"}'))
 
     assert result.exit_code == 1
     assert "line 2: value_base64 is not base64" in result.stderr
@@ -150,10 +151,10 @@ def test_produce_names_the_line_that_is_not_base64(harness: CommandHarness) -> N
 def test_produce_sends_standard_input_as_it_comes(harness: CommandHarness) -> None:
     with harness.started("produce", "-") as process:
         assert process.stdin
-        process.stdin.write(response(1) + b"\n" + response(2)[:20])
+        process.stdin.write(response_json(1) + b"\n" + response_json(2)[:20])
         process.stdin.flush()
-        until(lambda: len(harness.records("survey-responses")) == 1)
-        process.stdin.write(response(2)[20:])
+        wait_until(lambda: len(harness.records("survey-responses")) == 1)
+        process.stdin.write(response_json(2)[20:])
         process.stdin.close()
         assert process.wait(SECONDS) == 0
 
@@ -163,9 +164,9 @@ def test_produce_sends_standard_input_as_it_comes(harness: CommandHarness) -> No
 def test_produce_waiting_for_input_ends_on_ctrl_c(harness: CommandHarness) -> None:
     with harness.started("produce", "-") as process:
         assert process.stdin
-        process.stdin.write(response(1) + b"\n")
+        process.stdin.write(response_json(1) + b"\n")
         process.stdin.flush()
-        until(lambda: len(harness.records("survey-responses")) == 1)
+        wait_until(lambda: len(harness.records("survey-responses")) == 1)
         process.send_signal(signal.SIGINT)
         assert process.wait(SECONDS) == 1
         assert process.stdout
@@ -189,7 +190,7 @@ def test_committed_records_are_in_order_and_without_aborted_ones(harness: Comman
             producer.commit_transaction()
             sent.append(b"%d" % number)
 
-    until(lambda: len(harness.records("service-recovery")) == len(sent))
+    wait_until(lambda: len(harness.records("service-recovery")) == len(sent))
     records = harness.records("service-recovery")
     assert sorted(r.value or b"" for r in records) == sorted(sent)
     assert [r.timestamp for r in records] == sorted(r.timestamp for r in records)
@@ -271,7 +272,7 @@ def test_tables_fit_a_terminal_of_80_columns(harness: CommandHarness) -> None:
 
 
 def test_from_responses_to_alerts_windows_and_dead_letters(harness: CommandHarness) -> None:
-    unhappy = response(
+    unhappy = response_json(
         1,
         score=1,
         channel="phone",
@@ -279,14 +280,14 @@ def test_from_responses_to_alerts_windows_and_dead_letters(harness: CommandHarne
         comment="still\nwaiting",
         customer={"id": "C-7", "email": "c7@example.com", "phone": "+31 20 123"},
     )
-    bad = [response(4, score=99), as_it_is(None, None)]
-    lines = [unhappy, response(2, department="delivery"), response(3, department="Billing"), *bad]
+    bad = [response_json(4, score=99), as_it_is(None, None)]
+    lines = [unhappy, response_json(2, department="delivery"), response_json(3, department="Billing"), *bad]
     with working(harness):
         assert harness.run("produce", harness.file(*lines)).exit_code == 0
-        until(lambda: [w["n"] for w in harness.lines("windows", "--json", "--segment", "overall")] == [3] * 4)
+        wait_until(lambda: [w["n"] for w in harness.lines("windows", "--json", "--segment", "overall")] == [3] * 4)
 
         updated = datetime.now(UTC).isoformat()
-        corrected = response(1, score=10, updated_at=updated, department="delivery", customer={"id": "C-7"})
+        corrected = response_json(1, score=10, updated_at=updated, department="delivery", customer={"id": "C-7"})
         with harness.started("alerts", "--follow") as following:
             assert following.stdout
             assert b"raised" in following.stdout.readline()
@@ -295,7 +296,7 @@ def test_from_responses_to_alerts_windows_and_dead_letters(harness: CommandHarne
             following.send_signal(signal.SIGINT)
             assert following.wait(SECONDS) == 0
         overall = ("windows", "--json", "--segment", "overall", "--window", "30d")
-        until(lambda: harness.lines(*overall)[0]["histogram"] == {"9": 2, "10": 1})
+        wait_until(lambda: harness.lines(*overall)[0]["histogram"] == {"9": 2, "10": 1})
         report = harness.checked()
 
     raised, retracted = harness.lines("alerts", "--json")
@@ -357,7 +358,7 @@ def test_replay_sends_dead_letters_as_they_were_and_once(harness: CommandHarness
     assert harness.records("survey-responses") == []
 
     assert "2 dead letters sent back" in harness.run(*null).stdout
-    until(lambda: len(harness.records("survey-responses")) == 2)  # markers of a transaction follow its commit
+    wait_until(lambda: len(harness.records("survey-responses")) == 2)  # markers of a transaction follow its commit
     sent = harness.records("survey-responses")
     assert {(r.key, r.value, r.partition) for r in sent if r.key is None} == {(None, None, 1)}
     assert {(r.key, r.value) for r in sent} == {(b"k", None), (None, None)}
@@ -365,11 +366,11 @@ def test_replay_sends_dead_letters_as_they_were_and_once(harness: CommandHarness
     assert "0 dead letters sent back" in harness.run(*null).stdout
     assert "2 dead letters sent back" in harness.run("dlq", "replay").stdout
     assert "0 dead letters sent back" in harness.run("dlq", "replay").stdout
-    until(lambda: len(harness.records("survey-responses")) == 4)
+    wait_until(lambda: len(harness.records("survey-responses")) == 4)
     records = {r.value: r for r in harness.records("survey-responses") if r.value is not None}
     assert list(records[b"{}"].headers) == headers
     assert list(records[b"\xff"].headers) == []
     assert records[b"\xff"].partition == 2
 
     assert "1 dead letters sent back" in harness.run("dlq", "replay", "--again", "--reason", "too_late").stdout
-    until(lambda: len(harness.records("survey-responses")) == 5)
+    wait_until(lambda: len(harness.records("survey-responses")) == 5)

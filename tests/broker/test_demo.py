@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from npsflow.agents.broker.embedded import HOST, Broker
 from npsflow.agents.kafka import clients
 from npsflow.streams.engine.installation import Installation
+from tests.support.waiting import wait_until
 
 SECONDS = 120
 STOP_SECONDS = 5
@@ -114,10 +114,7 @@ def assert_nothing_listens(lines: list[str]) -> None:
     """The ports of both workers and of intake are closed, at the latest in a moment."""
     ports = {int(port) for line in lines for port in re.findall(r" on http://[\d.]+:(\d+)$", line)}
     assert len(ports) == 3
-    deadline = time.monotonic() + STOP_SECONDS
-    while any(map(listens, ports)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: not any(map(listens, ports)), STOP_SECONDS)
 
 
 def listens(port: int) -> bool:

@@ -23,8 +23,9 @@ from npsflow.streams.engine.admin import wanted
 from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.intake.entrance import pseudonym
 from tests.conftest import SHORT_SESSIONS
+from tests.support.waiting import eventually
 
-from .harness import FIXED, Harness, eventually, response
+from .harness import FIXED, Harness, response_line
 
 SETTINGS = (
     FIXED
@@ -60,7 +61,7 @@ def hasty(tmp_path: Path) -> Iterator[Broker]:
 
 def said(number: int, customer: dict[str, Any], ago: timedelta = timedelta(), **fields: Any) -> Line:
     submitted = (datetime.now(UTC) - ago).isoformat()
-    return response(number, submitted_at=submitted, customer=customer, **fields)
+    return response_line(number, submitted_at=submitted, customer=customer, **fields)
 
 
 async def raw(harness: Harness) -> dict[str, list[str]]:

@@ -3,8 +3,9 @@
 from contextlib import AsyncExitStack
 
 from npsflow.agents.broker.embedded import Broker
+from tests.support.waiting import eventually
 
-from .harness import Harness, eventually, lines
+from .harness import Harness, lines
 
 
 async def test_two_prefixes(broker: Broker) -> None:

@@ -13,8 +13,9 @@ from npsflow.agents.kafka import clients
 from npsflow.schemas.response import MAX_COMMENT
 from npsflow.schemas.topics import CASES, SERVICE_RECOVERY
 from npsflow.streams.recovery.actions import MAX_STEP_BYTES
+from tests.support.waiting import eventually
 
-from .harness import FIXED, Harness, eventually, response
+from .harness import FIXED, Harness, response_line
 
 MANY = 4 * MAX_STEP_BYTES // MAX_COMMENT
 ACT_FIXED = ("act", "fixed", "late", "--action-id", "f")
@@ -28,7 +29,7 @@ async def resolved(harness: Harness) -> None:
     """Every customer has a case, which is resolved."""
     submitted = datetime.now(UTC).isoformat()
     said = {"score": 2, "comment": "x" * MAX_COMMENT, "submitted_at": submitted}
-    harness.produce([response(number, customer={"id": f"C-{number}"}, **said) for number in range(MANY)])
+    harness.produce([response_line(number, customer={"id": f"C-{number}"}, **said) for number in range(MANY)])
 
     async def all_there() -> bool:
         return len(await table(harness)) == MANY

@@ -8,8 +8,9 @@ import sys
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line
 from npsflow.schemas.topics import DEAD_LETTERS, FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
+from tests.support.waiting import eventually
 
-from .harness import FIXED, SECONDS, Harness, eventually, lines
+from .harness import FIXED, SECONDS, Harness, lines
 
 
 async def command(harness: Harness, *words: str) -> subprocess.CompletedProcess[str]:

@@ -11,8 +11,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from npsflow.agents.broker.embedded import HOST, Broker, free_port
 from npsflow.streams.engine.changelog import Changelog
+from tests.support.waiting import eventually
 
-from .harness import Harness, eventually, lines
+from .harness import Harness, lines
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 

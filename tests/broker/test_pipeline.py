@@ -11,8 +11,9 @@ from npsflow.agents.demo.sample import Line
 from npsflow.agents.kafka import reading
 from npsflow.schemas import topics
 from npsflow.schemas.events import ALERT_RAISED
+from tests.support.waiting import eventually
 
-from .harness import SECONDS, Harness, eventually, lines, response
+from .harness import SECONDS, Harness, lines, response_line
 
 OUTPUTS = (topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.DEAD_LETTERS)
 
@@ -85,9 +86,9 @@ def produce_in_transactions(harness: Harness, codec: str, committed: Sequence[Li
 async def test_alerts_do_not_wait_for_what_has_time(broker: Broker) -> None:
     """Between satisfied customers, who may wait for a second, and with other tasks at work an alert goes out soon."""
     async with Harness(broker, "prompt.") as harness, harness.worker():
-        harness.produce(response(number) for number in range(100))
+        harness.produce(response_line(number) for number in range(100))
         await eventually(harness.caught_up)  # from here on it is at work
-        some = [response(number, score=2 if number % 10 == 0 else 9) for number in range(100, 4_900)]
+        some = [response_line(number, score=2 if number % 10 == 0 else 9) for number in range(100, 4_900)]
         async with harness.producing(some, per_second=800):
             pass
         await eventually(harness.caught_up)

@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from .command_harness import CommandHarness, response, until, working
+from tests.support.waiting import wait_until
+
+from .command_harness import CommandHarness, response_json, working
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -59,7 +61,7 @@ class Subscriber:
 
 def test_each_alert_is_handled_once(harness: CommandHarness, tmp_path: Path) -> None:
     def raise_alert(number: int, score: int) -> None:  # of one customer: the first is read again before the second
-        sent = harness.run("produce", harness.file(response(number, score=score, customer={"id": "C-1"})))
+        sent = harness.run("produce", harness.file(response_json(number, score=score, customer={"id": "C-1"})))
         assert sent.exit_code == 0
 
     folder = tmp_path / "subscriber"
@@ -68,9 +70,9 @@ def test_each_alert_is_handled_once(harness: CommandHarness, tmp_path: Path) -> 
     with working(harness):
         raise_alert(1, 2)
         with subscriber.running():
-            until(lambda: subscriber.remembered() == 1)
+            wait_until(lambda: subscriber.remembered() == 1)
         raise_alert(2, 4)
         with subscriber.running():
-            until(lambda: subscriber.remembered() == 2)
+            wait_until(lambda: subscriber.remembered() == 2)
 
     assert subscriber.handled() == ["critical", "high"]

@@ -20,8 +20,9 @@ from npsflow.streams.engine.changelog import Changelog
 from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.engine.source import Batch, Source
 from npsflow.streams.topology import STAGES
+from tests.support.waiting import eventually
 
-from .harness import FIXED, SECONDS, Harness, Process, eventually, lines, response
+from .harness import FIXED, SECONDS, Harness, Process, lines, response_line
 
 RESTORED = "task ready"
 
@@ -45,7 +46,7 @@ async def test_worker_comes_and_goes(broker: Broker, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(Changelog, "restore", counting_restore)
     monkeypatch.setattr(Assignment, "on_partitions_assigned", counting_assigned)
     async with Harness(broker, "moving.", session_ms=6000) as harness, harness.worker() as first:
-        harness.produce(response(number, metric="enps") for number in range(20_000))
+        harness.produce(response_line(number, metric="enps") for number in range(20_000))
         await eventually(harness.finished)
         restored.clear()
         async with harness.worker() as second:
@@ -100,9 +101,9 @@ async def test_records_fetched_before_a_rebalance(
     async with Harness(broker, "stale.", FIXED + "[topics]\npartitions = 1\n") as harness:
         group = harness.installation.group("classify")
         async with harness.worker("classify") as worker:
-            harness.produce(response(number) for number in range(10))
+            harness.produce(response_line(number) for number in range(10))
             await asyncio.wait_for(folding.wait(), SECONDS)
-            harness.produce(response(number) for number in range(10, 20))
+            harness.produce(response_line(number) for number in range(10, 20))
             await asyncio.wait_for(handing_over.wait(), SECONDS)
 
             task = worker.sources[0].tasks[0]

@@ -9,8 +9,9 @@ from npsflow.agents.demo.sample import Line
 from npsflow.schemas.codec import loads
 from npsflow.schemas.topics import FOLLOW_UP, SERVICE_RECOVERY
 from npsflow.streams.engine import source
+from tests.support.waiting import eventually
 
-from .harness import FIXED, Harness, eventually, lines, response
+from .harness import FIXED, Harness, lines, response_line
 
 LATER = "2026-03-01T12:01:00Z"
 
@@ -68,12 +69,12 @@ async def test_settings_changed_between_two_runs(broker: Broker) -> None:
         said = {"department": "Delivery", "language": "nl"}
         deleted = {"deleted": True, "updated_at": LATER}
         harness.configure(FIXED + '[segments]\ndimensions = ["department"]')
-        before = await table_after(*(response(number, **said) for number in range(10)))
+        before = await table_after(*(response_line(number, **said) for number in range(10)))
         assert before == {"": {"9": 10}, "department=delivery": {"9": 10}}
 
         harness.configure(WITH_LANGUAGE)
-        corrected = response(1, **said, score=2, updated_at=LATER)
-        assert await table_after(response(0, **deleted), corrected, response(10, **said)) == {
+        corrected = response_line(1, **said, score=2, updated_at=LATER)
+        assert await table_after(response_line(0, **deleted), corrected, response_line(10, **said)) == {
             "": {"2": 1, "9": 9},
             "department=delivery": {"9": 8},
             "department=logistics": {"2": 1, "9": 1},
@@ -81,7 +82,9 @@ async def test_settings_changed_between_two_runs(broker: Broker) -> None:
         }
 
         harness.configure(FIXED)
-        assert await table_after(response(1, **deleted), response(10, **deleted), response(2, **deleted)) == {
+        assert await table_after(
+            response_line(1, **deleted), response_line(10, **deleted), response_line(2, **deleted)
+        ) == {
             "": {"9": 7},
             "department=delivery": {"9": 7},
         }

@@ -22,8 +22,9 @@ from npsflow.streams.engine.task import Task
 from npsflow.streams.stage import Record
 from npsflow.streams.topology import STAGES
 from npsflow.streams.windows.stage import WindowsFold
+from tests.support.waiting import eventually
 
-from .harness import SECONDS, Harness, eventually, lines, response
+from .harness import SECONDS, Harness, lines, response_line
 
 STOP_SECONDS = 5
 
@@ -85,10 +86,10 @@ async def test_stop_commits_all_that_was_folded(broker: Broker, monkeypatch: pyt
     monkeypatch.setattr(Task, "process", observed)
     async with Harness(broker, "stopped.") as harness:
         async with harness.worker("classify"):
-            harness.produce(response(number) for number in range(100))
+            harness.produce(response_line(number) for number in range(100))
             await eventually(harness.caught_up)
             monkeypatch.setattr(task, "CALM", 3600.0)
-            harness.produce(response(number) for number in range(100, 200))
+            harness.produce(response_line(number) for number in range(100, 200))
             await eventually(all_folded)
             assert not await harness.caught_up()
         assert await harness.caught_up()
@@ -119,7 +120,7 @@ async def test_nothing_is_committed_before_it_is_folded(broker: Broker, monkeypa
     monkeypatch.setattr(Source, "_look_around", counted)
     monkeypatch.setattr(task, "CALM", 0.0)
     async with Harness(broker, "held.") as harness, harness.worker("classify"):
-        some = [response(number) for number in range(100)]
+        some = [response_line(number) for number in range(100)]
         harness.produce(line for line in some if harness.partition(line) == 0)
         await asyncio.wait_for(waiting.wait(), SECONDS)
         await eventually(partial(looked_again, looked + 3))
@@ -163,8 +164,8 @@ def crash(monkeypatch: pytest.MonkeyPatch, fold: type[Any], at: range) -> None:
 async def test_lateness_is_judged_after_a_restart_as_before(broker: Broker) -> None:
     """Stream time comes back with the state, of a task that has no newer response too."""
     async with Harness(broker, "late.") as harness:
-        new = response(0)
-        old = [response(number, submitted_at="2026-01-20T12:00:00Z") for number in range(1, 30)]
+        new = response_line(0)
+        old = [response_line(number, submitted_at="2026-01-20T12:00:00Z") for number in range(1, 30)]
         late = [line for line in old if harness.partition(line) == harness.partition(new)]
         for given in ([new], late):
             async with harness.worker("classify"):

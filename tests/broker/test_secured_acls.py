@@ -26,9 +26,10 @@ from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import wanted
 from npsflow.streams.engine.installation import Installation
+from tests.support.waiting import eventually
 
 from .acls import PROCESSES, by_commands, commands, table, user
-from .harness import FIXED, Harness, Process, eventually, lines, response
+from .harness import FIXED, Harness, Process, lines, response_line
 from .secured import SECONDS, SECRETS, Acl, Secured, said_by_check, said_by_worker
 from .secured_intake import take_in_and_fetch
 
@@ -192,7 +193,8 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
         # Months later, and back from its changelogs, it deletes the records of what nobody needs any more.
         now = datetime.now(UTC).isoformat()
         unhappy = [
-            response(n, score=1, customer={"id": customer}, submitted_at=now) for n, customer in enumerate(CUSTOMERS)
+            response_line(n, score=1, customer={"id": customer}, submitted_at=now)
+            for n, customer in enumerate(CUSTOMERS)
         ]
         harness.produce(unhappy)
         delete = Acl("TOPIC", "LITERAL", harness.installation.changelog("classify", "remembered"), "DELETE")

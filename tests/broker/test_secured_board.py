@@ -6,8 +6,9 @@ import pytest
 
 from npsflow.agents.kafka import clients
 from npsflow.schemas.topics import CASES
+from tests.support.waiting import eventually
 
-from .harness import Harness, eventually
+from .harness import Harness
 from .secured import Acl, Secured
 from .test_board import CASE, post, served
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from npsflow.schemas.topics import SERVICE_RECOVERY
+from tests.support.waiting import eventually
 
 from .acls import table
-from .harness import Harness, eventually, lines
+from .harness import Harness, lines
 from .secured import CERTIFIED, PLAIN_PASSWORD, SECONDS, SECRETS, Acl, Secured
 
 ANYTHING = [Acl(resource, "LITERAL", "*", "ALL") for resource in ("TOPIC", "GROUP", "TRANSACTIONAL_ID")]

@@ -10,8 +10,9 @@ from npsflow.agents.broker.embedded import Broker
 from npsflow.schemas.codec import loads
 from npsflow.schemas.times import HOUR
 from npsflow.streams.engine.clock import BrokerClock
+from tests.support.waiting import eventually
 
-from .harness import Harness, eventually, response
+from .harness import Harness, response_line
 
 
 async def test_idle_ticks(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,7 +21,7 @@ async def test_idle_ticks(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(BrokerClock, "now", lambda clock, now=BrokerClock.now: now(clock) + ahead)
     async with Harness(broker, "idle.", settings="") as harness, harness.worker():
         now = datetime.now(UTC).isoformat()
-        harness.produce(response(number, submitted_at=now) for number in range(40))
+        harness.produce(response_line(number, submitted_at=now) for number in range(40))
 
         async def counts(expected: dict[str, int]) -> bool:
             return {name: window["n"] for name, window in (await overall(harness)).items()} == expected

@@ -24,7 +24,8 @@ from aiokafka.errors import KafkaError
 from npsflow.agents.demo import oracle
 from npsflow.agents.demo.sample import Line, sample
 from npsflow.schemas.topics import RESPONSES
-from tests.broker.harness import END, FIXED, Cluster, Harness, Process, eventually
+from tests.broker.harness import END, FIXED, Cluster, Harness, Process
+from tests.support.waiting import eventually
 
 from .faulty import FAULT, POISON
 

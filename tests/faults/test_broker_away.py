@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from npsflow.agents.broker.embedded import Broker
-from tests.broker.harness import Process, eventually
+from tests.broker.harness import Process
+from tests.support.waiting import eventually
 
 from .gate import opened
 from .proxy import Api, Proxy

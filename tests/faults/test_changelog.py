@@ -23,7 +23,8 @@ from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.topics import DEAD_LETTERS, FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
 from npsflow.streams.engine.changelog import FORMAT, POSITION
 from npsflow.streams.stage import Record
-from tests.broker.harness import Harness, Process, eventually
+from tests.broker.harness import Harness, Process
+from tests.support.waiting import eventually
 
 from .scenario import PATIENCE, Scenario
 from .watching import has_tasks

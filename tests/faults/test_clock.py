@@ -8,7 +8,8 @@ from random import Random
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import MONTH, Line, sample
-from tests.broker.harness import END, eventually, lines
+from tests.broker.harness import END, lines
+from tests.support.waiting import eventually
 
 from .faulty import JUMPED
 from .scenario import PATIENCE, Scenario

@@ -9,7 +9,8 @@ import pytest
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.kafka import clients, reading
 from npsflow.streams.engine.installation import Installation
-from tests.broker.harness import Harness, eventually
+from tests.broker.harness import Harness
+from tests.support.waiting import eventually
 
 from .scenario import PATIENCE, Scenario
 from .steps import STEPS, STRUCK

@@ -15,7 +15,8 @@ from npsflow.agents.demo.sample import Line, sample
 from npsflow.agents.kafka import reading
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.stage import Record
-from tests.broker.harness import END, SECONDS, Harness, eventually, lines
+from tests.broker.harness import END, SECONDS, Harness, lines
+from tests.support.waiting import eventually
 
 from .faulty import POISON
 from .scenario import PATIENCE, Scenario

@@ -8,7 +8,7 @@ from typing import Literal
 
 import pytest
 
-from tests.broker.harness import eventually
+from tests.support.waiting import eventually
 
 from .gate import Gate, opened
 from .proxy import Api, Proxy

@@ -15,9 +15,10 @@ from confluent_kafka.admin._resource import ResourcePatternType, ResourceType
 from npsflow.agents.broker.download import fetch_kafka
 from npsflow.agents.broker.embedded import Broker, free_port
 from npsflow.schemas.topics import FOLLOW_UP, PANES, SERVICE_RECOVERY, WINDOWS
-from tests.broker.harness import SECONDS, Process, eventually
+from tests.broker.harness import SECONDS, Process
 from tests.broker.test_operating import command
 from tests.conftest import SHORT_SESSIONS
+from tests.support.waiting import eventually
 
 from .scenario import PATIENCE, Scenario
 

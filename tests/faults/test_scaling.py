@@ -8,7 +8,8 @@ import pytest
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.streams.topology import STAGES
-from tests.broker.harness import Harness, Process, eventually, response
+from tests.broker.harness import Harness, Process, response_line
+from tests.support.waiting import eventually
 
 from .faulty import BROKEN_OFF, RESTORING
 from .scenario import PATIENCE, Scenario
@@ -63,7 +64,7 @@ async def test_twenty_rebalances(broker: Broker, tmp_path: Path) -> None:
 async def test_rebalances_during_a_restore(broker: Broker, tmp_path: Path) -> None:
     """A restore that takes long is broken off when others come, and the next one when they go; at last one ends."""
     async with Scenario(broker, "interrupted.", tmp_path, "rebalances while restoring", rate=200) as scenario:
-        await scenario.offer(response(number, metric="enps") for number in range(10_000))
+        await scenario.offer(response_line(number, metric="enps") for number in range(10_000))
         scenario.worker()
         await scenario.committed(10_000)
         for leaving in (leave, kill, leave, kill):

@@ -17,7 +17,8 @@ from confluent_kafka import Consumer, KafkaError, TopicPartition
 from npsflow.agents.broker.embedded import Broker
 from npsflow.schemas.codec import loads
 from npsflow.schemas.topics import FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
-from tests.broker.harness import Harness, eventually
+from tests.broker.harness import Harness
+from tests.support.waiting import eventually
 
 from .scenario import REPORTS
 from .soaking import SETTINGS, Load, Sample, number_of, sample, score, trends

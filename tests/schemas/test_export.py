@@ -21,6 +21,7 @@ from npsflow.streams.recovery.settings import Escalation, Recovery
 from npsflow.streams.stage import Emit, Output
 from npsflow.streams.windows.stage import Rollup
 from tests.streams.recovery.recovering import World
+from tests.support.responses import response
 
 END = datetime(2026, 3, 1, 15, 7, tzinfo=UTC)
 NOW = int(END.timestamp() * 1000)
@@ -42,9 +43,8 @@ class Written:
     timestamp: int = NOW
 
 
-def response(name: str, score: int, **more: Any) -> bytes:
-    fields = {"source": "s", "response_id": name, "survey_id": "q", "metric": "nps", "score": score}
-    return json.dumps({**fields, "submitted_at": "2026-03-01T15:00:00+01:00", **more}).encode()
+def response_json(name: str, score: int, **more: Any) -> bytes:
+    return json.dumps(response(name, score, **{"submitted_at": "2026-03-01T15:00:00+01:00"} | more)).encode()
 
 
 def inputs() -> Iterator[tuple[bytes | None, bytes | None]]:
@@ -61,14 +61,14 @@ def inputs() -> Iterator[tuple[bytes | None, bytes | None]]:
             "attributes": {"region": "N", "seats": 3, "trial": False},
             "channel": 7,
         }
-        yield key, response(name, score)
-        yield key, response(name, score, **context)
-        yield key, response(name, score, **context, customer=customer)
-        yield key, response(name, 11 - score)
-        yield key, response(name, score)
-        yield key, response(name, score, customer={"id": "C-2"})
+        yield key, response_json(name, score)
+        yield key, response_json(name, score, **context)
+        yield key, response_json(name, score, **context, customer=customer)
+        yield key, response_json(name, 11 - score)
+        yield key, response_json(name, score)
+        yield key, response_json(name, score, customer={"id": "C-2"})
         yield key, json.dumps({"source": "s", "response_id": name, "deleted": True}).encode()
-    yield b"C-1", response("elsewhere", 7)
+    yield b"C-1", response_json("elsewhere", 7)
     yield None, b"no response"
 
 
@@ -202,7 +202,7 @@ def test_responses_and_deletions_of_the_sample_fit_their_schemas() -> None:
     ],
 )
 def test_the_schema_of_a_response_knows_good_from_bad(change: dict[str, Any], good: bool) -> None:
-    value = response("1", 9, **{k: v for k, v in change.items() if k not in ("score", "metric", "response_id")})
+    value = response_json("1", 9, **{k: v for k, v in change.items() if k not in ("score", "metric", "response_id")})
     value = json.dumps(json.loads(value) | change).encode()
     if good:
         return fits("response.json", value)

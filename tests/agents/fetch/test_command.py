@@ -14,7 +14,8 @@ from click.testing import CliRunner
 
 from npsflow.agents.broker.embedded import Broker, free_port
 from npsflow.agents.cli import main
-from tests.broker.harness import SECONDS, eventually
+from tests.broker.harness import SECONDS
+from tests.support.waiting import eventually
 
 from .fetching import Installed, event
 from .standin import TOKEN, SurveyMonkey

@@ -23,7 +23,7 @@ from npsflow.schemas import codec, topics
 from npsflow.streams.config.settings import parse
 from tests.agents.intake.serving import serving
 from tests.agents.platforms.signing import SECRET, surveymonkey
-from tests.broker.harness import eventually
+from tests.support.waiting import eventually
 
 from .fetching import ENTRANCE, START, Installed, Running, event
 from .standin import FIXTURES, OTHER_TOKEN, TOKEN, SurveyMonkey

@@ -18,7 +18,8 @@ from npsflow.schemas.events import ALERT_RAISED
 from npsflow.schemas.topics import DEAD_LETTERS, INVITATIONS, RESPONSES, SERVICE_RECOVERY
 from npsflow.streams.classify.counters import OUTCOMES
 from tests.agents.platforms.conformance import FIXTURES
-from tests.broker.command_harness import CommandHarness, until, working
+from tests.broker.command_harness import CommandHarness, working
+from tests.support.waiting import wait_until
 
 MAPPING = """
 [intake.old]
@@ -113,9 +114,9 @@ def test_sent_in_order_and_safe_to_repeat(harness: CommandHarness, tmp_path: Pat
         assert times
         assert times == sorted(times)
     with working(harness):
-        until(lambda: outcomes(harness).get("counted") == 66)
+        wait_until(lambda: outcomes(harness).get("counted") == 66)
         assert harness.run("import", file, *DELIGHTED, "--zone", "UTC").exit_code == 0
-        until(lambda: outcomes(harness) == {"counted": 66, "repeated": 66})
+        wait_until(lambda: outcomes(harness) == {"counted": 66, "repeated": 66})
     assert sorted(r.value or b"" for r in harness.records(RESPONSES)) == sorted([r.value or b"" for r in records] * 2)
     assert sorted(raised(harness)) == sorted(f"r{n}" for n in range(66) if n % 11 < 7)
 
@@ -154,8 +155,8 @@ def test_killed_halfway_and_run_again_every_response_counts_once(
         assert killed.returncode == -signal.SIGKILL
         assert 4_000 <= len(harness.records(RESPONSES)) < count
         assert harness.run(*arguments).exit_code == 0
-        until(lambda: outcomes(harness).get("counted") == count)
-        until(lambda: sum(outcomes(harness).values()) == len(harness.records(RESPONSES)))
+        wait_until(lambda: outcomes(harness).get("counted") == count)
+        wait_until(lambda: sum(outcomes(harness).values()) == len(harness.records(RESPONSES)))
     assert sorted(raised(harness)) == sorted(f"r{n}" for n in range(count))
     late = {dict(letter.headers)["npsflow_dlq_reason"] for letter in harness.records(DEAD_LETTERS)}
     assert late <= ({b"too_late"} if days > 35 else set())
@@ -168,10 +169,10 @@ def test_what_a_running_system_would_refuse_is_not_sent(harness: CommandHarness,
     newest.write_text("\n".join([header, *rows[:20]]))
     with working(harness):
         assert harness.run("import", str(newest), *DELIGHTED, "--zone", "UTC").exit_code == 0
-        until(lambda: outcomes(harness).get("counted") == 20)
+        wait_until(lambda: outcomes(harness).get("counted") == 20)
         result = harness.run("import", file, *DELIGHTED, "--zone", "UTC")
         assert "not sent: more than 35 days before what npsflow has seen; they would be dead letters" in result.stdout
-        until(lambda: outcomes(harness).get("repeated") == 20)
+        wait_until(lambda: outcomes(harness).get("repeated") == 20)
     assert harness.records(DEAD_LETTERS) == []
 
 

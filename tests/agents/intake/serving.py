@@ -27,7 +27,7 @@ from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Record
 from tests.agents.platforms.conformance import endpoint, platform
 from tests.agents.platforms.signing import SECRET, standard_webhooks
-from tests.broker.harness import eventually
+from tests.support.waiting import eventually
 
 FORMBRICKS, TYPEFORM = platform("formbricks"), platform("typeform")
 PATH = "/in/feedback"

@@ -11,7 +11,8 @@ from npsflow.agents.cli import main
 from npsflow.schemas.headers import DeadLetter
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 from tests.agents.platforms.conformance import FIXTURES
-from tests.broker.command_harness import CommandHarness, until
+from tests.broker.command_harness import CommandHarness
+from tests.support.waiting import wait_until
 
 TYPEFORM = FIXTURES / "typeform"
 MAPPING = (TYPEFORM / "form.toml").read_text()
@@ -67,11 +68,11 @@ def test_replay_understands_what_has_been_mapped_meanwhile(broker: Broker, tmp_p
     harness.produce(DEAD_LETTERS, None, good, headers)
 
     assert harness.run("dlq", "replay").exit_code == 0  # the mapping is still missing: it comes back
-    until(lambda: len(harness.records(DEAD_LETTERS)) == 2)  # a commit is decided before it is visible
+    wait_until(lambda: len(harness.records(DEAD_LETTERS)) == 2)  # a commit is decided before it is visible
     assert harness.records(RESPONSES) == []
 
     harness.config.write_text(SETTINGS)
     assert harness.run("dlq", "replay").exit_code == 0
-    until(lambda: bool(harness.records(RESPONSES)))
+    wait_until(lambda: bool(harness.records(RESPONSES)))
     (record,) = harness.records(RESPONSES)
     assert [json.loads(record.value or b"")] == json.loads((TYPEFORM / "expected.json").read_text())

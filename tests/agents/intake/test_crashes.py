@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from time import monotonic
@@ -19,6 +19,7 @@ from npsflow.agents.broker.embedded import HOST, Broker, free_port
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.engine.installation import Installation
 from tests.agents.platforms.signing import SECRET, typeform
+from tests.support.waiting import eventually
 
 from .serving import TYPEFORM, install, records
 from .test_commands import SETTINGS
@@ -93,7 +94,7 @@ class Load:
     async def more(self, count: int) -> None:
         """Return when so many more are accepted."""
         enough = len(self.accepted) + count
-        await until(lambda: len(self.accepted) >= enough)
+        await eventually(lambda: len(self.accepted) >= enough)
 
 
 @asynccontextmanager
@@ -102,7 +103,7 @@ async def load(installation: Installation, folder: Path) -> AsyncIterator[tuple[
     try:
         async with aiohttp.ClientSession(intake.url) as client:
             made = Load(intake, client)
-            await until(lambda: "Intake is ready" in intake.log)
+            await eventually(lambda: "Intake is ready" in intake.log)
             sending = [asyncio.create_task(made.send()) for _ in range(CLIENTS)]
             yield intake, made
             for task in sending:
@@ -112,13 +113,6 @@ async def load(installation: Installation, folder: Path) -> AsyncIterator[tuple[
     finally:
         intake.process.kill()
         await intake.ended()
-
-
-async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
-    deadline = monotonic() + SECONDS
-    while not (held if isinstance(held := condition(), bool) else await held):
-        assert monotonic() < deadline
-        await asyncio.sleep(0.02)
 
 
 async def kept(installation: Installation) -> set[str]:
@@ -150,16 +144,16 @@ async def test_what_was_accepted_outlives_kafka(tmp_path: Path) -> None:
         await install(installation)
         await asyncio.to_thread(broker.kill)
         async with load(installation, tmp_path) as (intake, sent):
-            await until(lambda: sent.statuses == {503})
+            await eventually(lambda: sent.statuses == {503})
             assert await sent.not_ready()
             await asyncio.to_thread(broker.start)
-            await until(sent.ready)
+            await eventually(sent.ready)
             await sent.more(ENOUGH)
             await asyncio.to_thread(broker.kill)
-            await until(sent.not_ready)
+            await eventually(sent.not_ready)
             await asyncio.to_thread(broker.start)
             await sent.more(ENOUGH)
-            await until(sent.ready)
+            await eventually(sent.ready)
         assert sent.statuses == {200, 503}
         assert sent.slowest < 5
         assert sent.accepted <= await kept(installation)

@@ -6,9 +6,7 @@ import json
 import logging
 import re
 import socket
-import time
 from contextlib import AsyncExitStack
-from typing import Any
 
 import msgspec
 import pytest
@@ -22,6 +20,7 @@ from npsflow.schemas.topics import DEAD_LETTERS
 from npsflow.streams.engine.installation import Installation
 from tests.agents.platforms.conformance import endpoint
 from tests.agents.platforms.signing import SECRET, typeform
+from tests.support.waiting import eventually
 
 from .raw import SECONDS, connected, head
 from .serving import FORMBRICKS, PATH, TYPEFORM, install, records, serving, signed
@@ -35,13 +34,6 @@ async def installation(broker: Broker) -> Installation:
     found = Installation(broker.bootstrap, "intake-limits.")
     await install(found)
     return found
-
-
-async def until(condition: Any) -> None:
-    deadline = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.01)
 
 
 async def test_a_head_that_never_ends_is_cut(installation: Installation) -> None:
@@ -174,14 +166,12 @@ async def test_connections_are_limited(installation: Installation) -> None:
             assert intake.total("connections_refused") == 1
             await open_.aclose()
 
-            async def again(port: int = intake.port) -> int:
+            async def accepted(port: int = intake.port) -> bool:
                 async with connected(port) as raw:
                     raw.send(head("GET"))
-                    return (await raw.answer())[0]
+                    return (await raw.answer())[0] == 200
 
-            deadline = time.monotonic() + SECONDS
-            while await again() != 200:
-                assert time.monotonic() < deadline
+            await eventually(accepted)
 
 
 async def test_requests_at_once_are_limited(installation: Installation) -> None:
@@ -235,7 +225,7 @@ async def test_what_cannot_be_read_is_neither_logged_nor_said(
                 assert b"someone" not in answer
         async with connected(intake.port) as raw:
             raw.send(head(Content_Length=100) + private)
-        await until(lambda: intake.counted("feedback", "gone"))
+        await eventually(lambda: intake.counted("feedback", "gone"))
         assert intake.counted("feedback", "failed") == 0
     assert "someone" not in caplog.text
     assert "127.0.0.1" not in "".join(r.getMessage() for r in caplog.records if r.name.startswith("aiohttp"))

@@ -15,8 +15,8 @@ from npsflow.streams.notify.digest import Digest, last_slot
 from npsflow.streams.notify.message import Message
 from npsflow.streams.notify.settings import NotifierSettings
 from npsflow.streams.stage import Output
-from tests.broker.harness import eventually
 from tests.streams.recovery.recovering import NOW, World
+from tests.support.waiting import eventually
 
 from .desk import Desk, reached
 from .ends import Endpoint

@@ -18,8 +18,8 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.streams.notify.backoff import MAX_ATTEMPTS, delay
 from npsflow.streams.stage import Output
-from tests.broker.harness import eventually
 from tests.streams.recovery.recovering import World
+from tests.support.waiting import eventually
 
 from .conformance import PRIVATE
 from .conftest import webhook

@@ -19,8 +19,9 @@ from click.testing import CliRunner
 from npsflow.agents.broker.embedded import Broker, free_port
 from npsflow.agents.cli import main
 from npsflow.schemas import topics
-from tests.broker.harness import SECONDS, eventually
+from tests.broker.harness import SECONDS
 from tests.streams.recovery.recovering import World
+from tests.support.waiting import eventually
 
 from .desk import NAME, Desk, ids, reached
 from .ends import Endpoint

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.schemas import topics
-from tests.broker.harness import eventually
 from tests.streams.recovery.recovering import World
+from tests.support.waiting import eventually
 
 from . import zendesk
 from .desk import Desk, Running, reached

@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 from functools import partial
 
 from npsflow.agents.kafka import clients, reading
-from tests.broker.harness import eventually
 from tests.streams.recovery.recovering import World
+from tests.support.waiting import eventually
 
 from .desk import NAME, Desk, Running, ids, reached
 from .ends import Endpoint

@@ -24,7 +24,7 @@ from npsflow.streams.engine.transaction import Outputs, Transaction, Written
 from npsflow.streams.stage import Emit, Fold, Output
 from tests.strategies import NOW, own_key
 from tests.streams.folding import Record
-from tests.streams.recovery.oracle_cases import response
+from tests.support.responses import response
 
 WHERE = Installation(prefix="t.")
 

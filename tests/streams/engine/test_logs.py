@@ -30,7 +30,7 @@ from npsflow.streams.scoring.scores import Scales
 from tests.strategies import END, NOW
 from tests.streams.folding import Record
 from tests.streams.folding import Task as PlainTask
-from tests.streams.recovery.oracle_cases import response
+from tests.support.responses import response
 
 PRIVATE = {"comment": "Terribly slow", "name": "Ann Example", "email": "ann@example.org", "phone": "+31 6 1234"}
 

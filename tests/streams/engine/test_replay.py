@@ -12,7 +12,7 @@ from npsflow.streams.engine.replay import PublishedOutputs, Replayed
 from npsflow.streams.stage import Output
 from tests.strategies import own_key
 from tests.streams.folding import Record, Task
-from tests.streams.recovery.oracle_cases import response
+from tests.support.responses import response
 
 STAGE = Classify(Settings().classify_settings("npsflow/t.", 1))
 FIRST, CORRECTED = response(score=2), response(score=1, updated_at="2026-03-01T15:08:00Z")

@@ -26,11 +26,6 @@ def log(lines: Iterable[sample.Line], *, partitions: int = 4, skew: int = 0, aft
         offsets[partition] += 1
 
 
-def response(name: str = "1", score: Any = 2, **more: Any) -> dict[str, Any]:
-    fields = {"source": "s", "response_id": name, "survey_id": "q", "metric": "nps", "score": score}
-    return {**fields, "submitted_at": "2026-03-01T15:00:00Z", **more}
-
-
 def deletion(name: str = "1", **more: Any) -> dict[str, Any]:
     return {"source": "s", "response_id": name, "deleted": True, **more}
 

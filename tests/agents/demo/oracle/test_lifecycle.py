@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from npsflow.agents.demo.oracle import Step
-from tests.streams.recovery.oracle_cases import deletion, expect, overall, response
+from tests.streams.recovery.oracle_cases import deletion, expect, overall
+from tests.support.responses import response
 
 
 def alert_steps(*values: dict[str, Any]) -> list[Step]:

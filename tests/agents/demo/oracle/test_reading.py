@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from npsflow.agents.demo import oracle
-from tests.streams.recovery.oracle_cases import NOW, expect, overall, response
+from tests.streams.recovery.oracle_cases import NOW, expect, overall
+from tests.support.responses import response
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,8 @@
 import pytest
 
 from npsflow.agents.demo import oracle
-from tests.streams.recovery.oracle_cases import expect, overall, response
+from tests.streams.recovery.oracle_cases import expect, overall
+from tests.support.responses import response
 
 
 def test_windows_of_one_response() -> None:
