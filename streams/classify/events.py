@@ -206,14 +206,14 @@ class EventBuilder:
             alert_id, revision, level, reasons, why_not is None, self._instant(why.raised), due, why_not,
             policy.open_question(response, self._questions), differ, told.warnings,
         )  # fmt: skip
-        return self._event(ALERT, kind, alert_id, revision, codec.encode(own)[:-1] + b"," + told.body[1:], who, why)
+        return self._event(ALERT, kind, alert_id, revision, codec.joined(codec.encode(own), told.body), who, why)
 
     def _follow_up(self, kind: lifecycle.Kind, revision: int, told: Told, who: Identity, why: Cause) -> Output:
         response, follow_up_id = told.response, FOLLOW_UP.prefix + who.hexed
         action = policy.action(told.scale, told.rank, response, self._rules)
         due = (response.submitted_at if why.since == why.submitted else to_datetime(why.since)) + policy.FOLLOW_UP_DUE
         own = codec.encode(events.FollowUp(follow_up_id, revision, action, True, due))
-        return self._event(FOLLOW_UP, kind, follow_up_id, revision, own[:-1] + b"," + told.body[1:], who, why)
+        return self._event(FOLLOW_UP, kind, follow_up_id, revision, codec.joined(own, told.body), who, why)
 
     def _retracted(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from npsflow.schemas import codec, topics
+from npsflow.schemas import topics
 from npsflow.schemas.deltas import PANE, TICK, encode_tick
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import SECOND
@@ -116,9 +116,7 @@ class ClassifyFold(Fold):
             self._tick(self.stream_time, now)
         self.store.expire(self.stream_time - self._horizon)
         checkpoint = Checkpoint()
-        for number in self._names.fresh:
-            checkpoint.state.append((b"name:%d" % number, codec.dumps(self._names.by_number[number])))
-        self._names.fresh.clear()
+        checkpoint.state += self._names.dump()
         for at in range(0, len(self._log), _PER_RECORD):
             entries = self._log[at : at + _PER_RECORD]
             latest = max(submitted for _, _, submitted in entries)
@@ -154,9 +152,9 @@ class ClassifyFold(Fold):
     # Restoring.
 
     def restore(self, key: bytes, value: bytes) -> None:
-        _, _, number = key.partition(b"name:")
-        metric, scale, segment = codec.loads(value)
-        self._names.restore(int(number), (metric, scale, tuple((d, v) for d, v in segment)))
+        """Take back the number of a name."""
+        if not self._names.restore(key, value):
+            raise ValueError(f"{key!r} is no key of the changelog of classify")
 
     def restore_log(self, value: bytes) -> int:
         latest = 0

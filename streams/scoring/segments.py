@@ -12,6 +12,7 @@ from itertools import count, repeat
 from operator import attrgetter, getitem
 from typing import Any
 
+from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.response import MAX_TEXT, Response
 from npsflow.streams.scoring.scores import Scale
 
@@ -39,29 +40,46 @@ _NARROW = [struct.Struct(f"<B{size}H") for size in range(MOST_SEGMENTS + 1)]
 
 NO_SEGMENTS = b"\0"
 
+_CHANGELOG_KEY = b"name:"
+
 
 class Names:
-    """Numbers for names, in the order they were first seen; `fresh` are those not yet in the changelog."""
+    """Numbers for names, in the order they were first seen.
+
+    They stand in the changelog of a stage under `name:NUMBER`, as JSON [metric, scale name, [[dimension, value], ...]].
+    """
 
     def __init__(self) -> None:
         self.by_number: list[Name] = []
-        self.fresh: list[int] = []
         self._numbers: dict[Name, int] = {}
+        self._not_dumped: list[int] = []
 
     def number(self, name: Name) -> int:
-        found = self._numbers.get(name)
-        if found is None:
-            found = self._numbers[name] = len(self.by_number)
+        """The number of a name; a new name gets the next one."""
+        number = self._numbers.get(name)
+        if number is None:
+            number = self._numbers[name] = len(self.by_number)
             self.by_number.append(name)
-            self.fresh.append(found)
-        return found
+            self._not_dumped.append(number)
+        return number
 
-    def restore(self, number: int, name: Name) -> None:
-        """Names come back from the changelog in any order."""
-        missing = number + 1 - len(self.by_number)
-        self.by_number.extend([("", "", ())] * missing)
+    def dump(self) -> list[tuple[bytes, bytes]]:
+        """Changelog records (key, value) of the names that are new since the last call."""
+        records = [(_CHANGELOG_KEY + b"%d" % number, dumps(self.by_number[number])) for number in self._not_dumped]
+        self._not_dumped.clear()
+        return records
+
+    def restore(self, key: bytes, value: bytes) -> bool:
+        """Take back a record of the changelog, in any order; False where it is not one of `dump`."""
+        if not key.startswith(_CHANGELOG_KEY):
+            return False
+        number = int(key.removeprefix(_CHANGELOG_KEY))
+        metric, scale, segment = loads(value)
+        name = metric, scale, tuple((dimension, value) for dimension, value in segment)
+        self.by_number.extend([("", "", ())] * (number + 1 - len(self.by_number)))
         self.by_number[number] = name
         self._numbers[name] = number
+        return True
 
 
 def is_dimension(name: str) -> bool:

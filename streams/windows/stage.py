@@ -166,9 +166,7 @@ class WindowsFold(Fold):
             self._publish(segment, window)
         self._panes.changed.clear()
         checkpoint = Checkpoint()
-        for number in self._names.fresh:
-            checkpoint.state.append((b"name:%d" % number, codec.dumps(self._names.by_number[number])))
-        self._names.fresh.clear()
+        checkpoint.state += self._names.dump()
         checkpoint.state += self._panes.take_touched()
         return checkpoint
 
@@ -249,12 +247,9 @@ class WindowsFold(Fold):
         return gauges
 
     def restore(self, key: bytes, value: bytes) -> None:
-        """Take back a name (`name:` and its number) or a pane."""
-        if not key.startswith(b"name:"):
+        """Take back a name or a pane."""
+        if not self._names.restore(key, value):
             self._panes.restore(key, value)
-            return
-        metric, scale, pairs = codec.loads(value)
-        self._names.restore(int(key[5:]), (metric, scale, tuple((d, v) for d, v in pairs)))
 
     def restored(self, stream_time: int, counters: Mapping[CounterKey, int]) -> int:
         """All is back. Windows whose scale is gone are to be taken back with the next checkpoint."""

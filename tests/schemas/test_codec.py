@@ -7,7 +7,18 @@ import msgspec
 import pytest
 from hypothesis import given
 
-from npsflow.schemas.codec import NotJson, Undecodable, convert, decode_response, dumps, encode, loads, pack, unpack
+from npsflow.schemas.codec import (
+    NotJson,
+    Undecodable,
+    convert,
+    decode_response,
+    dumps,
+    encode,
+    joined,
+    loads,
+    pack,
+    unpack,
+)
 from npsflow.schemas.response import Customer, Scale
 from tests.strategies import encoded, random_bytes, random_json, well_formed
 
@@ -51,3 +62,9 @@ def test_types_are_checked_strictly() -> None:
     for wrong in ({"min": "0", "max": 5}, {"min": 0}, {"min": True, "max": 5}, []):
         with pytest.raises(msgspec.ValidationError):
             convert(wrong, Scale)
+
+
+def test_objects_are_joined_into_one() -> None:
+    one, two, three = dumps({"a": {}}), dumps({"b": [1], "c": "}"}), dumps({"d": None})
+    assert joined(one) == one
+    assert joined(one, two, three) == b'{"a":{},"b":[1],"c":"}","d":null}'

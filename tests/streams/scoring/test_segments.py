@@ -93,18 +93,26 @@ def test_scales_are_counted_apart() -> None:
     assert names.by_number == [("nps", "0-10", ()), ("csat", "1-5", ())]
 
 
-def test_names_come_back_in_any_order_and_keep_their_numbers() -> None:
+def test_names_come_back_from_the_changelog_in_any_order_and_keep_their_numbers() -> None:
     names, restored = Names(), Names()
     for value in "abc":
         names.number(("nps", "0-10", (("channel", value),)))
-    assert names.fresh == [0, 1, 2]
-    for number in (2, 0, 1):
-        restored.restore(number, names.by_number[number])
+    records = names.dump()
+    assert records[1] == (b"name:1", b'["nps","0-10",[["channel","b"]]]')
+    assert names.dump() == []
+    for at in (2, 0, 1):
+        assert restored.restore(*records[at])
     assert restored.by_number == names.by_number
     assert [restored.number(name) for name in names.by_number] == [0, 1, 2]
-    assert restored.fresh == []
+    assert restored.dump() == []
     assert restored.number(("nps", "0-10", ())) == 3
-    assert restored.fresh == [3]
+    assert restored.dump() == [(b"name:3", b'["nps","0-10",[]]')]
+
+
+def test_other_records_of_a_changelog_are_no_names() -> None:
+    names = Names()
+    assert not names.restore(b"p\0\0", b"")
+    assert names.by_number == []
 
 
 def test_what_can_be_a_dimension() -> None:
