@@ -11,11 +11,11 @@ from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import SECOND
 from npsflow.streams.classify import stored
 from npsflow.streams.classify.breaker import Breaker
+from npsflow.streams.classify.classifier import Change, Classifier, ClassifySettings
 from npsflow.streams.classify.counters import COUNTERS, DEAD, EVENT, GAUGES, PAUSED, SOURCE
 from npsflow.streams.classify.deltas import PaneCounts
 from npsflow.streams.classify.events import ALERT, FOLLOW_UP
-from npsflow.streams.classify.state_store import MemoryStore, Store
-from npsflow.streams.classify.versions import Change, Classifier, ClassifySettings
+from npsflow.streams.classify.memory import MemoryStore, Store
 from npsflow.streams.scoring.segments import Names
 from npsflow.streams.stage import NORMAL, PAUSE, URGENT, Checkpoint, CounterKey, Emit, Fold, GaugeKey, Output, Record
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.topics import RESPONSES
+from npsflow.streams.classify.memory import MemoryStore
 from npsflow.streams.classify.stage import Classify
-from npsflow.streams.classify.state_store import MemoryStore
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.installation import Installation
 from tests.bench import data

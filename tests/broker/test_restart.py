@@ -14,8 +14,8 @@ import pytest
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
+from npsflow.streams.classify.classifier import Change, Classifier
 from npsflow.streams.classify.stage import ClassifyFold
-from npsflow.streams.classify.versions import Change, Classifier
 from npsflow.streams.engine import task
 from npsflow.streams.engine.source import Batch, Source
 from npsflow.streams.engine.task import Task

@@ -62,7 +62,7 @@ def clock(ahead: str) -> None:
 
 
 def poison() -> None:
-    from npsflow.streams.classify.versions import Change, Classifier
+    from npsflow.streams.classify.classifier import Change, Classifier
     from npsflow.streams.stage import Record
 
     read = Classifier.read

@@ -12,11 +12,11 @@ from npsflow.schemas.deltas import TICK, decode_tick, delta_key
 from npsflow.schemas.headers import ORIGIN
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import MINUTE, rfc3339
-from npsflow.streams.classify import parsing, versions
+from npsflow.streams.classify import classifier, parsing
 from npsflow.streams.classify.counters import OUTCOMES
+from npsflow.streams.classify.memory import MemoryStore
 from npsflow.streams.classify.parsing import Read
 from npsflow.streams.classify.stage import Classify, ClassifyFold
-from npsflow.streams.classify.state_store import MemoryStore
 from npsflow.streams.config.sections import DeadLetters, Segments
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.counters import encode_counters
@@ -255,7 +255,7 @@ def test_a_record_that_crashes_reading_is_a_dead_letter_and_the_rest_goes_on(mon
             raise ZeroDivisionError("of a comment")
         return read(value, scales)
 
-    monkeypatch.setattr(versions, "read", fails)
+    monkeypatch.setattr(classifier, "read", fails)
     task = fold(response("1"), response("2"), response("3"))
     assert dead(task.committed) == [("internal_error", 0, 1)]
     assert dict(told(task.committed, topics.DEAD_LETTERS)[0].headers)["npsflow_dlq_message"] == b"ZeroDivisionError"

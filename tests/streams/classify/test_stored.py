@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npsflow.streams.classify.fingerprint import fingerprint
-from npsflow.streams.classify.state_store import MemoryStore
+from npsflow.streams.classify.memory import MemoryStore
 from npsflow.streams.classify.stored import (
     ALERT_LIVE,
     DELETED,

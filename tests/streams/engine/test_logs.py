@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from npsflow.agents.demo import sample
 from npsflow.schemas import topics
 from npsflow.schemas.errors import ChangelogRefused, RefusedRecord, TransactionFailed
-from npsflow.streams.classify import versions
+from npsflow.streams.classify import classifier
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
@@ -123,7 +123,7 @@ async def test_a_crash_says_where_and_nothing_personal(
     def fails(value: bytes, scales: Scales) -> None:
         raise ValueError(value.decode())
 
-    monkeypatch.setattr(versions, "read", fails)
+    monkeypatch.setattr(classifier, "read", fails)
     value = json.dumps(response(**PRIVATE)).encode()
     task.process(topics.RESPONSES, [Record(b"s/1", value, 7)], 8)
     (line,) = map(json.loads, lines.getvalue().splitlines())

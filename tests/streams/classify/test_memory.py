@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npsflow.schemas.times import HOUR
-from npsflow.streams.classify.state_store import MemoryStore
+from npsflow.streams.classify.memory import MemoryStore
 from npsflow.streams.classify.stored import pack
 
 

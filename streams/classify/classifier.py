@@ -20,8 +20,8 @@ from npsflow.streams.classify import policy, stored
 from npsflow.streams.classify.counters import CORRECTION, DEAD, FOREIGN_PARTITIONER, RESPONSE, SOURCE, WARNING, Outcome
 from npsflow.streams.classify.deltas import PaneCount
 from npsflow.streams.classify.events import Cause, EventBuilder, Identity
+from npsflow.streams.classify.memory import Store
 from npsflow.streams.classify.parsing import read
-from npsflow.streams.classify.state_store import Store
 from npsflow.streams.classify.stored import (
     ALERT_LIVE,
     DELETED,
