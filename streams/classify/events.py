@@ -1,11 +1,11 @@
 """Which events a new standing version causes, and what they say: the facts about alerts and follow-ups."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 
 from msgspec import Struct
-from msgspec.structs import replace
 from xxhash import xxh3_64_intdigest
 
 from npsflow.schemas import codec, events, topics
@@ -13,229 +13,284 @@ from npsflow.schemas.headers import CloudEvents
 from npsflow.schemas.response import Customer, Response
 from npsflow.schemas.times import rfc3339, to_datetime
 from npsflow.streams.classify import lifecycle, policy
+from npsflow.streams.classify.counters import EVENT
 from npsflow.streams.classify.fingerprint import changed, fingerprint
+from npsflow.streams.classify.settings import ClassifySettings
 from npsflow.streams.classify.stored import ALERT_LIVE, DELETED, FOLLOW_LIVE, INTERNAL, TEST, Remembered
 from npsflow.streams.scoring.scores import WORST, Scale
 from npsflow.streams.scoring.severity import ALERT_DUE, severity_of
-from npsflow.streams.stage import Output
+from npsflow.streams.stage import CounterKey, Output
 
 _NOBODY = Customer()
+_PRIVATE = {"name", "email", "phone"}
 
 
-class Identity(Struct, frozen=True, gc=False):
-    """Of a response: the input key, and the hex digest of it that names its events; `partition` is where it belongs."""
+class Arrival(Struct, frozen=True, gc=False):
+    """What a record says of itself: the key of its response, and when (ms) and where (`place`) it was first produced.
+
+    `digest`: 16 bytes that name the response in ids.
+    """
 
     key: bytes
-    hexed: str
-    partition: int
+    digest: bytes
+    appended: int
+    place: int
 
 
-class Told(Struct, frozen=True, gc=False):
-    """What events say of a response: `body` is the context encoded, `digest` recognises it."""
+class EventBody(Struct, frozen=True, gc=False, kw_only=True):
+    """The larger part of an event, which is made of the response alone.
+
+    `encoded` is the JSON of `context`, `digest` recognises it. `unhappy`: it is the body of an alert, else of a
+    follow-up.
+    """
 
     response: Response
     scale: Scale
     rank: int
     warnings: tuple[str, ...]
+    unhappy: bool
     context: events.Context
-    body: bytes
+    encoded: bytes
     digest: int
 
 
-class Cause(Struct, frozen=True, gc=False):
-    """Of an event: Kafka key where a customer is known; when the response was submitted, from when its event is due,
-    when the record arrived that raised it and the one that causes this event. Times in ms."""
+class Events(Struct, frozen=True, gc=False):
+    """Events to write and the counters that they raise; `urgent` where alerts are among them."""
 
-    customer: bytes
-    submitted: int
-    since: int
-    raised: int
-    arrived: int
+    outputs: Sequence[Output] = ()
+    counts: tuple[CounterKey, ...] = ()
+    urgent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Strand:
-    """What alerts and follow-ups differ in. `types`: the CloudEvents type of each kind of step."""
+class EventFamily:
+    """What alerts and follow-ups differ in: topic, prefix of ids, flag in Remembered, types and counters of events."""
 
     topic: str
     prefix: str
-    flag: int
+    live: int
     types: dict[lifecycle.Kind, str]
     retracted: type[events.AlertRetracted] | type[events.FollowUpRetracted]
+    counts: dict[lifecycle.Kind, tuple[CounterKey]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "counts", {kind: ((EVENT, name),) for kind, name in self.types.items()})
 
 
-ALERT = Strand(
-    topics.SERVICE_RECOVERY,
-    "a-",
-    ALERT_LIVE,
-    {
+ALERT = EventFamily(
+    topic=topics.SERVICE_RECOVERY,
+    prefix="a-",
+    live=ALERT_LIVE,
+    types={
         "started": events.ALERT_RAISED,
         "resumed": events.ALERT_REINSTATED,
         "enriched": events.ALERT_ENRICHED,
         "retracted": events.ALERT_RETRACTED,
     },
-    events.AlertRetracted,
+    retracted=events.AlertRetracted,
 )
-FOLLOW_UP = Strand(
-    topics.FOLLOW_UP,
-    "f-",
-    FOLLOW_LIVE,
-    {
+FOLLOW_UP = EventFamily(
+    topic=topics.FOLLOW_UP,
+    prefix="f-",
+    live=FOLLOW_LIVE,
+    types={
         "started": events.FOLLOW_UP_REQUESTED,
         "resumed": events.FOLLOW_UP_REQUESTED,
         "enriched": events.FOLLOW_UP_ENRICHED,
         "retracted": events.FOLLOW_UP_RETRACTED,
     },
-    events.FollowUpRetracted,
+    retracted=events.FollowUpRetracted,
 )
 
 
 class EventBuilder:
-    """Makes events.
+    """Makes the events about the responses of one task, whose keys belong in `partition`.
 
-    `alert_metrics` may raise alerts; promoters are asked by `rules`, the unhappy by `questions`, of which each language
-    has one.
+    `partition_of` gives the partition of the key of a customer.
     """
 
-    def __init__(
-        self,
-        event_source: str,
-        alert_metrics: frozenset[str],
-        rules: tuple[policy.Rule, ...],
-        questions: Mapping[str, str],
-        follow_ups: bool,
-        private_fields: bool,
-        partition_of: Callable[[bytes], int],
-    ) -> None:
-        self._events = CloudEvents(event_source, [*ALERT.types.values(), *FOLLOW_UP.types.values()])
-        self._alert_metrics, self._rules, self._private_fields = alert_metrics, rules, private_fields
-        self._questions = questions
-        self._follow_ups = follow_ups
-        self._partition_of = partition_of
-        self._instant = lru_cache(1024)(rfc3339)
+    def __init__(self, settings: ClassifySettings, partition: int, partition_of: Callable[[bytes], int]) -> None:
+        self._headers = CloudEvents(settings.event_source, [*ALERT.types.values(), *FOLLOW_UP.types.values()]).headers
+        self._alert_metrics, self._follow_ups = settings.alert_metrics, settings.follow_ups
+        self._rules, self._questions = settings.promoter_rules, settings.questions
+        self._make_context = _compile_context(settings.private_fields)
+        self._partition, self._partition_of = partition, partition_of
+        self._rfc3339 = lru_cache(1024)(rfc3339)
 
-    def told(self, r: Response, scale: Scale, rank: int, warnings: tuple[str, ...]) -> Told | None:
-        """What events would say; None where nothing is said."""
-        if scale.metric == "enps" or not (self._follow_ups or self._unhappy(scale, rank)):
+    def body(self, response: Response, scale: Scale, rank: int, warnings: tuple[str, ...]) -> EventBody | None:
+        """What events say of a response; None where there is no event about it."""
+        unhappy = rank == WORST and scale.metric in self._alert_metrics
+        if scale.metric == "enps" or not (unhappy or self._follow_ups):
             return None
-        c = r.customer or _NOBODY
-        context = events.Context(
-            r.response_id, r.source, r.survey_id, r.metric, r.score, scale.words[rank], r.submitted_at, r.survey_name,
-            r.survey_kind, r.comment, r.language, r.answers, r.channel, r.journey_stage, r.touchpoint, r.department,
-            r.team, r.agent_id, r.product, r.attributes, r.reference, r.response_url, r.contact_requested, c.id,
-            c.account_id, c.tier, c.value, c.renews_at, c.contact_allowed, c.primary_contact,
-            *((c.name, c.email, c.phone) if self._private_fields else ()),
+        context = self._make_context(response, response.customer or _NOBODY, scale.words[rank])
+        encoded = codec.encode(context)
+        return EventBody(
+            response=response, scale=scale, rank=rank, warnings=warnings, unhappy=unhappy, context=context,
+            encoded=encoded, digest=xxh3_64_intdigest(encoded),
         )  # fmt: skip
-        body = codec.encode(context)
-        return Told(r, scale, rank, warnings, context, body, xxh3_64_intdigest(body))
 
-    def _unhappy(self, scale: Scale, rank: int) -> bool:
-        return rank == WORST and scale.metric in self._alert_metrics
+    def first(self, after: Remembered, body: EventBody | None, arrival: Arrival) -> Events:
+        """The events of a response never seen before; `after` takes what they change in it. Most responses are these.
 
-    def first(self, told: Told | None, who: Identity, why: Cause) -> tuple[int, bytes, Output | None]:
-        """For a response never seen before: the flag of what is now live, the alert's fingerprint, the one event."""
-        if told is None:
-            return 0, b"", None
-        if self._unhappy(told.scale, told.rank):
-            return ALERT_LIVE, fingerprint(told.context), self._alert("started", 1, told, who, why, None)
-        return FOLLOW_LIVE, b"", self._follow_up("started", 1, told, who, why)
+        `body` is None for what gets no event: deleted, test, internal, of an employee.
+        """
+        if body is None:
+            return Events()
+        if body.unhappy:
+            after.flags |= ALERT_LIVE
+            after.alert_revision = 1
+            after.fields = fingerprint(body.context)
+            return Events((self._alert("started", 1, body, after, arrival),), ALERT.counts["started"], True)
+        after.flags |= FOLLOW_LIVE
+        after.follow_revision = 1
+        return Events((self._follow_up("started", 1, body, after, arrival),), FOLLOW_UP.counts["started"])
 
     def next(
         self,
         before: Remembered,
-        old_metric: str,
         after: Remembered,
+        body: EventBody | None,
+        arrival: Arrival,
+        *,
+        old_metric: str,
         new_metric: str,
-        told: Told | None,
-        who: Identity,
-    ) -> tuple[Remembered, list[Output], bool]:
-        """The events of a version that replaces another, `after` with their state, and whether alerts are among them.
-
-        `told` is None for what gets no event: deleted, test, internal, of an employee.
-        """
-        alert = told is not None and self._unhappy(told.scale, told.rank)
-        metric_changed = new_metric != old_metric
+    ) -> Events:
+        """The events of a version that replaces another; `after` takes what they change in it."""
+        metric_changed = old_metric != new_metric
         category_changed = metric_changed or before.rank != after.rank
-        same = not category_changed and before.key == after.key
+        moved = before.key != after.key
         if not category_changed and before.flags & (ALERT_LIVE | FOLLOW_LIVE):
             # The clock of a live event never restarts: a late comment buys no time, nor a customer who is known later.
-            after = after._replace(since=before.since, raised=before.raised)
+            after.since, after.raised = before.since, before.raised
+        wanted = None if body is None else ALERT if body.unhappy else FOLLOW_UP
+        steps = [
+            (family, step)
+            for family, revision in ((ALERT, before.alert_revision), (FOLLOW_UP, before.follow_revision))
+            for step in lifecycle.steps(
+                revision,
+                live=bool(before.flags & family.live),
+                wanted=family is wanted,
+                same=not category_changed and not moved,
+                changed=before.context != after.context,
+            )
+        ]
         cause = lifecycle.cause(
             deleted=bool(after.flags & DELETED),
             test=bool(after.flags & TEST),
             internal=bool(after.flags & INTERNAL),
             metric_changed=metric_changed,
             category_changed=category_changed,
-            moved=before.key != after.key,
+            moved=moved,
         )
-        why = Cause(after.key, after.submitted, after.since, after.raised, after.version[1])
-        fields = fingerprint(told.context) if alert and told is not None else b""
+        after.alert_revision, after.follow_revision = before.alert_revision, before.follow_revision
+        if body is not None and wanted is not None:
+            after.flags |= wanted.live
+            after.fields = fingerprint(body.context) if body.unhappy else b""
         outputs: list[Output] = []
-        revisions = []
-        flags = after.flags
-        differs = before.context != after.context
-        for strand, last, wanted in (
-            (ALERT, before.alert_revision, alert),
-            (FOLLOW_UP, before.follow_revision, told is not None and not alert),
-        ):
-            live, revision = bool(before.flags & strand.flag), last
-            for kind, revision in lifecycle.steps(last, live=live, wanted=wanted, same=same, changed=differs):
-                if kind == "retracted":
-                    outputs.append(self._retracted(strand, revision, old_metric, cause, before.key, who, why))
-                    continue
-                assert told is not None
-                if strand is ALERT:
-                    differ = changed(before.fields, fields) if kind == "enriched" else None
-                    outputs.append(self._alert(kind, revision, told, who, why, differ))
-                else:
-                    outputs.append(self._follow_up(kind, revision, told, who, why))
-            revisions.append(revision)
-            flags |= strand.flag if wanted else 0
-        urgent = any(output.topic == topics.SERVICE_RECOVERY for output in outputs)
-        after = after._replace(flags=flags, alert_revision=revisions[0], follow_revision=revisions[1], fields=fields)
-        return after, outputs, urgent
+        for family, (kind, revision) in steps:
+            if family is ALERT:
+                after.alert_revision = revision
+            else:
+                after.follow_revision = revision
+            if kind == "retracted" or body is None:
+                outputs.append(self._retraction(family, revision, old_metric, cause, before.key, arrival))
+            elif family is ALERT:
+                names = changed(before.fields, after.fields) if kind == "enriched" else None
+                outputs.append(self._alert(kind, revision, body, after, arrival, names))
+            else:
+                outputs.append(self._follow_up(kind, revision, body, after, arrival))
+        counts = tuple(count for family, (kind, _) in steps for count in family.counts[kind])
+        return Events(outputs, counts, any(family is ALERT for family, _ in steps))
 
     def _alert(
-        self, kind: lifecycle.Kind, revision: int, told: Told, who: Identity, why: Cause, differ: list[str] | None
-    ) -> Output:
-        response, alert_id = told.response, ALERT.prefix + who.hexed
-        level, reasons = severity_of(told.scale, response.score, response.contact_requested is True)
-        why_not = policy.not_actionable(response, why.raised, why.submitted)
-        due = (response.submitted_at if why.since == why.submitted else to_datetime(why.since)) + ALERT_DUE
-        own = events.Alert(
-            alert_id, revision, level, reasons, why_not is None, self._instant(why.raised), due, why_not,
-            policy.open_question(response, self._questions), differ, told.warnings,
-        )  # fmt: skip
-        return self._event(ALERT, kind, alert_id, revision, codec.joined(codec.encode(own), told.body), who, why)
-
-    def _follow_up(self, kind: lifecycle.Kind, revision: int, told: Told, who: Identity, why: Cause) -> Output:
-        response, follow_up_id = told.response, FOLLOW_UP.prefix + who.hexed
-        action = policy.action(told.scale, told.rank, response, self._rules)
-        due = (response.submitted_at if why.since == why.submitted else to_datetime(why.since)) + policy.FOLLOW_UP_DUE
-        own = codec.encode(events.FollowUp(follow_up_id, revision, action, True, due))
-        return self._event(FOLLOW_UP, kind, follow_up_id, revision, codec.joined(own, told.body), who, why)
-
-    def _retracted(
         self,
-        strand: Strand,
+        kind: lifecycle.Kind,
+        revision: int,
+        body: EventBody,
+        after: Remembered,
+        arrival: Arrival,
+        changed_fields: list[str] | None = None,
+    ) -> Output:
+        response, alert_id = body.response, ALERT.prefix + arrival.digest.hex()
+        severity, reasons = severity_of(body.scale, response.score, response.contact_requested is True)
+        not_actionable = policy.not_actionable(response, after.raised, after.submitted)
+        own = events.Alert(
+            alert_id=alert_id,
+            revision=revision,
+            severity=severity,
+            reasons=reasons,
+            actionable=not_actionable is None,
+            raised_at=self._rfc3339(after.raised),
+            due_at=_due_from(response, after) + ALERT_DUE,
+            not_actionable=not_actionable,
+            open_question=policy.open_question(response, self._questions),
+            changed=changed_fields,
+            warnings=body.warnings,
+        )
+        value = codec.joined(codec.encode(own), body.encoded)
+        return self._event(ALERT, kind, alert_id, revision, value, after.key, arrival)
+
+    def _follow_up(
+        self, kind: lifecycle.Kind, revision: int, body: EventBody, after: Remembered, arrival: Arrival
+    ) -> Output:
+        response, follow_up_id = body.response, FOLLOW_UP.prefix + arrival.digest.hex()
+        own = events.FollowUp(
+            follow_up_id=follow_up_id,
+            revision=revision,
+            action=policy.action(body.scale, body.rank, response, self._rules),
+            thank=True,
+            due_at=_due_from(response, after) + policy.FOLLOW_UP_DUE,
+        )
+        value = codec.joined(codec.encode(own), body.encoded)
+        return self._event(FOLLOW_UP, kind, follow_up_id, revision, value, after.key, arrival)
+
+    def _retraction(
+        self,
+        family: EventFamily,
         revision: int,
         metric: str,
         cause: events.Cause,
         customer: bytes,
-        who: Identity,
-        why: Cause,
+        arrival: Arrival,
     ) -> Output:
-        """Under the key that heard of it before."""
-        source, _, response_id = who.key.decode().partition("/")
-        name = strand.prefix + who.hexed
-        value = codec.encode(strand.retracted(name, revision, metric, cause, response_id, source))
-        return self._event(strand, "retracted", name, revision, value, who, replace(why, customer=customer))
+        """Retract what was sent last, with its metric, under its key."""
+        source, _, response_id = arrival.key.decode().partition("/")
+        name = family.prefix + arrival.digest.hex()
+        value = codec.encode(family.retracted(name, revision, metric, cause, response_id, source))
+        return self._event(family, "retracted", name, revision, value, customer, arrival)
 
     def _event(
-        self, strand: Strand, kind: lifecycle.Kind, name: str, revision: int, value: bytes, who: Identity, why: Cause
+        self,
+        family: EventFamily,
+        kind: lifecycle.Kind,
+        name: str,
+        revision: int,
+        value: bytes,
+        customer: bytes,
+        arrival: Arrival,
     ) -> Output:
-        headers = self._events.headers(strand.types[kind], name, revision, self._instant(why.arrived))
-        if why.customer:
-            return Output(strand.topic, self._partition_of(why.customer), why.customer, value, headers)
-        # Without a customer it is the response's own key, and that belongs in this partition.
-        return Output(strand.topic, who.partition, who.key, value, headers)
+        headers = self._headers(family.types[kind], name, revision, self._rfc3339(arrival.appended))
+        if customer:
+            return Output(family.topic, self._partition_of(customer), customer, value, headers)
+        return Output(family.topic, self._partition, arrival.key, value, headers)
+
+
+def _due_from(response: Response, after: Remembered) -> datetime:
+    """From when an event is due."""
+    return response.submitted_at if after.since == after.submitted else to_datetime(after.since)
+
+
+def _compile_context(private_fields: bool) -> Callable[[Response, Customer, str], events.Context]:
+    """A function of a response, its customer and category that fills a Context, each field from that of its name.
+
+    It calls Context by position: measured, a call with 31 keywords takes 5 µs longer, a twentieth of a response's time.
+    """
+
+    def source_of(name: str) -> str:
+        if name == "category" or name in Response.__struct_fields__:
+            return name if name == "category" else f"response.{name}"
+        return f"customer.{name.removeprefix('customer_')}" if private_fields or name not in _PRIVATE else "None"
+
+    arguments = ", ".join(map(source_of, events.Context.__struct_fields__))
+    source = f"lambda response, customer, category: Context({arguments})"
+    return eval(source, {"Context": events.Context})  # type: ignore[no-any-return]  # noqa: S307 names of our own fields

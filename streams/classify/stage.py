@@ -9,19 +9,16 @@ from npsflow.schemas import topics
 from npsflow.schemas.deltas import PANE, TICK, encode_tick
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import SECOND
-from npsflow.streams.classify import stored
 from npsflow.streams.classify.breaker import Breaker
-from npsflow.streams.classify.classifier import Change, Classifier, ClassifySettings
-from npsflow.streams.classify.counters import COUNTERS, DEAD, EVENT, GAUGES, PAUSED, SOURCE
+from npsflow.streams.classify.classifier import Change, Classifier
+from npsflow.streams.classify.counters import COUNTERS, DEAD, GAUGES, PAUSED, SOURCE
 from npsflow.streams.classify.deltas import PaneCounts
-from npsflow.streams.classify.events import ALERT, FOLLOW_UP
-from npsflow.streams.classify.memory import MemoryStore, Store
+from npsflow.streams.classify.memory import RememberedResponses
+from npsflow.streams.classify.settings import ClassifySettings
 from npsflow.streams.scoring.segments import Names
 from npsflow.streams.stage import NORMAL, PAUSE, URGENT, Checkpoint, CounterKey, Emit, Fold, GaugeKey, Output, Record
 
-_EVENTS = {t.encode(): (EVENT, t) for strand in (ALERT, FOLLOW_UP) for t in strand.types.values()}
 _MOST_SOURCES = 50
-_PER_RECORD = 1000  # remembered responses in one changelog record: far below the largest record, at 700 bytes each
 
 
 class Classify:
@@ -33,35 +30,34 @@ class Classify:
     counters = COUNTERS
     gauges = GAUGES
 
-    def __init__(self, meaning: ClassifySettings) -> None:
-        self.meaning = meaning
+    def __init__(self, settings: ClassifySettings) -> None:
+        self.settings = settings
         as_input = (topics.RESPONSES, topics.DEAD_LETTERS, topics.SERVICE_RECOVERY, topics.FOLLOW_UP)
-        self.outputs: dict[str, int | None] = dict.fromkeys(as_input) | {topics.PANES: meaning.pane_partitions}
+        self.outputs: dict[str, int | None] = dict.fromkeys(as_input) | {topics.PANES: settings.pane_partitions}
         self.fixed: dict[str, Any] = {}  # what is remembered holds what it was counted under
 
     def open(self, partition: int, partitions: int, emit: Emit) -> "ClassifyFold":
-        return ClassifyFold(self.meaning, partition, partitions, emit, MemoryStore())
+        """An empty fold for one task."""
+        return ClassifyFold(self.settings, partition, partitions, emit)
 
 
 class ClassifyFold(Fold):
     """The fold of one task of `classify`."""
 
-    def __init__(self, meaning: ClassifySettings, partition: int, partitions: int, emit: Emit, store: Store) -> None:
+    def __init__(self, settings: ClassifySettings, partition: int, partitions: int, emit: Emit) -> None:
         self.counters: Counter[CounterKey] = Counter()
-        self.store = store
-        self._horizon, self._meaning, self._emit, self._partition = meaning.horizon, meaning, emit, partition
-        self._names = Names()
-        self._classifier = Classifier(meaning, partition, partitions, store, self._names)
-        self._pane_counts = PaneCounts(self._names, lru_cache(lambda key: partition_of(key, meaning.pane_partitions)))
-        self._armed, self._breaker = meaning.pause_on_dead_letters, Breaker()
-        self._log: list[tuple[bytes, bytes, int]] = []
+        self._settings, self._emit, self._partition = settings, emit, partition
+        self._memory, self._names = RememberedResponses(settings.horizon), Names()
+        self._classifier = Classifier(settings, partition, partitions, self._memory, self._names)
+        self._pane_counts = PaneCounts(self._names, lru_cache(lambda key: partition_of(key, settings.pane_partitions)))
+        self._armed, self._breaker = settings.pause_on_dead_letters, Breaker()
         self._ticked = 0
         self._ticked_at = 0
 
     @property
     def stream_time(self) -> int:
         """Greatest `submitted_at` accepted so far, ms."""
-        return self._classifier.stream_time
+        return self._memory.stream_time
 
     def read(self, record: Record) -> Change:
         """Give what this record changes."""
@@ -72,9 +68,10 @@ class ClassifyFold(Fold):
         return self._classifier.crashed(record, error)
 
     def apply(self, change: Change) -> int:
-        """Make the change: counters, memory, pane counts, outputs."""
-        self._classifier.stream_time = change.stream_time
-        counters = self.counters
+        """Make the change: stream time, counters, memory, pane counts, outputs."""
+        memory, counters = self._memory, self.counters
+        if change.stream_time > memory.stream_time:
+            memory.advance(change.stream_time)
         counters["", change.outcome] += 1
         asks = URGENT if change.urgent else NORMAL
         if self._armed:
@@ -84,18 +81,14 @@ class ClassifyFold(Fold):
                 asks |= PAUSE
         for key in change.counts:
             counters[key if key in counters else self._counter(key)] += 1
-        packed = change.packed
-        if packed:
-            self.store.put(change.key, packed, change.submitted)
-            self._log.append((change.key, packed, change.submitted))
+        if change.packed:
+            memory.remember(change.id, change.packed, change.submitted)
         if change.minus is not None:
             self._pane_counts.take_back(change.minus)
         if change.plus is not None:
             self._pane_counts.add(change.plus)
         for output in change.outputs:
             self._emit(output)
-            if packed:
-                counters[_EVENTS[output.headers[1][1]]] += 1
         return asks
 
     def _counter(self, key: CounterKey) -> CounterKey:
@@ -111,31 +104,26 @@ class ClassifyFold(Fold):
         return key
 
     def checkpoint(self, now: int) -> Checkpoint:
+        """Emit counts, and a tick at most once a second; give new names and what was remembered."""
         self._pane_counts.send(self._emit)
         if self.stream_time > self._ticked and not 0 <= now - self._ticked_at < SECOND:
             self._tick(self.stream_time, now)
-        self.store.expire(self.stream_time - self._horizon)
-        checkpoint = Checkpoint()
-        checkpoint.state += self._names.dump()
-        for at in range(0, len(self._log), _PER_RECORD):
-            entries = self._log[at : at + _PER_RECORD]
-            latest = max(submitted for _, _, submitted in entries)
-            checkpoint.log.append((b"".join([id_ + packed for id_, packed, _ in entries]), latest + self._horizon))
-        self._log.clear()
-        return checkpoint
+        self._memory.expire()
+        return Checkpoint(state=self._names.dump(), log=self._memory.dump())
 
     def accept(self) -> None:
+        """Go on after a pause."""
         self.counters[PAUSED] = 0
         self._breaker.reset()
 
     def gauges(self) -> dict[GaugeKey, float]:
         """How many responses are remembered."""
-        return {(GAUGES[0].metric, str(self._partition)): len(self.store)}
+        return {(GAUGES[0].metric, str(self._partition)): len(self._memory)}
 
     def idle(self, now: int) -> bool:
         """At the end of the input: time goes on by the broker's clock, at each boundary of a pane."""
         boundary = now // PANE * PANE
-        if self._meaning.idle_ticks and boundary > max(self._ticked, self.stream_time):
+        if self._settings.idle_ticks and boundary > max(self._ticked, self.stream_time):
             self._tick(boundary, now)
             return True
         if self.stream_time > self._ticked and now - self._ticked_at >= SECOND:
@@ -146,7 +134,7 @@ class ClassifyFold(Fold):
     def _tick(self, time: int, now: int) -> None:
         self._ticked, self._ticked_at = time, now
         value = encode_tick(time)
-        for partition in range(self._meaning.pane_partitions):
+        for partition in range(self._settings.pane_partitions):
             self._emit(Output(topics.PANES, partition, TICK, value, []))
 
     # Restoring.
@@ -157,15 +145,12 @@ class ClassifyFold(Fold):
             raise ValueError(f"{key!r} is no key of the changelog of classify")
 
     def restore_log(self, value: bytes) -> int:
-        latest = 0
-        for id_, packed in stored.entries(value):
-            submitted = stored.submitted_of(packed)
-            self.store.put(id_, packed, submitted)
-            latest = max(latest, submitted)
-        return latest + self._horizon
+        """Take back remembered responses."""
+        return self._memory.restore(value)
 
     def restored(self, stream_time: int, counters: Mapping[CounterKey, int]) -> int:
-        self._classifier.stream_time = stream_time
+        """All is back. Gives PAUSE where the task was paused."""
+        self._memory.advance(stream_time)
+        self._memory.expire()
         self.counters.update(counters)
-        self.store.expire(stream_time - self._horizon)
         return PAUSE if counters.get(PAUSED) else NORMAL

@@ -5,7 +5,8 @@ Measured on CPython 3.11: a tuple of the same facts in a dict takes 400-490 byte
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from npsflow.streams.scoring.segments import packed_size
 
@@ -30,7 +31,7 @@ def place(partition: int, offset: int) -> int:
     return partition << _OFFSET_BITS | offset
 
 
-class Remembered(NamedTuple):
+class Remembered(Struct, gc=False, kw_only=True):
     """`segments` (packed): numbers of (metric, scale, segment), overall first, it would be counted in were it live.
 
     `content` recognises a repeat, `context` a change of what events carry; `key` is the Kafka key of its events where
@@ -41,8 +42,8 @@ class Remembered(NamedTuple):
     flags: int
     rank: int
     score: int
-    alert_revision: int
-    follow_revision: int
+    alert_revision: int = 0
+    follow_revision: int = 0
     submitted: int
     version: Version
     content: int
@@ -51,7 +52,7 @@ class Remembered(NamedTuple):
     key: bytes
     since: int
     raised: int
-    fields: bytes
+    fields: bytes = b""
 
     @property
     def live(self) -> bool:
@@ -59,38 +60,25 @@ class Remembered(NamedTuple):
         return not self.flags & (DELETED | TEST | INTERNAL)
 
 
-def pack(
-    flags: int,
-    rank: int,
-    score: int,
-    alert_revision: int,
-    follow_revision: int,
-    submitted: int,
-    version: Version,
-    content: int,
-    context: int,
-    segments: bytes,
-    key: bytes,
-    since: int,
-    raised: int,
-    fields: bytes,
-) -> bytes:
-    """A Remembered, given by its parts (`pack(*remembered)`). Begins with its size, 2 bytes."""
-    updated, appended, origin = version
-    tail = segments + key + fields
-    if since != submitted or raised != appended:
+def pack(r: Remembered) -> bytes:
+    """Pack a response: its size (2 bytes) and the other numbers of _HEAD, then what varies in length."""
+    updated, appended, origin = r.version
+    flags, submitted, key = r.flags, r.submitted, r.key
+    tail = r.segments + key + r.fields
+    if r.since != submitted or r.raised != appended:
         flags |= _CORRECTED
-        tail = segments + key + _SINCE.pack(since, raised) + fields
+        tail = r.segments + key + _SINCE.pack(r.since, r.raised) + r.fields
     return (
         _HEAD.pack(
-            _HEAD.size + len(tail), flags, rank, score, alert_revision, follow_revision, len(key), submitted, updated,
-            origin, appended, content, context,
+            _HEAD.size + len(tail), flags, r.rank, r.score, r.alert_revision, r.follow_revision, len(key), submitted,
+            updated, origin, appended, r.content, r.context,
         )
         + tail
     )  # fmt: skip
 
 
 def unpack(packed: bytes) -> Remembered:
+    """Unpack what `pack` gave."""
     (_, flags, rank, score, alert, follow, key_size, submitted, updated, origin, appended, content, context) = (
         _HEAD.unpack_from(packed)
     )
@@ -103,8 +91,9 @@ def unpack(packed: bytes) -> Remembered:
         since, raised = _SINCE.unpack_from(packed, end)
         end += _SINCE.size
     return Remembered(
-        flags & ~_CORRECTED, rank, score, alert, follow, submitted, (updated, appended, origin), content, context,
-        segments, key, since, raised, packed[end:],
+        flags=flags & ~_CORRECTED, rank=rank, score=score, alert_revision=alert, follow_revision=follow,
+        submitted=submitted, version=(updated, appended, origin), content=content, context=context, segments=segments,
+        key=key, since=since, raised=raised, fields=packed[end:],
     )  # fmt: skip
 
 
