@@ -1,6 +1,5 @@
 """Stage `classify`: the fold of one task — versions remembered, counts and events emitted, ticks."""
 
-from collections import Counter
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -45,7 +44,7 @@ class ClassifyFold(Fold):
     """The fold of one task of `classify`."""
 
     def __init__(self, settings: ClassifySettings, partition: int, partitions: int, emit: Emit) -> None:
-        self.counters: Counter[CounterKey] = Counter()
+        self.counters: dict[CounterKey, int] = {}
         self._settings, self._emit, self._partition = settings, emit, partition
         self._memory, self._names = RememberedResponses(settings.horizon), Names()
         self._classifier = Classifier(settings, partition, partitions, self._memory, self._names)
@@ -72,15 +71,17 @@ class ClassifyFold(Fold):
         memory, counters = self._memory, self.counters
         if change.stream_time > memory.stream_time:
             memory.advance(change.stream_time)
-        counters["", change.outcome] += 1
         asks = URGENT if change.urgent else NORMAL
         if self._armed:
             self._breaker.saw(change.outcome == "dead")
-            if self._breaker.tripped and not counters[PAUSED]:
+            if self._breaker.tripped and not counters.get(PAUSED):
                 counters[PAUSED] = 1
                 asks |= PAUSE
-        for key in change.counts:
-            counters[key if key in counters else self._counter(key)] += 1
+        for key in (("", change.outcome), *change.counts):
+            try:
+                counters[key] += 1
+            except KeyError:
+                self._count_new(key)
         if change.packed:
             memory.remember(change.id, change.packed, change.submitted)
         if change.minus is not None:
@@ -91,17 +92,17 @@ class ClassifyFold(Fold):
             self._emit(output)
         return asks
 
-    def _counter(self, key: CounterKey) -> CounterKey:
-        """What to count something new under.
+    def _count_new(self, key: CounterKey) -> None:
+        """Count what was not counted before.
 
         A platform is named once a response of it was accepted: before that its name may be anything that stood in the
         wrong place, and is no label. The names of platforms do not grow without bound.
         """
         if key[0] == DEAD and (SOURCE, key[2]) not in self.counters:
-            return DEAD, key[1], "unknown"
-        if key[0] == SOURCE and sum(known[0] == SOURCE for known in self.counters) >= _MOST_SOURCES:
-            return SOURCE, "other"
-        return key
+            key = DEAD, key[1], "unknown"
+        elif key[0] == SOURCE and sum(known[0] == SOURCE for known in self.counters) >= _MOST_SOURCES:
+            key = SOURCE, "other"
+        self.counters[key] = self.counters.get(key, 0) + 1
 
     def checkpoint(self, now: int) -> Checkpoint:
         """Emit counts, and a tick at most once a second; give new names and what was remembered."""
