@@ -24,7 +24,7 @@ def delta_key(metric: str, scale: str, dimensions: Iterable[str]) -> bytes:
 
 
 def parse_delta_key(key: bytes) -> tuple[str, str, tuple[str, ...]]:
-    """(metric, scale name, dimensions)."""
+    """(metric, scale name, dimensions) of a key."""
     metric, scale, dimensions = loads(key)
     return metric, scale, tuple(dimensions)
 
@@ -38,12 +38,12 @@ def encode_deltas(by_values: Mapping[Values, list[int]]) -> bytes:
 
 
 def decode_deltas(value: bytes) -> list[tuple[Values, list[int]]]:
-    """The same, back. Raises ValueError for a format of another version."""
+    """What `encode_deltas` was given. Raises ValueError when the format is of another version."""
     return [(tuple(values), flat) for values, flat in _versioned(value)]
 
 
 def encode_tick(stream_time: int) -> bytes:
-    """`stream_time` in ms."""
+    """A tick of this stream time, ms."""
     return pack([_FORMAT, stream_time])
 
 

@@ -193,12 +193,12 @@ def _event_headers(kind: str) -> Json:
 
 def _headers(description: str | None, *examples: Headers) -> Json:
     """The schema of headers, told from examples: required what all have, constant what is the same in all."""
-    found = [dict(example) for example in examples]
-    names = list(dict.fromkeys(name for example in found for name in example))
+    fields = [dict(example) for example in examples]
+    names = list(dict.fromkeys(name for example in fields for name in example))
     properties: dict[str, Json] = {name: {"type": "string"} for name in names}
     for name in names:
-        values = {example.get(name) for example in found}
+        values = {example.get(name) for example in fields}
         if len(values) == 1 and (value := values.pop()) is not None:
             properties[name]["const"] = value.decode()
-    required = [name for name in names if all(name in example for example in found)]
+    required = [name for name in names if all(name in example for example in fields)]
     return {"type": "object", "description": description, "properties": properties, "required": required}

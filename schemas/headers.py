@@ -43,14 +43,15 @@ class CloudEvents:
 def origin(headers: Headers) -> tuple[int, int, int] | None:
     """(append time in ms, partition, offset) of a forwarded record as first produced; None for any other."""
     for name, value in headers:
-        if name == ORIGIN and value is not None and (found := _ORIGIN.fullmatch(value)):
-            append, partition, offset = map(int, found.groups())
+        if name == ORIGIN and value is not None and (match := _ORIGIN.fullmatch(value)):
+            append, partition, offset = map(int, match.groups())
             if partition < _MOST_PARTITIONS:
                 return append, partition, offset
     return None
 
 
 def with_origin(headers: Headers, append: int, partition: int, offset: int) -> Headers:
+    """The headers of a record that is forwarded: its own, and when (ms) and where it was first produced."""
     return [*headers, (ORIGIN, b"%d %d %d" % (append, partition, offset))]
 
 
@@ -70,7 +71,7 @@ class DeadLetter(NamedTuple):
 
     def headers(self, own: Headers) -> Headers:
         """The record's own headers and those of the dead letter."""
-        why = [
+        reason = [
             ("npsflow_dlq_reason", self.reason.encode()),
             ("npsflow_dlq_message", self.message.encode()),
             ("npsflow_dlq_topic", self.topic.encode()),
@@ -78,4 +79,4 @@ class DeadLetter(NamedTuple):
             ("npsflow_dlq_offset", b"%d" % self.offset),
             ("npsflow_dlq_at", self.at.encode()),
         ]
-        return [*own, *why, *([("npsflow_dlq_source", self.source.encode())] if self.source else [])]
+        return [*own, *reason, *([("npsflow_dlq_source", self.source.encode())] if self.source else [])]

@@ -11,7 +11,7 @@ from msgspec import Struct
 from npsflow.schemas import codec
 
 State = Literal["waiting", "delivered", "merged", "given_up"]
-"""`merged`: told together with an earlier event of its case, which `reference` names."""
+"""`merged`: delivered together with an earlier event of its case, which `reference` names."""
 
 DIGEST = "digest"
 """Of the type of a digest, and what the ids of digests begin with."""
@@ -42,7 +42,9 @@ class Delivery(Struct, frozen=True, omit_defaults=True):
     owner: int = 0
 
     def key(self) -> bytes:
+        """`NAME/event id`."""
         return f"{self.notifier}/{self.event_id}".encode()
 
 
 decode_delivery = codec.decoder(Delivery)
+"""From JSON. Raises codec.Undecodable."""

@@ -14,6 +14,7 @@ class Breaker:
         self._dead = 0
 
     def saw(self, dead: bool) -> None:
+        """Take note of one record, in their order: whether it was refused."""
         self._recent.append(dead)
         self._dead += dead
         if len(self._recent) > _OUT_OF:

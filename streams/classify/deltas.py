@@ -10,8 +10,6 @@ from npsflow.schemas.deltas import Values, delta_key, encode_deltas
 from npsflow.streams.scoring.segments import Names
 from npsflow.streams.stage import Emit, Output
 
-_MOST = 60_000  # numbers in one record, of at most 9 bytes; a multiple of three
-
 
 class PaneCount(Struct, frozen=True, gc=False):
     """One response in the panes: which pane of five minutes, which segments (numbers), which score."""
@@ -22,9 +20,14 @@ class PaneCount(Struct, frozen=True, gc=False):
 
 
 class PaneCounts:
-    """Adds and takes back cells; `send` emits what came of it since the last time."""
+    """Sums what responses add to the panes and take back from them, until `send` emits it.
 
-    def __init__(self, names: Names, partition_of: Callable[[bytes], int]) -> None:
+    `partition_of` gives the partition of a key on `nps-panes`. A record holds about `max_numbers` numbers of at most 9
+    bytes, a multiple of three: no more than a broker takes.
+    """
+
+    def __init__(self, names: Names, partition_of: Callable[[bytes], int], max_numbers: int = 60_000) -> None:
+        self._max_numbers = max_numbers
         self._names = names
         self._partition_of = partition_of
         self._owners: dict[int, tuple[bytes, Values]] = {}
@@ -32,13 +35,16 @@ class PaneCounts:
         self._plus: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         self._minus: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
 
-    def add(self, cell: PaneCount) -> None:
-        self._plus[cell.pane, cell.score] += cell.segments
+    def add(self, count: PaneCount) -> None:
+        """Count a response."""
+        self._plus[count.pane, count.score] += count.segments
 
-    def take_back(self, cell: PaneCount) -> None:
-        self._minus[cell.pane, cell.score] += cell.segments
+    def take_back(self, count: PaneCount) -> None:
+        """Count a response no more."""
+        self._minus[count.pane, count.score] += count.segments
 
     def send(self, emit: Emit) -> None:
+        """Emit the sums since the last call, where they are not zero, by the key of `nps-panes`."""
         by_key: defaultdict[bytes, defaultdict[Values, list[int]]] = defaultdict(lambda: defaultdict(list))
         for pane, score in sorted(self._plus.keys() | self._minus.keys()):
             counts = Counter(self._plus.get((pane, score), ()))
@@ -50,27 +56,28 @@ class PaneCounts:
         self._plus.clear()
         self._minus.clear()
         for key, by_values in by_key.items():
-            for piece in _pieces(by_values):
+            for piece in _pieces(by_values, self._max_numbers):
                 emit(Output(topics.PANES, self._partition_of(key), key, encode_deltas(piece), []))
 
     def _owner(self, number: int) -> tuple[bytes, Values]:
-        found = self._owners.get(number)
-        if found is None:
+        """The key under which a segment is counted, and its values."""
+        owner = self._owners.get(number)
+        if owner is None:
             metric, scale, segment = self._names.by_number[number]
-            found = delta_key(metric, scale, (d for d, _ in segment)), tuple(v for _, v in segment)
-            self._owners[number] = found
-        return found
+            owner = delta_key(metric, scale, (d for d, _ in segment)), tuple(v for _, v in segment)
+            self._owners[number] = owner
+        return owner
 
 
-def _pieces(by_values: Mapping[Values, list[int]]) -> Iterator[dict[Values, list[int]]]:
+def _pieces(by_values: Mapping[Values, list[int]], max_numbers: int) -> Iterator[dict[Values, list[int]]]:
     """Cut so that no record grows beyond what a broker takes."""
     piece: dict[Values, list[int]] = {}
     size = 0
     for values, flat in by_values.items():
-        for at in range(0, len(flat), _MOST):
-            piece[values] = flat[at : at + _MOST]
+        for at in range(0, len(flat), max_numbers):
+            piece[values] = flat[at : at + max_numbers]
             size += len(piece[values]) + len(values) * 64
-            if size >= _MOST:
+            if size >= max_numbers:
                 yield piece
                 piece, size = {}, 0
     if piece:

@@ -1,4 +1,4 @@
-"""Which fields of an alert changed, told from 2 bytes a field instead of the fields themselves."""
+"""Which fields of an alert changed, seen from 2 bytes a field instead of the fields themselves."""
 
 import struct
 from operator import attrgetter
@@ -18,15 +18,15 @@ _MASK = 0xFFFF
 def fingerprint(context: Context) -> bytes:
     """A bit for each field that is set, then 16 bits of hash for each of them, in the order of Context.
 
-    A changed field can go unnamed once in 65,536 times; whether anything changed is never told from this.
+    A changed field can go unnamed once in 65,536 times; whether anything changed is decided elsewhere.
     """
-    given = [(bit, value) for bit, value in zip(_BITS, _fetch(context), strict=True) if value is not None]
-    hashes = [xxh3_64_intdigest(encode(value)) & _MASK for _, value in given]
-    return struct.pack(f"<Q{len(hashes)}H", sum([bit for bit, _ in given]), *hashes)
+    present = [(bit, value) for bit, value in zip(_BITS, _fetch(context), strict=True) if value is not None]
+    hashes = [xxh3_64_intdigest(encode(value)) & _MASK for _, value in present]
+    return struct.pack(f"<Q{len(hashes)}H", sum([bit for bit, _ in present]), *hashes)
 
 
 def changed(before: bytes, after: bytes) -> list[str]:
-    """Names of the fields that differ, sorted."""
+    """Names of the fields in which two fingerprints differ, sorted."""
     old, new = _by_field(before), _by_field(after)
     return sorted(name for name in _ORDER if old.get(name) != new.get(name))
 

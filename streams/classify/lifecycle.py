@@ -15,7 +15,7 @@ class Step(NamedTuple):
 
 
 def steps(revision: int, *, live: bool, wanted: bool, same: bool, changed: bool) -> tuple[Step, ...]:
-    """What has to be said.
+    """The events to send, in order.
 
     `revision` is the last one sent (0: none ever); `same`: it still concerns the same metric, category and customer;
     `changed`: an event would carry other content than the last one did.

@@ -60,7 +60,7 @@ class RememberedResponses:
                     del self._packed[id_]
 
     def dump(self) -> list[tuple[bytes, int]]:
-        """Changelog records of what is new since the last call; each with the stream time (ms) until which it counts."""
+        """Changelog records of what is new since the last call, and until which stream time (ms) each is needed."""
         records = []
         for at in range(0, len(self._not_dumped), _PER_RECORD):
             entries = self._not_dumped[at : at + _PER_RECORD]
@@ -70,7 +70,7 @@ class RememberedResponses:
         return records
 
     def restore(self, record: bytes) -> int:
-        """Take back a record of `dump`, in their order; gives until which stream time (ms) it counts."""
+        """Take back a record of `dump`, in their order; gives until which stream time (ms) it is needed."""
         latest = 0
         for id_, packed in stored.entries(record):
             submitted = stored.submitted_of(packed)

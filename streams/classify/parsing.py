@@ -6,7 +6,7 @@ field, which is dropped and named in `warnings`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 import msgspec
@@ -44,6 +44,8 @@ _LONE_SURROGATE = re.compile(
 )
 _REPLACEMENT = "\ufffd"
 
+Lenient = Callable[[Any, str, list[str]], Any]
+"""Reads one optional field: (value, name, warnings) -> what is kept, or None where it has to be dropped."""
 
 Read = tuple[Response | Deletion, Scale | None, tuple[str, ...]]
 """What a record says; its scale, None for a deletion; and the names of fields that were dropped or cut."""
@@ -75,19 +77,36 @@ def read(value: bytes | None, scales: Scales) -> Read:
 
 
 def _scale(metric: str, answered: AnsweredScale, scales: Scales, source: str) -> Scale:
-    found = scales.find(metric, answered.min, answered.max)
-    if found is None:
+    scale = scales.find(metric, answered.min, answered.max)
+    if scale is None:
         message = f"no thresholds are set for {metric} on {answered.min}-{answered.max}"
         raise RefusedRecord("unknown_scale", message, source)
-    return found
+    return scale
 
 
 def _out_of_range(scale: Scale, source: str) -> RefusedRecord:
     return RefusedRecord("score_out_of_range", f"score is not within {scale.name}", source)
 
 
+# The lenient path, field by field.
+
+
 def _read_leniently(value: bytes, scales: Scales) -> Read:
-    warnings: list[str] = []
+    fields, warnings = _json_object(value)
+    source = _identifier(fields, "source", None)
+    if "/" in source:
+        raise RefusedRecord("invalid_identifier", "source contains a slash")
+    response_id = _identifier(fields, "response_id", source)
+    if fields.get("deleted") is True:
+        optional = _keep_readable(fields, _LENIENT_DELETION, "", warnings)
+        return Deletion(response_id=response_id, source=source, **optional), None, tuple(warnings)
+    response, scale = _lenient_response(fields, source, response_id, scales, warnings)
+    return response, scale, tuple(warnings)
+
+
+def _json_object(value: bytes) -> tuple[dict[str, Any], list[str]]:
+    """The fields of a JSON object, and the warnings so far: whether halves of characters were replaced in it."""
+    warnings = []
     try:
         try:
             fields = codec.loads(value)
@@ -102,15 +121,13 @@ def _read_leniently(value: bytes, scales: Scales) -> Read:
         for name in _IDENTIFIERS:
             if _REPLACEMENT in str(fields.get(name)):
                 raise RefusedRecord("invalid_identifier", f"{name} holds half of a character")
-    source = _identifier(fields, "source", None)
-    if "/" in source:
-        raise RefusedRecord("invalid_identifier", "source contains a slash")
-    response_id = _identifier(fields, "response_id", source)
-    if fields.get("deleted") is True:
-        updated_at = fields.get("updated_at")
-        if updated_at is not None and (updated_at := _LENIENT["updated_at"](updated_at, "updated_at", [])) is None:
-            warnings.append("updated_at")
-        return Deletion(response_id, source, updated_at), None, tuple(warnings)
+    return fields, warnings
+
+
+def _lenient_response(
+    fields: dict[str, Any], source: str, response_id: str, scales: Scales, warnings: list[str]
+) -> tuple[Response, Scale]:
+    """The response and its scale; adds to `warnings`. What is wrong first refuses it, in the order below."""
     for name in _REQUIRED:
         if fields.get(name) is None:
             raise RefusedRecord("missing_field", f"{name} is missing", source)
@@ -118,24 +135,34 @@ def _read_leniently(value: bytes, scales: Scales) -> Read:
     metric = fields["metric"]
     if not isinstance(metric, str) or metric not in _METRICS:
         raise RefusedRecord("unknown_metric", "metric is not one of " + ", ".join(sorted(_METRICS)), source)
-    kept: dict[str, Any] = {}
-    for name, lenient in _LENIENT.items():
-        given = fields.get(name)
-        if given is not None:
+    optional = _keep_readable(fields, _LENIENT, "", warnings)
+    answered = optional.get("scale")
+    scale = scales.defaults[metric] if answered is None else _scale(metric, answered, scales, source)
+    response = Response(
+        response_id=response_id,
+        source=source,
+        survey_id=survey_id,
+        metric=metric,  # type: ignore[arg-type]
+        score=_score(fields["score"], scale, source),
+        submitted_at=_time(fields["submitted_at"], "submitted_at", source),
+        **optional,
+    )
+    return response, scale
+
+
+def _keep_readable(
+    fields: dict[str, Any], readers: Mapping[str, Lenient], prefix: str, warnings: list[str]
+) -> dict[str, Any]:
+    """What each reader makes of its field, None for a field that is dropped; each is named in `warnings` once."""
+    kept = {}
+    for name, reader in readers.items():
+        value = fields.get(name)
+        if value is not None:
             before = len(warnings)
-            kept[name] = lenient(given, name, warnings)
+            kept[name] = reader(value, prefix + name, warnings)
             if kept[name] is None and len(warnings) == before:
-                warnings.append(name)
-    answered = kept.get("scale")
-    scale = _scale(metric, answered, scales, source) if answered is not None else scales.defaults[metric]
-    score = fields["score"]
-    if not isinstance(score, int) or isinstance(score, bool):
-        raise RefusedRecord("invalid_score", f"score is a {type(score).__name__}, not an integer", source)
-    if not scale.low <= score <= scale.high:
-        raise _out_of_range(scale, source)
-    submitted_at = _time(fields["submitted_at"], "submitted_at", source)
-    response = Response(response_id, source, survey_id, metric, score, submitted_at, **kept)  # type: ignore[arg-type]
-    return response, scale, tuple(warnings)
+                warnings.append(prefix + name)
+    return kept
 
 
 def _replace_lone(escape: re.Match[bytes]) -> bytes:
@@ -143,84 +170,79 @@ def _replace_lone(escape: re.Match[bytes]) -> bytes:
 
 
 def _identifier(fields: dict[str, Any], name: str, source: str | None) -> str:
-    given = fields.get(name)
-    if given is None:
+    value = fields.get(name)
+    if value is None:
         raise RefusedRecord("missing_field", f"{name} is missing", source)
-    if not isinstance(given, str) or not 1 <= len(given) <= MAX_IDENTIFIER:
+    if not isinstance(value, str) or not 1 <= len(value) <= MAX_IDENTIFIER:
         raise RefusedRecord("invalid_identifier", f"{name} is not a text of 1 to {MAX_IDENTIFIER} characters", source)
-    return given
+    return value
 
 
-def _time(given: Any, name: str, source: str) -> Any:
+def _score(value: Any, scale: Scale, source: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise RefusedRecord("invalid_score", f"score is a {type(value).__name__}, not an integer", source)
+    if not scale.low <= value <= scale.high:
+        raise _out_of_range(scale, source)
+    return value
+
+
+def _time(value: Any, name: str, source: str) -> Any:
     try:
-        return codec.convert(given, Time)
+        return codec.convert(value, Time)
     except msgspec.ValidationError:
         raise RefusedRecord("invalid_time", f"{name} is not an RFC 3339 time with an offset", source) from None
 
 
-# One reader for each optional field: (given, name, warnings) -> value, or None where it has to be dropped.
-Lenient = Callable[[Any, str, list[str]], Any]
-
-
 def _of_type(kind: Any) -> Lenient:
-    def reader(given: Any, name: str, warnings: list[str]) -> Any:
+    def reader(value: Any, name: str, warnings: list[str]) -> Any:
         try:
-            return codec.convert(given, kind)
+            return codec.convert(value, kind)
         except msgspec.ValidationError:
             return None
 
     return reader
 
 
-def _text(given: Any, name: str, warnings: list[str]) -> str | None:
-    if isinstance(given, str) and len(given) > MAX_TEXT:
+def _text(value: Any, name: str, warnings: list[str]) -> str | None:
+    if isinstance(value, str) and len(value) > MAX_TEXT:
         warnings.append(name)
-        return given[:MAX_TEXT]
-    return given if isinstance(given, str) else None
+        return value[:MAX_TEXT]
+    return value if isinstance(value, str) else None
 
 
-def _comment(given: Any, name: str, warnings: list[str]) -> str | None:
-    if not isinstance(given, str):
+def _comment(value: Any, name: str, warnings: list[str]) -> str | None:
+    if not isinstance(value, str):
         return None
-    if len(encoded := given.encode()) > MAX_COMMENT:
+    if len(encoded := value.encode()) > MAX_COMMENT:
         warnings.append(name)
         return encoded[:MAX_COMMENT].decode(errors="ignore")
-    return given
+    return value
 
 
 def _parts(kind: type[msgspec.Struct]) -> Lenient:
     readers = {f.name: _reader(f.type) for f in msgspec.structs.fields(kind)}
 
-    def reader(given: Any, name: str, warnings: list[str]) -> Any:
-        if not isinstance(given, dict):
-            return None
-        kept = {}
-        for part, lenient in readers.items():
-            if (inner := given.get(part)) is not None:
-                before = len(warnings)
-                kept[part] = lenient(inner, f"{name}.{part}", warnings)
-                if kept[part] is None and len(warnings) == before:
-                    warnings.append(f"{name}.{part}")
-        return kind(**kept)
+    def reader(value: Any, name: str, warnings: list[str]) -> Any:
+        return kind(**_keep_readable(value, readers, f"{name}.", warnings)) if isinstance(value, dict) else None
 
     return reader
 
 
-def _answers(given: Any, name: str, warnings: list[str]) -> Any:
-    if not isinstance(given, list):
+def _answers(value: Any, name: str, warnings: list[str]) -> Any:
+    if not isinstance(value, list):
         return None
-    answers = [answer for item in given if (answer := _answer(item, name, warnings)) is not None]
-    if len(answers) < len(given) and name not in warnings:
+    answers = [answer for item in value if (answer := _answer(item, name, warnings)) is not None]
+    if len(answers) < len(value) and name not in warnings:
         warnings.append(name)
     return answers
 
 
-def _attributes(given: Any, name: str, warnings: list[str]) -> Any:
-    if not isinstance(given, dict):
+def _attributes(value: Any, name: str, warnings: list[str]) -> Any:
+    if not isinstance(value, dict):
         return None
-    flat = {k[:MAX_TEXT]: v for k, v in given.items() if isinstance(v, str | int | float | bool)}
+    flat = {k[:MAX_TEXT]: v for k, v in value.items() if isinstance(v, str | int | float | bool)}
     kept = dict(list(flat.items())[:_MAX_ATTRIBUTES])
-    if kept != given:
+    if kept != value:
         warnings.append(name)
     return kept
 
@@ -238,3 +260,4 @@ _answer = _parts(Answer)
 _LENIENT: dict[str, Lenient] = {
     name: _reader(kind) for name, kind in _TYPES.items() if name not in (*_REQUIRED, "source", "response_id")
 } | {"customer": _parts(Customer), "reference": _parts(Reference), "answers": _answers, "attributes": _attributes}
+_LENIENT_DELETION = {"updated_at": _LENIENT["updated_at"]}

@@ -1,4 +1,4 @@
-"""What every response deserves: how severe an alert is, by when, and what is asked of those who are not unhappy."""
+"""What is done about a response: whether somebody can act on its alert, and what a customer is asked."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +22,7 @@ class Rule:
     when: tuple[tuple[str, str], ...] = ()
 
     def fits(self, response: Response) -> bool:
+        """Whether all fields, compared as segments are, have the values of `when`."""
         return all(normal(str(_field(response, name) or "")) == value for name, value in self.when)
 
 

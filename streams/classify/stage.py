@@ -110,7 +110,7 @@ class ClassifyFold(Fold):
         if self.stream_time > self._ticked and not 0 <= now - self._ticked_at < SECOND:
             self._tick(self.stream_time, now)
         self._memory.expire()
-        return Checkpoint(state=self._names.dump(), log=self._memory.dump())
+        return Checkpoint(state=[*self._names.dump()], log=self._memory.dump())
 
     def accept(self) -> None:
         """Go on after a pause."""

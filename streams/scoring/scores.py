@@ -45,10 +45,12 @@ class Scale:
 
     @property
     def name(self) -> str:
+        """The range, as `0-10`."""
         return f"{self.low}-{self.high}"
 
     @property
     def formula(self) -> Formula:
+        """How a score of this metric is made."""
         return _FORMULAS[self.metric]
 
     @property

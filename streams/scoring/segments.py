@@ -24,7 +24,6 @@ _Column = dict[Any, int]
 """Of a dimension or a pair: what a response says (two for a pair) to the number of its segment, or to _NOWHERE."""
 
 _NOWHERE = -1
-_MOST_VALUES = 100_000  # of a column kept at hand; beyond that it starts anew
 _OF_CUSTOMER = {"tier", "account_id", "primary_contact"}
 _PLAIN = {
     "survey_id", "survey_kind", "survey_name", "survey_version", "source", "language", "channel", "journey_stage",
@@ -91,7 +90,7 @@ class Segmenter:
     """Finds the segments of a response.
 
     `dimensions` are names that `is_dimension` accepts, `pairs` pairs of them, `aliases` maps a dimension to
-    {normalised value: value to count under}.
+    {normalised value: value to count under}. The numbers of at most `max_values` values of each are kept at hand.
     """
 
     def __init__(
@@ -100,7 +99,9 @@ class Segmenter:
         dimensions: Sequence[str],
         pairs: Iterable[tuple[str, str]] = (),
         aliases: Mapping[str, Mapping[str, str]] | None = None,
+        max_values: int = 100_000,
     ) -> None:
+        self._max_values = max_values
         self._names = names
         # What is a field of the response itself is fetched in one step, the rest one by one.
         plain = [d for d in dimensions if d in _PLAIN]
@@ -132,31 +133,31 @@ class Segmenter:
         self._tables[scale] = self._number(scale, ()), columns
         return self._tables[scale]
 
-    def _learn(self, scale: Scale, at: int, column: _Column, given: Any) -> int:
-        """The number for what is given in this column, kept at hand from now on."""
-        number = column.get(given)
+    def _learn(self, scale: Scale, at: int, column: _Column, value: Any) -> int:
+        """The number of the segment of this value, kept at hand from now on."""
+        number = column.get(value)
         if number is None:
-            if len(column) >= _MOST_VALUES:
+            if len(column) >= self._max_values:
                 column.clear()
-            number = column[given] = self._numbered(scale, at, given)
+            number = column[value] = self._numbered(scale, at, value)
         return number
 
-    def _numbered(self, scale: Scale, at: int, given: Any) -> int:
+    def _numbered(self, scale: Scale, at: int, value: Any) -> int:
         pairs: Segment
         if at < len(self._dimensions):
-            pairs = (self._pair(at, given),)
+            pairs = (self._pair(at, value),)
         else:
             a, b = self._pairs[at - len(self._dimensions)]
-            pairs = self._pair(a, given[0]), self._pair(b, given[1])
+            pairs = self._pair(a, value[0]), self._pair(b, value[1])
         return self._number(scale, pairs) if all(value for _, value in pairs) else _NOWHERE
 
     def _number(self, scale: Scale, segment: Segment) -> int:
         return self._names.number((scale.metric, scale.name, segment))
 
-    def _pair(self, at: int, given: str | None) -> tuple[str, str]:
+    def _pair(self, at: int, value: str | None) -> tuple[str, str]:
         """Dimension and what it is counted under; empty for nothing."""
-        dimension, value = self._dimensions[at], "" if given is None else normal(given)
-        return dimension, self._aliases.get(dimension, {}).get(value, value)
+        dimension, name = self._dimensions[at], "" if value is None else normal(value)
+        return dimension, self._aliases.get(dimension, {}).get(name, name)
 
 
 def _one_by_one(dimensions: list[str]) -> Callable[[Response], tuple[Any, ...]]:
@@ -187,6 +188,7 @@ def pack_segments(numbers: Sequence[int]) -> bytes:
 
 
 def unpack_segments(packed: bytes) -> tuple[int, ...]:
+    """Numbers as `pack_segments` was given them."""
     numbers = array("I" if packed[0] & _WIDE else "H")
     numbers.frombytes(packed[1:])
     return tuple(numbers)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.topics import RESPONSES
-from npsflow.streams.classify.memory import MemoryStore
+from npsflow.streams.classify.memory import RememberedResponses
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.installation import Installation
@@ -42,18 +42,21 @@ class Received:
 
 
 def main() -> None:
-    store, before, packed = MemoryStore(), 0, 0
+    settings = Settings().classify_settings("npsflow/", 2)
+    memory, before, packed = RememberedResponses(settings.horizon), 0, 0
     arrived = int(time.time() * 1000) + 1
-    fold = Classify(Settings().classify_settings("npsflow/", 2)).open(0, 4, lambda *_: None)
+    fold = Classify(settings).open(0, 4, lambda *_: None)
     for offset, response in enumerate(data.responses(data.steady(_WARM_UP + _COUNT))):
         if offset == _WARM_UP:
             before = _resident()  # with all that the stage itself keeps: names, caches, encoders
         key, value = data.encode(response)
         change = fold.read(Received(offset, arrived, key, value))
         if offset >= _WARM_UP:
-            store.put(change.key, change.packed, change.submitted)
+            memory.remember(change.id, change.packed, change.submitted)
+            if offset % 1000 == 0:
+                memory.dump()  # as a commit does
             packed += len(change.packed)
-    assert len(store) == _COUNT
+    assert len(memory) == _COUNT
     tell(grown=_resident() - before, packed=packed / _COUNT)
 
 

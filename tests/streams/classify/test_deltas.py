@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npsflow.schemas.deltas import decode_deltas, decode_tick, encode_deltas, encode_tick, parse_delta_key
-from npsflow.streams.classify import deltas
 from npsflow.streams.classify.deltas import PaneCount, PaneCounts
 from npsflow.streams.scoring.segments import Name, Names
 from npsflow.streams.stage import Output
@@ -30,11 +29,11 @@ some_cells = st.builds(
 )
 
 
-def collector() -> PaneCounts:
+def collector(**limit: int) -> PaneCounts:
     names = Names()
     for name in NAMES:
         names.number(name)
-    return PaneCounts(names, len)
+    return PaneCounts(names, len, **limit)
 
 
 def send(collected: PaneCounts) -> Sent:
@@ -62,15 +61,13 @@ def total(sent: Sent) -> Total:
 
 @given(st.lists(some_cells, max_size=20), st.lists(some_cells, max_size=20), st.integers(1, 4))
 def test_what_was_added_and_taken_back_arrives(plus: list[PaneCount], minus: list[PaneCount], most: int) -> None:
-    collected, expected = collector(), Total()
+    collected, expected = collector(max_numbers=3 * most), Total()
     for sign, given_cells, collect in ((1, plus, collected.add), (-1, minus, collected.take_back)):
         for cell in given_cells:
             collect(cell)
             for number in cell.segments:
                 expected[NAMES[number], cell.pane, cell.score] += sign
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deltas, "_MOST", 3 * most)
-        sent = send(collected)
+    sent = send(collected)
     assert total(sent) == {cell: count for cell, count in expected.items() if count}
     assert send(collected) == []
 

@@ -24,7 +24,7 @@ WHOLE: dict[str, Any] = {
     "department": "sales", "team": "a", "agent_id": "7", "product": "x", "attributes": {"plan": True},
     "reference": {"type": "ticket", "id": "T-1"}, "response_url": "https://example.org/1", "contact_requested": True,
 }  # fmt: skip
-NOT_TOLD: dict[str, Any] = {"question": "why?", "survey_version": "2", "invitation_id": "i", "internal": False}
+NOT_PUBLISHED: dict[str, Any] = {"question": "why?", "survey_version": "2", "invitation_id": "i", "internal": False}
 PRIVATE = {"name": "Ann", "email": "ann@example.org", "phone": "0"}
 CUSTOMER = {
     "id": "C-1", "account_id": "A", "tier": "plus", "value": 1.5, "renews_at": "2027", "contact_allowed": True,
@@ -32,7 +32,7 @@ CUSTOMER = {
 }  # fmt: skip
 
 
-def said(*values: dict[str, Any], settings: Settings | None = None, **more: Any) -> list[Output]:
+def published(*values: dict[str, Any], settings: Settings | None = None, **more: Any) -> list[Output]:
     task = Task(Classify((settings or Settings()).classify_settings("npsflow/t.", 1)))
     for offset, fields in enumerate(values):
         value = json.dumps(fields).encode()
@@ -46,7 +46,7 @@ def value(output: Output) -> dict[str, Any]:
 
 
 def test_an_alert_is_the_whole_response_and_what_to_do() -> None:
-    (event,) = said(response(**WHOLE, **NOT_TOLD, customer=CUSTOMER | PRIVATE))
+    (event,) = published(response(**WHOLE, **NOT_PUBLISHED, customer=CUSTOMER | PRIVATE))
     flat = {f"customer_{name}" if name == "id" else name: given for name, given in CUSTOMER.items()}
     assert value(event) == {
         **response(),
@@ -64,7 +64,7 @@ def test_an_alert_is_the_whole_response_and_what_to_do() -> None:
 
 
 def test_a_bare_alert_asks_and_says_why_nobody_can_act() -> None:
-    (event,) = said(response(channel=5))
+    (event,) = published(response(channel=5))
     assert event.key == b"s/1"
     found = value(event)
     assert (found["actionable"], found["not_actionable"]) == (False, "no_contact")
@@ -75,29 +75,29 @@ def test_a_bare_alert_asks_and_says_why_nobody_can_act() -> None:
 
 def test_an_alert_asks_in_a_language_of_the_settings() -> None:
     recovery = Recovery(questions={"de": "Warum?"}, thanks={"de": "Danke."})
-    (event,) = said(response(language="de-AT"), settings=Settings(recovery=recovery))
+    (event,) = published(response(language="de-AT"), settings=Settings(recovery=recovery))
     assert value(event)["open_question"] == "Warum?"
 
 
-def test_private_fields_are_told_only_where_a_setting_lets_them() -> None:
+def test_private_fields_are_published_only_where_a_setting_lets_them() -> None:
     for score in (2, 9):
         one = response(score=score, customer=CUSTOMER | PRIVATE)
-        (event,) = said(one)
+        (event,) = published(one)
         assert not any(private.encode() in (event.value or b"") for private in ("Ann", "ann@"))
-        (event,) = said(one, settings=Settings(alerts=Alerts(private_fields=True)))
+        (event,) = published(one, settings=Settings(alerts=Alerts(private_fields=True)))
         assert {name: value(event)[name] for name in PRIVATE} == PRIVATE
 
 
 def test_a_follow_up_thanks_and_asks() -> None:
-    (event,) = said(response(score=9, **WHOLE))
+    (event,) = published(response(score=9, **WHOLE))
     found = value(event)
     assert event.topic == topics.FOLLOW_UP
     assert {name: found[name] for name in ("follow_up_id", "revision", "action", "thank", "due_at", "comment")} == {
         "follow_up_id": "f-f5982d7c481c2fd6d8df6fd1d315ed8d", "revision": 1, "action": "referral", "thank": True,
         "due_at": "2026-03-08T15:00:00Z", "comment": "slow",
     }  # fmt: skip
-    assert value(said(response(score=7))[0])["action"] == "ask"
-    satisfied = value(said(response(score=5, metric="csat"))[0])
+    assert value(published(response(score=7))[0])["action"] == "ask"
+    satisfied = value(published(response(score=5, metric="csat"))[0])
     assert satisfied["action"] is None
     assert satisfied["thank"] is True
 
@@ -105,7 +105,7 @@ def test_a_follow_up_thanks_and_asks() -> None:
 def test_enriched_names_what_changed() -> None:
     before = response(customer={"id": "C-1", "tier": "plus"})
     after = response(comment="slow", score=3, customer={"id": "C-1"}, updated_at="2026-03-01T15:05:00Z")
-    _, event = said(before, after)
+    _, event = published(before, after)
     found = value(event)
     assert found["changed"] == ["comment", "score", "tier"]
     assert (found["revision"], found["severity"]) == (2, "high")
@@ -119,7 +119,7 @@ def test_a_retraction_says_no_more_than_it_must() -> None:
         (first | {"test": True}, "test"),
         (first | {"internal": True}, "internal"),
     ):
-        _, event = said(first, second | {"updated_at": "2026-03-01T15:05:00Z"})
+        _, event = published(first, second | {"updated_at": "2026-03-01T15:05:00Z"})
         assert event.key == b"C-1"
         assert value(event) == {
             "alert_id": "a-f5982d7c481c2fd6d8df6fd1d315ed8d", "revision": 2, "metric": "nps", "cause": cause,
@@ -127,14 +127,14 @@ def test_a_retraction_says_no_more_than_it_must() -> None:
         }  # fmt: skip
 
 
-def test_another_metric_or_customer_or_category_retracts_before_it_tells() -> None:
+def test_another_metric_or_customer_or_category_retracts_before_it_raises() -> None:
     first = response(customer={"id": "C-1"})
     for changed, cause, topic in (
         ({"customer": {"id": "C-2"}}, "moved", topics.SERVICE_RECOVERY),
         ({"metric": "csat"}, "metric", topics.SERVICE_RECOVERY),
         ({"score": 9}, "category", topics.FOLLOW_UP),
     ):
-        _, gone, new = said(first, first | changed | {"updated_at": "2026-03-01T15:05:00Z"})
+        _, gone, new = published(first, first | changed | {"updated_at": "2026-03-01T15:05:00Z"})
         assert (gone.topic, gone.key, value(gone)["cause"]) == (topics.SERVICE_RECOVERY, b"C-1", cause)
         assert (new.topic, new.key) == (topic, b"C-2" if cause == "moved" else b"C-1")
         assert value(new)["revision"] == (3 if topic == topics.SERVICE_RECOVERY else 1)
@@ -142,7 +142,7 @@ def test_another_metric_or_customer_or_category_retracts_before_it_tells() -> No
 
 def test_an_alert_that_comes_late_is_stale() -> None:
     late = NOW + 8 * 86_400_000
-    found = value(said(response(customer={"id": "C"}), timestamp=late)[0])
+    found = value(published(response(customer={"id": "C"}), timestamp=late)[0])
     assert (found["actionable"], found["not_actionable"]) == (False, "stale")
     assert found["raised_at"] == datetime.fromtimestamp(late / 1000, UTC).isoformat(timespec="milliseconds").replace(
         "+00:00", "Z"
@@ -151,22 +151,22 @@ def test_an_alert_that_comes_late_is_stale() -> None:
 
 @pytest.mark.parametrize("score", [2, 9])
 def test_employees_hear_nothing(score: int) -> None:
-    assert said(response(score=score, metric="enps")) == []
+    assert published(response(score=score, metric="enps")) == []
 
 
 def test_settings_limit_alerts_and_follow_ups() -> None:
     only_nps = Settings(alerts=Alerts(metrics=["nps"]))
-    assert [o.topic for o in said(response(metric="csat"), settings=only_nps)] == [topics.FOLLOW_UP]
+    assert [o.topic for o in published(response(metric="csat"), settings=only_nps)] == [topics.FOLLOW_UP]
     none = Settings(follow_ups=FollowUps(enabled=False))
-    assert [o.topic for o in said(response(score=9), response("2"), settings=none)] == [topics.SERVICE_RECOVERY]
+    assert [o.topic for o in published(response(score=9), response("2"), settings=none)] == [topics.SERVICE_RECOVERY]
     first, then = response(score=9), response(score=2, updated_at="2026-03-01T15:05:00Z")
-    assert len(said(first, then, settings=none)) == 1
+    assert len(published(first, then, settings=none)) == 1
 
 
 def test_a_promoter_is_asked_by_the_first_rule_that_fits() -> None:
     rules = FollowUps(promoters=[PromoterRule("review", {"tier": "Plus"}), PromoterRule("testimonial")])
     for customer, action in (({"tier": "PLUS"}, "review"), ({"tier": "basic"}, "testimonial"), ({}, "testimonial")):
-        (event,) = said(response(score=10, customer=customer), settings=Settings(follow_ups=rules))
+        (event,) = published(response(score=10, customer=customer), settings=Settings(follow_ups=rules))
         assert value(event)["action"] == action
 
 

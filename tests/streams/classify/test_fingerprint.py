@@ -1,4 +1,4 @@
-"""Which fields changed is told from two bytes each."""
+"""Which fields changed is seen from two bytes each."""
 
 from datetime import timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""The table of what has to be said when a version replaces another."""
+"""The table of the events to send when a version replaces another."""
 
 from itertools import product
 
@@ -9,7 +9,7 @@ from npsflow.streams.classify.lifecycle import cause, steps
 
 
 @pytest.mark.parametrize(
-    ("revision", "live", "wanted", "same", "changed", "said"),
+    ("revision", "live", "wanted", "same", "changed", "expected"),
     [
         (0, False, False, False, True, []),
         (0, False, True, False, True, [("started", 1)]),
@@ -23,8 +23,10 @@ from npsflow.streams.classify.lifecycle import cause, steps
         (2, True, True, False, True, [("retracted", 3), ("resumed", 4)]),
     ],
 )
-def test_steps(revision: int, live: bool, wanted: bool, same: bool, changed: bool, said: list[tuple[str, int]]) -> None:
-    assert list(steps(revision, live=live, wanted=wanted, same=same, changed=changed)) == said
+def test_steps(
+    revision: int, live: bool, wanted: bool, same: bool, changed: bool, expected: list[tuple[str, int]]
+) -> None:
+    assert list(steps(revision, live=live, wanted=wanted, same=same, changed=changed)) == expected
 
 
 def test_whatever_happens_it_ends_as_wanted_with_revisions_in_a_row() -> None:

@@ -1,48 +1,78 @@
-"""What is remembered is found until it expires."""
+"""What is remembered is found until it is too old, and comes back from the changelog."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from npsflow.schemas.times import HOUR
-from npsflow.streams.classify.memory import MemoryStore
-from npsflow.streams.classify.stored import pack
+from npsflow.streams.classify.memory import RememberedResponses
+from npsflow.streams.classify.stored import ID, Remembered, pack
+from tests.streams.contexts import answer
+
+HORIZON = 5 * HOUR
 
 
-def packed(submitted: int, score: int = 0) -> bytes:
-    return pack(0, 0, score, 0, 0, submitted, (0, 0, 0), 0, 0, b"\0", b"", submitted, 0, b"")
+def remembered(submitted: int, score: int = 0) -> Remembered:
+    return answer(submitted=submitted, since=submitted, score=score)
+
+
+def put(memory: RememberedResponses, id_: bytes, response: Remembered) -> None:
+    memory.remember(id_, pack(response), response.submitted)
+
+
+def go_on(memory: RememberedResponses, oldest: int) -> None:
+    """To the stream time at which nothing older than this is accepted."""
+    memory.advance(oldest + HORIZON)
+    memory.expire()
 
 
 puts = st.tuples(st.just("put"), st.integers(0, 5), st.integers(0, 9 * HOUR))
-expiries = st.tuples(st.just("expire"), st.just(0), st.integers(0, 9 * HOUR))
+advances = st.tuples(st.just("advance"), st.just(0), st.integers(0, 9 * HOUR))
 
 
-@given(st.lists(puts | expiries, max_size=30))
-def test_it_forgets_whole_hours_before_the_latest_expiry_and_nothing_else(steps: list[tuple[str, int, int]]) -> None:
-    store, expected, border = MemoryStore(), dict[bytes, tuple[int, bytes]](), 0
+@given(st.lists(puts | advances, max_size=30))
+def test_it_finds_what_is_not_too_old_and_forgets_by_whole_hours(steps: list[tuple[str, int, int]]) -> None:
+    memory, expected, oldest = RememberedResponses(HORIZON), dict[bytes, Remembered](), 0
     for number, (kind, key, at) in enumerate(steps):
-        name = b"%d" % key
-        if kind == "expire":
-            border = max(border, at // HOUR * HOUR)
-            store.expire(at)
-            expected = {key: entry for key, entry in expected.items() if entry[0] >= border}
-        elif at >= border:  # what is older is dead by then
-            expected[name] = at, packed(at, number)
-            store.put(name, packed(at, number), at)
-    assert {key: store.get(key) for key in expected} == {key: value for key, (_, value) in expected.items()}
-    assert len(store) == len(expected)
-    assert store.get(b"never") is None
+        if kind == "advance":
+            oldest = max(oldest, at)
+            go_on(memory, oldest)
+            expected = {id_: one for id_, one in expected.items() if one.submitted >= oldest // HOUR * HOUR}
+        elif at >= oldest:  # what is older is a dead letter
+            expected[b"%d" % key] = remembered(at, number)
+            put(memory, b"%d" % key, expected[b"%d" % key])
+    for id_, one in expected.items():
+        assert memory.find(id_) == (one if one.submitted >= oldest else None)
+    assert len(memory) == len(expected)
+    assert memory.find(b"never") is None
 
 
 def test_a_correction_that_moves_it_is_forgotten_with_its_last_time() -> None:
-    store = MemoryStore()
+    memory = RememberedResponses(HORIZON)
     for at in (5 * HOUR, HOUR, 3 * HOUR):
-        store.put(b"1", packed(at), at)
-    store.expire(2 * HOUR)
-    assert len(store) == 1
-    store.expire(3 * HOUR)
-    assert len(store) == 1
-    store.expire(4 * HOUR)
-    assert len(store) == 0
-    store.put(b"1", packed(6 * HOUR), 6 * HOUR)
-    store.expire(6 * HOUR - 1)
-    assert store.get(b"1") == packed(6 * HOUR)
+        put(memory, b"1", remembered(at))
+    for oldest, kept in ((2 * HOUR, 1), (3 * HOUR, 1), (4 * HOUR, 0)):
+        go_on(memory, oldest)
+        assert len(memory) == kept
+    put(memory, b"1", remembered(6 * HOUR))
+    go_on(memory, 6 * HOUR - 1)
+    assert memory.find(b"1") == remembered(6 * HOUR)
+    go_on(memory, 6 * HOUR + 1)
+    assert len(memory) == 1
+    assert memory.find(b"1") is None
+
+
+def test_it_comes_back_from_the_changelog_in_records_that_say_how_long_they_are_needed() -> None:
+    memory, restored = RememberedResponses(HORIZON), RememberedResponses(HORIZON)
+    for number in range(2_500):
+        put(memory, number.to_bytes(ID, "big"), remembered(number, number))
+    put(memory, bytes(ID), remembered(7, 1))
+    records = memory.dump()
+    assert memory.dump() == []
+    assert [needed - HORIZON for _, needed in records] == [999, 1_999, 2_499]
+    assert [restored.restore(record) for record, _ in records] == [needed for _, needed in records]
+    assert restored.dump() == []
+    assert len(restored) == 2_500
+    for number in range(2_500):
+        id_ = number.to_bytes(ID, "big")
+        assert restored.find(id_) == memory.find(id_) is not None
+    assert restored.find(bytes(ID)) == remembered(7, 1)
