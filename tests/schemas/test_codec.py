@@ -17,6 +17,7 @@ from npsflow.schemas.codec import (
     joined,
     loads,
     pack,
+    parts,
     unpack,
 )
 from npsflow.schemas.response import Customer, Scale
@@ -68,3 +69,23 @@ def test_objects_are_joined_into_one() -> None:
     one, two, three = dumps({"a": {}}), dumps({"b": [1], "c": "}"}), dumps({"d": None})
     assert joined(one) == one
     assert joined(one, two, three) == b'{"a":{},"b":[1],"c":"}","d":null}'
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (b'[{"a":1}, 2]', [b'{"a":1}', b"2"]),
+        (b' {"answers":[ {"a":[1]} ,{}],"b":[3]}', [b'{"a":[1]}', b"{}"]),
+        (b'{"answers":7,"items":[]}', []),
+        (b'{"b":[1]}', [b'{"b":[1]}']),
+    ],
+)
+def test_a_list_is_cut_into_the_json_of_its_items(value: bytes, expected: list[bytes]) -> None:
+    assert [bytes(part) for part in parts(value, ("answers", "items"))] == expected
+
+
+@pytest.mark.parametrize(("value", "deep"), [(b"{", False), (b"[1,", False), (b"[" * 10_000, True)])
+def test_what_is_no_json_is_not_cut(value: bytes, deep: bool) -> None:
+    with pytest.raises(NotJson) as error:
+        parts(value, ())
+    assert error.value.too_deep == deep

@@ -11,7 +11,7 @@ from npsflow.schemas import topics
 from npsflow.schemas.deltas import TICK, decode_tick, delta_key
 from npsflow.schemas.headers import ORIGIN
 from npsflow.schemas.partitioner import partition_of
-from npsflow.schemas.times import MINUTE, rfc3339
+from npsflow.schemas.times import DAY, MINUTE, rfc3339
 from npsflow.streams.classify import classifier, parsing
 from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.classify.parsing import Read
@@ -133,6 +133,28 @@ def test_too_late_is_a_millisecond_past_the_horizon_of_what_was_read_before() ->
     task = fold(response("2", submitted_at=new), response("1", submitted_at=late), deletion("2"))
     assert dead(task.committed) == [("too_late", 0, 1)]
     assert task.stream_time == NOW - 7 * MINUTE
+
+
+def test_a_deletion_of_an_unknown_response_is_too_late_by_its_append_time() -> None:
+    new = response("2", submitted_at="2026-03-01T15:00:00Z")
+    task = Task(STAGE)
+    for offset, (fields, age) in enumerate([(new, 0), (deletion("1"), 36), (deletion("1"), 34)]):
+        value = json.dumps(fields).encode()
+        task.take(Record(own_key(value), value, offset, NOW - age * DAY))
+    assert outcomes(task) == {"counted": 1, "deleted": 1, "dead": 1}
+
+
+def test_a_repeat_that_was_produced_earlier_changes_nothing() -> None:
+    task, value = Task(STAGE), json.dumps(response()).encode()
+    task.take(Record(b"s/1", value))
+    change = task.take(Record(b"s/1", value, 1, NOW, [(ORIGIN, b"%d 0 0" % (NOW - MINUTE))]))
+    assert outcomes(task) == {"counted": 1, "repeated": 1}
+    assert change.packed == b""
+
+
+def test_a_changelog_of_something_else_is_refused() -> None:
+    with pytest.raises(ValueError, match="pane:1"):
+        Task(STAGE).fold.restore(b"pane:1", b"{}")
 
 
 def test_what_has_left_the_horizon_is_as_if_never_seen() -> None:
