@@ -97,49 +97,34 @@ class Classifier:
         counts: tuple[CounterKey, ...],
     ) -> Change:
         content = xxh3_64_intdigest(codec.encode(response))  # as it was sent: sent again, it says nothing new
-        # When, and whether that is too late.
-        submitted = to_ms(response.submitted_at)
-        updated = submitted if response.updated_at is None else to_ms(response.updated_at)
-        if submitted > arrival.appended + _AHEAD or updated > arrival.appended + _AHEAD:
-            response, ahead = _set_back(response, arrival.appended)
-            submitted = to_ms(response.submitted_at)
-            updated = submitted if response.updated_at is None else to_ms(response.updated_at)
-            warnings += ahead
+        response, submitted, updated, ahead = _read_times(response, arrival.appended)
+        warnings += ahead
         if submitted < self._memory.oldest:
             raise _too_late(response.source)
         if warnings:
             counts += tuple((WARNING, name) for name in warnings)
-        # Whether it becomes the version that stands.
         id_, version = arrival.digest[:ID], (updated, arrival.appended, arrival.place)
         before = self._memory.find(id_)
         if before is not None and (content == before.content or version < before.version):
             return _keep(before, content, version, id_, counts, submitted)
-        # What it is counted in, and what events say of it.
+        # It becomes the version that stands.
         flags = TEST if response.test else INTERNAL if response.internal else 0
         rank = scale.ranks[response.score - scale.low]
         segments, packed_segments = self._segmenter.find(response, scale)
         customer = response.customer
         body = None if flags else self._events.body(response, scale, rank, warnings)
         after = Remembered(
-            flags=flags,
-            rank=rank,
-            score=response.score,
-            submitted=submitted,
-            version=version,
-            content=content,
-            context=0 if body is None else body.digest,
-            segments=packed_segments,
+            flags=flags, rank=rank, score=response.score, submitted=submitted, version=version, content=content,
+            context=0 if body is None else body.digest, segments=packed_segments,
             key=b"" if customer is None or customer.id is None else customer.id.encode(),
-            since=submitted,
-            raised=arrival.appended,
-        )
+            since=submitted, raised=arrival.appended,
+        )  # fmt: skip
         if before is None:
-            events = self._events.first(after, body, arrival)
+            kind, events = RESPONSE, self._events.first(after, body, arrival)
         else:
             after.since = arrival.appended if response.updated_at is None else updated
-            metric = self._metric_of(before)
-            events = self._events.next(before, after, body, arrival, old_metric=metric, new_metric=scale.metric)
-        kind = RESPONSE if before is None else CORRECTION
+            metrics = {"old_metric": self._metric_of(before), "new_metric": scale.metric}
+            kind, events = CORRECTION, self._events.next(before, after, body, arrival, **metrics)
         return Change(
             outcome="test" if flags else "counted",
             counts=counts + _accepted(response.source, kind, None if flags else scale, rank) + events.counts,
@@ -171,18 +156,9 @@ class Classifier:
         if before is not None and (content == before.content or version < before.version):
             return _keep(before, content, version, id_, counts)
         after = Remembered(
-            flags=DELETED,
-            rank=0,
-            score=0,
-            submitted=submitted,
-            version=version,
-            content=content,
-            context=0,
-            segments=NO_SEGMENTS,
-            key=b"",
-            since=submitted,
-            raised=appended,
-        )
+            flags=DELETED, rank=0, score=0, submitted=submitted, version=version, content=content, context=0,
+            segments=NO_SEGMENTS, key=b"", since=submitted, raised=appended,
+        )  # fmt: skip
         events = Events()
         if before is not None:
             metric = self._metric_of(before)
@@ -269,13 +245,20 @@ def _too_late(source: str) -> RefusedRecord:
     return RefusedRecord("too_late", "submitted further back than the horizon", source)
 
 
-def _set_back(response: Response, appended: int) -> tuple[Response, tuple[str, ...]]:
-    """Times more than ten minutes after the record's own become the record's; and which."""
-    now, ahead = to_datetime(appended), []
-    if to_ms(response.submitted_at) > appended + _AHEAD:
-        response = replace(response, submitted_at=now)
-        ahead.append("submitted_at")
-    if response.updated_at is not None and to_ms(response.updated_at) > appended + _AHEAD:
-        response = replace(response, updated_at=now)
-        ahead.append("updated_at")
-    return response, tuple(ahead)
+def _read_times(response: Response, appended: int) -> tuple[Response, int, int, tuple[str, ...]]:
+    """When it was submitted and updated (else submitted), ms.
+
+    A time more than ten minutes after the record's own becomes the record's; also gives the response with these times,
+    and their names.
+    """
+    latest = appended + _AHEAD
+    submitted = to_ms(response.submitted_at)
+    updated = submitted if response.updated_at is None else to_ms(response.updated_at)
+    if submitted <= latest and updated <= latest:
+        return response, submitted, updated, ()
+    ahead: tuple[str, ...] = ("submitted_at",) if submitted > latest else ()
+    if response.updated_at is not None and updated > latest:
+        ahead += ("updated_at",)
+    response = replace(response, **dict.fromkeys(ahead, to_datetime(appended)))
+    submitted = to_ms(response.submitted_at)
+    return response, submitted, submitted if response.updated_at is None else to_ms(response.updated_at), ahead

@@ -1,6 +1,6 @@
 """Which events a new standing version causes, and what they say: the facts about alerts and follow-ups."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -158,49 +158,32 @@ class EventBuilder:
         """The events of a version that replaces another; `after` takes what they change in it."""
         metric_changed = old_metric != new_metric
         category_changed = metric_changed or before.rank != after.rank
-        moved = before.key != after.key
         if not category_changed and before.flags & (ALERT_LIVE | FOLLOW_LIVE):
             # The clock of a live event never restarts: a late comment buys no time, nor a customer who is known later.
             after.since, after.raised = before.since, before.raised
-        wanted = None if body is None else ALERT if body.unhappy else FOLLOW_UP
-        steps = [
-            (family, step)
-            for family, revision in ((ALERT, before.alert_revision), (FOLLOW_UP, before.follow_revision))
-            for step in lifecycle.steps(
-                revision,
-                live=bool(before.flags & family.live),
-                wanted=family is wanted,
-                same=not category_changed and not moved,
-                changed=before.context != after.context,
-            )
-        ]
-        cause = lifecycle.cause(
-            deleted=bool(after.flags & DELETED),
-            test=bool(after.flags & TEST),
-            internal=bool(after.flags & INTERNAL),
-            metric_changed=metric_changed,
-            category_changed=category_changed,
-            moved=moved,
-        )
         after.alert_revision, after.follow_revision = before.alert_revision, before.follow_revision
-        if body is not None and wanted is not None:
+        wanted = None
+        if body is not None:
+            wanted = ALERT if body.unhappy else FOLLOW_UP
             after.flags |= wanted.live
             after.fields = fingerprint(body.context) if body.unhappy else b""
         outputs: list[Output] = []
-        for family, (kind, revision) in steps:
+        counts: list[CounterKey] = []
+        for family, (kind, revision) in _steps(before, after, wanted, category_changed):
             if family is ALERT:
                 after.alert_revision = revision
             else:
                 after.follow_revision = revision
-            if kind == "retracted" or body is None:
+            if body is None or kind == "retracted":
+                cause = _cause(before, after, metric_changed, category_changed)
                 outputs.append(self._retraction(family, revision, old_metric, cause, before.key, arrival))
             elif family is ALERT:
                 names = changed(before.fields, after.fields) if kind == "enriched" else None
                 outputs.append(self._alert(kind, revision, body, after, arrival, names))
             else:
                 outputs.append(self._follow_up(kind, revision, body, after, arrival))
-        counts = tuple(count for family, (kind, _) in steps for count in family.counts[kind])
-        return Events(outputs, counts, any(family is ALERT for family, _ in steps))
+            counts += family.counts[kind]
+        return Events(outputs, tuple(counts), any(output.topic == ALERT.topic for output in outputs))
 
     def _alert(
         self,
@@ -275,8 +258,35 @@ class EventBuilder:
         return Output(family.topic, self._partition, arrival.key, value, headers)
 
 
+def _steps(
+    before: Remembered, after: Remembered, wanted: EventFamily | None, category_changed: bool
+) -> Iterator[tuple[EventFamily, lifecycle.Step]]:
+    """The steps of the alert, then those of the follow-up."""
+    for family, revision in (ALERT, before.alert_revision), (FOLLOW_UP, before.follow_revision):
+        for step in lifecycle.steps(
+            revision,
+            live=bool(before.flags & family.live),
+            wanted=family is wanted,
+            same=not category_changed and before.key == after.key,
+            changed=before.context != after.context,
+        ):
+            yield family, step
+
+
+def _cause(before: Remembered, after: Remembered, metric_changed: bool, category_changed: bool) -> events.Cause:
+    """Why something is retracted."""
+    return lifecycle.cause(
+        deleted=bool(after.flags & DELETED),
+        test=bool(after.flags & TEST),
+        internal=bool(after.flags & INTERNAL),
+        metric_changed=metric_changed,
+        category_changed=category_changed,
+        moved=before.key != after.key,
+    )
+
+
 def _due_from(response: Response, after: Remembered) -> datetime:
-    """From when an event is due."""
+    """From when the days until an event is due are counted."""
     return response.submitted_at if after.since == after.submitted else to_datetime(after.since)
 
 
