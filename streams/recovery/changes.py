@@ -7,14 +7,14 @@ from typing import Any
 
 from msgspec import Struct
 
-from npsflow.schemas import topics
+from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import CaseEvent, event_type
 from npsflow.schemas.headers import CloudEvents, DeadLetter
 from npsflow.schemas.times import rfc3339
 from npsflow.streams.recovery.case import Changes, add_entry, contacted_late, is_open
 from npsflow.streams.recovery.counters import CASE, FIRST_CONTACT, READ
 from npsflow.streams.recovery.customers import Customer, Outcome
-from npsflow.streams.recovery.state import Burst, CaseRecord, FixedCause, RecoveryState, join_objects, pack_case
+from npsflow.streams.recovery.state import Burst, CaseRecord, FixedCause, RecoveryState, pack_case
 from npsflow.streams.stage import CounterKey, Output, Record
 
 
@@ -90,7 +90,7 @@ class UnitOfWork:
 
     def emit_event(self, event: CaseEvent, key: str, subject: str, suffix: int | str, *parts: Struct) -> None:
         """Emit an event that is not a whole case: the fields of all `parts`. Its id is `subject.suffix`."""
-        self._emit(event, key, subject, suffix, join_objects(*parts))
+        self._emit(event, key, subject, suffix, codec.joined(*map(codec.encode, parts)))
 
     def _emit(self, event: CaseEvent, key: str, subject: str, suffix: int | str, value: bytes) -> None:
         headers = self._sender.headers(event_type(event), subject, suffix, rfc3339(self.at))
