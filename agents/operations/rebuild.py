@@ -17,14 +17,14 @@ from npsflow.schemas import topics
 from npsflow.schemas.errors import NpsflowError
 from npsflow.streams.config.sections import DeadLetters
 from npsflow.streams.config.settings import Settings
-from npsflow.streams.engine.admin import create, wanted
+from npsflow.streams.engine.admin import create
 from npsflow.streams.engine.changelog import Changelog, Position
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.replay import PublishedOutputs
 from npsflow.streams.engine.source import Source
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.stage import Checkpoint, Output, Stage
-from npsflow.streams.topology import REPLAYED, STAGES
+from npsflow.streams.topology import OUTPUT_IDS, REPLAYED, make_stage, wanted
 
 _DEADLINE = 60.0  # seconds without any progress
 
@@ -52,7 +52,7 @@ async def rebuild(settings: Settings, installation: Installation, report: Callab
         panes = {tp: RecordsToDelete(end) for tp, (_, end) in (await _ranges(installation, topics.PANES)).items()}
         await admin.delete_records({tp: records for tp, records in panes.items() if records.before_offset})
         await _delete_windows(installation)
-        classify, rollup = (STAGES[name][0](settings, installation) for name in REPLAYED)
+        classify, rollup = (make_stage(name, settings, installation) for name in REPLAYED)
         await _seed(installation, classify, begin)
         await _seed(installation, rollup, {tp.partition: r.before_offset for tp, r in panes.items()})
         await _replay(settings, installation, published, report)
@@ -69,11 +69,11 @@ async def _refuse_running(admin: AIOKafkaAdminClient, installation: Installation
 
 async def _published(installation: Installation, report: Callable[[str], None]) -> PublishedOutputs:
     """The ids on the output topics, and which records were forwarded."""
-    published = PublishedOutputs()
-    for topic in PublishedOutputs.TOPICS:
+    published = PublishedOutputs(OUTPUT_IDS)
+    for topic in OUTPUT_IDS:
         async for record in reading.committed_records(installation, topic):
             published.add(topic, [record])
-        report(f"{installation.topic(topic)}: {len(published.known.get(topic, ()))} known")
+        report(f"{installation.topic(topic)}: {published.counts[topic]} known")
     return published
 
 

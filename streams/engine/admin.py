@@ -1,4 +1,4 @@
-"""Topics and changelogs on the broker: what there should be, what there is, and making it."""
+"""Topics on the broker: which there are, how they are kept, and making those that are missing."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -7,17 +7,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from npsflow.schemas import topics
 from npsflow.schemas.errors import StateError
-from npsflow.schemas.times import DAY
-from npsflow.streams.classify.stage import Classify
-from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.installation import Installation
-from npsflow.streams.recovery.stage import Recover
 from npsflow.streams.stage import Stage
-from npsflow.streams.windows.stage import Rollup
-
-_STAGES = (Classify, Rollup, Recover)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,38 +20,6 @@ class Wanted:
     partitions: int
     replication: int
     config: Mapping[str, str]
-
-
-def wanted(settings: Settings, installation: Installation) -> list[Wanted]:
-    """Every topic of an installation, changelogs included."""
-    counts = {"input": settings.topics.partitions, "panes": settings.topics.pane_partitions}
-    copies = settings.topics.replication
-    found = [
-        Wanted(installation.topic(t.name), counts[t.partitions], copies, t.config(settings.horizon_days))
-        for t in topics.ALL
-    ]
-    state = {
-        "cleanup.policy": "compact",
-        "segment.bytes": str(8 << 20),
-        "segment.ms": str(10 * 60_000),
-        "min.cleanable.dirty.ratio": "0.1",
-        "max.compaction.lag.ms": str(DAY),
-        "message.timestamp.type": "LogAppendTime",
-        "max.message.bytes": str(topics.MAX_RECORD),
-    }
-    log = {
-        "cleanup.policy": "delete",
-        "retention.ms": "-1",
-        "segment.bytes": str(16 << 20),
-        "message.timestamp.type": "LogAppendTime",
-        "max.message.bytes": str(topics.MAX_RECORD),
-    }
-    for stage in _STAGES:
-        partitions = counts[topics.BY_NAME[stage.inputs[0]].partitions]
-        found.append(Wanted(installation.changelog(stage.name, "state"), partitions, copies, state))
-        if stage.logs:
-            found.append(Wanted(installation.changelog(stage.name, "remembered"), partitions, copies, log))
-    return found
 
 
 async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:

@@ -32,7 +32,7 @@ from npsflow.streams.engine.app import Host
 from npsflow.streams.engine.installation import read_installation
 from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.stage import Record
-from npsflow.streams.topology import STAGES
+from npsflow.streams.topology import STAGES, wanted
 from tests.support.responses import response
 
 from .cases import compare_cases
@@ -96,7 +96,7 @@ class Harness:
     async def __aenter__(self) -> "Harness":
         self.admin = await self._open.enter_async_context(clients.admin(self.installation))
         self._reader = await self._open.enter_async_context(AIOKafkaConsumer(**client_options(self.installation)))
-        await admin.create(self.admin, admin.wanted(self.settings, self.installation))
+        await admin.create(self.admin, wanted(self.settings, self.installation))
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -24,8 +24,8 @@ from npsflow.agents.demo.sample import Line
 from npsflow.agents.kafka.diagnosis import ALLOW
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 from npsflow.streams.config.settings import Settings
-from npsflow.streams.engine.admin import wanted
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.topology import wanted
 from tests.support.waiting import eventually
 
 from .acls import PROCESSES, by_commands, commands, table, user
