@@ -19,7 +19,9 @@ from npsflow.streams.config.sections import DeadLetters
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import create
 from npsflow.streams.engine.changelog import Changelog, Position
+from npsflow.streams.engine.context import Context, EngineSettings
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.observer import Observer
 from npsflow.streams.engine.replay import PublishedOutputs
 from npsflow.streams.engine.source import Source
 from npsflow.streams.engine.transaction import Outputs
@@ -113,9 +115,10 @@ async def _delete_windows(installation: Installation) -> None:
 async def _seed(installation: Installation, stage: Stage, offsets: dict[int, int]) -> None:
     """Write a position to replay from, which no worker takes for complete state."""
     (topic,) = stage.inputs
+    context = Context(stage, installation, EngineSettings(rebuilding=True), Observer())
     async with _outputs(installation) as outputs:
         for partition, offset in offsets.items():
-            changelog = Changelog(installation, stage, partition, {topic: len(offsets)}, rebuilding=True)
+            changelog = Changelog(context, partition, {topic: len(offsets)})
             changelog.write(outputs.emit, Position({topic: offset}), Checkpoint())
 
 
@@ -130,7 +133,7 @@ async def _outputs(installation: Installation) -> AsyncIterator[Outputs]:
 async def _replay(
     settings: Settings, installation: Installation, published: PublishedOutputs, report: Callable[[str], None]
 ) -> None:
-    worker = host(settings, installation, REPLAYED, None, published=published)
+    worker = host(settings, installation, REPLAYED, published=published)
     async with worker.app:
         # When classify has ended, all that roll up will ever have to read is there.
         for source in worker.sources:

@@ -29,8 +29,10 @@ from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.config.settings import parse
 from npsflow.streams.engine import admin
 from npsflow.streams.engine.app import Host
+from npsflow.streams.engine.context import EngineSettings
 from npsflow.streams.engine.installation import read_installation
 from npsflow.streams.engine.kafka.clients import client_options
+from npsflow.streams.engine.observer import Observer
 from npsflow.streams.stage import Record
 from npsflow.streams.topology import STAGES, wanted
 from tests.support.responses import response
@@ -135,16 +137,21 @@ class Harness:
     # Workers.
 
     @asynccontextmanager
-    async def worker(self, *stages: str, web: tuple[str, int] | None = None) -> AsyncIterator[Host]:
+    async def worker(
+        self,
+        *stages: str,
+        web: tuple[str, int] | None = None,
+        engine: EngineSettings | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> AsyncIterator[Host]:
         """A worker in this process, of all stages unless some are named."""
-        running = host(self.settings, self.installation, stages or STAGES, web)
+        some = stages or STAGES
+        running = host(self.settings, self.installation, some, web=web, engine=engine, observers=observers)
         await running.app.start()
         try:
             yield running
         finally:
             await running.app.stop()
-            # Faust's consumer is never started, but has made an event loop for its thread.
-            running.app.consumer._thread.thread_loop.close()  # type: ignore[attr-defined]
 
     @contextmanager
     def process(

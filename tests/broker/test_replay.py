@@ -2,13 +2,11 @@
 
 from collections import Counter
 
-import pytest
-
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line
 from npsflow.schemas.codec import loads
 from npsflow.schemas.topics import FOLLOW_UP, SERVICE_RECOVERY
-from npsflow.streams.engine import source
+from npsflow.streams.engine.context import EngineSettings
 from tests.support.waiting import eventually
 
 from .harness import FIXED, Harness, lines, response_line
@@ -16,7 +14,7 @@ from .harness import FIXED, Harness, lines, response_line
 LATER = "2026-03-01T12:01:00Z"
 
 
-async def test_same_input_another_way(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_same_input_another_way(broker: Broker) -> None:
     """Once as it comes; once a few partitions at a time, in small batches, with a new worker for each part."""
     async with Harness(broker, "straight.") as straight, Harness(broker, "zigzag.") as zigzag:
         some = lines(600)
@@ -24,7 +22,6 @@ async def test_same_input_another_way(broker: Broker, monkeypatch: pytest.Monkey
         async with straight.worker():
             await eventually(straight.finished)
 
-        monkeypatch.setattr(source, "_MOST_RECORDS", 7)
         for half, partitions in (
             (some[:300], {2, 0}),
             (some[:300], {3, 1}),
@@ -32,9 +29,9 @@ async def test_same_input_another_way(broker: Broker, monkeypatch: pytest.Monkey
             (some[300:], {3, 0, 2}),
         ):
             zigzag.produce(line for line in half if zigzag.partition(line) in partitions)
-            async with zigzag.worker():
+            async with zigzag.worker(engine=EngineSettings(records_per_batch=7)):
                 await eventually(zigzag.caught_up)
-        async with zigzag.worker():
+        async with zigzag.worker(engine=EngineSettings(records_per_batch=7)):
             await eventually(zigzag.finished)
 
         assert await zigzag.differences() == await straight.differences() == []

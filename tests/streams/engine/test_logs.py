@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
-from prometheus_client import CollectorRegistry
 
 from npsflow.agents.demo import sample
 from npsflow.schemas import topics
@@ -18,16 +17,12 @@ from npsflow.streams.classify import classifier
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
-from npsflow.streams.engine.changelog import Changelog
-from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.counters import encode_counters
-from npsflow.streams.engine.installation import Installation
-from npsflow.streams.engine.logs import JsonFormatter, RepeatFilter, set_up
-from npsflow.streams.engine.metrics import Metrics
+from npsflow.streams.engine.logs import JsonFormatter, LogObserver, RepeatFilter, set_up
 from npsflow.streams.engine.task import Task
-from npsflow.streams.engine.transaction import Transaction
 from npsflow.streams.scoring.scores import Scales
-from tests.strategies import END, NOW
+from tests.strategies import END
+from tests.streams.engine.tasks import Clock, context, started
 from tests.streams.folding import Record
 from tests.streams.folding import Task as PlainTask
 from tests.support.responses import response
@@ -53,11 +48,9 @@ def lines() -> Iterator[io.StringIO]:
 @pytest.fixture
 async def task() -> AsyncIterator[Task]:
     stage = Classify(Settings().classify_settings("npsflow/t.", 1))
-    transaction = Transaction("t.id", "t.group", {"bootstrap_servers": "127.0.0.1:1"})
-    changelog = Changelog(Installation(prefix="t."), stage, 0, {topics.RESPONSES: 1})
-    metrics, clock = Metrics(CollectorRegistry(), [stage]), BrokerClock(lambda: 0.0, lambda: NOW / 1000)
-    yield Task(0, lambda emit: stage.open(0, 1, emit), changelog, transaction, metrics, clock)
-    await transaction.stop()
+    task = started(context(stage, observer=LogObserver()), Clock())
+    yield task
+    await task.transaction.stop()
 
 
 def personal(fields: dict[str, Any]) -> set[str]:
