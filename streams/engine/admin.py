@@ -23,12 +23,12 @@ class Wanted:
 
 
 async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
-    """Partitions of each topic there is. All are asked for: to ask for one by name may create it."""
+    """Give the number of partitions of each topic. All are asked for: to ask for one by name may create it."""
     return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
 
 
 async def topic_configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
-    """Kafka's settings of topics, as they are in effect. Raises KafkaError for what Kafka does not tell."""
+    """Give Kafka's settings of topics, as they are in effect. Raises KafkaError for a topic it does not describe."""
     responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
     resources = [resource for response in responses for resource in response.resources]
     for code, _, _, name, _ in resources:
@@ -38,16 +38,16 @@ async def topic_configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[st
 
 
 async def input_counts(admin: AIOKafkaAdminClient, stage: Stage, installation: Installation) -> dict[str, int]:
-    """Partitions of the stage's inputs, by name without prefix.
+    """Give the number of partitions of the stage's inputs, by name without prefix.
 
     Raises StateError where a topic of the stage is missing, or has other partitions than its keys rely on.
     """
-    found = await partition_counts(admin)
+    counts = await partition_counts(admin)
 
     def count(topic: str) -> int:
-        if topic not in found:
+        if topic not in counts:
             raise StateError("topic does not exist: run `npsflow topics create`", topic=topic, partition=0)
-        return found[topic]
+        return counts[topic]
 
     inputs = {name: count(installation.topic(name)) for name in stage.inputs}
     for kind in ("state", "remembered") if stage.logs else ("state",):
@@ -72,7 +72,7 @@ async def input_counts(admin: AIOKafkaAdminClient, stage: Stage, installation: I
 
 
 async def create(admin: AIOKafkaAdminClient, missing: Iterable[Wanted]) -> list[str]:
-    """Make topics; returns the names of those that were not there before."""
+    """Create topics; gives the names of those that were not there before. Raises KafkaError for one that cannot be."""
     new = [NewTopic(w.name, w.partitions, w.replication, topic_configs=dict(w.config)) for w in missing]
     if not new:
         return []

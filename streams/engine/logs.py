@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, with whatever `extra` says (topic, partition, offset). Never content."""
+"""Structured logs: one JSON object a line, with the fields of `extra` (topic, partition, offset). Never content."""
 
 import logging
 import sys

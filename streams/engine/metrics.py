@@ -27,7 +27,7 @@ _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 class Metrics(Observer):
     """Those of the engine, and those that `stages` declare: each is defined once, where it is counted.
 
-    `registry` is handed in, so that two workers in one process do not share figures.
+    `registry` is a parameter so that two workers in one process do not share figures.
     """
 
     def __init__(self, registry: CollectorRegistry, stages: Iterable[Stage] = ()) -> None:

@@ -1,7 +1,7 @@
 """Replaying the input into empty state without writing again what already stands on the output topics.
 
-Outputs are a function of the input, so one with the same id is the same output. Of a subject whose first records are
-gone from the input a replay knows fewer revisions than stand: whatever it says of them has been said.
+Outputs are a function of the input, so one with the same id is the same output. Where the first records of a subject
+are gone from the input, a replay makes fewer revisions of it than stand: none of them is written.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -46,7 +46,7 @@ class TaskState(Enum):
 
 
 class IllegalTransition(RuntimeError):
-    """A task was told to do what its state does not allow: a mistake of ours."""
+    """A method was called that the state of the task does not allow: a mistake of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +196,7 @@ class Task:
     def end_rebuild(self) -> None:
         """Let the next commit, due now, say that the state is whole, and what time it is."""
         self.changelog.rebuilding = False
-        self.fold.idle(self._clock.now() + SECOND)  # as if time had passed since it was told last
+        self.fold.idle(self._clock.now() + SECOND)  # as if time had passed since the last tick
         self.touch()
 
     # Committing.

@@ -163,7 +163,7 @@ class Harness:
     ) -> Iterator["Process"]:
         """A worker in a process of its own, with these options on its command line; killed if it outlives the block.
 
-        `module` is what runs it, `environment` what it is told beside the usual.
+        `module` is what runs it, `environment` variables beside the usual.
         """
         config = folder / "npsflow.toml"
         config.write_text(self._toml)
@@ -280,17 +280,18 @@ class Process:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    async def ended(self, seconds: float = SECONDS) -> int:
+    async def exit_status(self, seconds: float = SECONDS) -> int:
         """Wait for its end; gives the exit status. Raises TimeoutExpired."""
         return await asyncio.to_thread(self._process.wait, seconds)
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
+        """What it has written up to now."""
         return self._log.read_text(errors="replace")
 
     def logged(self, message: str) -> list[dict[str, Any]]:
         """The lines of its log with this in their message."""
-        lines = [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in self.output.splitlines() if line.startswith("{")]
         return [line for line in lines if message in line["message"]]
 
 

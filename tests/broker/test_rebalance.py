@@ -1,4 +1,4 @@
-"""Partitions move between workers: nothing is lost or said twice, and the group comes to rest."""
+"""Partitions move between workers: nothing is lost or written twice, and the group comes to rest."""
 
 import asyncio
 import signal

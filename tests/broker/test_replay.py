@@ -37,11 +37,11 @@ async def test_same_input_another_way(broker: Broker) -> None:
         assert await zigzag.differences() == await straight.differences() == []
         assert await zigzag.windows() == await straight.windows()
         for topic, id_ in ((SERVICE_RECOVERY, "alert_id"), (FOLLOW_UP, "follow_up_id")):
-            told = [
-                Counter((event.type, event.key, event.value[id_], event.value["revision"]) for event in events)
-                for events in (await zigzag.events(topic), await straight.events(topic))
+            events = [
+                Counter((event.type, event.key, event.value[id_], event.value["revision"]) for event in read)
+                for read in (await zigzag.events(topic), await straight.events(topic))
             ]
-            assert told[0] == told[1]
+            assert events[0] == events[1]
 
 
 WITH_LANGUAGE = """
@@ -63,15 +63,15 @@ async def test_settings_changed_between_two_runs(broker: Broker) -> None:
                 await eventually(harness.finished)
             return await histograms(harness)
 
-        said = {"department": "Delivery", "language": "nl"}
+        fields = {"department": "Delivery", "language": "nl"}
         deleted = {"deleted": True, "updated_at": LATER}
         harness.configure(FIXED + '[segments]\ndimensions = ["department"]')
-        before = await table_after(*(response_line(number, **said) for number in range(10)))
+        before = await table_after(*(response_line(number, **fields) for number in range(10)))
         assert before == {"": {"9": 10}, "department=delivery": {"9": 10}}
 
         harness.configure(WITH_LANGUAGE)
-        corrected = response_line(1, **said, score=2, updated_at=LATER)
-        assert await table_after(response_line(0, **deleted), corrected, response_line(10, **said)) == {
+        corrected = response_line(1, **fields, score=2, updated_at=LATER)
+        assert await table_after(response_line(0, **deleted), corrected, response_line(10, **fields)) == {
             "": {"2": 1, "9": 9},
             "department=delivery": {"9": 8},
             "department=logistics": {"2": 1, "9": 1},

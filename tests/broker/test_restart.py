@@ -47,7 +47,7 @@ async def test_terminated_in_mid_load(broker: Broker, tmp_path: Path) -> None:
         with harness.process(tmp_path) as process:
             await eventually(partial(committed_of, harness, 500))
             process.send(signal.SIGTERM)
-            assert await process.ended(STOP_SECONDS) == 0
+            assert await process.exit_status(STOP_SECONDS) == 0
         assert not await harness.caught_up()
         with harness.process(tmp_path):
             await eventually(harness.finished)
@@ -63,8 +63,8 @@ async def test_debugging_signals_do_nothing(broker: Broker, tmp_path: Path) -> N
             process.send(signal.SIGUSR2)
             await eventually(harness.finished)
             process.send(signal.SIGTERM)
-            assert await process.ended(STOP_SECONDS) == 0
-        assert all(line.startswith("{") for line in process.said.splitlines())
+            assert await process.exit_status(STOP_SECONDS) == 0
+        assert all(line.startswith("{") for line in process.output.splitlines())
 
 
 async def committed_of(harness: Harness, count: int) -> bool:

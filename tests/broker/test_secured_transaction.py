@@ -28,7 +28,7 @@ async def test_a_commit_to_a_forbidden_topic_leaves_nothing_on_others(secured: S
     operator = Installation(secured.broker.bootstrap, "partly.")
     async with clients.admin(operator) as admin:
         await admin.create_topics([NewTopic("partly.open", PARTITIONS, 1), NewTopic("partly.shut", 1, 1)])
-    partly = read_installation(secured.with_login("partly"))
+    partly = read_installation(secured.with_login("partly") | {"NPSFLOW_PREFIX": "partly."})
     context = Context(make_stage("rollup", Settings(), partly), partly, EngineSettings(), Observer())
     for _ in range(ROUNDS):
         under_test = Transaction(context, 0)

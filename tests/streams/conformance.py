@@ -237,8 +237,8 @@ async def expect_refused_changelogs(stage: Stage, records: Sequence[Record]) -> 
 def expect_refused_positions(stage: Stage) -> None:
     """A position that its input or its group contradicts is refused."""
     task = ChangelogTask(stage, INSTALLATION)
-    none, begin, end = (dict.fromkeys(stage.inputs, offset) for offset in (None, 10, 20))
-    task.changelog.check(None, none, begin, end)
+    begin, end = dict.fromkeys(stage.inputs, 10), dict.fromkeys(stage.inputs, 20)
+    task.changelog.check(None, dict.fromkeys(stage.inputs), begin, end)
     with pytest.raises(ChangelogRefused, match="it is empty, but group"):
         task.changelog.check(None, dict.fromkeys(stage.inputs, 15), begin, end)
     for offset, fits in ((9, False), (10, True), (20, True), (21, False)):

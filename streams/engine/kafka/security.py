@@ -1,4 +1,4 @@
-"""How Kafka is reached safely: TLS and login, from `NPSFLOW_*`. A secret is never shown, whatever prints it."""
+"""TLS and login at Kafka, from `NPSFLOW_*`. A secret is never shown, whatever prints it."""
 
 import ssl
 from collections.abc import Mapping
@@ -70,7 +70,7 @@ class Security(Struct, frozen=True):
 
     @property
     def login(self) -> bool:
-        """Whether the broker is told a user and a password."""
+        """Whether clients log in with a user and a password."""
         return self.protocol in ("SASL_PLAINTEXT", "SASL_SSL")
 
     def context(self) -> ssl.SSLContext | None:
@@ -138,7 +138,7 @@ def security(environment: Mapping[str, str]) -> Security:
     for names, used, feature in ((_SASL, made.login, "login"), (_TLS, made.tls, "TLS")):
         if not used and (idle := [name for name in names if name in chosen]):
             raise SettingsError(f"{idle[0]} is set but {PROTOCOL} is {made.protocol}, which has no {feature}")
-    made.context()  # a file that cannot be used is said now, not at the first connection
+    made.context()  # a file that cannot be used is an error now, not at the first connection
     return made
 
 

@@ -28,9 +28,9 @@ def events(stage: Classify | Replayed, *values: dict[str, object]) -> list[Outpu
 
 
 def published(outputs: list[Output]) -> PublishedOutputs:
-    found = PublishedOutputs(OUTPUT_IDS)
-    found.add(topics.SERVICE_RECOVERY, [Record(o.key, o.value, headers=o.headers) for o in outputs])
-    return found
+    known = PublishedOutputs(OUTPUT_IDS)
+    known.add(topics.SERVICE_RECOVERY, [Record(o.key, o.value, headers=o.headers) for o in outputs])
+    return known
 
 
 def test_what_stands_is_left_out_and_what_is_missing_is_not() -> None:
@@ -59,6 +59,6 @@ def test_a_correction_whose_first_version_is_gone_raises_nothing_again() -> None
     ],
 )
 def test_what_it_is_known_by(topic: str, one: Headers, other: Headers) -> None:
-    found = PublishedOutputs(OUTPUT_IDS)
-    found.add(topic, [Record(b"k", b"v", headers=one)])
-    assert (found.has(topic, one), found.has(topic, other), found.has(topics.PANES, one)) == (True, False, False)
+    known = PublishedOutputs(OUTPUT_IDS)
+    known.add(topic, [Record(b"k", b"v", headers=one)])
+    assert (known.has(topic, one), known.has(topic, other), known.has(topics.PANES, one)) == (True, False, False)
