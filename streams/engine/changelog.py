@@ -24,7 +24,7 @@ from npsflow.streams.stage import NORMAL, Checkpoint, CounterKey, Emit, Fold, Ou
 
 FORMAT = 1
 POSITION = b"position"
-_BATCH = 50  # a record of the log holds a thousand responses
+_BATCH = 50  # a record of the log may be large
 
 
 @dataclass(slots=True)
