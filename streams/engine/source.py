@@ -152,7 +152,7 @@ class Source(Service):
         """Give a batch to the agent, if it goes on where the last one ended."""
         task, topic, first = batch.task, batch.topic, batch.records[0].offset
         await self._hold(Fetched(self._context.task(task.partition), topic, first, len(batch.records)))
-        expected = max(task.position.offsets.get(topic, 0), task.sent.get(topic, 0))
+        expected = task.next_offset(topic)
         if (error := await self._find_gap(tp, expected, first)) is not None:
             if batch.current:
                 self.drop(task, error)
@@ -160,7 +160,8 @@ class Source(Service):
         while task.full and batch.current:
             await self._assignment.committer.wait(task)
         if batch.current:
-            batch.begin, task.sent[topic] = expected, batch.position
+            batch.begin = expected
+            task.mark_sent(topic, batch.position)
             await self._send(batch)
 
     async def _find_gap(self, tp: TopicPartition, expected: int, first: int) -> Exception | None:
@@ -194,7 +195,7 @@ class Source(Service):
             if tp not in self._consumer.assignment() or (end := self._consumer.highwater(tp)) is None:
                 return None
             position = folded = task.position.offsets.get(topic, 0)
-            if task.sent.get(topic, 0) <= folded:  # else a batch is still on its way through the agent
+            if not task.in_flight(topic):
                 try:
                     position = await self._consumer.position(tp)
                 except IllegalStateError:

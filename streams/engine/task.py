@@ -68,14 +68,13 @@ class Task:
     def __init__(self, context: Context, changelog: Changelog, transaction: Transaction, clock: BrokerClock) -> None:
         self.partition, self.changelog, self.transaction = changelog.partition, changelog, transaction
         self.position = Position()
-        self.sent: dict[str, int] = {}
-        """By input topic the offset behind what was given to the agent, folded or not."""
         self.epoch = 0
         """Counts how often reading has begun anew: what was fetched in an earlier epoch is read again."""
         self.state = TaskState.NEW
         self.committing = False
         self._dirty_since: int | None = None
         self._resumes_as = TaskState.RUNNING
+        self._sent: dict[str, int] = {}  # by input topic the offset behind what was given to the agent, folded or not
         self._id, self._observe, self._settings = changelog.task, context.observer.observe, context.settings
         self._clock, self._prefix = clock, context.installation.prefix
         self._outputs = Outputs(transaction.producer, self._prefix, clock.now())
@@ -156,12 +155,24 @@ class Task:
     def _read_again(self) -> None:
         """Whatever was given to the agent and not folded is read once more."""
         self.epoch += 1
-        self.sent.clear()
+        self._sent.clear()
 
-    # Folding.
+    # Folding. Topics are without prefix.
+
+    def next_offset(self, topic: str) -> int:
+        """Where the next batch for the agent has to begin."""
+        return max(self.position.offsets.get(topic, 0), self._sent.get(topic, 0))
+
+    def mark_sent(self, topic: str, position: int) -> None:
+        """Note that the agent is given everything before `position`."""
+        self._sent[topic] = position
+
+    def in_flight(self, topic: str) -> bool:
+        """Whether a batch is on its way through the agent."""
+        return self._sent.get(topic, 0) > self.position.offsets.get(topic, 0)
 
     def process(self, topic: str, records: Sequence[Record], position: int) -> None:
-        """Fold records of one input topic (without prefix); `position` is the offset after the last."""
+        """Fold records of one input topic; `position` is the offset after the last."""
         self._expect(TaskState.RUNNING)
         fold = self.fold
         read, apply = fold.read, fold.apply

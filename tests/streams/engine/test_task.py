@@ -152,9 +152,10 @@ async def test_observers_hear_of_batches_and_commits(task: Task, events: Events)
 
 def test_what_was_fetched_before_a_rebalance_is_of_another_epoch(task: Task) -> None:
     start(task)
-    task.sent[topics.RESPONSES] = 7
+    task.mark_sent(topics.RESPONSES, 7)
+    assert (task.next_offset(topics.RESPONSES), task.in_flight(topics.RESPONSES)) == (7, True)
     epoch = task.epoch
     task.keep()
     renew(task)
     assert task.epoch > epoch
-    assert task.sent == {}
+    assert (task.next_offset(topics.RESPONSES), task.in_flight(topics.RESPONSES)) == (0, False)
