@@ -121,7 +121,7 @@ class Fold(ABC):
 
     @abstractmethod
     def restored(self, stream_time: int, counters: Mapping[CounterKey, int]) -> int:
-        """All is back. Gives PAUSE where the task was paused, else NORMAL."""
+        """End the restoring; gives PAUSE where the task was paused, else NORMAL."""
 
     def restore_log(self, value: bytes) -> int:
         """Take back one record of the log changelog; gives until which stream time (ms) it is needed."""
@@ -136,6 +136,7 @@ class Fold(ABC):
 
     def accept(self) -> None:
         """Go on after a pause: a person has accepted what caused it."""
+        raise NotImplementedError(f"{type(self).__name__} never asks for a pause")
 
     def gauges(self) -> dict[GaugeKey, float]:
         """Give the values of the stage's gauges."""

@@ -12,8 +12,9 @@ from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.runtime.terminal import show_table
 from npsflow.schemas.times import DAY
 from npsflow.streams.config.settings import load
-from npsflow.streams.engine.admin import Wanted, create, partition_counts, topic_configs, wanted
+from npsflow.streams.engine.admin import Wanted, create, partition_counts, topic_configs
 from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.topology import wanted
 
 _SHOWN = ("cleanup.policy", "retention.ms", "message.timestamp.type")
 

@@ -27,7 +27,7 @@ from npsflow.streams.engine import admin
 from npsflow.streams.engine.admin import Wanted
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.kafka.security import VARIABLES, Security
-from npsflow.streams.topology import STAGES
+from npsflow.streams.topology import STAGES, wanted
 
 # The oracle knows no wall clock: windows end where the data end, so idle ticks are off while both are compared. They
 # stay off behind that, too: the trickle carries the time on.
@@ -80,7 +80,7 @@ def demo_installation(interrupts: Interrupts) -> Iterator[DemoInstallation]:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="npsflow-demo-")))
         installation, chosen = _cluster(folder, cleanup), settings.parse(_SETTINGS)
         with show.waiting("topics are made"):
-            interrupts.run(_make_topics(installation, admin.wanted(chosen, installation), cleanup))
+            interrupts.run(_make_topics(installation, wanted(chosen, installation), cleanup))
         config = folder / "npsflow.toml"
         config.write_text(_SETTINGS)
         names = {

@@ -15,11 +15,11 @@ from npsflow.schemas import topics as names
 from npsflow.schemas.times import DAY
 from npsflow.streams.classify.counters import COUNTERS, DEAD, FOREIGN_PARTITIONER, OUTCOMES
 from npsflow.streams.config.settings import Settings
-from npsflow.streams.engine.admin import Wanted, partition_counts, topic_configs, wanted
+from npsflow.streams.engine.admin import Wanted, partition_counts, topic_configs
 from npsflow.streams.engine.changelog import FORMAT
 from npsflow.streams.engine.counters import decode_counters
 from npsflow.streams.engine.installation import Installation
-from npsflow.streams.topology import STAGES
+from npsflow.streams.topology import STAGES, wanted
 
 COMMITS_WITHIN = 2.0
 """Seconds in which a worker that reads commits at least once."""

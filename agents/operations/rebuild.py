@@ -17,14 +17,16 @@ from npsflow.schemas import topics
 from npsflow.schemas.errors import NpsflowError
 from npsflow.streams.config.sections import DeadLetters
 from npsflow.streams.config.settings import Settings
-from npsflow.streams.engine.admin import create, wanted
+from npsflow.streams.engine.admin import create
 from npsflow.streams.engine.changelog import Changelog, Position
+from npsflow.streams.engine.context import Context, EngineSettings
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.observer import Observer
 from npsflow.streams.engine.replay import PublishedOutputs
 from npsflow.streams.engine.source import Source
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.stage import Checkpoint, Output, Stage
-from npsflow.streams.topology import REPLAYED, STAGES
+from npsflow.streams.topology import OUTPUT_IDS, REPLAYED, make_stage, wanted
 
 _DEADLINE = 60.0  # seconds without any progress
 
@@ -52,7 +54,7 @@ async def rebuild(settings: Settings, installation: Installation, report: Callab
         panes = {tp: RecordsToDelete(end) for tp, (_, end) in (await _ranges(installation, topics.PANES)).items()}
         await admin.delete_records({tp: records for tp, records in panes.items() if records.before_offset})
         await _delete_windows(installation)
-        classify, rollup = (STAGES[name][0](settings, installation) for name in REPLAYED)
+        classify, rollup = (make_stage(name, settings, installation) for name in REPLAYED)
         await _seed(installation, classify, begin)
         await _seed(installation, rollup, {tp.partition: r.before_offset for tp, r in panes.items()})
         await _replay(settings, installation, published, report)
@@ -69,11 +71,11 @@ async def _refuse_running(admin: AIOKafkaAdminClient, installation: Installation
 
 async def _published(installation: Installation, report: Callable[[str], None]) -> PublishedOutputs:
     """The ids on the output topics, and which records were forwarded."""
-    published = PublishedOutputs()
-    for topic in PublishedOutputs.TOPICS:
+    published = PublishedOutputs(OUTPUT_IDS)
+    for topic in OUTPUT_IDS:
         async for record in reading.committed_records(installation, topic):
             published.add(topic, [record])
-        report(f"{installation.topic(topic)}: {len(published.known.get(topic, ()))} known")
+        report(f"{installation.topic(topic)}: {published.counts[topic]} known")
     return published
 
 
@@ -113,9 +115,10 @@ async def _delete_windows(installation: Installation) -> None:
 async def _seed(installation: Installation, stage: Stage, offsets: dict[int, int]) -> None:
     """Write a position to replay from, which no worker takes for complete state."""
     (topic,) = stage.inputs
+    context = Context(stage, installation, EngineSettings(rebuilding=True), Observer())
     async with _outputs(installation) as outputs:
         for partition, offset in offsets.items():
-            changelog = Changelog(installation, stage, partition, {topic: len(offsets)}, rebuilding=True)
+            changelog = Changelog(context, partition, {topic: len(offsets)})
             changelog.write(outputs.emit, Position({topic: offset}), Checkpoint())
 
 
@@ -130,7 +133,7 @@ async def _outputs(installation: Installation) -> AsyncIterator[Outputs]:
 async def _replay(
     settings: Settings, installation: Installation, published: PublishedOutputs, report: Callable[[str], None]
 ) -> None:
-    worker = host(settings, installation, REPLAYED, None, published=published)
+    worker = host(settings, installation, REPLAYED, published=published)
     async with worker.app:
         # When classify has ended, all that roll up will ever have to read is there.
         for source in worker.sources:

@@ -1,7 +1,7 @@
 """The Faust application: hosts sources, agents and web pages. Kafka never passes through Faust itself.
 
 Faust's own consumer takes 95 µs for each message and loses or repeats some after a crash (ARCHITECTURE.md); as a host
-of services, agents and their supervision it costs 60 µs for a batch of thousands.
+of services, agents and their supervision it costs 60 µs for a batch of up to 250.
 """
 
 import tempfile
@@ -12,19 +12,28 @@ import faust
 from faust.app.base import BootStrategy
 
 from npsflow.streams.engine.committer import CommitRateLimit
+from npsflow.streams.engine.context import Context, EngineSettings
 from npsflow.streams.engine.health import Web
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.logs import LogObserver
 from npsflow.streams.engine.metrics import Metrics
+from npsflow.streams.engine.observer import Observer, Observers
 from npsflow.streams.engine.source import Batch, Source
 from npsflow.streams.stage import Stage
 
-COMMITS_PER_SECOND = 40
-
 Agent = Callable[[AsyncIterator[Batch]], Awaitable[None]]
+"""A Faust agent: takes the batches of a stage and folds each, see Batch."""
 
 
 class _Boot(BootStrategy):
     enable_kafka = False
+
+
+class _App(faust.App):
+    async def on_stop(self) -> None:
+        await super().on_stop()
+        # The consumer is never started, but has made an event loop for its thread, which nobody else closes.
+        self.consumer._thread.thread_loop.close()  # type: ignore[attr-defined] # noqa: SLF001
 
 
 class Host:
@@ -33,18 +42,15 @@ class Host:
     def __init__(
         self,
         installation: Installation,
-        client: dict[str, Any],
         stages: Iterable[tuple[Stage, Agent]],
         metrics: Metrics,
-        web: tuple[str, int] | None,
-        name: str | None = None,
-        rebuilding: bool = False,
+        *,
+        web: tuple[str, int] | None = None,
+        settings: EngineSettings | None = None,
+        observers: Iterable[Observer] = (),
     ) -> None:
-        """`client`: keyword arguments of every Kafka client; `web`: host and port of the pages, None for none.
-
-        A `name` that lasts makes membership static: a worker back within the session keeps its partitions.
-        """
-        self.app = faust.App(
+        """`web`: host and port of the pages, None for none; `observers` watch beside `metrics` and the log."""
+        self.app = _App(
             f"{installation.prefix}npsflow",
             env_prefix="NPSFLOW_FAUST_",  # else BROKER_URL or WEB_PORT of the environment would override arguments
             broker="kafka://unused",
@@ -53,14 +59,14 @@ class Host:
             datadir=tempfile.gettempdir(),
         )
         self.app.boot_strategy = _Boot(self.app)
-        self.metrics, commit_rate = metrics, CommitRateLimit(COMMITS_PER_SECOND)
+        settings, observer = settings or EngineSettings(), Observers([metrics, LogObserver(), *observers])
+        commit_rate = CommitRateLimit(settings.commits_per_second)
         self.sources: list[Source] = []
         for stage, agent in stages:
             channel = self.app.channel(maxsize=1)
             self.app.agent(channel, name=f"npsflow.{stage.name}")(agent)  # type: ignore[arg-type]
-            self.sources.append(
-                Source(stage, installation, client, _sender(channel), metrics, commit_rate, name, rebuilding)
-            )
+            context = Context(stage, installation, settings, observer)
+            self.sources.append(Source(context, _sender(channel), commit_rate))
             self.app.service(self.sources[-1])  # type: ignore[arg-type]
         if web is not None:
             self.app.web_server(Web(*web, metrics.registry, lambda: self.ready))

@@ -5,21 +5,19 @@ a restore inside a callback would get its worker evicted. Restoring happens outs
 """
 
 import asyncio
-import logging
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from time import monotonic
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from npsflow.schemas.errors import StateError
 from npsflow.streams.engine.committer import CommitRateLimit, Committer
-from npsflow.streams.engine.logs import describe
-from npsflow.streams.engine.metrics import Metrics
+from npsflow.streams.engine.context import Context
+from npsflow.streams.engine.observer import Assigned, Dropped, Released, Restored, RestoreFailed
 from npsflow.streams.engine.restorer import Restorer
 from npsflow.streams.engine.task import Task
-
-log = logging.getLogger(__name__)
 
 _BACKOFF = (0.2, 5.0)
 
@@ -29,21 +27,21 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
 
     def __init__(
         self,
-        stage: str,
-        topics: list[str],
-        session: float,
-        metrics: Metrics,
+        context: Context,
         commit_rate: CommitRateLimit,
-        ready: Callable[[Task], None],
+        *,
+        on_ready: Callable[[Task], None],
         spawn: Callable[[Coroutine[Any, Any, None]], Any],
         crash: Callable[[BaseException], Coroutine[Any, Any, None]],
     ) -> None:
-        """`topics`: the inputs, with prefix. `session` in seconds. `ready` lets a task be read, `spawn` runs something
-        beside, `crash` ends the worker with an error that only a person can mend."""
+        """`on_ready` lets a task be read, `spawn` runs something beside, `crash` ends the worker with an error that
+        only a person can mend."""
         self.tasks: dict[int, Task] = {}
-        self.committer = Committer(stage, metrics, commit_rate, self._committed)
-        self._stage, self._topics, self._session, self._metrics = stage, topics, session, metrics
-        self._ready, self._spawn, self._crash = ready, spawn, crash
+        self.committer = Committer(commit_rate, self._end_commit)
+        self._context, self._observe = context, context.observer.observe
+        self._topics = [context.installation.topic(name) for name in context.stage.inputs]
+        self._finish_within = context.installation.session_ms / 1000 / 3
+        self._on_ready, self._spawn, self._crash = on_ready, spawn, crash
         self._assigned: set[int] | None = None
         self._kept: dict[int, Task] = {}
         self._restoring: asyncio.Task[None] | None = None
@@ -57,10 +55,10 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     @property
     def complete(self) -> bool:
         """Whether every assigned partition has its task."""
-        return self._assigned is not None and self._assigned == {p for p, t in self.tasks.items() if not t.closed}
+        return self._assigned is not None and self._assigned == {p for p, t in self.tasks.items() if t.active}
 
     def inputs(self, partition: int) -> list[TopicPartition]:
-        """What a task reads, as far as it is assigned."""
+        """Give what a task reads, as far as it is assigned."""
         mine = self._consumer.assignment()
         return [tp for name in self._topics if (tp := TopicPartition(name, partition)) in mine]
 
@@ -70,13 +68,14 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         """Finish what is open, within a third of the session; keep clean tasks in case they come back."""
         self._assigned = None  # first: a commit that fails from here on is no reason to restore
         await self._cancel_restore()
-        await self.committer.finish(self.tasks.values(), self._session / 3)
+        await self.committer.finish(self.tasks.values(), self._finish_within)
         for partition, task in self.tasks.items():
-            if task.closed or task.dirty_since is not None or self.committer.committing(task):
-                self._spawn(self._close(task))
-            else:
+            if task.active and not task.dirty and not task.committing:
+                task.keep()
                 self._kept[partition] = task
-            task.closed = True  # no fold until its ownership is renewed
+            else:
+                task.close()
+                self._spawn(self._close(task))
         self.tasks.clear()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
@@ -90,32 +89,30 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._crash(error)
             return
         self._assigned = partitions
+        self._observe(Assigned(self._context.stage.name, frozenset(partitions)))
         for partition in [p for p in self._kept if p not in partitions]:
             self._spawn(self._close(self._kept.pop(partition)))
-        self._restore_soon()
+        self._start_restoring()
 
     # Single tasks.
 
-    def _committed(self, task: Task, error: Exception | None) -> None:
-        """A commit has ended, with this error if any."""
+    def _end_commit(self, task: Task, error: Exception | None) -> None:
         if error is None:
             del self._failures[task.partition]
         else:
             self.drop(task, error)
 
     def drop(self, task: Task, error: BaseException) -> None:
-        """Something about this task is uncertain: forget it, restore it from the changelog, replay."""
-        task.closed = True
+        """Forget a task of which something is uncertain; restore it from the changelog and replay."""
+        task.close()
         if self.tasks.get(task.partition) is not task:
             return
-        offsets, place = dict(task.position.offsets), {"stage": self._stage, "partition": task.partition}
-        log.warning("task dropped, restoring it", extra={**place, "offsets": offsets, "error": describe(error)})
-        self._metrics.failures.labels(self._stage).inc()
+        self._observe(Dropped(self._context.task(task.partition), dict(task.position.offsets), error))
         self._failures[task.partition] += 1
         del self.tasks[task.partition]
         self._consumer.pause(*self.inputs(task.partition))
         self._spawn(self._close(task))
-        self._restore_soon()
+        self._start_restoring()
 
     async def close(self, seconds: float) -> None:
         """Commit what can be committed within so many seconds, and let go of everything."""
@@ -129,16 +126,16 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         await self.committer.close(task)
         await task.transaction.stop()
         if task.partition not in (self._assigned or ()):
-            self._metrics.forget(self._stage, task.partition)
+            self._observe(Released(self._context.task(task.partition)))
 
     # Restoring.
 
-    def _restore_soon(self) -> None:
+    def _start_restoring(self) -> None:
         if self._restoring is None or self._restoring.done():
             self._restoring = asyncio.get_running_loop().create_task(self._restore_missing())
-            self._restoring.add_done_callback(self._restore_done)
+            self._restoring.add_done_callback(self._end_restoring)
 
-    def _restore_done(self, done: "asyncio.Task[None]") -> None:
+    def _end_restoring(self, done: "asyncio.Task[None]") -> None:
         if not done.cancelled() and (error := done.exception()) is not None:
             self._spawn(self._crash(error))
 
@@ -149,25 +146,25 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
             self._restoring = None
 
     async def _restore_missing(self) -> None:
-        """One after the other, those that failed last, until every assigned partition has its task."""
+        """Restore one after the other, those that failed last, until every assigned partition has its task."""
         failures = self._failures
         while missing := (self._assigned or set()) - self.tasks.keys():
             partition = min(missing, key=lambda p: (failures[p], p))
             if failed := failures[partition]:
                 await asyncio.sleep(min(_BACKOFF[1], _BACKOFF[0] * 2 ** min(failed - 1, 10)))
+            began = monotonic()
             try:
-                await self._restore(partition)
+                await self._restore(partition, began)
             except StateError:
                 raise
             except Exception as error:
                 failures[partition] += 1
-                extra = {"stage": self._stage, "partition": partition}
-                log.warning("restore failed, trying again: %s", error, extra=extra)
+                self._observe(RestoreFailed(self._context.task(partition), monotonic() - began, error))
 
-    async def _restore(self, partition: int) -> None:
-        with self._metrics.restore_time.labels(self._stage).time():
-            task = await self._restorer.restore(partition, self._kept.pop(partition, None))
+    async def _restore(self, partition: int, began: float) -> None:
+        kept = self._kept.pop(partition, None)
+        task = await self._restorer.restore(partition, kept)
         self.tasks[partition] = task
-        self._ready(task)
-        offsets = dict(task.position.offsets)
-        log.info("task ready", extra={"stage": self._stage, "partition": partition, "offsets": offsets})
+        self._on_ready(task)
+        offsets, seconds = dict(task.position.offsets), monotonic() - began
+        self._observe(Restored(self._context.task(partition), seconds, offsets, task is kept))

@@ -17,13 +17,14 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from npsflow.schemas import codec
 from npsflow.schemas.errors import ChangelogRefused
 from npsflow.schemas.topics import changelog
+from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.counters import decode_counters, encode_counters
-from npsflow.streams.engine.installation import Installation
-from npsflow.streams.stage import NORMAL, Checkpoint, CounterKey, Emit, Fold, Output, Stage
+from npsflow.streams.engine.observer import Restoring
+from npsflow.streams.stage import NORMAL, Checkpoint, CounterKey, Emit, Fold, Output
 
 FORMAT = 1
 POSITION = b"position"
-_BATCH = 50  # a record of the log holds a thousand responses
+_BATCH = 50  # a record of the log may be large
 
 
 @dataclass(slots=True)
@@ -41,38 +42,40 @@ class Position:
     """Bits of `apply`: PAUSE where the task was paused when it committed."""
 
 
-@dataclass(slots=True)
 class Changelog:
-    """The changelogs of one task of `stage`. `partitions`: counts of the input topics as they are now."""
+    """The changelogs of one task."""
 
-    installation: Installation
-    stage: Stage
-    partition: int
-    partitions: Mapping[str, int]
-    rebuilding: bool = False
-    """Set while a rebuild replays the input: what it leaves behind if it does not end is refused by others."""
-    end: int | None = None
-    """Offset after this owner's last commit marker in `-state`: while it is the end, nobody has written since."""
-    log_range: tuple[int, int] = (0, 0)
-    """[begin, end) of the log: what is before is no longer needed, what is behind nobody has written."""
-    released: int = 0
-    """Begin of the log as a commit has left it: only what is before that may be deleted."""
-    purged: int = 0
-    _needed_until: deque[tuple[int, int]] = field(default_factory=deque)
-    _latest: int = 0
+    def __init__(self, context: Context, partition: int, partitions: Mapping[str, int]) -> None:
+        """`partitions`: counts of the input topics (without prefix) as they are now."""
+        self.stage, self.installation, self.partition = context.stage, context.installation, partition
+        self.partitions = dict(partitions)
+        self.task = context.task(partition)
+        self.rebuilding = context.settings.rebuilding
+        """Set while a rebuild replays the input: what it leaves behind if it does not end is refused by others."""
+        self.end: int | None = None
+        """Offset after this owner's last commit marker in `-state`: while it is the end, nobody has written since."""
+        self.log_range = (0, 0)
+        """[begin, end) of the log: what is before is no longer needed, what is behind nobody has written."""
+        self.released = 0
+        """Begin of the log as a commit has left it: only what is before that may be deleted."""
+        self._hold = context.observer.hold
+        self._needed_until: deque[tuple[int, int]] = deque()
+        self._latest = self._purged = 0
 
     @property
     def state(self) -> TopicPartition:
+        """Where position and keyed state are."""
         return TopicPartition(self.installation.changelog(self.stage.name, "state"), self.partition)
 
     @property
     def log(self) -> TopicPartition | None:
+        """Where the log is, of a stage that has one."""
         if not self.stage.logs:
             return None
         return TopicPartition(self.installation.changelog(self.stage.name, "remembered"), self.partition)
 
     def write(self, emit: Emit, position: Position, checkpoint: Checkpoint) -> None:
-        """Add one commit. `emit` prefixes topics itself."""
+        """Emit the records of one commit."""
         for key, value in checkpoint.state:
             emit(Output(changelog(self.stage.name, "state"), self.partition, key, value, []))
         for packed, _ in checkpoint.log:
@@ -90,7 +93,7 @@ class Changelog:
         emit(Output(changelog(self.stage.name, "state"), self.partition, POSITION, codec.dumps(record), []))
 
     def logged(self, offset: int, log_time: int) -> None:
-        """The log record at `offset` is needed until stream time `log_time`, and with it all that follow."""
+        """Note until which stream time (ms) the log record at `offset` is needed, and with it all that follow."""
         self._latest = max(self._latest, log_time)
         self._needed_until.append((offset, self._latest))
         self.log_range = self.log_range[0], offset + 1
@@ -100,17 +103,24 @@ class Changelog:
         while self._needed_until and self._needed_until[0][1] < stream_time:
             self.log_range = self._needed_until.popleft()[0] + 1, self.log_range[1]
 
+    async def purge(self, admin: AIOKafkaAdminClient) -> None:
+        """Delete what a commit has released of the log. Raises KafkaError."""
+        if self.log is not None and (begin := self.released) > self._purged:
+            await admin.delete_records({self.log: RecordsToDelete(before_offset=begin)})
+            self._purged = begin
+
     async def restore(self, consumer: AIOKafkaConsumer, fold: Fold) -> Position | None:
-        """Read both to their ends into `fold`; None where nothing was ever committed. Raises ChangelogRefused.
+        """Read both to their ends into `fold`; None where nothing was ever committed.
 
         `consumer` reads committed records, is used for nothing else and belongs to no group. The task's producer has
-        been initialised before: no older transaction is open, so the end is the end.
+        been initialised before: no older transaction is open, so the end is the end. Raises ChangelogRefused when the
+        changelog is not what this build, its settings and the topics allow.
         """
         self._latest = 0
         self._needed_until.clear()
         end = (await consumer.end_offsets([self.state]))[self.state]
         latest: dict[bytes, tuple[int, bytes]] = {}
-        async for record in _read(consumer, self.state, end):
+        async for record in self._read(consumer, self.state, end):
             if record.value is None:
                 latest.pop(record.key, None)
             else:
@@ -136,9 +146,24 @@ class Changelog:
                 f"{log.topic} holds {begin} to {end} where {position.log[0]} to {position.log[1]} were written: "
                 "records were deleted, or the topic was made anew; run `npsflow rebuild`"
             )
-        async for record in _read(consumer, log, end):
+        async for record in self._read(consumer, log, end):
             self.logged(record.offset, fold.restore_log(record.value))
         self.log_range = position.log[0], end
+
+    async def _read(self, consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> AsyncIterator[Any]:
+        """Give all records of `tp` before offset `end`."""
+        consumer.assign([tp])
+        try:
+            await self._hold(Restoring(self.task, tp.topic, 0))
+            await consumer.seek_to_beginning(tp)
+            while await consumer.position(tp) < end:
+                records = (await consumer.getmany(tp, timeout_ms=1000, max_records=_BATCH)).get(tp, ())
+                await self._hold(Restoring(self.task, tp.topic, len(records)))
+                for record in records:
+                    yield record
+                await asyncio.sleep(0)  # records at hand are given out at once: let the heartbeat have its turn
+        finally:
+            consumer.unsubscribe()  # else its waiting fetches would hold up every other request on the connection
 
     def _position(self, record: dict[str, Any], offset: int) -> Position:
         if record["format"] != FORMAT:
@@ -172,7 +197,10 @@ class Changelog:
         begin: Mapping[str, int],
         end: Mapping[str, int],
     ) -> None:
-        """Refuse a changelog that does not fit the input. Offsets by topic, without prefix. Raises ChangelogRefused."""
+        """Compare with the input, `committed` being what the group has; offsets by topic, without prefix.
+
+        Raises ChangelogRefused when they do not fit.
+        """
         for topic in self.stage.inputs:
             offset = None if position is None else position.offsets.get(topic)
             if offset is None:
@@ -189,21 +217,3 @@ class Changelog:
 
     def _refused(self, message: str, offset: int | None = None) -> ChangelogRefused:
         return ChangelogRefused(message, topic=self.state.topic, partition=self.partition, offset=offset)
-
-
-async def _read(consumer: AIOKafkaConsumer, tp: TopicPartition, end: int) -> AsyncIterator[Any]:
-    """All records of `tp` before offset `end`."""
-    consumer.assign([tp])
-    try:
-        await consumer.seek_to_beginning(tp)
-        while await consumer.position(tp) < end:
-            for record in (await consumer.getmany(tp, timeout_ms=1000, max_records=_BATCH)).get(tp, ()):
-                yield record
-            await asyncio.sleep(0)  # records at hand are handed out at once: let the heartbeat have its turn
-    finally:
-        consumer.unsubscribe()  # else its waiting fetches would hold up every other request on the connection
-
-
-async def purge(admin: AIOKafkaAdminClient, tp: TopicPartition, before: int) -> None:
-    """Delete the records of `tp` before an offset."""
-    await admin.delete_records({tp: RecordsToDelete(before_offset=before)})

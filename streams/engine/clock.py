@@ -4,18 +4,20 @@ from collections.abc import Callable
 
 
 class BrokerClock:
-    """The broker's time, ms, told from the append times of our own records; our clock's jumps do not matter to it."""
+    """The broker's time, ms, known from the append times of our own records. Jumps of our clock do not move it."""
 
     def __init__(self, monotonic: Callable[[], float], wall: Callable[[], float]) -> None:
-        """Both in seconds; `wall` is asked once, until the broker has been heard."""
+        """Both in seconds; `wall` is asked once, for the time until the broker is heard."""
         self._monotonic = monotonic
         self._offset = int((wall() - monotonic()) * 1000)
         self.known = False
+        """Whether the broker has been heard."""
 
     def now(self) -> int:
+        """The time, ms."""
         return int(self._monotonic() * 1000) + self._offset
 
     def learn(self, append_time: int) -> None:
-        """A record was appended just now at this time (ms); a topic with create time says -1."""
+        """Set it by the time (ms) at which a record was appended just now; -1, of a topic with create time, is none."""
         if append_time > 0:
             self._offset, self.known = append_time - int(self._monotonic() * 1000), True

@@ -10,7 +10,7 @@ from prometheus_client.exposition import choose_encoder
 
 
 def routes(registry: CollectorRegistry, ready: Callable[[], bool], not_yet: str = "restoring") -> list[web.RouteDef]:
-    """The pages by which a process is watched; `not_yet` is what it does while it is not ready."""
+    """Make the pages by which a process is watched; `not_yet` says what it does while it is not `ready`."""
 
     async def live(_: web.Request) -> web.Response:
         return web.json_response({"status": "live"})
@@ -27,7 +27,7 @@ def routes(registry: CollectorRegistry, ready: Callable[[], bool], not_yet: str 
 
 
 class Web(Service):
-    """Serves on `host`:`port`; `ready` says whether all partitions are restored."""
+    """Serves the pages on `host`:`port`."""
 
     def __init__(
         self, host: str, port: int, registry: CollectorRegistry, ready: Callable[[], bool], **kwargs: Any
@@ -39,9 +39,11 @@ class Web(Service):
 
     @property
     def web_url(self) -> str:
+        """Where it serves; mode shows it."""
         return f"http://{self.host}:{self.port}"
 
     async def on_start(self) -> None:
+        """Listen. Raises OSError where the port is taken."""
         pages = web.Application()
         pages.router.add_routes(self._routes)
         self._runner = web.AppRunner(pages, access_log=None)
@@ -49,5 +51,6 @@ class Web(Service):
         await web.TCPSite(self._runner, self.host, self.port).start()
 
     async def on_stop(self) -> None:
+        """Close all connections."""
         if self._runner is not None:
             await self._runner.cleanup()

@@ -31,30 +31,34 @@ class Installation(Struct, frozen=True):
         return f"npsflow/{self.prefix}"
 
     def topic(self, name: str) -> str:
+        """A topic's name with prefix."""
         return self.prefix + name
 
     def group(self, stage: str) -> str:
+        """The consumer group of a stage, or of a process that reads on its own."""
         return f"{self.prefix}npsflow-{stage}"
 
     def changelog(self, stage: str, kind: Literal["state", "remembered"]) -> str:
+        """The topic of a stage's keyed state or of its log."""
         return self.topic(changelog(stage, kind))
 
     def transactional_id(self, stage: str, partition: int) -> str:
+        """Of the producer of one task: it fences the task's former owners."""
         return f"{self.prefix}npsflow-{stage}-{partition}"
 
 
 def read_installation(environment: Mapping[str, str] = os.environ) -> Installation:
-    """From the environment. Raises SettingsError for an `NPSFLOW_*` that does not exist."""
-    given: dict[str, Any] = {}
+    """Read it from the environment. Raises SettingsError when an `NPSFLOW_*` is unknown or cannot be used."""
+    fields: dict[str, Any] = {}
     for name, value in environment.items():
         if name in _ENVIRONMENT:
-            given[_ENVIRONMENT[name]] = value
+            fields[_ENVIRONMENT[name]] = value
         elif name.startswith("NPSFLOW_") and name not in _KNOWN and not name.startswith(_PREFIXES):
             known = ", ".join(sorted([*_ENVIRONMENT, *_KNOWN]))
             raise SettingsError(f"{name} is not a setting of npsflow; known: {known}")
     try:
-        plain = msgspec.convert(given, Installation, strict=False)
+        plain = msgspec.convert(fields, Installation, strict=False)
     except msgspec.ValidationError:
-        given_ms = environment["NPSFLOW_SESSION_MS"]
-        raise SettingsError(f"NPSFLOW_SESSION_MS is {given_ms!r}, not a whole number of milliseconds") from None
+        session = environment["NPSFLOW_SESSION_MS"]
+        raise SettingsError(f"NPSFLOW_SESSION_MS is {session!r}, not a whole number of milliseconds") from None
     return msgspec.structs.replace(plain, security=security(environment))

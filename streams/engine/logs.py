@@ -1,4 +1,4 @@
-"""Structured logs: one JSON object a line, with whatever `extra` says (topic, partition, offset). Never content."""
+"""Structured logs: one JSON object a line, with the fields of `extra` (topic, partition, offset). Never content."""
 
 import logging
 import sys
@@ -10,11 +10,23 @@ from aiokafka.errors import KafkaError
 from npsflow.schemas import codec
 from npsflow.schemas.errors import NpsflowError
 from npsflow.schemas.times import rfc3339
+from npsflow.streams.engine.observer import (
+    Accepted,
+    Crashed,
+    Dropped,
+    Event,
+    Observer,
+    Paused,
+    Restored,
+    RestoreFailed,
+)
+
+log = logging.getLogger(__name__)
 
 PAUSE = 10.0
 """Seconds between two equal lines of Kafka's client."""
 
-_MOST_SAID = 1000  # different lines that are remembered
+_MOST_LINES = 1000  # different ones that are remembered
 _KNOWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -22,6 +34,7 @@ class JsonFormatter(logging.Formatter):
     """`at`, `level`, `logger`, `message`, the extras, and `error` with its traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """Give one line of JSON."""
         line: dict[str, object] = {
             "at": rfc3339(int(record.created * 1000)),
             "level": record.levelname.lower(),
@@ -36,38 +49,63 @@ class JsonFormatter(logging.Formatter):
 
 
 class RepeatFilter(logging.Filter):
-    """Of what Kafka's client repeats, one line in `PAUSE` seconds; it says as `repeated` how many were left out before.
+    """Lets one of several equal lines of Kafka's client pass in `PAUSE` seconds; `repeated` counts those before it.
 
-    While a broker is away each of its connections says the same some ten times a second.
+    While a broker is away each connection to it logs the same some ten times a second.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+        self._seen: dict[tuple[str, str], tuple[float, int]] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line passes."""
         if record.name.partition(".")[0] != "aiokafka":
             return True
-        if len(self._said) >= _MOST_SAID:
-            self._said.clear()
-        this = record.name, record.getMessage()
-        at, left_out = self._said.get(this, (-PAUSE, 0))
+        if len(self._seen) >= _MOST_LINES:
+            self._seen.clear()
+        line = record.name, record.getMessage()
+        at, left_out = self._seen.get(line, (-PAUSE, 0))
         if at <= record.created < at + PAUSE:
-            self._said[this] = at, left_out + 1
+            self._seen[line] = at, left_out + 1
             return False
-        self._said[this] = record.created, 0
+        self._seen[line] = record.created, 0
         if left_out:
             vars(record)["repeated"] = left_out
         return True
 
 
+class LogObserver(Observer):
+    """Logs what an operator has to know of tasks."""
+
+    def observe(self, event: Event) -> None:
+        """Log it, if it is worth a line."""
+        match event:
+            case Restored(task, _, offsets):
+                log.info("task ready", extra={**task.extra, "offsets": dict(offsets)})
+            case RestoreFailed(task, _, error):
+                log.warning("restore failed, trying again: %s", error, extra=task.extra)
+            case Dropped(task, offsets, error):
+                extra = {**task.extra, "offsets": dict(offsets), "error": describe(error)}
+                log.warning("task dropped, restoring it", extra=extra)
+            case Crashed(task, record, error):
+                text = "a record crashed the fold and is a dead letter now: please report this"
+                extra = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+                log.error(text, extra=extra, exc_info=error)
+            case Paused(task, offsets):
+                extra = {"partition": task.partition, "offsets": dict(offsets)}
+                log.error("most records are refused: paused until `npsflow dlq accept`", extra=extra)
+            case Accepted(task):
+                log.info("dead letters accepted, going on", extra={"partition": task.partition})
+
+
 def describe(error: BaseException) -> str:
-    """Where, and `named`."""
+    """Give the error as `named` does, after its traceback."""
     return "".join(traceback.format_tb(error.__traceback__)) + named(error)
 
 
 def named(error: BaseException) -> str:
-    """Of which type, and what it says where that is our own or Kafka's; any other text may quote a record."""
+    """Give the error's type, and its text where that is our own or Kafka's: any other text may quote a record."""
     kind, text = type(error).__name__, str(error)
     if not isinstance(error, NpsflowError | KafkaError):
         return kind
@@ -75,21 +113,20 @@ def named(error: BaseException) -> str:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """Of a crash the hosting frameworks put the error's text into the message: their template has to do.
+    """Give the message without the text of errors that may quote a record.
 
-    Mode does so too in the name of the service that crashed.
+    Faust and mode put it into the message of a crash, mode also as the name of the service: their template has to do.
     """
     if record.name.partition(".")[0] in ("faust", "mode") and record.exc_info:
         return str(record.msg)
-    given = record.args if isinstance(record.args, tuple) else ()
-    if any(isinstance(value, BaseException) for value in given):
-        args = tuple(named(value) if isinstance(value, BaseException) else value for value in given)
-        return str(record.msg) % args
+    args = record.args if isinstance(record.args, tuple) else ()
+    if any(isinstance(value, BaseException) for value in args):
+        return str(record.msg) % tuple(named(value) if isinstance(value, BaseException) else value for value in args)
     return record.getMessage()
 
 
 def set_up(level: str = "INFO", stream: TextIO = sys.stderr) -> None:
-    """Log as JSON lines; the Kafka client's and Faust's own chatter only from warnings on, repeated lines seldom."""
+    """Log as JSON lines. Of Kafka's client and Faust only warnings and errors are logged, repeated ones seldom."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     handler.addFilter(RepeatFilter())

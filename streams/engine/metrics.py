@@ -1,19 +1,33 @@
-"""The metrics of a worker. Base units; never a customer, a response or free text in a label."""
+"""The metrics of a worker. Base units; never personal data or free text in a label."""
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from npsflow.streams.engine.observer import (
+    Accepted,
+    CommitFailed,
+    Committed,
+    Dropped,
+    Event,
+    Lagging,
+    Observer,
+    Paused,
+    Released,
+    Restored,
+    RestoreFailed,
+    TaskId,
+)
 from npsflow.streams.stage import CounterKey, GaugeKey, Stage
 
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
-class Metrics:
+class Metrics(Observer):
     """Those of the engine, and those that `stages` declare: each is defined once, where it is counted.
 
-    `registry` is handed in, so that two workers in one process do not share figures.
+    `registry` is a parameter so that two workers in one process do not share figures.
     """
 
     def __init__(self, registry: CollectorRegistry, stages: Iterable[Stage] = ()) -> None:
@@ -37,39 +51,59 @@ class Metrics:
         self._gauges = {
             spec.metric: gauge(spec.metric, spec.help, *spec.labels) for stage in stages for spec in stage.gauges
         }
-        self._shown: dict[tuple[str, int], list[tuple[Gauge, tuple[str, ...]]]] = {}
-        self.lag = gauge("lag_records", "Records not yet read", "stage", "partition")
-        self.stream_time = gauge("stream_time_seconds", "Greatest time seen in the data", "stage", "partition")
-        self.paused = gauge("paused", "1 where a partition waits for `npsflow dlq accept`", "partition")
-        self.commits = counter("commits", "Transactions committed", "stage")
-        self.failures = counter("task_failures", "Tasks dropped and restored after an error", "stage")
-        self.commit_time = seconds("commit", "From the begin of a commit to its end", "stage")
-        self.restore_time = seconds("restore", "From assignment of a task to ready", "stage")
-        self.alert_time = seconds("alert", "From arrival of an unhappy response to its committed alert")
+        self._shown: dict[TaskId, set[tuple[Gauge, tuple[str, ...]]]] = {}
+        self._lag = gauge("lag_records", "Records not yet read", "stage", "partition")
+        self._stream_time = gauge("stream_time_seconds", "Greatest time seen in the data", "stage", "partition")
+        self._paused = gauge("paused", "1 where a partition waits for `npsflow dlq accept`", "partition")
+        self._commits = counter("commits", "Transactions committed", "stage")
+        self._failures = counter("task_failures", "Tasks dropped and restored after an error", "stage")
+        self._commit_time = seconds("commit", "From the begin of a commit to its end", "stage")
+        self._restore_time = seconds("restore", "From assignment of a task to ready", "stage")
+        # Dashboards know it as npsflow_alert_seconds.
+        self._urgent_time = seconds("alert", "From arrival of an urgent record to the end of its commit")
 
-    def show(self, stage: str, partition: int, gauges: Mapping[GaugeKey, float]) -> None:
-        """Set the gauges of a fold after a commit."""
-        shown = self._shown[stage, partition] = [(self.lag, (stage, str(partition)))]
-        shown.append((self.stream_time, (stage, str(partition))))
-        for (name, *labels), value in gauges.items():
-            gauge = self._gauges[name]
-            gauge.labels(*labels).set(value)
-            shown.append((gauge, tuple(labels)))
+    def observe(self, event: Event) -> None:
+        """Count it."""
+        match event:
+            case Lagging(task, records):
+                self._show(task, self._lag, (task.stage, str(task.partition)), records)
+            case Committed(task):
+                self._count_commit(task, event)
+            case CommitFailed(task, seconds):
+                self._commit_time.labels(task.stage).observe(seconds)
+            case Restored(task, seconds) | RestoreFailed(task, seconds):
+                self._restore_time.labels(task.stage).observe(seconds)
+            case Dropped(task):
+                self._failures.labels(task.stage).inc()
+            case Paused(task) | Accepted(task):
+                self._show(task, self._paused, (str(task.partition),), isinstance(event, Paused))
+            case Released(task):
+                for gauge, labels in self._shown.pop(task, ()):
+                    with suppress(KeyError):
+                        gauge.remove(*labels)
 
-    def pause(self, stage: str, partition: int, paused: bool) -> None:
-        """Say that a partition is paused, or goes on."""
-        self.paused.labels(str(partition)).set(paused)
-        self._shown.setdefault((stage, partition), []).append((self.paused, (str(partition),)))
-
-    def forget(self, stage: str, partition: int) -> None:
-        """Remove the gauges of a partition that another worker has now."""
-        for gauge, labels in self._shown.pop((stage, partition), ()):
-            with suppress(KeyError):
-                gauge.remove(*labels)
+    def _count_commit(self, task: TaskId, event: Committed) -> None:
+        self._commits.labels(task.stage).inc()
+        self._commit_time.labels(task.stage).observe(event.seconds)
+        self._show(task, self._stream_time, (task.stage, str(task.partition)), event.stream_time / 1000)
+        if event.urgent_age is not None:
+            self._urgent_time.observe(event.urgent_age / 1000)
+        self.count(task.stage, event.counters)
+        self.show(task, event.gauges)
 
     def count(self, stage: str, counters: Mapping[CounterKey, int]) -> None:
-        """Add what a commit of this stage counted."""
+        """Add what this stage has counted."""
         for (stored, *labels), amount in counters.items():
             for spec, counter in self._counters.get(stage, ()):
                 if spec.stored == stored and (not spec.only or labels[0].startswith(spec.only)):
                     (counter.labels(*labels) if labels else counter).inc(amount)
+
+    def show(self, task: TaskId, gauges: Mapping[GaugeKey, float]) -> None:
+        """Set the gauges of a fold."""
+        for (name, *labels), value in gauges.items():
+            self._show(task, self._gauges[name], tuple(labels), value)
+
+    def _show(self, task: TaskId, gauge: Gauge, labels: tuple[str, ...], value: float) -> None:
+        """Set a gauge that goes when the task does."""
+        gauge.labels(*labels).set(value)
+        self._shown.setdefault(task, set()).add((gauge, labels))

@@ -1,10 +1,24 @@
-"""A task: one partition number of a stage's input topics, with its state, its open outputs and its transactions."""
+"""A task: one partition number of a stage's input topics, with its state, its open outputs and its transactions.
 
-import asyncio
-import logging
+Its states, which only its own methods change:
+
+| state    | folds | commits | left by                                                                  |
+|----------|-------|---------|--------------------------------------------------------------------------|
+| NEW      | no    | no      | `start`: its position is known; it goes on as RUNNING, or as PAUSED      |
+| RUNNING  | yes   | yes     | a record that asks for a pause: PAUSED; `keep`: KEPT                     |
+| PAUSED   | no    | yes     | `accept`: RUNNING; `keep`: KEPT                                          |
+| KEPT     | no    | no      | `renew`, after a rebalance: what it was before `keep`                    |
+| CLOSED   | no    | no      | nothing; `close`, or a commit that fails, leads to it from anywhere      |
+
+Apart from that a task is dirty from the first change after a commit was cut off until the next is, and it is committing
+from that cut until the broker has answered. Only what is neither may be kept.
+"""
+
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
+from time import monotonic
 
 from aiokafka import TopicPartition
 
@@ -12,17 +26,27 @@ from npsflow.schemas.errors import TransactionFailed
 from npsflow.schemas.times import SECOND
 from npsflow.streams.engine.changelog import Changelog, Position
 from npsflow.streams.engine.clock import BrokerClock
+from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.logs import named
-from npsflow.streams.engine.metrics import Metrics
+from npsflow.streams.engine.observer import CommitFailed, Committed, Crashed, Folded
 from npsflow.streams.engine.transaction import Batches, Outputs, Transaction, Written
-from npsflow.streams.stage import PAUSE, URGENT, CounterKey, Fold, Record
-
-log = logging.getLogger(__name__)
-
-_URGENT_WAIT, _NORMAL_WAIT = 0.1, 1.0
-"""Seconds a commit may wait: with an alert in it that has just arrived, and otherwise."""
+from npsflow.streams.stage import PAUSE, URGENT, CounterKey, Record
 
 _MOST_BATCHES = 64  # of up to 1 MiB
+
+
+class TaskState(Enum):
+    """See the table above."""
+
+    NEW = "new"
+    RUNNING = "running"
+    PAUSED = "paused"
+    KEPT = "kept"
+    CLOSED = "closed"
+
+
+class IllegalTransition(RuntimeError):
+    """A method was called that the state of the task does not allow: a mistake of ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,132 +59,189 @@ class PreparedCommit:
     stream_time: int
     log_begin: int
     log_times: list[int]
-    oldest_alert: int | None
+    oldest_urgent: int | None
 
 
 class Task:
-    """Folds batches and commits them. Once `closed` it does neither, and another task takes its place."""
+    """Folds batches and commits them; `position`, `fold` and `changelog` are its own. Others read, it alone writes."""
 
-    def __init__(
-        self,
-        partition: int,
-        fold_of: Callable[[Callable[..., None]], Fold],
-        changelog: Changelog,
-        transaction: Transaction,
-        metrics: Metrics,
-        clock: BrokerClock,
-    ) -> None:
-        self.partition, self.changelog, self.transaction = partition, changelog, transaction
+    def __init__(self, context: Context, changelog: Changelog, transaction: Transaction, clock: BrokerClock) -> None:
+        self.partition, self.changelog, self.transaction = changelog.partition, changelog, transaction
         self.position = Position()
-        self.handed: dict[str, int] = {}
-        """By input topic the offset behind what the agent was given, folded or not."""
-        self.closed = False
-        self.paused = False
         self.epoch = 0
+        """Counts how often reading has begun anew: what was fetched in an earlier epoch is read again."""
+        self.state = TaskState.NEW
         self.committing = False
-        self.dirty_since: int | None = None
-        self._metrics, self._clock = metrics, clock
-        self._prefix = changelog.installation.prefix
+        self._dirty_since: int | None = None
+        self._resumes_as = TaskState.RUNNING
+        self._sent: dict[str, int] = {}  # by input topic the offset behind what was given to the agent, folded or not
+        self._id, self._observe, self._settings = changelog.task, context.observer.observe, context.settings
+        self._clock, self._prefix = clock, context.installation.prefix
         self._outputs = Outputs(transaction.producer, self._prefix, clock.now())
-        self.fold = fold_of(self._outputs.emit)
-        self._oldest_alert: int | None = None
+        partitions = next(iter(changelog.partitions.values()))
+        self.fold = context.stage.open(self.partition, partitions, self._outputs.emit)
+        self._oldest_urgent: int | None = None
         self._committed_counters: Counter[CounterKey] = Counter()
 
-    def start_at(self, position: Position) -> None:
-        self.position = position
-        self.paused = bool(position.asks & PAUSE)
-        self._committed_counters = Counter(self.fold.counters)
+    # State.
 
-    def renew(self, transaction: Transaction) -> None:
-        """Go on after a rebalance that changed nothing, with a producer that fences whoever came between."""
-        self.transaction, self.closed = transaction, False
-        self._outputs.producer = transaction.producer
-        self._read_again()
+    @property
+    def active(self) -> bool:
+        """Whether it is this worker's and can be trusted: RUNNING or PAUSED."""
+        return self.state is TaskState.RUNNING or self.state is TaskState.PAUSED
 
-    def end_rebuild(self) -> None:
-        """The next commit, due now, says that the state is whole, and what time it is."""
-        self.changelog.rebuilding = False
-        self.fold.idle(self._clock.now() + SECOND)  # as if time had passed since it was told last
-        self.dirty_since = self._clock.now()
+    @property
+    def paused(self) -> bool:
+        """Whether it reads no further until a person accepts."""
+        return self.state is TaskState.PAUSED
 
-    def accept(self) -> None:
-        """Go on after a pause; the offset it goes on from is that of `position`."""
-        self.fold.accept()
-        self.paused = False
-        self._read_again()
-        if self.dirty_since is None:
-            self.dirty_since = self._clock.now()
+    @property
+    def closed(self) -> bool:
+        """Whether another task takes its place."""
+        return self.state is TaskState.CLOSED
 
-    def _read_again(self) -> None:
-        """What was handed over before and not folded will be read once more."""
-        self.epoch += 1
-        self.handed.clear()
+    @property
+    def dirty(self) -> bool:
+        """Whether something was folded that no commit has taken yet."""
+        return self._dirty_since is not None
 
     @property
     def full(self) -> bool:
         """Whether so much waits that folding has to wait for the commit."""
         return self.committing and self._outputs.batches > _MOST_BATCHES
 
+    def start(self, position: Position) -> None:
+        """Begin at `position`, which the fold has been restored to."""
+        self._expect(TaskState.NEW)
+        self.position = position
+        self._committed_counters = Counter(self.fold.counters)
+        self.state = TaskState.PAUSED if position.asks & PAUSE else TaskState.RUNNING
+
+    def keep(self) -> None:
+        """Rest over a rebalance, with nothing open."""
+        self._expect(TaskState.RUNNING, TaskState.PAUSED)
+        if self.dirty or self.committing:
+            raise IllegalTransition(f"task {self._id} is {'committing' if self.committing else 'dirty'}")
+        self._resumes_as, self.state = self.state, TaskState.KEPT
+
+    def renew(self, transaction: Transaction) -> None:
+        """Go on after a rebalance that changed nothing, with a producer that fences whoever came between."""
+        self._expect(TaskState.KEPT)
+        self.transaction, self.state = transaction, self._resumes_as
+        self._outputs.producer = transaction.producer
+        self._read_again()
+
+    def accept(self) -> None:
+        """Go on after a pause; the offset it goes on from is that of `position`."""
+        self._expect(TaskState.PAUSED)
+        self.fold.accept()
+        self.state = TaskState.RUNNING
+        self._read_again()
+        self.touch()
+
+    def close(self) -> None:
+        """Fold and commit no more. What was not committed is lost, to be restored and replayed."""
+        self.state = TaskState.CLOSED
+
+    def touch(self) -> None:
+        """Note that there is something to commit."""
+        if self._dirty_since is None:
+            self._dirty_since = self._clock.now()
+
+    def _expect(self, *states: TaskState) -> None:
+        if self.state not in states:
+            raise IllegalTransition(f"task {self._id} is {self.state.value}")
+
+    def _read_again(self) -> None:
+        """Whatever was given to the agent and not folded is read once more."""
+        self.epoch += 1
+        self._sent.clear()
+
+    # Folding. Topics are without prefix.
+
+    def next_offset(self, topic: str) -> int:
+        """Where the next batch for the agent has to begin."""
+        return max(self.position.offsets.get(topic, 0), self._sent.get(topic, 0))
+
+    def mark_sent(self, topic: str, position: int) -> None:
+        """Note that the agent is given everything before `position`."""
+        self._sent[topic] = position
+
+    def in_flight(self, topic: str) -> bool:
+        """Whether a batch is on its way through the agent."""
+        return self._sent.get(topic, 0) > self.position.offsets.get(topic, 0)
+
     def process(self, topic: str, records: Sequence[Record], position: int) -> None:
-        """Fold records of one input topic (without prefix); `position` is the offset after the last."""
+        """Fold records of one input topic; `position` is the offset after the last."""
+        self._expect(TaskState.RUNNING)
         fold = self.fold
         read, apply = fold.read, fold.apply
         for record in records:
             try:
                 change = read(record)
             except Exception as error:
-                extra = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-                log.exception("a record crashed the fold and is a dead letter now: please report this", extra=extra)
+                self._observe(Crashed(self._id, record, error))
                 change = fold.crashed(record, error)
             asks = apply(change)
-            if asks & URGENT and self._oldest_alert is None:
-                self._oldest_alert = record.timestamp
+            if asks & URGENT and self._oldest_urgent is None:
+                self._oldest_urgent = record.timestamp
             if asks & PAUSE:
-                self.paused, position = True, record.offset + 1
+                self.state, position = TaskState.PAUSED, record.offset + 1
                 break
         self.advance(topic, position)
+        self._observe(Folded(self._id, topic, position))
 
     def advance(self, topic: str, position: int) -> None:
-        """Everything before `position` has been dealt with."""
+        """Note that everything before `position` has been dealt with."""
         self.position.offsets[topic] = position
-        if self.dirty_since is None:
-            self.dirty_since = self._clock.now()
+        self.touch()
 
     def idle(self) -> None:
-        """At the end of the input: let the stage say what time it is. The broker's clock must be known first."""
-        if not self._clock.known:
-            if self.dirty_since is None:
-                self.dirty_since = self._clock.now()
-        elif self.fold.idle(self._clock.now()) and self.dirty_since is None:
-            self.dirty_since = self._clock.now()
+        """Tell the stage, at the end of its input, what time it is.
+
+        That takes the broker's clock: where it is not known yet, a commit without records will tell it.
+        """
+        if not self._clock.known or self.fold.idle(self._clock.now()):
+            self.touch()
+
+    def end_rebuild(self) -> None:
+        """Let the next commit, due now, say that the state is whole, and what time it is."""
+        self.changelog.rebuilding = False
+        self.fold.idle(self._clock.now() + SECOND)  # as if time had passed since the last tick
+        self.touch()
+
+    # Committing.
 
     def wait(self) -> float:
-        """Seconds until the next commit: an alert adds at most a tenth to the age it already has."""
+        """Seconds until the next commit: of an urgent record's age it adds a tenth at most."""
+        normal = self._settings.normal_wait
+        if self._dirty_since is None:
+            return normal
         now = self._clock.now()
-        if self.dirty_since is None:
-            return _NORMAL_WAIT
-        waited = (now - self.dirty_since) / 1000
-        if self._oldest_alert is None:
-            return max(0.0, _NORMAL_WAIT - waited)
-        return max(0.0, min(_NORMAL_WAIT, max(_URGENT_WAIT, (now - self._oldest_alert) / 10_000)) - waited)
+        waited = (now - self._dirty_since) / 1000
+        if self._oldest_urgent is None:
+            return max(0.0, normal - waited)
+        wait = max(self._settings.urgent_wait, (now - self._oldest_urgent) / 10_000)
+        return max(0.0, min(normal, wait) - waited)
 
     async def commit(self) -> None:
         """Commit all that was folded up to now; folding may go on meanwhile. Raises TransactionFailed."""
-        self.committing = True
+        self._expect(TaskState.RUNNING, TaskState.PAUSED)
+        self.committing, began = True, monotonic()
         try:
             prepared = self._prepare()
             written = await self.transaction.commit(prepared.batches, prepared.offsets)
-        except asyncio.CancelledError:
-            self.closed = True
-            raise
-        except Exception as error:
-            self.closed = True
+        except BaseException as error:
+            self.close()
+            self._observe(CommitFailed(self._id, monotonic() - began))
+            if not isinstance(error, Exception):
+                raise
             state = self.changelog.state
             message = f"commit failed ({named(error)})"
             raise TransactionFailed(message, topic=state.topic, partition=state.partition) from error
         finally:
             self.committing = False
-        self._committed(prepared, written)
+        self._finish(prepared, written, began)
 
     def _prepare(self) -> PreparedCommit:
         now = self._clock.now()
@@ -175,30 +256,34 @@ class Task:
         counters.subtract(self._committed_counters)
         self._committed_counters = Counter(fold.counters)
         prepared = PreparedCommit(
-            self._outputs.take(),
-            {TopicPartition(self._prefix + t, self.partition): o for t, o in self.position.offsets.items()},
-            +counters,
-            fold.stream_time,
-            changelog.log_range[0],
-            [time for _, time in checkpoint.log],
-            self._oldest_alert,
+            batches=self._outputs.take(),
+            offsets={TopicPartition(self._prefix + t, self.partition): o for t, o in self.position.offsets.items()},
+            counters=+counters,
+            stream_time=fold.stream_time,
+            log_begin=changelog.log_range[0],
+            log_times=[time for _, time in checkpoint.log],
+            oldest_urgent=self._oldest_urgent,
         )
-        self._oldest_alert = self.dirty_since = None
+        self._oldest_urgent = self._dirty_since = None
         return prepared
 
-    def _committed(self, prepared: PreparedCommit, written: dict[TopicPartition, Written]) -> None:
+    def _finish(self, prepared: PreparedCommit, written: Mapping[TopicPartition, Written], began: float) -> None:
         changelog = self.changelog
         self._clock.learn(written[changelog.state].append_time)
         changelog.end = written[changelog.state].end + 1  # the commit marker
         changelog.released = prepared.log_begin
-        stage = changelog.stage.name
-        self._metrics.count(stage, prepared.counters)
-        self._metrics.show(stage, self.partition, self.fold.gauges())
-        self._metrics.commits.labels(stage).inc()
-        self._metrics.stream_time.labels(stage, str(self.partition)).set(prepared.stream_time / 1000)
-        if prepared.oldest_alert is not None:
-            self._metrics.alert_time.observe(max(0.0, (self._clock.now() - prepared.oldest_alert) / 1000))
         if prepared.log_times and changelog.log is not None:
             first = written[changelog.log].end - len(prepared.log_times)
             for offset, log_time in enumerate(prepared.log_times, first):
                 changelog.logged(offset, log_time)
+        age = None if prepared.oldest_urgent is None else max(0, self._clock.now() - prepared.oldest_urgent)
+        self._observe(
+            Committed(
+                self._id,
+                seconds=monotonic() - began,
+                stream_time=prepared.stream_time,
+                counters=prepared.counters,
+                gauges=self.fold.gauges(),
+                urgent_age=age,
+            )
+        )

@@ -11,19 +11,16 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaConnectionError, KafkaError
+from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndMetadata
 
-from npsflow.streams.engine.kafka.metadata_backoff import back_off_metadata
+from npsflow.streams.engine.context import Context
+from npsflow.streams.engine.kafka.guarded_producer import GuardedProducer
+from npsflow.streams.engine.observer import Committing
 from npsflow.streams.stage import Output
 
 TIMEOUT = 10.0
 """Seconds until the broker aborts a transaction that nobody ends: how long a dead writer can hide others' records."""
-
-_LONGEST = 3 * TIMEOUT
-"""Seconds for a commit: the broker has given it up long before, and aiokafka asks for a missing topic for ever."""
-
-_BATCH = 1 << 20
 
 
 class Written(NamedTuple):
@@ -64,7 +61,7 @@ class Outputs:
         return len(self._full) + len(self._open)
 
     def take(self) -> Batches:
-        """All that was emitted; what comes next is of another transaction."""
+        """Give all that was emitted; what comes next is of another transaction."""
         taken = [(TopicPartition(self._prefix + t, p), b) for (t, p), b in (*self._full, *self._open.items())]
         self._open, self._full = {}, []
         return taken
@@ -73,74 +70,57 @@ class Outputs:
 class Transaction:
     """The transactional producer of one task."""
 
-    def __init__(self, transactional_id: str, group: str, client: Mapping[str, Any]) -> None:
-        """`client`: keyword arguments of every Kafka client (brokers, security)."""
-        self._group = group
-        self.producer = AIOKafkaProducer(
-            **client,
-            transactional_id=transactional_id,
-            transaction_timeout_ms=int(TIMEOUT * 1000),
-            max_batch_size=_BATCH,
-            compression_type="zstd",  # a third of the CPU of aiokafka's lz4, which compresses at level 9, and smaller
+    def __init__(self, context: Context, partition: int) -> None:
+        name = context.stage.name
+        self.producer = GuardedProducer(
+            context.installation, context.installation.transactional_id(name, partition), TIMEOUT
         )
-        back_off_metadata(self.producer.client)
-        self._broken = False
-        self._note_failures(self.producer.client)
-        _withhold(self.producer._txn_manager, self.producer._message_accumulator)
+        self._group, self._longest = context.installation.group(name), context.settings.commit_timeout
+        self._task, self._hold = context.task(partition), context.observer.hold
 
     async def start(self) -> None:
         """Fence any older owner and settle what it left open."""
         await self.producer.start()
 
-    def _note_failures(self, client: Any) -> None:
-        """aiokafka sends again what it got no answer to; what the broker made of the first request, nobody knows."""
-        send = client.send
-
-        async def noting(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return await send(*args, **kwargs)
-            except KafkaError:
-                self._broken = True
-                raise
-
-        client.send = noting
-
     async def settle(self, commit: bool, partitions: Iterable[TopicPartition]) -> None:
         """End a transaction without records on these partitions, see streams/engine/kafka/hanging_transactions.py.
 
-        Who cancels it has to wait: the next owner would abort one that is open, and with it what is to be committed.
+        Whoever cancels it has to wait: the next owner would abort one that is open, and lose what is to be committed.
         """
-        ending = asyncio.ensure_future(self._end_empty(commit, partitions))
+        ending = asyncio.ensure_future(self.producer.end_empty_transaction(commit, partitions))
         try:
             await asyncio.shield(ending)
         except asyncio.CancelledError:
             await asyncio.wait([ending], timeout=TIMEOUT)
             raise
 
-    async def _end_empty(self, commit: bool, partitions: Iterable[TopicPartition]) -> None:
-        await self.producer.begin_transaction()
-        for tp in partitions:
-            self.producer._txn_manager.maybe_add_partition_to_txn(tp)
-        await (self.producer.commit_transaction() if commit else self.producer.abort_transaction())
-
     async def commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Written]:
-        """All of it becomes visible, or this raises and nobody knows: then drop the task."""
+        """Make all of it visible. Raises when that is not certain: then drop the task."""
         try:
-            async with asyncio.timeout(_LONGEST):
+            async with asyncio.timeout(self._longest):
                 return await self._commit(batches, offsets)
         except TimeoutError:
-            raise KafkaConnectionError(f"not within {_LONGEST:.0f} s: no answer, or a topic is missing") from None
+            text = f"not within {self._longest:.0f} s: no answer, or a topic is missing"
+            raise KafkaConnectionError(text) from None
 
     async def _commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Written]:
-        producer, self._broken = self.producer, False
+        producer, task, hold = self.producer, self._task, self._hold
+        producer.failed = False
         await producer.begin_transaction()
-        sent = [await producer.send_batch(batch, tp.topic, partition=tp.partition) for tp, batch in batches]
+        await hold(Committing(task, "begun"))
+        sent: list[asyncio.Future[Any]] = []
+        for tp, batch in batches:
+            await hold(Committing(task, "sending", tp.topic, sent))
+            sent.append(await producer.send_batch(batch, tp.topic, partition=tp.partition))
         delivered = await asyncio.gather(*sent)
+        await hold(Committing(task, "delivered"))
         # Not at the same time: while the coordinator adds the group, brokers refuse to verify the produced partitions.
         positions = {tp: OffsetAndMetadata(offset, "") for tp, offset in offsets.items()}
         await producer.send_offsets_to_transaction(positions, self._group)
+        await hold(Committing(task, "ending"))
         await producer.commit_transaction()
-        if self._broken:  # the broker may have crashed and come back: let the next owner settle it
+        await hold(Committing(task, "ended"))
+        if producer.failed:  # the broker may have crashed and come back: let the next owner settle it
             raise KafkaConnectionError("the connection broke during the commit")
         return {
             tp: Written(metadata.offset + batch.record_count(), metadata.timestamp)
@@ -151,21 +131,3 @@ class Transaction:
         """Close it whatever state it is in; an open transaction is settled by the next owner or the time-out."""
         with suppress(Exception):
             await asyncio.wait_for(self.producer.stop(), TIMEOUT)
-
-
-def _withhold(manager: Any, accumulator: Any) -> None:
-    """Send nothing that could not be added to the transaction, as aiokafka does when one of its topics is forbidden.
-
-    As long as the marker of the last transaction is not written, Kafka takes it for a part of that one: committed.
-    """
-    error_transaction = manager.error_transaction
-
-    def withholding(error: Exception) -> None:
-        for tp in manager.partitions_to_add():
-            for batch in accumulator._batches.pop(tp, ()):
-                batch.failure(error)
-                batch.future.exception()
-        error_transaction(error)
-        manager._transaction_waiter.exception()  # who waits hears of them; where nobody does, asyncio need not complain
-
-    manager.error_transaction = withholding

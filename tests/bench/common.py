@@ -30,6 +30,7 @@ from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.engine.kafka.security import VARIABLES, Security
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.stage import Output
+from npsflow.streams.topology import wanted
 from tests.bench.data import Encoded
 
 FIXED = "idle_ticks = false\n"
@@ -152,7 +153,7 @@ def bench_harness(at: Installation, toml: str = FIXED) -> Iterator[BenchHarness]
 
 async def _create(installation: Installation, chosen: Settings) -> None:
     async with clients.admin(installation) as client:
-        await admin.create(client, admin.wanted(chosen, installation))
+        await admin.create(client, wanted(chosen, installation))
 
 
 def _delete(installation: Installation) -> None:

@@ -20,6 +20,7 @@ from npsflow.streams.config.settings import load
 from npsflow.streams.engine import logs
 from npsflow.streams.engine.app import Host
 from npsflow.streams.engine.installation import read_installation
+from npsflow.streams.engine.observer import CommitFailed, Committed, Event, Observer
 from npsflow.streams.engine.task import Task
 from tests.bench.common import cpu_seconds, one_core, peak_mb, starved_seconds, tell
 
@@ -38,7 +39,23 @@ def now() -> Moment:
     return Moment(monotonic(), cpu_seconds(), starved_seconds())
 
 
-async def drain(worker: Host) -> dict[str, Any]:
+class Commits(Observer):
+    """Counts those of all stages."""
+
+    def __init__(self) -> None:
+        self._count, self._seconds = 0, 0.0
+
+    def observe(self, event: Event) -> None:
+        if isinstance(event, Committed | CommitFailed):
+            self._count += 1
+            self._seconds += event.seconds
+
+    def figures(self) -> dict[str, float]:
+        """How many there were, and what one took on average."""
+        return {"commits": self._count, "commit_ms": 1000 * self._seconds / max(1, self._count)}
+
+
+async def drain(worker: Host, commits: Commits) -> dict[str, Any]:
     """Wait until nothing has been folded for a while and all is committed; times are those of what was folded."""
     seen: dict[Task, int] = {}
     committed: dict[Task, Moment] = {}
@@ -57,7 +74,7 @@ async def drain(worker: Host) -> dict[str, Any]:
             if (count := _folded(task)) != seen.get(task, 0):
                 seen[task], last = count, now()
                 committed.pop(task, None)
-            elif task in seen and task not in committed and task.dirty_since is None and not task.committing:
+            elif task in seen and task not in committed and not task.dirty and not task.committing:
                 committed[task] = now()
     end = max(committed.values(), key=lambda moment: moment.time)
     return {
@@ -69,17 +86,9 @@ async def drain(worker: Host) -> dict[str, Any]:
         "counted": sum(task.fold.counters.get(("", "counted"), 0) for task in seen),
         "read": sum(task.position.offsets.get(RESPONSES, 0) for task in seen),
         "dropped": dropped,
-        **commits(worker),
+        **commits.figures(),
         "peak_mb": peak_mb(),
     }
-
-
-def commits(worker: Host) -> dict[str, float]:
-    """How many there were, of all stages, and what one took on average."""
-    samples = [sample for metric in worker.metrics.commit_time.collect() for sample in metric.samples]
-    count = sum(sample.value for sample in samples if sample.name.endswith("_count"))
-    seconds = sum(sample.value for sample in samples if sample.name.endswith("_sum"))
-    return {"commits": count, "commit_ms": 1000 * seconds / max(1.0, count)}
 
 
 def _folded(task: Task) -> int:
@@ -98,10 +107,11 @@ def tell_usage() -> None:
 
 
 async def main(what: str, stages: list[str]) -> None:
-    worker = host(load(), read_installation(), stages, None)
+    commits = Commits()
+    worker = host(load(), read_installation(), stages, observers=[commits])
     async with worker.app:
         if what == "drain":
-            tell(**await drain(worker))
+            tell(**await drain(worker, commits))
         else:
             while not worker.ready:
                 await asyncio.sleep(_LOOK)

@@ -29,10 +29,12 @@ from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.config.settings import parse
 from npsflow.streams.engine import admin
 from npsflow.streams.engine.app import Host
+from npsflow.streams.engine.context import EngineSettings
 from npsflow.streams.engine.installation import read_installation
 from npsflow.streams.engine.kafka.clients import client_options
+from npsflow.streams.engine.observer import Observer
 from npsflow.streams.stage import Record
-from npsflow.streams.topology import STAGES
+from npsflow.streams.topology import STAGES, wanted
 from tests.support.responses import response
 
 from .cases import compare_cases
@@ -96,7 +98,7 @@ class Harness:
     async def __aenter__(self) -> "Harness":
         self.admin = await self._open.enter_async_context(clients.admin(self.installation))
         self._reader = await self._open.enter_async_context(AIOKafkaConsumer(**client_options(self.installation)))
-        await admin.create(self.admin, admin.wanted(self.settings, self.installation))
+        await admin.create(self.admin, wanted(self.settings, self.installation))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -135,16 +137,21 @@ class Harness:
     # Workers.
 
     @asynccontextmanager
-    async def worker(self, *stages: str, web: tuple[str, int] | None = None) -> AsyncIterator[Host]:
+    async def worker(
+        self,
+        *stages: str,
+        web: tuple[str, int] | None = None,
+        engine: EngineSettings | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> AsyncIterator[Host]:
         """A worker in this process, of all stages unless some are named."""
-        running = host(self.settings, self.installation, stages or STAGES, web)
+        some = stages or STAGES
+        running = host(self.settings, self.installation, some, web=web, engine=engine, observers=observers)
         await running.app.start()
         try:
             yield running
         finally:
             await running.app.stop()
-            # Faust's consumer is never started, but has made an event loop for its thread.
-            running.app.consumer._thread.thread_loop.close()  # type: ignore[attr-defined]
 
     @contextmanager
     def process(
@@ -156,7 +163,7 @@ class Harness:
     ) -> Iterator["Process"]:
         """A worker in a process of its own, with these options on its command line; killed if it outlives the block.
 
-        `module` is what runs it, `environment` what it is told beside the usual.
+        `module` is what runs it, `environment` variables beside the usual.
         """
         config = folder / "npsflow.toml"
         config.write_text(self._toml)
@@ -273,17 +280,18 @@ class Process:
     def running(self) -> bool:
         return self._process.poll() is None
 
-    async def ended(self, seconds: float = SECONDS) -> int:
+    async def exit_status(self, seconds: float = SECONDS) -> int:
         """Wait for its end; gives the exit status. Raises TimeoutExpired."""
         return await asyncio.to_thread(self._process.wait, seconds)
 
     @property
-    def said(self) -> str:
+    def output(self) -> str:
+        """What it has written up to now."""
         return self._log.read_text(errors="replace")
 
     def logged(self, message: str) -> list[dict[str, Any]]:
         """The lines of its log with this in their message."""
-        lines = [json.loads(line) for line in self.said.splitlines() if line.startswith("{")]
+        lines = [json.loads(line) for line in self.output.splitlines() if line.startswith("{")]
         return [line for line in lines if message in line["message"]]
 
 

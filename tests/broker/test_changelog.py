@@ -33,53 +33,53 @@ async def test_refused(broker: Broker, tmp_path: Path) -> None:
             return [sum(record.partition == partition for record in of) for of in records]
 
         async def refused(partition: int) -> str:
-            """Start a worker; gives what it said, in one line, of the partition it refused."""
+            """Start a worker; gives the line in which it refused this partition."""
             before = await written(partition)
             with harness.process(tmp_path, "--stages=classify") as process:
-                assert await process.ended() == 1
+                assert await process.exit_status() == 1
             # A marker may have been added, see streams/engine/kafka/hanging_transactions.py, but no record.
             assert await written(partition) == before
-            said = [line for line in process.said.splitlines() if "ChangelogRefused" in line]
-            assert said
-            assert f"{harness.installation.topic(STATE)}[{partition}]" in said[-1]
-            return said[-1]
+            errors = [line for line in process.output.splitlines() if "ChangelogRefused" in line]
+            assert errors
+            assert f"{harness.installation.topic(STATE)}[{partition}]" in errors[-1]
+            return errors[-1]
 
         await delete_records(harness, REMEMBERED, partition=3)
-        said = await refused(3)
-        assert "records were deleted" in said
-        assert "npsflow rebuild" in said
+        error = await refused(3)
+        assert "records were deleted" in error
+        assert "npsflow rebuild" in error
 
         harness.produce(lines(100, seed=9))
         await delete_records(harness, RESPONSES, partition=2)
-        said = await refused(2)
-        assert "records were deleted before they were read" in said
-        assert "npsflow rebuild" in said
+        error = await refused(2)
+        assert "records were deleted before they were read" in error
+        assert "npsflow rebuild" in error
 
         await allow_deletion(harness, STATE)
         await delete_records(harness, STATE, partition=1)
-        said = await refused(1)
-        assert "it is empty, but group refused.npsflow-classify has read" in said
-        assert "npsflow rebuild" in said
+        error = await refused(1)
+        assert "it is empty, but group refused.npsflow-classify has read" in error
+        assert "npsflow rebuild" in error
 
         position = (await positions(harness))[0]
         await write_position(harness, position | {"format": FORMAT + 1})
-        said = await refused(0)
-        assert f"written in format {FORMAT + 1}" in said
-        assert "npsflow rebuild" in said
+        error = await refused(0)
+        assert f"written in format {FORMAT + 1}" in error
+        assert "npsflow rebuild" in error
 
         await write_position(harness, position | {"offsets": {RESPONSES: 1_000_000}})
-        said = await refused(0)
-        assert "its position in survey-responses is 1000000" in said
-        assert "npsflow rebuild" in said
+        error = await refused(0)
+        assert "its position in survey-responses is 1000000" in error
+        assert "npsflow rebuild" in error
 
 
 async def test_changed_partition_count_is_refused(broker: Broker, tmp_path: Path) -> None:
     async with Harness(broker, "count.") as harness:
         await harness.admin.create_partitions({harness.installation.topic(RESPONSES): NewPartitions(5)})
         with harness.process(tmp_path, "--stages=classify") as process:
-            assert await process.ended() == 1
-        assert "it has 4 partitions where the input has {'survey-responses': 5}" in process.said
-        assert "npsflow rebuild" in process.said
+            assert await process.exit_status() == 1
+        assert "it has 4 partitions where the input has {'survey-responses': 5}" in process.output
+        assert "npsflow rebuild" in process.output
 
 
 async def test_outputs_with_other_partitions_are_refused(broker: Broker, tmp_path: Path) -> None:
@@ -87,8 +87,8 @@ async def test_outputs_with_other_partitions_are_refused(broker: Broker, tmp_pat
     async with Harness(broker, "outputs.") as harness:
         harness.configure(FIXED + "[topics]\npane_partitions = 3\n")
         with harness.process(tmp_path, "--stages=classify") as process:
-            assert await process.ended() == 1
-        assert "outputs.nps-panes[0]: it has 2 partitions instead of 3: set [topics]" in process.said
+            assert await process.exit_status() == 1
+        assert "outputs.nps-panes[0]: it has 2 partitions instead of 3: set [topics]" in process.output
 
 
 async def test_windows_of_other_lengths_need_a_rebuild(broker: Broker, tmp_path: Path) -> None:
@@ -99,9 +99,9 @@ async def test_windows_of_other_lengths_need_a_rebuild(broker: Broker, tmp_path:
             await eventually(harness.finished)
         harness.configure(FIXED + '[windows]\nlengths = ["1h", "30d"]\n')
         with harness.process(tmp_path, "--stages=rollup") as process:
-            assert await process.ended() == 1
-        assert "it was made with {'windows.lengths': ['1h', '24h', '7d', '30d']}, now there is" in process.said
-        assert "npsflow rebuild" in process.said
+            assert await process.exit_status() == 1
+        assert "it was made with {'windows.lengths': ['1h', '24h', '7d', '30d']}, now there is" in process.output
+        assert "npsflow rebuild" in process.output
 
 
 async def delete_records(harness: Harness, topic: str, partition: int) -> None:

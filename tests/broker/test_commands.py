@@ -16,7 +16,7 @@ from npsflow.agents.broker.embedded import Broker
 from npsflow.schemas.headers import DeadLetter, with_origin
 from npsflow.schemas.topics import MAX_RECORD
 from npsflow.streams.config.settings import Settings
-from npsflow.streams.engine.admin import wanted
+from npsflow.streams.topology import wanted
 from tests.agents.runtime.ptys import COLUMNS, on_terminal, plain, width
 from tests.support.waiting import wait_until
 

@@ -19,9 +19,9 @@ from npsflow.agents.cli import main
 from npsflow.agents.demo.sample import Line
 from npsflow.agents.kafka import clients, reading
 from npsflow.schemas import topics
-from npsflow.streams.engine.admin import wanted
 from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.intake.entrance import pseudonym
+from npsflow.streams.topology import wanted
 from tests.conftest import SHORT_SESSIONS
 from tests.support.waiting import eventually
 

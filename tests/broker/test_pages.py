@@ -2,39 +2,40 @@
 
 import asyncio
 from collections import Counter
-from typing import Any
 
 import aiohttp
-import pytest
 from prometheus_client import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from npsflow.agents.broker.embedded import HOST, Broker, free_port
-from npsflow.streams.engine.changelog import Changelog
+from npsflow.streams.engine.observer import Observer, Restoring, Step
 from tests.support.waiting import eventually
 
-from .harness import Harness, lines
+from .harness import SECONDS, Harness, lines
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
 
 
-async def test_health_and_metrics(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    restore, go = Changelog.restore, asyncio.Event()
+class HeldUp(Observer):
+    """Lets no changelog be read until `go`."""
 
-    async def held_up(changelog: Changelog, *arguments: Any) -> Any:
-        await go.wait()
-        return await restore(changelog, *arguments)
+    def __init__(self) -> None:
+        self.restoring, self.go = asyncio.Event(), asyncio.Event()
 
-    monkeypatch.setattr(Changelog, "restore", held_up)
+    async def hold(self, step: Step) -> None:
+        if isinstance(step, Restoring):
+            self.restoring.set()
+            await self.go.wait()
+
+
+async def test_health_and_metrics(broker: Broker) -> None:
+    held_up = HeldUp()
     web = (HOST, free_port())
     async with (
         Harness(broker, "pages.") as harness,
         aiohttp.ClientSession(f"http://{web[0]}:{web[1]}") as client,
-        harness.worker("classify", web=web) as worker,
+        harness.worker("classify", web=web, observers=[held_up]),
     ):
-
-        async def restoring() -> bool:
-            return bool(worker.sources[0]._assignment._assigned)
 
         async def status(page: str) -> int:
             async with client.get(page) as answer:
@@ -43,10 +44,10 @@ async def test_health_and_metrics(broker: Broker, monkeypatch: pytest.MonkeyPatc
         async def ready() -> bool:
             return await status("/health/ready") == 200
 
-        await eventually(restoring)
+        await asyncio.wait_for(held_up.restoring.wait(), SECONDS)
         assert await status("/health/live") == 200
         assert await status("/health/ready") == 503
-        go.set()
+        held_up.go.set()
         await eventually(ready)
 
         async def families() -> dict[str, Metric]:

@@ -1,25 +1,23 @@
-"""Partitions move between workers: nothing is lost or said twice, and the group comes to rest."""
+"""Partitions move between workers: nothing is lost or written twice, and the group comes to rest."""
 
 import asyncio
 import signal
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.schemas.topics import PANES
 from npsflow.streams.engine.app import Host
-from npsflow.streams.engine.assignment import Assignment
-from npsflow.streams.engine.changelog import Changelog
 from npsflow.streams.engine.kafka.clients import client_options
-from npsflow.streams.engine.source import Batch, Source
-from npsflow.streams.topology import STAGES
+from npsflow.streams.engine.observer import Assigned, Event, Fetched, Observer, Restoring, Step, TaskId
+from npsflow.streams.engine.source import Batch
+from npsflow.streams.topology import STAGES, StageEntry
 from tests.support.waiting import eventually
 
 from .harness import FIXED, SECONDS, Harness, Process, lines, response_line
@@ -27,43 +25,46 @@ from .harness import FIXED, SECONDS, Harness, Process, lines, response_line
 RESTORED = "task ready"
 
 
-async def test_worker_comes_and_goes(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+class Moves(Observer):
+    """Whose changelog a worker has read, and how often it was assigned partitions, by stage."""
+
+    def __init__(self) -> None:
+        self.restored, self.rebalances = set[TaskId](), Counter[str]()
+
+    def observe(self, event: Event) -> None:
+        if isinstance(event, Assigned):
+            self.rebalances[event.stage] += 1
+
+    async def hold(self, step: Step) -> None:
+        if isinstance(step, Restoring):
+            self.restored.add(step.task)
+
+    async def all_assigned(self) -> bool:
+        return self.rebalances.keys() == STAGES.keys()
+
+
+async def test_worker_comes_and_goes(broker: Broker) -> None:
     """What a worker keeps it does not restore again; and a large state to restore does not throw the group about."""
-    restored, rebalanced = defaultdict[str, set[int]](set), Counter[Assignment]()
-    restore, assigned = Changelog.restore, Assignment.on_partitions_assigned
-
-    async def counting_restore(changelog: Changelog, *arguments: Any) -> Any:
-        restored[changelog.stage.name].add(changelog.partition)
-        return await restore(changelog, *arguments)
-
-    async def counting_assigned(owned: Assignment, partitions: set[TopicPartition]) -> None:
-        rebalanced[owned] += 1
-        await assigned(owned, partitions)
-
-    async def assigned_to(worker: Host) -> bool:
-        return all(rebalanced[source._assignment] for source in worker.sources)
-
-    monkeypatch.setattr(Changelog, "restore", counting_restore)
-    monkeypatch.setattr(Assignment, "on_partitions_assigned", counting_assigned)
-    async with Harness(broker, "moving.", session_ms=6000) as harness, harness.worker() as first:
+    moves, to_others = Moves(), [Moves(), Moves()]
+    async with Harness(broker, "moving.", session_ms=6000) as harness, harness.worker(observers=[moves]) as first:
         harness.produce(response_line(number, metric="enps") for number in range(20_000))
         await eventually(harness.finished)
-        restored.clear()
-        async with harness.worker() as second:
+        moves.restored.clear()
+        async with harness.worker(observers=to_others[:1]) as second:
             await eventually(holding(2, first, second))
         await eventually(holding(4, first))
         # Those that moved, and back; one that a rebalance breaks off may begin again.
-        assert {stage: len(partitions) for stage, partitions in restored.items()} == {
+        assert Counter(task.stage for task in moves.restored | to_others[0].restored) == {
             "classify": 2, "rollup": 1, "recover": 2,
         }  # fmt: skip
 
         async with harness.producing(lines(3_000), 1_000):
-            async with harness.worker() as second:
-                await eventually(partial(assigned_to, second))  # and gone again before it has restored anything
+            async with harness.worker(observers=to_others[1:]):
+                await eventually(to_others[1].all_assigned)  # and gone again before it has restored anything
             async with harness.worker() as second:
                 await eventually(holding(2, first, second))
         await eventually(harness.finished)
-        assert max(rebalanced[source._assignment] for source in first.sources) <= 1 + 3 * 2
+        assert max(moves.rebalances.values()) <= 1 + 3 * 2
         assert await harness.differences() == []
 
 
@@ -76,11 +77,24 @@ def holding(tasks: int, *workers: Host) -> Callable[[], Awaitable[bool]]:
     return holds
 
 
+class HeldBack(Observer):
+    """Lets nothing be given to the agent from when it folds until `go`."""
+
+    def __init__(self, folding: asyncio.Event, go: asyncio.Event) -> None:
+        self.holding, self._folding, self._go = asyncio.Event(), folding, go
+
+    async def hold(self, step: Step) -> None:
+        if isinstance(step, Fetched) and self._folding.is_set() and not self._go.is_set():
+            self.holding.set()
+            await self._go.wait()
+
+
 async def test_records_fetched_before_a_rebalance(
     broker: Broker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The worker keeps its tasks; it reads again what it had not folded, and not only what it had not handed over."""
-    hand_over, folding, handing_over, go = Source._hand_over, asyncio.Event(), asyncio.Event(), asyncio.Event()
+    folding, go = asyncio.Event(), asyncio.Event()
+    held_back = HeldBack(folding, go)
     make, _ = STAGES["classify"]
 
     async def slow(batches: AsyncIterator[Batch]) -> None:
@@ -90,21 +104,14 @@ async def test_records_fetched_before_a_rebalance(
             with batch:
                 batch.fold()
 
-    async def holding_back(source: Source, *arguments: Any) -> None:
-        if folding.is_set() and not go.is_set():  # behind the hand-over of another partition, which takes its time
-            handing_over.set()
-            await go.wait()
-        await hand_over(source, *arguments)
-
-    monkeypatch.setitem(STAGES, "classify", (make, slow))
-    monkeypatch.setattr(Source, "_hand_over", holding_back)
+    monkeypatch.setitem(STAGES, "classify", StageEntry(make, slow))
     async with Harness(broker, "stale.", FIXED + "[topics]\npartitions = 1\n") as harness:
         group = harness.installation.group("classify")
-        async with harness.worker("classify") as worker:
+        async with harness.worker("classify", observers=[held_back]) as worker:
             harness.produce(response_line(number) for number in range(10))
             await asyncio.wait_for(folding.wait(), SECONDS)
             harness.produce(response_line(number) for number in range(10, 20))
-            await asyncio.wait_for(handing_over.wait(), SECONDS)
+            await asyncio.wait_for(held_back.holding.wait(), SECONDS)
 
             task = worker.sources[0].tasks[0]
             epoch = task.epoch
@@ -116,7 +123,7 @@ async def test_records_fetched_before_a_rebalance(
             async with other:
 
                 async def regained() -> bool:
-                    return task.epoch > epoch and not task.closed and worker.ready
+                    return task.epoch > epoch and task.active and worker.ready
 
                 await eventually(regained)
                 go.set()

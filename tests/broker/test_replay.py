@@ -2,13 +2,11 @@
 
 from collections import Counter
 
-import pytest
-
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line
 from npsflow.schemas.codec import loads
 from npsflow.schemas.topics import FOLLOW_UP, SERVICE_RECOVERY
-from npsflow.streams.engine import source
+from npsflow.streams.engine.context import EngineSettings
 from tests.support.waiting import eventually
 
 from .harness import FIXED, Harness, lines, response_line
@@ -16,7 +14,7 @@ from .harness import FIXED, Harness, lines, response_line
 LATER = "2026-03-01T12:01:00Z"
 
 
-async def test_same_input_another_way(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_same_input_another_way(broker: Broker) -> None:
     """Once as it comes; once a few partitions at a time, in small batches, with a new worker for each part."""
     async with Harness(broker, "straight.") as straight, Harness(broker, "zigzag.") as zigzag:
         some = lines(600)
@@ -24,7 +22,6 @@ async def test_same_input_another_way(broker: Broker, monkeypatch: pytest.Monkey
         async with straight.worker():
             await eventually(straight.finished)
 
-        monkeypatch.setattr(source, "_MOST_RECORDS", 7)
         for half, partitions in (
             (some[:300], {2, 0}),
             (some[:300], {3, 1}),
@@ -32,19 +29,19 @@ async def test_same_input_another_way(broker: Broker, monkeypatch: pytest.Monkey
             (some[300:], {3, 0, 2}),
         ):
             zigzag.produce(line for line in half if zigzag.partition(line) in partitions)
-            async with zigzag.worker():
+            async with zigzag.worker(engine=EngineSettings(records_per_batch=7)):
                 await eventually(zigzag.caught_up)
-        async with zigzag.worker():
+        async with zigzag.worker(engine=EngineSettings(records_per_batch=7)):
             await eventually(zigzag.finished)
 
         assert await zigzag.differences() == await straight.differences() == []
         assert await zigzag.windows() == await straight.windows()
         for topic, id_ in ((SERVICE_RECOVERY, "alert_id"), (FOLLOW_UP, "follow_up_id")):
-            told = [
-                Counter((event.type, event.key, event.value[id_], event.value["revision"]) for event in events)
-                for events in (await zigzag.events(topic), await straight.events(topic))
+            events = [
+                Counter((event.type, event.key, event.value[id_], event.value["revision"]) for event in read)
+                for read in (await zigzag.events(topic), await straight.events(topic))
             ]
-            assert told[0] == told[1]
+            assert events[0] == events[1]
 
 
 WITH_LANGUAGE = """
@@ -66,15 +63,15 @@ async def test_settings_changed_between_two_runs(broker: Broker) -> None:
                 await eventually(harness.finished)
             return await histograms(harness)
 
-        said = {"department": "Delivery", "language": "nl"}
+        fields = {"department": "Delivery", "language": "nl"}
         deleted = {"deleted": True, "updated_at": LATER}
         harness.configure(FIXED + '[segments]\ndimensions = ["department"]')
-        before = await table_after(*(response_line(number, **said) for number in range(10)))
+        before = await table_after(*(response_line(number, **fields) for number in range(10)))
         assert before == {"": {"9": 10}, "department=delivery": {"9": 10}}
 
         harness.configure(WITH_LANGUAGE)
-        corrected = response_line(1, **said, score=2, updated_at=LATER)
-        assert await table_after(response_line(0, **deleted), corrected, response_line(10, **said)) == {
+        corrected = response_line(1, **fields, score=2, updated_at=LATER)
+        assert await table_after(response_line(0, **deleted), corrected, response_line(10, **fields)) == {
             "": {"2": 1, "9": 9},
             "department=delivery": {"9": 8},
             "department=logistics": {"2": 1, "9": 1},

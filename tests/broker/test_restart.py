@@ -16,11 +16,11 @@ from npsflow.agents.demo.sample import Line
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 from npsflow.streams.classify.classifier import Change, Classifier
 from npsflow.streams.classify.stage import ClassifyFold
-from npsflow.streams.engine import task
-from npsflow.streams.engine.source import Batch, Source
-from npsflow.streams.engine.task import Task
+from npsflow.streams.engine.context import EngineSettings
+from npsflow.streams.engine.observer import Event, Folded, Lagging, Observer
+from npsflow.streams.engine.source import Batch
 from npsflow.streams.stage import Record
-from npsflow.streams.topology import STAGES
+from npsflow.streams.topology import STAGES, StageEntry
 from npsflow.streams.windows.stage import WindowsFold
 from tests.support.waiting import eventually
 
@@ -47,7 +47,7 @@ async def test_terminated_in_mid_load(broker: Broker, tmp_path: Path) -> None:
         with harness.process(tmp_path) as process:
             await eventually(partial(committed_of, harness, 500))
             process.send(signal.SIGTERM)
-            assert await process.ended(STOP_SECONDS) == 0
+            assert await process.exit_status(STOP_SECONDS) == 0
         assert not await harness.caught_up()
         with harness.process(tmp_path):
             await eventually(harness.finished)
@@ -63,43 +63,54 @@ async def test_debugging_signals_do_nothing(broker: Broker, tmp_path: Path) -> N
             process.send(signal.SIGUSR2)
             await eventually(harness.finished)
             process.send(signal.SIGTERM)
-            assert await process.ended(STOP_SECONDS) == 0
-        assert all(line.startswith("{") for line in process.said.splitlines())
+            assert await process.exit_status(STOP_SECONDS) == 0
+        assert all(line.startswith("{") for line in process.output.splitlines())
 
 
 async def committed_of(harness: Harness, count: int) -> bool:
     return sum((await harness.offsets("classify")).values()) >= count
 
 
-async def test_stop_commits_all_that_was_folded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No alert is among it, so that the commit could wait; it comes at once."""
-    folded: dict[int, int] = {}
-    process = Task.process
+class FoldedTo(Observer):
+    """How far each partition of classify is folded."""
 
-    def observed(of: Task, topic: str, records: list[Record], position: int) -> None:
-        process(of, topic, records, position)
-        folded[of.partition] = position
+    def __init__(self) -> None:
+        self.positions: dict[int, int] = {}
+
+    def observe(self, event: Event) -> None:
+        if isinstance(event, Folded):
+            self.positions[event.task.partition] = event.position
+
+
+async def test_stop_commits_all_that_was_folded(broker: Broker) -> None:
+    """No alert is among it, so that the commit could wait; it comes at once."""
+    folded = FoldedTo()
 
     async def all_folded() -> bool:
-        return folded == await harness.ends(RESPONSES)
+        return folded.positions == await harness.ends(RESPONSES)
 
-    monkeypatch.setattr(Task, "process", observed)
     async with Harness(broker, "stopped.") as harness:
-        async with harness.worker("classify"):
+        async with harness.worker("classify", engine=EngineSettings(normal_wait=3600.0), observers=[folded]):
             harness.produce(response_line(number) for number in range(100))
-            await eventually(harness.caught_up)
-            monkeypatch.setattr(task, "CALM", 3600.0)
-            harness.produce(response_line(number) for number in range(100, 200))
             await eventually(all_folded)
             assert not await harness.caught_up()
         assert await harness.caught_up()
 
 
+class Looks(Observer):
+    """Counts how often the worker has looked where a partition's input ends."""
+
+    def __init__(self, partition: int) -> None:
+        self.count, self._partition = 0, partition
+
+    def observe(self, event: Event) -> None:
+        self.count += isinstance(event, Lagging) and event.task.partition == self._partition
+
+
 async def test_nothing_is_committed_before_it_is_folded(broker: Broker, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the agent is held up, the worker sees the end of its input, and still does not commit to be there."""
-    looked, waiting, go = 0, asyncio.Event(), asyncio.Event()
+    looks, waiting, go = Looks(partition=0), asyncio.Event(), asyncio.Event()
     make, _ = STAGES["classify"]
-    look_around = Source._look_around
 
     async def held_up(batches: AsyncIterator[Batch]) -> None:
         async for batch in batches:
@@ -108,22 +119,16 @@ async def test_nothing_is_committed_before_it_is_folded(broker: Broker, monkeypa
             with batch:
                 batch.fold()
 
-    async def counted(of: Source) -> None:
-        nonlocal looked
-        await look_around(of)
-        looked += 1
+    async def has_looked(times: int) -> bool:
+        return looks.count >= times
 
-    async def looked_again(times: int) -> bool:
-        return looked >= times
-
-    monkeypatch.setitem(STAGES, "classify", (make, held_up))
-    monkeypatch.setattr(Source, "_look_around", counted)
-    monkeypatch.setattr(task, "CALM", 0.0)
-    async with Harness(broker, "held.") as harness, harness.worker("classify"):
+    monkeypatch.setitem(STAGES, "classify", StageEntry(make, held_up))
+    engine = EngineSettings(normal_wait=0.0)
+    async with Harness(broker, "held.") as harness, harness.worker("classify", engine=engine, observers=[looks]):
         some = [response_line(number) for number in range(100)]
         harness.produce(line for line in some if harness.partition(line) == 0)
         await asyncio.wait_for(waiting.wait(), SECONDS)
-        await eventually(partial(looked_again, looked + 3))
+        await eventually(partial(has_looked, looks.count + 3))
         assert not await harness.caught_up()
         go.set()
         await eventually(harness.caught_up)
@@ -151,12 +156,12 @@ async def test_crash_of_the_agent(
 def crash(monkeypatch: pytest.MonkeyPatch, fold: type[Any], at: range) -> None:
     apply, calls = fold.apply, 0
 
-    def crashing(self: Any, change: Any) -> None:
+    def crashing(self: Any, change: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls in at:
             raise RuntimeError("a mistake")
-        apply(self, change)
+        return apply(self, change)
 
     monkeypatch.setattr(fold, "apply", crashing)
 

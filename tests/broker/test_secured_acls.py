@@ -24,8 +24,8 @@ from npsflow.agents.demo.sample import Line
 from npsflow.agents.kafka.diagnosis import ALLOW
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 from npsflow.streams.config.settings import Settings
-from npsflow.streams.engine.admin import wanted
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.topology import wanted
 from tests.support.waiting import eventually
 
 from .acls import PROCESSES, by_commands, commands, table, user
@@ -186,7 +186,7 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
             await processes.run("dlq accept")
             await eventually(harness.finished)
             worker.send(signal.SIGTERM)
-            assert await worker.ended() == 0
+            assert await worker.exit_status() == 0
         assert not worker.logged("failed")
         assert await harness.differences() == []
 
@@ -208,7 +208,7 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
             await on_cases(processes)
             await told(processes)
             worker.send(signal.SIGTERM)
-            assert await worker.ended() == 0
+            assert await worker.exit_status() == 0
         assert not worker.logged("failed")
 
         await take_in_and_fetch(harness, processes.door("intake"), processes.door("fetch"), tmp_path)

@@ -44,10 +44,10 @@ async def test_a_worker_does_its_job(secured: Secured, name: str, count: int, tm
             harness.produce(lines(count))
             await eventually(harness.finished)
             worker.send(signal.SIGTERM)
-            assert await worker.ended() == 0
+            assert await worker.exit_status() == 0
         assert await harness.differences() == []
-    assert "task ready" in worker.said
-    assert not [secret for secret in SECRETS if secret in worker.said]
+    assert "task ready" in worker.output
+    assert not [secret for secret in SECRETS if secret in worker.output]
     secured.forbid(user, ANYTHING)
 
 

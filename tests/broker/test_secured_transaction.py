@@ -6,9 +6,12 @@ from aiokafka.admin import NewTopic
 from aiokafka.errors import TopicAuthorizationFailedError
 
 from npsflow.agents.kafka import clients, reading
+from npsflow.streams.config.settings import Settings
+from npsflow.streams.engine.context import Context, EngineSettings
 from npsflow.streams.engine.installation import Installation, read_installation
-from npsflow.streams.engine.kafka.clients import client_options
+from npsflow.streams.engine.observer import Observer
 from npsflow.streams.engine.transaction import Batches, Transaction
+from npsflow.streams.topology import make_stage
 
 from .secured import Acl, Secured
 
@@ -25,9 +28,10 @@ async def test_a_commit_to_a_forbidden_topic_leaves_nothing_on_others(secured: S
     operator = Installation(secured.broker.bootstrap, "partly.")
     async with clients.admin(operator) as admin:
         await admin.create_topics([NewTopic("partly.open", PARTITIONS, 1), NewTopic("partly.shut", 1, 1)])
-    client = client_options(read_installation(secured.with_login("partly")))
+    partly = read_installation(secured.with_login("partly") | {"NPSFLOW_PREFIX": "partly."})
+    context = Context(make_stage("rollup", Settings(), partly), partly, EngineSettings(), Observer())
     for _ in range(ROUNDS):
-        under_test = Transaction("partly.id", "partly.group", client)
+        under_test = Transaction(context, 0)
         await under_test.start()
         try:
             offsets = {TopicPartition("partly.open", 0): 0}

@@ -5,6 +5,8 @@ stop STEP STAGE N      SIGSTOP there: whoever started it sends SIGCONT
 slow-restore SECONDS   reading a changelog of classify takes so much longer for each of its records
 clock SECONDS          the clock is so far ahead; SIGHUP sets it an hour on, SIGWINCH an hour back
 poison                 a record with POISON in its value crashes the fold
+
+A fault watches the engine as an observer, or is built into the folds of a stage as topology makes it.
 """
 
 import asyncio
@@ -12,9 +14,13 @@ import logging
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # the clock has to be replaced before anything is imported
+    from npsflow.streams.engine.observer import Observer
+    from npsflow.streams.stage import Fold, Record
 
 FAULT = "NPSFLOW_TEST_FAULT"
 POISON = b"unforeseen"
@@ -25,24 +31,21 @@ log = logging.getLogger(__name__)
 
 
 def slow_restore(seconds: str) -> None:
-    from npsflow.streams.engine import changelog
+    from npsflow.streams.engine.observer import Observer, Restoring, Step
 
-    read = changelog._read
-
-    async def slowly(consumer: Any, tp: Any, end: int) -> AsyncIterator[Any]:
-        slow = "-classify-" in tp.topic
-        if slow:
-            log.info(RESTORING)
-        try:
-            async for record in read(consumer, tp, end):
-                await asyncio.sleep(float(seconds) * slow)
-                yield record
-        except asyncio.CancelledError:
-            if slow:
+    class Slow(Observer):
+        async def hold(self, step: Step) -> None:
+            if not isinstance(step, Restoring) or step.task.stage != "classify":
+                return
+            if not step.records:
+                log.info(RESTORING)
+            try:
+                await asyncio.sleep(float(seconds) * step.records)
+            except asyncio.CancelledError:
                 log.info(BROKEN_OFF)
-            raise
+                raise
 
-    setattr(changelog, "_read", slowly)  # noqa: B010, mypy: it is a generator there
+    watch(Slow())
 
 
 def clock(ahead: str) -> None:
@@ -62,23 +65,36 @@ def clock(ahead: str) -> None:
 
 
 def poison() -> None:
-    from npsflow.streams.classify.classifier import Change, Classifier
-    from npsflow.streams.stage import Record
+    def build_in(fold: "Fold") -> None:
+        read = fold.read
 
-    read = Classifier.read
+        def crashing(record: "Record") -> Any:
+            if POISON in (record.value or b""):
+                raise KeyError("what nobody thought of")
+            return read(record)
 
-    def crashing(judge: Classifier, record: Record) -> Change:
-        if POISON in (record.value or b""):
-            raise KeyError("what nobody thought of")
-        return read(judge, record)
+        vars(fold)["read"] = crashing
 
-    setattr(Classifier, "read", crashing)  # noqa: B010
+    change_folds("classify", build_in)
 
 
 def at_a_step(how: signal.Signals, *where: str) -> None:
-    from tests.faults.steps import Countdown, build_in
+    from tests.faults.steps import Countdown
 
-    build_in(Countdown(how, *where))
+    countdown = Countdown(how, *where)
+
+    def build_in(fold: "Fold") -> None:
+        apply = fold.apply
+
+        def counted(change: Any) -> int:
+            asks = apply(change)
+            countdown.folded()
+            return asks
+
+        vars(fold)["apply"] = counted
+
+    watch(countdown)
+    change_folds(countdown.stage, build_in)
 
 
 FAULTS: dict[str, Callable[..., None]] = {
@@ -88,6 +104,35 @@ FAULTS: dict[str, Callable[..., None]] = {
     "clock": clock,
     "poison": poison,
 }
+
+
+def watch(observer: "Observer") -> None:
+    """Let every worker of this process have this observer."""
+    from npsflow.agents import worker
+
+    vars(worker)["host"] = partial(worker.host, observers=[observer])
+
+
+def change_folds(name: str, change: "Callable[[Fold], None]") -> None:
+    """Let every fold of this stage be changed as it is opened."""
+    from npsflow.streams.stage import Emit, Fold, Stage
+    from npsflow.streams.topology import STAGES
+
+    make, agent = STAGES[name]
+
+    def changed(*arguments: Any) -> Stage:
+        stage = make(*arguments)
+        opened = stage.open
+
+        def open_changed(partition: int, partitions: int, emit: Emit) -> Fold:
+            fold = opened(partition, partitions, emit)
+            change(fold)
+            return fold
+
+        vars(stage)["open"] = open_changed
+        return stage
+
+    STAGES[name] = type(STAGES[name])(changed, agent)
 
 
 def run() -> None:

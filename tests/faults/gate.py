@@ -18,7 +18,7 @@ class Gate:
         plain, controller = free_port(), free_port()
         self._port, self._target = free_port(), free_port()
         self.environment = {"NPSFLOW_BROKERS": f"{HOST}:{self._port}"}
-        """What a worker has to be told to come this way."""
+        """Variables with which a worker comes this way."""
         listeners = {
             "listeners": f"PLAINTEXT://{HOST}:{plain},GATE://{HOST}:{self._target},CONTROLLER://{HOST}:{controller}",
             "advertised.listeners": f"PLAINTEXT://{HOST}:{plain},GATE://{HOST}:{self._port}",

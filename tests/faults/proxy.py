@@ -42,10 +42,12 @@ class Proxy:
         self.swallowing = False
         """Whether connections made from now on are accepted, and nothing that is sent on them arrives."""
         self.lost = Counter[Api]()
-        """Requests or answers that were lost because `lose` said so."""
+        """Requests or answers that were lost because of `lose`."""
         self.at_loss: Callable[[], None] | None = None
         """Called at the moment when something is lost."""
         self._links = set[_Link]()
+        self._empty = asyncio.Event()
+        self._empty.set()
         self._losses = dict[tuple[int, str], deque[bool]]()
         self._free = {"request": 0.0, "answer": 0.0}
 
@@ -56,8 +58,7 @@ class Proxy:
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
         self.cut()
-        while self._links:
-            await asyncio.sleep(0.01)
+        await self._empty.wait()
 
     @property
     def connections(self) -> int:
@@ -109,11 +110,14 @@ class Proxy:
             return
         link = _Link(self, writer, onward[1], self.swallowing)
         self._links.add(link)
+        self._empty.clear()
         try:
             await link.run(reader, onward[0])
         finally:
             link.cut()
             self._links.discard(link)
+            if not self._links:
+                self._empty.set()
 
 
 class _Link:
@@ -154,9 +158,8 @@ class _Link:
         while True:
             due, frame = await frames.get()
             await asyncio.sleep(due - time.monotonic())
-            size = (
-                len(frame) if self._proxy.rate == inf else _PIECE
-            )  # of each piece, whatever the rate becomes meanwhile
+            # Of each piece, whatever the rate becomes meanwhile.
+            size = len(frame) if self._proxy.rate == inf else _PIECE
             for start in range(0, len(frame), size):
                 piece = frame[start : start + size]
                 await self._proxy.pass_piece(len(piece), what)

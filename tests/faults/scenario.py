@@ -50,11 +50,21 @@ class _Fault:
     ends: dict[int, int]
 
 
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Which lines are sent, the sample unless others are given, and how many a second. When all are, it has ended."""
+
+    lines: Iterable[Line] | None = None
+    rate: float = 300
+
+
+SAMPLE = Load()
+
+
 class Scenario:
     """One installation under load. `fault` says in the report what is done to it.
 
-    `rate`: lines a second; `seed`: which lines; `session_ms` and `settings` as of an Installation. `lines`: others
-    than the sample; when all are sent the load has ended.
+    `session_ms` and `settings` as of an Installation.
     """
 
     def __init__(
@@ -64,9 +74,7 @@ class Scenario:
         folder: Path,
         fault: str,
         *,
-        rate: float = 300,
-        lines: Iterable[Line] | None = None,
-        seed: int = 7,
+        load: Load = SAMPLE,
         session_ms: int = 3000,
         settings: str = FIXED,
     ) -> None:
@@ -76,8 +84,8 @@ class Scenario:
         """Whether the input topic still holds all that was sent to it."""
         self.poisoned = False
         """Whether there are records with POISON in the input, and workers that crash on them: see faulty.py."""
-        self._folder, self._fault, self._rate = folder, fault, rate
-        self._lines = iter(sample(seed, _A_MONTH, END) if lines is None else lines)
+        self._folder, self._fault, self._rate = folder, fault, load.rate
+        self._lines = iter(sample(7, _A_MONTH, END) if load.lines is None else load.lines)
         self._enough = threading.Event()
         self._injected = 0
         self._pending: _Fault | None = None
@@ -152,7 +160,7 @@ class Scenario:
 
     def _send(self) -> None:
         # Idempotent: what the client sends again while the broker is away stays in order and is there once. A leader
-        # that it has overlooked it finds when it asks for metadata again, in five minutes if nothing is said.
+        # that it has overlooked it finds when it asks for metadata again, in five minutes by default.
         settings = {"enable.idempotence": True, "topic.metadata.refresh.interval.ms": 5_000}
         self.harness.produce(self._load(), self._rate, **settings)
 
@@ -200,4 +208,4 @@ class Scenario:
         )
         print(REPORTS[-1])
         assert not differences, "\n".join(differences[:_SHOWN])
-        assert written == self.offered or not self.keeps_all, "what the client was told is written is there"
+        assert written == self.offered or not self.keeps_all, "what was acknowledged to the client is there"

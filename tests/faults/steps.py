@@ -1,20 +1,11 @@
-"""Signals that a worker sends to itself at a step of a commit: SIGKILL, or SIGSTOP to be frozen right there.
-
-The product knows nothing of this: the producer of its tasks is replaced by one that counts the steps.
-"""
+"""Signals that a worker sends to itself at a step of a commit: SIGKILL, or SIGSTOP to be frozen right there."""
 
 import asyncio
 import logging
 import os
 import signal
-from typing import Any
 
-from aiokafka import AIOKafkaProducer
-
-from npsflow.streams.classify.stage import ClassifyFold
-from npsflow.streams.engine import transaction
-from npsflow.streams.recovery.stage import RecoveryFold
-from npsflow.streams.windows.stage import WindowsFold
+from npsflow.streams.engine.observer import Committing, Observer, Step
 
 STEPS = {
     "fold": "in the middle of a batch",
@@ -36,84 +27,56 @@ log = logging.getLogger(__name__)
 _IN_A_BATCH = 37  # records folded between two passings of `fold`: somewhere else in the batch each time
 
 
-class Countdown:
+class Countdown(Observer):
     """Strikes when a task of `stage` is at `step` for the last of so many times."""
 
     def __init__(self, how: signal.Signals, step: str, stage: str, times: str) -> None:
-        self._how, self._at, self._left = how, (step, stage), int(times)
+        self.stage = stage
+        self._how, self._step, self._left = how, step, int(times)
         self._folded = 0
+        self._after_output = False
 
-    def passing(self, step: str, stage: str) -> bool:
+    def folded(self) -> None:
+        """A record of the stage was folded."""
+        self._folded += 1
+        if self._folded % _IN_A_BATCH == 0 and self._counts("fold"):
+            self._strike()
+
+    async def hold(self, step: Step) -> None:
+        if not isinstance(step, Committing) or step.task.stage != self.stage:
+            return
+        match step.point:
+            case "begun" if self._counts("begin"):
+                self._strike()
+            case "sending":
+                await self._while_sending(step)
+            case "delivered" if self._counts("offsets"):
+                self._strike()
+            case "ending" if self._counts("commit"):
+                self._strike()
+            case "ending" if self._counts("ending"):
+                asyncio.get_running_loop().call_later(0.001, self._strike)  # asked, and not answered yet
+            case "ended" if self._counts("committed"):
+                self._strike()
+
+    async def _while_sending(self, step: Committing) -> None:
+        changelog = step.topic.endswith(("-state", "-remembered"))
+        if step.sent and self._after_output and self._counts("sending"):
+            await asyncio.sleep(0)  # the producer's sender has its turn
+            self._strike()
+        if step.sent and changelog and self._counts("outputs"):
+            await asyncio.gather(*step.sent)
+            self._strike()
+        self._after_output = not changelog
+
+    def _counts(self, step: str) -> bool:
         """Whether it is to strike now."""
-        if (step, stage) != self._at:
+        if step != self._step:
             return False
         self._left -= 1
         return self._left == 0
 
-    def at(self, step: str, stage: str) -> None:
-        if self.passing(step, stage):
-            self.strike()
-
-    def folded(self, stage: str) -> None:
-        self._folded += 1
-        if self._folded % _IN_A_BATCH == 0:
-            self.at("fold", stage)
-
-    def strike(self) -> None:
+    def _strike(self) -> None:
         """SIGKILL: does not return. SIGSTOP: returns after SIGCONT."""
         log.warning(STRUCK)
         os.kill(os.getpid(), self._how)
-
-
-def build_in(countdown: Countdown) -> None:
-    """Replace what passes the steps by what counts them."""
-
-    class Counting(AIOKafkaProducer):  # type: ignore[misc]
-        """The producer of a task, whose transactional id names the stage."""
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self._stage = kwargs["transactional_id"].split("-")[-2]
-            self._sent: list[asyncio.Future[Any]] = []
-
-        async def begin_transaction(self) -> None:
-            self._sent = []
-            await super().begin_transaction()
-            countdown.at("begin", self._stage)
-
-        async def send_batch(self, batch: Any, topic: str, *, partition: int) -> asyncio.Future[Any]:
-            changelog = topic.endswith(("-state", "-remembered"))
-            if self._sent and changelog and countdown.passing("outputs", self._stage):
-                await asyncio.gather(*self._sent)
-                countdown.strike()
-            sent: asyncio.Future[Any] = await super().send_batch(batch, topic, partition=partition)
-            self._sent.append(sent)
-            if not changelog and countdown.passing("sending", self._stage):
-                await asyncio.sleep(0)  # the producer's sender has its turn
-                countdown.strike()
-            return sent
-
-        async def send_offsets_to_transaction(self, offsets: Any, group_id: str) -> None:
-            countdown.at("offsets", self._stage)
-            await super().send_offsets_to_transaction(offsets, group_id)
-
-        async def commit_transaction(self) -> None:
-            countdown.at("commit", self._stage)
-            if countdown.passing("ending", self._stage):
-                asyncio.get_running_loop().call_later(0.001, countdown.strike)  # asked, and not answered yet
-            await super().commit_transaction()
-            countdown.at("committed", self._stage)
-
-    setattr(transaction, "AIOKafkaProducer", Counting)  # noqa: B010, mypy would have it exported
-    for fold, stage in ((ClassifyFold, "classify"), (WindowsFold, "rollup"), (RecoveryFold, "recover")):
-        _count_folds(fold, stage, countdown)
-
-
-def _count_folds(fold: type[Any], stage: str, countdown: Countdown) -> None:
-    apply = fold.apply
-
-    def counted(self: Any, change: Any) -> None:
-        apply(self, change)
-        countdown.folded(stage)
-
-    fold.apply = counted

@@ -98,4 +98,4 @@ async def test_away_at_the_start(own_broker: Broker, tmp_path: Path) -> None:
 
 
 async def waiting(worker: Process) -> bool:
-    return worker.said.startswith("Waiting: reach: no Kafka broker answers")
+    return worker.output.startswith("Waiting: reach: no Kafka broker answers")

@@ -26,7 +26,7 @@ from npsflow.streams.stage import Record
 from tests.broker.harness import Harness, Process
 from tests.support.waiting import eventually
 
-from .scenario import PATIENCE, Scenario
+from .scenario import PATIENCE, Load, Scenario
 from .watching import has_tasks
 
 CLASSIFY, ROLLUP = "npsflow-classify-state", "npsflow-rollup-state"
@@ -63,22 +63,22 @@ async def compacted(harness: Harness, topic: str) -> bool:
 async def test_refused_and_rebuilt(broker: Broker, tmp_path: Path, damage: str) -> None:
     """Responses keep coming all the time, also while the state is made anew."""
     prefix, fault = f"{damage.replace(' ', '-')}.", f"changelog {damage}, refused and rebuilt"
-    async with Scenario(broker, prefix, tmp_path, fault, rate=100) as scenario:
+    async with Scenario(broker, prefix, tmp_path, fault, load=Load(rate=100)) as scenario:
         harness = scenario.harness
         worker = scenario.worker()
         await scenario.committed(1_000)
         worker.send(signal.SIGTERM)
-        assert await worker.ended() == 0
+        assert await worker.exit_status() == 0
         await (empty if damage == "emptied" else age)(harness)
         scenario.injected()
-        before = await told(harness)
+        before = await written(harness)
 
         refused = scenario.worker()
-        assert await refused.ended() == 1
-        said = said_last(refused, "ChangelogRefused")
-        assert f"{harness.installation.topic(CLASSIFY)}[0]" in said
-        assert "npsflow rebuild" in said
-        assert await told(harness) == before
+        assert await refused.exit_status() == 1
+        error = last_error(refused, "ChangelogRefused")
+        assert f"{harness.installation.topic(CLASSIFY)}[0]" in error
+        assert "npsflow rebuild" in error
+        assert await written(harness) == before
         await rebuild(harness)
         scenario.worker()
     # The scenario has compared everything with the oracle: each alert and follow-up is there once.
@@ -108,22 +108,22 @@ async def test_partitions_added_to_a_running_installation(broker: Broker, tmp_pa
         await harness.admin.create_partitions({harness.installation.topic(RESPONSES): NewPartitions(5)})
         scenario.injected()
         refused = scenario.worker("--stages=classify")
-        assert await refused.ended() == 1
-        assert "it has 4 partitions where the input has {'survey-responses': 5}" in said_last(refused, "StateError")
+        assert await refused.exit_status() == 1
+        assert "it has 4 partitions where the input has {'survey-responses': 5}" in last_error(refused, "StateError")
         await scenario.committed(500)
 
 
-def said_last(worker: Process, error: str) -> str:
+def last_error(worker: Process, error: str) -> str:
     """The last line of its log that names this error."""
-    lines = [line for line in worker.said.splitlines() if error in line]
-    assert lines, worker.said
+    lines = [line for line in worker.output.splitlines() if error in line]
+    assert lines, worker.output
     return lines[-1]
 
 
-async def told(harness: Harness) -> dict[str, int]:
+async def written(harness: Harness) -> dict[str, int]:
     """How many records classify has written to each of its topics; what others write to its input is none of it."""
-    found = {topic: await harness.read(topic) for topic in OUTPUTS if topic != RESPONSES}
-    return {topic: len([r for r in records if not is_case_event(r)]) for topic, records in found.items()}
+    records = {topic: await harness.read(topic) for topic in OUTPUTS if topic != RESPONSES}
+    return {topic: len([r for r in some if not is_case_event(r)]) for topic, some in records.items()}
 
 
 def is_case_event(record: Record) -> bool:

@@ -12,7 +12,7 @@ from tests.broker.harness import END, lines
 from tests.support.waiting import eventually
 
 from .faulty import JUMPED
-from .scenario import PATIENCE, Scenario
+from .scenario import PATIENCE, Load, Scenario
 from .watching import has_logged, has_tasks
 
 _A_MONTH = 6_000
@@ -42,7 +42,9 @@ async def test_events_an_hour_out_of_order(broker: Broker, tmp_path: Path) -> No
     """Also corrections that come before what they correct; a worker is killed in the midst of it."""
     random, hour = Random(6), _A_MONTH * timedelta(hours=1) / MONTH
     some = later(lines(_A_MONTH), hour, random)
-    async with Scenario(broker, "disorder.", tmp_path, "events an hour out of order, kill -9", lines=some) as scenario:
+    async with Scenario(
+        broker, "disorder.", tmp_path, "events an hour out of order, kill -9", load=Load(some)
+    ) as scenario:
         worker = scenario.worker()
         await scenario.committed(_A_MONTH // 3)
         worker.kill()

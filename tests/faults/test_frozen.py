@@ -40,7 +40,7 @@ async def test_zombie(broker: Broker, tmp_path: Path, step: str) -> None:
             await eventually(has_tasks(frozen, before + 1), PATIENCE)  # it has come to its senses
             await scenario.committed(200)
             frozen.send(signal.SIGTERM)
-            assert await frozen.ended() == 0
+            assert await frozen.exit_status() == 0
 
 
 @pytest.mark.parametrize("stage", ["classify", "rollup"])

@@ -19,7 +19,7 @@ from tests.broker.harness import END, SECONDS, Harness, lines
 from tests.support.waiting import eventually
 
 from .faulty import POISON
-from .scenario import PATIENCE, Scenario
+from .scenario import PATIENCE, Load, Scenario
 
 CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
 
@@ -104,7 +104,7 @@ async def test_compacted_input(own_broker: Broker, tmp_path: Path) -> None:
     """Most of what was there is gone before any worker reads it: offsets have gaps, and each key its last version."""
     keyed = (line for line in sample(7, 20_000, END) if line.key is not None)  # others a compacted topic refuses
     async with Scenario(
-        own_broker, "gaps.", tmp_path, "kill -9 in the gaps of compacted input", lines=keyed
+        own_broker, "gaps.", tmp_path, "kill -9 in the gaps of compacted input", load=Load(keyed)
     ) as scenario:
         harness = scenario.harness
         few = [line for line in lines(300, seed=8) if line.key is not None]

@@ -24,7 +24,7 @@ async def test_at_a_step_of_a_commit(broker: Broker, tmp_path: Path, step: str) 
     async with Scenario(broker, f"at-{step}.", tmp_path, f"kill -9 {STEPS[step]}", session_ms=STATIC) as scenario:
         for at in ("classify 1", "rollup 2", "recover 2", "classify 12", "rollup 7", "recover 9"):
             worker = scenario.worker("--name=one", fault=f"kill {step} {at}")
-            assert await worker.ended() == -signal.SIGKILL, worker.said
+            assert await worker.exit_status() == -signal.SIGKILL, worker.output
             scenario.injected()
         scenario.worker("--name=one")
 

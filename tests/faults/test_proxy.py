@@ -19,7 +19,7 @@ BIG = 64 << 10
 
 
 class Wire:
-    """A client that asks, and is answered by an echo of its number and what it said."""
+    """A client that asks, and is answered by an echo of its number and its text."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader, self._writer, self._number = reader, writer, 0
@@ -156,7 +156,7 @@ async def test_silence() -> None:
 
 
 async def test_delay_and_throttle() -> None:
-    """Never faster than said: a frame takes the delay both ways, and bytes the time that the rate gives them."""
+    """Never faster than set: a frame takes the delay both ways, and bytes the time that the rate gives them."""
     async with network() as net:
         wire = await net.connect()
         net.proxy.delay = 0.2

@@ -125,8 +125,8 @@ async def test_no_permission_to_read(guarded: Broker, tmp_path: Path) -> None:
         await load.committed(300)
         operator.forbid(PANES, AclOperation.READ)
         load.injected()
-        assert await worker.ended(PATIENCE) != 0
-        assert "unread.nps-panes" in worker.said
+        assert await worker.exit_status(PATIENCE) != 0
+        assert "unread.nps-panes" in worker.output
         operator.allow(PANES, AclOperation.READ)
         load.worker()
 
@@ -137,9 +137,9 @@ async def test_input_topic_missing_at_the_start(broker: Broker, tmp_path: Path) 
         operator.delete(PANES)
         load.injected()
         worker = load.worker()
-        assert await worker.ended() == 1
+        assert await worker.exit_status() == 1
         todo = "run `npsflow topics create`, or check NPSFLOW_PREFIX"
-        assert worker.said == f"Error: topic: there is no missing.nps-panes: {todo}\n"
+        assert worker.output == f"Error: topic: there is no missing.nps-panes: {todo}\n"
         await operator.create()
         load.worker()
 
@@ -152,8 +152,8 @@ async def test_output_topic_deleted(broker: Broker, tmp_path: Path) -> None:
         operator.delete(SERVICE_RECOVERY)
         load.injected()
         await refused(worker, "Error", times=12)  # all tasks at once, three times; which error, depends on the request
-        worker.send(signal.SIGTERM)  # before anything new is on it: a rebuild takes what came before that for said
-        await worker.ended()
+        worker.send(signal.SIGTERM)  # before anything new is on it: a rebuild takes what came before that as written
+        await worker.exit_status()
         await operator.create()
         rebuilt = await command(load.harness, "rebuild", "--yes")
         assert rebuilt.returncode == 0, rebuilt.stderr

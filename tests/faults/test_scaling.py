@@ -12,7 +12,7 @@ from tests.broker.harness import Harness, Process, response_line
 from tests.support.waiting import eventually
 
 from .faulty import BROKEN_OFF, RESTORING
-from .scenario import PATIENCE, Scenario
+from .scenario import PATIENCE, Load, Scenario
 from .watching import has_logged, has_members, has_tasks, members, tasks
 
 STATIC = 30_000
@@ -24,7 +24,7 @@ async def leave(*workers: Process) -> None:
     for worker in workers:
         worker.send(signal.SIGTERM)
     for worker in workers:
-        assert await worker.ended() == 0
+        assert await worker.exit_status() == 0
 
 
 async def kill(worker: Process) -> None:
@@ -63,7 +63,9 @@ async def test_twenty_rebalances(broker: Broker, tmp_path: Path) -> None:
 
 async def test_rebalances_during_a_restore(broker: Broker, tmp_path: Path) -> None:
     """A restore that takes long is broken off when others come, and the next one when they go; at last one ends."""
-    async with Scenario(broker, "interrupted.", tmp_path, "rebalances while restoring", rate=200) as scenario:
+    async with Scenario(
+        broker, "interrupted.", tmp_path, "rebalances while restoring", load=Load(rate=200)
+    ) as scenario:
         await scenario.offer(response_line(number, metric="enps") for number in range(10_000))
         scenario.worker()
         await scenario.committed(10_000)
@@ -110,7 +112,7 @@ async def test_static_members_do_not_disturb_each_other(broker: Broker, tmp_path
                 before = {other: tasks(worker) for other, worker in workers.items() if other != name}
                 assert sum(before.values())
                 workers[name].send(how)
-                await workers[name].ended()
+                await workers[name].exit_status()
                 scenario.injected()
                 workers[name] = scenario.worker(f"--name={name}")
                 await eventually(has_tasks(workers[name], len(held[name])), PATIENCE)

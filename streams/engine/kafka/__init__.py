@@ -1,1 +1,33 @@
-"""Everything that touches the inside of aiokafka."""
+"""Everything that touches the inside of aiokafka.
+
+TOUCHED lists it: private names that are read or set, and methods of a client that are replaced. A test compares the
+list with this package and with the aiokafka that is installed. pyproject.toml bounds its version.
+"""
+
+from typing import NamedTuple
+
+
+class Touch(NamedTuple):
+    """A name of aiokafka that this package relies on though aiokafka does not promise it."""
+
+    owner: str
+    name: str
+    kind: str
+    """Parameters of a method, joined by commas; of an attribute its type."""
+    module: str
+    """The module of this package that touches it."""
+
+
+TOUCHED = (
+    Touch("AIOKafkaConsumer", "_client", "AIOKafkaClient", "clients"),
+    Touch("AIOKafkaConsumer", "_request_timeout_ms", "int", "clients"),
+    Touch("AIOKafkaClient", "_metadata_update", "cluster_metadata,topics", "metadata_backoff"),
+    Touch("AIOKafkaClient", "send", "node_id,request,group", "guarded_producer"),
+    Touch("AIOKafkaProducer", "_txn_manager", "TransactionManager", "guarded_producer"),
+    Touch("AIOKafkaProducer", "_message_accumulator", "MessageAccumulator", "guarded_producer"),
+    Touch("MessageAccumulator", "_batches", "defaultdict", "guarded_producer"),
+    Touch("TransactionManager", "error_transaction", "exc", "guarded_producer"),
+    Touch("TransactionManager", "partitions_to_add", "", "guarded_producer"),
+    Touch("TransactionManager", "maybe_add_partition_to_txn", "tp", "guarded_producer"),
+    Touch("TransactionManager", "_transaction_waiter", "Future", "guarded_producer"),
+)

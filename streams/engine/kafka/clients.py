@@ -1,11 +1,14 @@
-"""Options of every Kafka client, made from an installation: the one place that names them."""
+"""Options of every Kafka client, made from an installation: the one place that names them; and a worker's consumers."""
 
 from typing import Any, Literal
 
+from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from npsflow.schemas.topics import MAX_RECORD
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.kafka.metadata_backoff import back_off_metadata
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 
@@ -75,3 +78,26 @@ def producer_options(installation: Installation, transactional_id: str | None = 
         "max_batch_size": _BATCH,
         "compression_type": "zstd",  # a third of the CPU of aiokafka's lz4, which compresses at level 9, and smaller
     }
+
+
+def stage_consumer(installation: Installation, stage: str, instance: str | None) -> AIOKafkaConsumer:
+    """The consumer of a stage's input, in the stage's group; `instance`: its static name there, None for none."""
+    group = installation.group(stage)
+    options = consumer_options(installation, group, instance=instance, session_ms=installation.session_ms)
+    consumer = AIOKafkaConsumer(**options)
+    back_off_metadata(client_of(consumer))
+    return consumer
+
+
+def changelog_reader(installation: Installation) -> AIOKafkaConsumer:
+    """A consumer without group, for changelogs and offsets."""
+    consumer = AIOKafkaConsumer(**consumer_options(installation))
+    back_off_metadata(client_of(consumer))
+    # Else it gives up on offsets just before its client gives up on the request, and never renews the connection.
+    consumer._request_timeout_ms *= 2
+    return consumer
+
+
+def client_of(consumer: AIOKafkaConsumer) -> AIOKafkaClient:
+    """The client inside of a consumer, for single requests."""
+    return consumer._client

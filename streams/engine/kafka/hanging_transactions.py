@@ -29,7 +29,7 @@ _UNKNOWN = 105  # no such transactional id
 _DECIDED = {"PrepareCommit": True, "CompleteCommit": True, "PrepareAbort": False, "CompleteAbort": False}
 
 
-async def decided(client: Any, transactional_id: str) -> bool | None:
+async def find_decision(client: Any, transactional_id: str) -> bool | None:
     """Whether the last transaction under this id was to be committed or aborted; None if it is open or there is none.
 
     `client` is an AIOKafkaClient. Raises KafkaError.

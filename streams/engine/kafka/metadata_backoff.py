@@ -1,8 +1,8 @@
-"""Kafka clients that stay calm while a partition has no leader or no broker answers.
+"""Kafka clients that pause between two vain requests for metadata.
 
-In: a client of aiokafka. As long as it wants to send to, or fetch from, a partition without a leader, it asks for new
-metadata as soon as the last answer is there or has failed: thousands of times a second while a broker restarts, each
-with an error in the log, on all of a core.
+As long as an aiokafka client wants to send to, or fetch from, a partition without a leader, it asks for new metadata as
+soon as the last answer is there or has failed: thousands of times a second while a broker restarts, each with an error
+in the log, on all of a core.
 """
 
 import asyncio
@@ -11,19 +11,20 @@ from typing import Any
 from aiokafka import TopicPartition
 
 PAUSE = 0.2
+"""Seconds."""
 
 
 def back_off_metadata(client: Any) -> None:
-    """Make it (the AIOKafkaClient inside of a consumer or producer) wait before it asks in vain again."""
+    """Make a client (the AIOKafkaClient inside of a consumer or producer) pause after an answer that did not help."""
     update = client._metadata_update
 
-    async def calmly(cluster: Any, topics: Any) -> Any:
+    async def backing_off(cluster: Any, topics: Any) -> Any:
         updated = await update(cluster, topics)
         if not updated or _leaderless(cluster, topics):
             await asyncio.sleep(PAUSE)
         return updated
 
-    client._metadata_update = calmly
+    client._metadata_update = backing_off
 
 
 def _leaderless(cluster: Any, topics: Any) -> bool:

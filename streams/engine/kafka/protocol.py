@@ -1,6 +1,7 @@
-"""Requests that aiokafka does not have: what this client may do with topics and groups.
+"""Requests that aiokafka lacks: topics and groups together with the operations that this client may do on them.
 
-Kafka answers with the set of operations. To learn it changes nothing, and needs no permission but to describe them.
+https://kafka.apache.org/protocol: Metadata 8 and DescribeGroups 3. They change nothing, and need no permission but to
+describe.
 """
 
 from typing import Any
@@ -57,7 +58,7 @@ class _MetadataRequest(RequestStruct):  # type: ignore[misc]
 
 
 class DescribeTopics(Request[_MetadataRequest]):  # type: ignore[misc]
-    """Topics by name, which makes none of them, and what may be done with them; with `cluster` also with that."""
+    """Describes topics, creating none, and the operations allowed on them; with `cluster` also those on the cluster."""
 
     API_KEY = 3
 
@@ -65,6 +66,7 @@ class DescribeTopics(Request[_MetadataRequest]):  # type: ignore[misc]
         self._names, self._cluster = names, cluster
 
     def build(self, request: Any) -> Any:
+        """Give the request to be sent; aiokafka calls it."""
         return request(self._names, False, self._cluster, True)
 
 
@@ -105,7 +107,7 @@ class _GroupsRequest(RequestStruct):  # type: ignore[misc]
 
 
 class DescribeGroup(Request[_GroupsRequest]):  # type: ignore[misc]
-    """One group, and what may be done with it. To be sent to its coordinator."""
+    """Describes a group and the operations allowed on it. To be sent to its coordinator."""
 
     API_KEY = 15
 
@@ -113,4 +115,5 @@ class DescribeGroup(Request[_GroupsRequest]):  # type: ignore[misc]
         self._name = name
 
     def build(self, request: Any) -> Any:
+        """Give the request to be sent; aiokafka calls it."""
         return request([self._name], True)

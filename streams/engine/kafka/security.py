@@ -1,4 +1,4 @@
-"""How Kafka is reached safely: TLS and login, from `NPSFLOW_*`. A secret is never shown, whatever prints it."""
+"""TLS and login at Kafka, from `NPSFLOW_*`. A secret is never shown, whatever prints it."""
 
 import ssl
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
 PROTOCOL = "NPSFLOW_SECURITY_PROTOCOL"
 MECHANISM = "NPSFLOW_SASL_MECHANISM"
 USERNAME = "NPSFLOW_SASL_USERNAME"
-PASSWORD = "NPSFLOW_SASL_PASSWORD"
+PASSWORD = "NPSFLOW_SASL_PASSWORD"  # noqa: S105, the name of a variable
 CA = "NPSFLOW_TLS_CA"
 CERTIFICATE = "NPSFLOW_TLS_CERTIFICATE"
 KEY = "NPSFLOW_TLS_KEY"
-KEY_PASSWORD = "NPSFLOW_TLS_KEY_PASSWORD"
+KEY_PASSWORD = "NPSFLOW_TLS_KEY_PASSWORD"  # noqa: S105, the name of a variable
 
 _SASL = (USERNAME, PASSWORD, MECHANISM)
 _TLS = (CA, CERTIFICATE, KEY, KEY_PASSWORD)
@@ -35,6 +35,7 @@ class Secret:
         self._text = text
 
     def reveal(self) -> str:
+        """The text itself."""
         return self._text
 
     def __bool__(self) -> bool:
@@ -64,14 +65,19 @@ class Security(Struct, frozen=True):
 
     @property
     def tls(self) -> bool:
+        """Whether connections are encrypted."""
         return self.protocol in ("SSL", "SASL_SSL")
 
     @property
     def login(self) -> bool:
+        """Whether clients log in with a user and a password."""
         return self.protocol in ("SASL_PLAINTEXT", "SASL_SSL")
 
     def context(self) -> ssl.SSLContext | None:
-        """For clients: checks certificate and host name of the broker. None without TLS. Raises SettingsError."""
+        """Make what clients check the broker's certificate and host name by; None without TLS.
+
+        Raises SettingsError when a file cannot be used.
+        """
         if not self.tls:
             return None
         try:
@@ -104,34 +110,35 @@ class Security(Struct, frozen=True):
 
 
 def security(environment: Mapping[str, str]) -> Security:
-    """What is given of VARIABLES; a name without a value counts as not given. Raises SettingsError.
+    """Read VARIABLES; a name without a value counts as not set.
 
-    Without NPSFLOW_SECURITY_PROTOCOL it follows from the rest, and a login without a word on TLS means TLS.
+    Without NPSFLOW_SECURITY_PROTOCOL the protocol follows from the rest; a login without a word on TLS means TLS.
+    Raises SettingsError when they contradict each other, or a file cannot be used.
     """
-    given = {name: environment[name] for name in VARIABLES if environment.get(name)}
+    chosen = {name: environment[name] for name in VARIABLES if environment.get(name)}
     for name, needed in (
         (PASSWORD, USERNAME), (USERNAME, PASSWORD), (MECHANISM, USERNAME),
         (CERTIFICATE, KEY), (KEY, CERTIFICATE), (KEY_PASSWORD, KEY),
     ):  # fmt: skip
-        if name in given and needed not in given:
+        if name in chosen and needed not in chosen:
             raise SettingsError(f"{name} is set but {needed} is not: set both, or neither")
-    login, tls = USERNAME in given, any(name in given for name in _TLS)
+    login, tls = USERNAME in chosen, any(name in chosen for name in _TLS)
     made = Security(
-        _protocol(given.get(PROTOCOL) or ("SASL_SSL" if login else "SSL" if tls else "PLAINTEXT")),
-        _mechanism(given.get(MECHANISM) or "SCRAM-SHA-512"),
-        given.get(USERNAME, ""),
-        Secret(given.get(PASSWORD, "")),
-        given.get(CA, ""),
-        given.get(CERTIFICATE, ""),
-        given.get(KEY, ""),
-        Secret(given.get(KEY_PASSWORD, "")),
+        _protocol(chosen.get(PROTOCOL) or ("SASL_SSL" if login else "SSL" if tls else "PLAINTEXT")),
+        _mechanism(chosen.get(MECHANISM) or "SCRAM-SHA-512"),
+        chosen.get(USERNAME, ""),
+        Secret(chosen.get(PASSWORD, "")),
+        chosen.get(CA, ""),
+        chosen.get(CERTIFICATE, ""),
+        chosen.get(KEY, ""),
+        Secret(chosen.get(KEY_PASSWORD, "")),
     )
     if made.login and not login:
         raise SettingsError(f"{PROTOCOL} is {made.protocol}, which needs {USERNAME} and {PASSWORD}")
-    for names, used, what in ((_SASL, made.login, "login"), (_TLS, made.tls, "TLS")):
-        if not used and (idle := [name for name in names if name in given]):
-            raise SettingsError(f"{idle[0]} is set but {PROTOCOL} is {made.protocol}, which has no {what}")
-    made.context()  # a file that cannot be used is said now, not at the first connection
+    for names, used, feature in ((_SASL, made.login, "login"), (_TLS, made.tls, "TLS")):
+        if not used and (idle := [name for name in names if name in chosen]):
+            raise SettingsError(f"{idle[0]} is set but {PROTOCOL} is {made.protocol}, which has no {feature}")
+    made.context()  # a file that cannot be used is an error now, not at the first connection
     return made
 
 

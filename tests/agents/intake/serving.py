@@ -25,6 +25,7 @@ from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine import admin
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Record
+from npsflow.streams.topology import wanted
 from tests.agents.platforms.conformance import endpoint, platform
 from tests.agents.platforms.signing import SECRET, standard_webhooks
 from tests.support.waiting import eventually
@@ -40,7 +41,7 @@ ENDPOINTS = {
 
 async def install(installation: Installation) -> None:
     async with clients.admin(installation) as client:
-        await admin.create(client, admin.wanted(Settings(), installation))
+        await admin.create(client, wanted(Settings(), installation))
 
         async def known() -> bool:
             return installation.topic(RESPONSES) in await admin.partition_counts(client)

@@ -2,48 +2,28 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aiokafka import TopicPartition
-from prometheus_client import CollectorRegistry
 
 from npsflow.schemas import topics
 from npsflow.schemas.deltas import TICK, decode_tick
 from npsflow.schemas.times import MINUTE
-from npsflow.streams.classify.stage import Classify
+from npsflow.streams.classify.stage import Classify, ClassifyFold
 from npsflow.streams.config.sections import DeadLetters
 from npsflow.streams.config.settings import Settings
-from npsflow.streams.engine.changelog import Changelog
 from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.committer import CommitRateLimit
-from npsflow.streams.engine.installation import Installation
-from npsflow.streams.engine.metrics import Metrics
 from npsflow.streams.engine.task import Task
-from npsflow.streams.engine.transaction import Outputs, Transaction, Written
-from npsflow.streams.stage import Emit, Fold, Output
+from npsflow.streams.engine.transaction import Outputs
+from npsflow.streams.stage import Emit, Output, Stage
 from tests.strategies import NOW, own_key
+from tests.streams.engine.tasks import Acknowledged, Clock, context, started
 from tests.streams.folding import Record
 from tests.support.responses import response
 
-WHERE = Installation(prefix="t.")
-
-
-class Clock(BrokerClock):
-    """The broker's clock, turned by hand."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-        super().__init__(lambda: self.seconds, lambda: 0.0)
-        self.learn(NOW)
-
-
-@pytest.fixture
-async def transaction() -> AsyncIterator[Transaction]:
-    """Never started: batches are made without a broker."""
-    made = Transaction("t.id", "t.group", {"bootstrap_servers": "127.0.0.1:1"})
-    yield made
-    await made.stop()
+Make = Callable[..., Task]
 
 
 @pytest.fixture
@@ -52,12 +32,23 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def task(transaction: Transaction, clock: Clock) -> Task:
-    stage = Classify(Settings().classify_settings("npsflow/t.", 1))
-    changelog = Changelog(WHERE, stage, 0, {topics.RESPONSES: 1})
-    return Task(
-        0, lambda emit: stage.open(0, 1, emit), changelog, transaction, Metrics(CollectorRegistry(), [stage]), clock
-    )
+async def make(clock: Clock) -> AsyncIterator[Make]:
+    """Makes tasks of classify; `stage` and `rebuilding` where they are not the usual."""
+    made: list[Task] = []
+
+    def make(stage: Stage | None = None, *, rebuilding: bool = False) -> Task:
+        stage = stage or Classify(Settings().classify_settings("npsflow/t.", 1))
+        made.append(started(context(stage, rebuilding=rebuilding), clock))
+        return made[-1]
+
+    yield make
+    for task in made:
+        await task.transaction.stop()
+
+
+@pytest.fixture
+async def task(make: Make) -> Task:
+    return make()
 
 
 def records(*values: bytes, timestamp: int = NOW) -> list[Record]:
@@ -68,7 +59,7 @@ def score(answer: int) -> bytes:
     return json.dumps(response(score=answer)).encode()
 
 
-# Pacer
+# The rate limit
 
 
 def test_slots_are_apart_whoever_asks_and_free_when_nobody_has() -> None:
@@ -97,7 +88,7 @@ def test_the_clock_is_ours_until_the_broker_was_heard() -> None:
 
 def test_nothing_to_commit_waits_calmly(task: Task) -> None:
     assert task.wait() == 1.0
-    assert task.dirty_since is None
+    assert not task.dirty
 
 
 def test_without_an_alert_a_commit_is_due_a_second_after_the_first_record(task: Task, clock: Clock) -> None:
@@ -128,60 +119,59 @@ def test_the_position_is_behind_the_last_record_or_the_one_that_pauses(task: Tas
     assert task.position.offsets == {topics.RESPONSES: 7}
 
 
-def test_the_position_is_behind_the_record_that_pauses(transaction: Transaction, clock: Clock) -> None:
+async def test_the_position_is_behind_the_record_that_pauses(make: Make) -> None:
     """A thousand records, most of them refused: the one after them is read when a person has accepted."""
-    stage = Classify(Settings(dead_letters=DeadLetters(pause=True)).classify_settings("npsflow/t.", 1))
-    changelog = Changelog(WHERE, stage, 0, {topics.RESPONSES: 1})
-    task = Task(
-        0, lambda emit: stage.open(0, 1, emit), changelog, transaction, Metrics(CollectorRegistry(), [stage]), clock
-    )
+    task = make(Classify(Settings(dead_letters=DeadLetters(pause=True)).classify_settings("npsflow/t.", 1)))
     task.process(topics.RESPONSES, records(*[b"{"] * 1001), 1001)
     assert task.paused
     assert task.position.offsets == {topics.RESPONSES: 1000}
 
 
-def test_what_a_commit_releases_may_be_deleted_only_when_it_is_there(task: Task) -> None:
+async def test_what_a_commit_releases_may_be_deleted_only_when_it_is_there(task: Task) -> None:
     """Else a crash between the two leaves a log that lacks what the last position needs."""
-    changelog = task.changelog
+    changelog, transaction = task.changelog, task.transaction
     changelog.logged(0, 1)  # needed until a time that is long past
-    task.process(topics.RESPONSES, records(score(9)), 1)
-    prepared = task._prepare()
-    assert (changelog.log_range, changelog.released) == ((1, 1), 0)
+    assert isinstance(transaction, Acknowledged)
     assert changelog.log
-    task._committed(prepared, {tp: Written(2, NOW) for tp in (changelog.state, changelog.log)})
+    transaction.ends[changelog.log] = 1
+    seen = []
+    transaction.before = lambda: seen.append((changelog.log_range, changelog.released))
+    task.process(topics.RESPONSES, records(score(9)), 1)
+    await task.commit()
+    assert seen == [((1, 1), 0)]
     assert (changelog.log_range, changelog.released) == ((1, 2), 1)
 
 
-def test_the_end_of_a_rebuild_tells_the_last_time_there_was(transaction: Transaction, clock: Clock) -> None:
+async def test_the_end_of_a_rebuild_tells_the_last_time_there_was(make: Make) -> None:
     """Ticks are a second apart, and after a replay nobody waits for the next one."""
-    stage, told = Classify(Settings(idle_ticks=False).classify_settings("npsflow/t.", 1)), list[int]()
+    ticks = list[int]()
 
-    def opened(emit: Emit) -> Fold:
-        def noting(output: Output) -> None:
-            if output.key == TICK and output.partition == 0:
-                told.append(decode_tick(output.value or b""))
-            emit(output)
+    class Noting(Classify):
+        def open(self, partition: int, partitions: int, emit: Emit) -> ClassifyFold:
+            def note(output: Output) -> None:
+                if output.key == TICK and output.partition == 0:
+                    ticks.append(decode_tick(output.value or b""))
+                emit(output)
 
-        return stage.open(0, 1, noting)
+            return super().open(partition, partitions, note)
 
-    changelog = Changelog(WHERE, stage, 0, {topics.RESPONSES: 1}, rebuilding=True)
-    task = Task(0, opened, changelog, transaction, Metrics(CollectorRegistry(), [stage]), clock)
+    task = make(Noting(Settings(idle_ticks=False).classify_settings("npsflow/t.", 1)), rebuilding=True)
     for minute in (1, 2):
         value = json.dumps(response(str(minute), 9, submitted_at=f"2026-03-01T15:0{minute}:00Z")).encode()
         task.process(topics.RESPONSES, records(value), minute)
-        task._prepare()
-    assert told == [NOW - 6 * MINUTE]
+        await task.commit()
+    assert ticks == [NOW - 6 * MINUTE]
     task.end_rebuild()
-    assert told[1:] == [NOW - 5 * MINUTE]
-    assert task.dirty_since is not None
-    assert not changelog.rebuilding
+    assert ticks[1:] == [NOW - 5 * MINUTE]
+    assert task.dirty
+    assert not task.changelog.rebuilding
 
 
 # Outputs
 
 
-def test_outputs_come_in_order_of_emission_cut_into_batches(transaction: Transaction) -> None:
-    outputs = Outputs(transaction.producer, "t.", NOW)
+def test_outputs_come_in_order_of_emission_cut_into_batches(task: Task) -> None:
+    outputs = Outputs(task.transaction.producer, "t.", NOW)
     big = b"x" * 300_000
     for n in range(10):
         outputs.emit(Output("a", n % 2, b"%d" % n, big, [("n", b"%d" % n)]))
@@ -195,8 +185,8 @@ def test_outputs_come_in_order_of_emission_cut_into_batches(transaction: Transac
     assert (outputs.batches, outputs.take()) == (0, [])
 
 
-def test_a_record_of_more_than_a_batch_has_one_of_its_own(transaction: Transaction) -> None:
-    outputs = Outputs(transaction.producer, "t.", NOW)
+def test_a_record_of_more_than_a_batch_has_one_of_its_own(task: Task) -> None:
+    outputs = Outputs(task.transaction.producer, "t.", NOW)
     for size in (1, 1_500_000, 1):
         outputs.emit(Output("a", 0, b"k", b"x" * size, []))
     assert [batch.record_count() for _, batch in outputs.take()] == [1, 1, 1]

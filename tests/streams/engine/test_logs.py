@@ -1,4 +1,4 @@
-"""Log lines are JSON with their place in the topic, and hold nothing of what a customer said or is."""
+"""Log lines are JSON with their place in the topic, and hold nothing of what a customer wrote or is."""
 
 import io
 import json
@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
-from prometheus_client import CollectorRegistry
 
 from npsflow.agents.demo import sample
 from npsflow.schemas import topics
@@ -18,16 +17,12 @@ from npsflow.streams.classify import classifier
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
-from npsflow.streams.engine.changelog import Changelog
-from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.counters import encode_counters
-from npsflow.streams.engine.installation import Installation
-from npsflow.streams.engine.logs import JsonFormatter, RepeatFilter, set_up
-from npsflow.streams.engine.metrics import Metrics
+from npsflow.streams.engine.logs import JsonFormatter, LogObserver, RepeatFilter, set_up
 from npsflow.streams.engine.task import Task
-from npsflow.streams.engine.transaction import Transaction
 from npsflow.streams.scoring.scores import Scales
-from tests.strategies import END, NOW
+from tests.strategies import END
+from tests.streams.engine.tasks import Clock, context, started
 from tests.streams.folding import Record
 from tests.streams.folding import Task as PlainTask
 from tests.support.responses import response
@@ -53,15 +48,13 @@ def lines() -> Iterator[io.StringIO]:
 @pytest.fixture
 async def task() -> AsyncIterator[Task]:
     stage = Classify(Settings().classify_settings("npsflow/t.", 1))
-    transaction = Transaction("t.id", "t.group", {"bootstrap_servers": "127.0.0.1:1"})
-    changelog = Changelog(Installation(prefix="t."), stage, 0, {topics.RESPONSES: 1})
-    metrics, clock = Metrics(CollectorRegistry(), [stage]), BrokerClock(lambda: 0.0, lambda: NOW / 1000)
-    yield Task(0, lambda emit: stage.open(0, 1, emit), changelog, transaction, metrics, clock)
-    await transaction.stop()
+    task = started(context(stage, observer=LogObserver()), Clock())
+    yield task
+    await task.transaction.stop()
 
 
 def personal(fields: dict[str, Any]) -> set[str]:
-    """Values of a response that must not get out: those of the customer, and what was said."""
+    """Values of a response that must not get out: those of the customer, and the comments."""
     customer = fields.get("customer")
     found = [fields.get("comment"), *(customer.values() if isinstance(customer, dict) else ())]
     found += [answer.get("text") for answer in fields.get("answers") or () if isinstance(answer, dict)]
@@ -84,18 +77,18 @@ def odd_ones() -> Iterator[dict[str, Any]]:
 
 
 async def test_records_that_are_refused_or_forgiven_leave_nothing_personal(task: Task, lines: io.StringIO) -> None:
-    told: list[str] = []
+    texts: list[str] = []
     values = [json.dumps(fields).encode() for fields in odd_ones()]
     values += [value[:-1] for value in values] + [value.replace(b"Ann", b"\xff") for value in values]
     for value in values:
         try:
             read(value, Scales())
         except RefusedRecord as refused:
-            told.append(str(refused))
-    assert len(told) > 200
+            texts.append(str(refused))
+    assert len(texts) > 200
     task.process(topics.RESPONSES, [Record(b"s/1", value, at) for at, value in enumerate(values)], len(values))
-    said = "\n".join([*told, lines.getvalue(), *encode_counters(task.fold.counters)])
-    assert {value for value in [*PRIVATE.values(), "Never again"] if value in said} == set()
+    text = "\n".join([*texts, lines.getvalue(), *encode_counters(task.fold.counters)])
+    assert {value for value in [*PRIVATE.values(), "Never again"] if value in text} == set()
 
 
 def test_dead_letters_of_the_sample_say_nothing_personal() -> None:
@@ -111,10 +104,10 @@ def test_dead_letters_of_the_sample_say_nothing_personal() -> None:
     assert len(private) > 500
     letters = [dict(output.headers) for output in task.pending if output.topic == topics.DEAD_LETTERS]
     assert len(letters) > 20
-    said = "\n".join(
+    text = "\n".join(
         {letter["npsflow_dlq_message"].decode() for letter in letters} | encode_counters(task.fold.counters).keys()
     )
-    assert [value for value in private if value in said] == []
+    assert [value for value in private if value in text] == []
 
 
 async def test_a_crash_says_where_and_nothing_personal(
@@ -183,8 +176,8 @@ def test_errors_of_tasks_say_where() -> None:
         assert str(kind("it went wrong", topic="t", partition=3)) == "t[3]: it went wrong"
 
 
-@pytest.mark.parametrize(("level", "told"), [("INFO", ["npsflow"]), ("ERROR", []), ("DEBUG", ["npsflow"])])
-def test_clients_are_heard_from_warnings_on(level: str, told: list[str]) -> None:
+@pytest.mark.parametrize(("level", "loggers"), [("INFO", ["npsflow"]), ("ERROR", []), ("DEBUG", ["npsflow"])])
+def test_clients_are_heard_from_warnings_on(level: str, loggers: list[str]) -> None:
     root = logging.getLogger()
     before, handlers = root.level, root.handlers[:]
     chatty = {name: logging.getLogger(name).level for name in ("aiokafka", "faust", "mode", "kafka")}
@@ -193,7 +186,7 @@ def test_clients_are_heard_from_warnings_on(level: str, told: list[str]) -> None
         set_up(level, stream)
         for name in ("npsflow", "aiokafka", "faust"):
             logging.getLogger(name).info("hello")
-        assert [json.loads(line)["logger"] for line in stream.getvalue().splitlines()] == told
+        assert [json.loads(line)["logger"] for line in stream.getvalue().splitlines()] == loggers
         logging.getLogger("aiokafka").error("help")
         assert "help" in stream.getvalue()
     finally:
@@ -219,9 +212,9 @@ def test_what_kafkas_client_repeats_is_said_once_in_a_while() -> None:
     say(1001, "aiokafka", "Unable connect to node with id %s", 2)
     say(1002, "npsflow", "ours")
     say(1002, "npsflow", "ours")
-    said = [json.loads(line) for line in stream.getvalue().splitlines()]
+    shown = [json.loads(line) for line in stream.getvalue().splitlines()]
 
-    assert [(line["message"][-9:], line.get("repeated")) for line in said] == [
+    assert [(line["message"][-9:], line.get("repeated")) for line in shown] == [
         ("with id 1", None), ("with id 1", 99), ("with id 1", 99), ("with id 2", None), ("ours", None), ("ours", None),
     ]  # fmt: skip
     say(900, "aiokafka", "Unable connect to node with id %s", 1)  # a clock that was set back

@@ -11,12 +11,23 @@ from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.counters import decode_counters
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.metrics import Metrics
+from npsflow.streams.engine.observer import (
+    Accepted,
+    CommitFailed,
+    Committed,
+    Dropped,
+    Lagging,
+    Paused,
+    Released,
+    Restored,
+    TaskId,
+)
 from npsflow.streams.windows.stage import Rollup
 from tests.strategies import END
 from tests.streams.folding import Record, panes, run
 from tests.streams.recovery.recovering import World
 
-STAGES = [make(Settings(), Installation()) for make, _ in topology.STAGES.values()]
+STAGES = [topology.make_stage(name, Settings(), Installation()) for name in topology.STAGES]
 
 
 @pytest.fixture
@@ -38,8 +49,8 @@ def test_what_the_sample_counts_adds_up(metrics: Metrics) -> None:
     rolled, _ = run(Rollup(Settings().window_settings("npsflow/")), panes(task.committed))
     metrics.count("classify", task.fold.counters)
     metrics.count("rollup", rolled.fold.counters)
-    metrics.show("classify", 0, task.fold.gauges())
-    metrics.show("rollup", 0, rolled.fold.gauges())
+    metrics.show(TaskId("classify", 0), task.fold.gauges())
+    metrics.show(TaskId("rollup", 0), rolled.fold.gauges())
     counters = task.counters
     assert total(metrics, "npsflow_records_total") == len(whole)
     for outcome in OUTCOMES:
@@ -61,16 +72,16 @@ def test_what_the_sample_counts_adds_up(metrics: Metrics) -> None:
 
 def test_gauges_of_a_partition_that_is_elsewhere_are_gone(metrics: Metrics) -> None:
     for partition in range(2):
-        metrics.show("classify", partition, {("remembered_responses", str(partition)): 5})
-        metrics.pause("classify", partition, True)
-        metrics.lag.labels("classify", str(partition)).set(7)
-    metrics.show("rollup", 1, {("window_responses", "nps", "0-10", "1h", "promoter"): 3})
-    metrics.forget("classify", 1)
+        metrics.show(TaskId("classify", partition), {("remembered_responses", str(partition)): 5})
+        metrics.observe(Paused(TaskId("classify", partition), {}))
+        metrics.observe(Lagging(TaskId("classify", partition), 7))
+    metrics.show(TaskId("rollup", 1), {("window_responses", "nps", "0-10", "1h", "promoter"): 3})
+    metrics.observe(Released(TaskId("classify", 1)))
     for name in ("remembered_responses", "paused", "lag_records"):
         (sample,) = (s for f in metrics.registry.collect() for s in f.samples if s.name == f"npsflow_{name}")
         assert sample.labels["partition"] == "0"
     assert total(metrics, "npsflow_window_responses") == 3
-    metrics.forget("rollup", 1)
+    metrics.observe(Released(TaskId("rollup", 1)))
     assert total(metrics, "npsflow_window_responses") == 0
 
 
@@ -103,11 +114,31 @@ def test_what_recover_counts_arrives_too(metrics: Metrics) -> None:
     world.act("contact")  # the one of C-1, which was warned of last
     world.wait(24 * 7)
     metrics.count("recover", world.recover.fold.counters)
-    metrics.show("recover", 0, world.recover.fold.gauges())
+    metrics.show(TaskId("recover", 0), world.recover.fold.gauges())
     assert value(metrics, "npsflow_first_contacts_total", when="in_time") == 1
     assert value(metrics, "npsflow_first_contacts_total", when="late") == 1
     assert value(metrics, "npsflow_overdue_cases", partition="0") == 2
     assert value(metrics, "npsflow_cases", partition="0", status="contacted") == 2
     assert value(metrics, "npsflow_case_events_total", type="opened") == 2
-    metrics.forget("recover", 0)
+    metrics.observe(Released(TaskId("recover", 0)))
     assert value(metrics, "npsflow_overdue_cases", partition="0") is None
+
+
+def test_what_happens_to_a_task_arrives(metrics: Metrics) -> None:
+    task = TaskId("classify", 3)
+    metrics.observe(Committed(task, 0.02, 5_000, {("", "counted"): 2}, {("remembered_responses", "3"): 9}, 120))
+    metrics.observe(CommitFailed(task, 7.0))
+    metrics.observe(Dropped(task, {}, RuntimeError()))
+    metrics.observe(Restored(task, 0.5, {}, kept=False))
+    metrics.observe(Paused(task, {}))
+    assert value(metrics, "npsflow_commits_total", stage="classify") == 1
+    assert value(metrics, "npsflow_commit_seconds_count", stage="classify") == 2
+    assert value(metrics, "npsflow_stream_time_seconds", stage="classify", partition="3") == 5
+    assert value(metrics, "npsflow_records_total", outcome="counted") == 2
+    assert value(metrics, "npsflow_remembered_responses", partition="3") == 9
+    assert value(metrics, "npsflow_alert_seconds_sum") == pytest.approx(0.12)
+    assert value(metrics, "npsflow_task_failures_total", stage="classify") == 1
+    assert value(metrics, "npsflow_restore_seconds_sum", stage="classify") == 0.5
+    assert value(metrics, "npsflow_paused", partition="3") == 1
+    metrics.observe(Accepted(task))
+    assert value(metrics, "npsflow_paused", partition="3") == 0

@@ -1,4 +1,4 @@
-"""What a rebuild leaves out: everything that has been said."""
+"""What a rebuild leaves out: everything that stands on the output topics already."""
 
 import json
 
@@ -10,6 +10,7 @@ from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.replay import PublishedOutputs, Replayed
 from npsflow.streams.stage import Output
+from npsflow.streams.topology import OUTPUT_IDS
 from tests.strategies import own_key
 from tests.streams.folding import Record, Task
 from tests.support.responses import response
@@ -18,7 +19,7 @@ STAGE = Classify(Settings().classify_settings("npsflow/t.", 1))
 FIRST, CORRECTED = response(score=2), response(score=1, updated_at="2026-03-01T15:08:00Z")
 
 
-def told(stage: Classify | Replayed, *values: dict[str, object]) -> list[Output]:
+def events(stage: Classify | Replayed, *values: dict[str, object]) -> list[Output]:
     task = Task(stage)
     for offset, value in enumerate(values):
         encoded = json.dumps(value).encode()
@@ -27,22 +28,22 @@ def told(stage: Classify | Replayed, *values: dict[str, object]) -> list[Output]
 
 
 def published(outputs: list[Output]) -> PublishedOutputs:
-    found = PublishedOutputs()
-    found.add(topics.SERVICE_RECOVERY, [Record(o.key, o.value, headers=o.headers) for o in outputs])
-    return found
+    known = PublishedOutputs(OUTPUT_IDS)
+    known.add(topics.SERVICE_RECOVERY, [Record(o.key, o.value, headers=o.headers) for o in outputs])
+    return known
 
 
 def test_what_stands_is_left_out_and_what_is_missing_is_not() -> None:
-    first, second = told(STAGE, FIRST, CORRECTED)
-    assert told(Replayed(STAGE, published([first, second])), FIRST, CORRECTED) == []
-    assert told(Replayed(STAGE, published([first])), FIRST, CORRECTED) == [second]
-    assert told(Replayed(STAGE, published([])), FIRST, CORRECTED) == [first, second]
+    first, second = events(STAGE, FIRST, CORRECTED)
+    assert events(Replayed(STAGE, published([first, second])), FIRST, CORRECTED) == []
+    assert events(Replayed(STAGE, published([first])), FIRST, CORRECTED) == [second]
+    assert events(Replayed(STAGE, published([])), FIRST, CORRECTED) == [first, second]
 
 
 def test_a_correction_whose_first_version_is_gone_raises_nothing_again() -> None:
     """Retention has taken the first record and its event; the replay takes the second for the first."""
-    _, second = told(STAGE, FIRST, CORRECTED)
-    assert told(Replayed(STAGE, published([second])), CORRECTED) == []
+    _, second = events(STAGE, FIRST, CORRECTED)
+    assert events(Replayed(STAGE, published([second])), CORRECTED) == []
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,6 @@ def test_a_correction_whose_first_version_is_gone_raises_nothing_again() -> None
     ],
 )
 def test_what_it_is_known_by(topic: str, one: Headers, other: Headers) -> None:
-    found = PublishedOutputs()
-    found.add(topic, [Record(b"k", b"v", headers=one)])
-    assert (found.has(topic, one), found.has(topic, other), found.has(topics.PANES, one)) == (True, False, False)
+    known = PublishedOutputs(OUTPUT_IDS)
+    known.add(topic, [Record(b"k", b"v", headers=one)])
+    assert (known.has(topic, one), known.has(topic, other), known.has(topics.PANES, one)) == (True, False, False)

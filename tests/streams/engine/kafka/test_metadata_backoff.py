@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaClient
@@ -12,36 +13,40 @@ from npsflow.streams.engine.kafka.metadata_backoff import PAUSE, back_off_metada
 SECONDS = 0.5
 
 
-async def asked(client: AIOKafkaClient, topics: set[str]) -> int:
-    """How often it asks while somebody urges it on for a while."""
-    count, until = 0, time.monotonic() + SECONDS
-    while time.monotonic() < until:
-        await client._metadata_update(client.cluster, topics)
-        count += 1
-        await asyncio.sleep(0)
-    return count
+class Client(AIOKafkaClient):  # type: ignore[misc]
+    """One that is answered with `metadata`; without, nobody answers."""
 
+    def __init__(self, metadata: MetadataResponse_v1 | None = None) -> None:
+        super().__init__(bootstrap_servers="127.0.0.1:1")
+        self._answer = metadata
 
-@pytest.fixture
-async def client() -> AIOKafkaClient:
-    return AIOKafkaClient(bootstrap_servers="127.0.0.1:1")
-
-
-async def test_nobody_answers(client: AIOKafkaClient) -> None:
-    back_off_metadata(client)
-    assert await asked(client, set()) <= SECONDS / PAUSE + 1
-
-
-@pytest.mark.parametrize(("leader", "is_calm"), [(-1, True), (1, False)])
-async def test_answers(client: AIOKafkaClient, leader: int, is_calm: bool) -> None:
-    """Of a partition without a leader, and of one that has one, when there is nothing to wait for."""
-    topic = (0, "t", False, [(0, 0, leader, [1], [1])])
-    metadata = MetadataResponse_v1(brokers=[(1, "127.0.0.1", 1, None)], controller_id=1, topics=[topic])
-
-    async def answered(cluster: object, topics: object) -> bool:
-        client.cluster.update_metadata(metadata)
+    async def _metadata_update(self, cluster_metadata: Any, topics: Any) -> bool:
+        if self._answer is None:
+            answered: bool = await super()._metadata_update(cluster_metadata, topics)
+            return answered
+        self.cluster.update_metadata(self._answer)
         return True
 
-    client._metadata_update = answered
+    async def ask(self, topics: set[str]) -> int:
+        """How often it asks while somebody urges it on for a while."""
+        count, until = 0, time.monotonic() + SECONDS
+        while time.monotonic() < until:
+            await self._metadata_update(self.cluster, topics)
+            count += 1
+            await asyncio.sleep(0)
+        return count
+
+
+async def test_nobody_answers() -> None:
+    client = Client()
     back_off_metadata(client)
-    assert (await asked(client, {"t"}) <= SECONDS / PAUSE + 1) is is_calm
+    assert await client.ask(set()) <= SECONDS / PAUSE + 1
+
+
+@pytest.mark.parametrize(("leader", "pauses"), [(-1, True), (1, False)])
+async def test_answers(leader: int, pauses: bool) -> None:
+    """Of a partition without a leader, and of one that has one, when there is nothing to wait for."""
+    topic = (0, "t", False, [(0, 0, leader, [1], [1])])
+    client = Client(MetadataResponse_v1(brokers=[(1, "127.0.0.1", 1, None)], controller_id=1, topics=[topic]))
+    back_off_metadata(client)
+    assert (await client.ask({"t"}) <= SECONDS / PAUSE + 1) is pauses

@@ -46,13 +46,13 @@ def test_nothing_given_is_plain() -> None:
     assert (settings["security_protocol"], settings["ssl_context"]) == ("PLAINTEXT", None)
 
 
-def test_a_login_means_tls_unless_said_otherwise() -> None:
+def test_a_login_means_tls_unless_set_otherwise() -> None:
     settings = client_options(read_installation(LOGIN))
     assert (settings["security_protocol"], settings["sasl_mechanism"]) == ("SASL_SSL", "SCRAM-SHA-512")
     assert (settings["sasl_plain_username"], settings["sasl_plain_password"]) == ("ann", "hush")
     assert settings["ssl_context"].check_hostname
-    said = LOGIN | {"NPSFLOW_SECURITY_PROTOCOL": "sasl_plaintext", "NPSFLOW_SASL_MECHANISM": "plain"}
-    assert (read_installation(said).security.protocol, read_installation(said).security.mechanism) == (
+    plain = LOGIN | {"NPSFLOW_SECURITY_PROTOCOL": "sasl_plaintext", "NPSFLOW_SASL_MECHANISM": "plain"}
+    assert (read_installation(plain).security.protocol, read_installation(plain).security.mechanism) == (
         "SASL_PLAINTEXT",
         "PLAIN",
     )
@@ -69,7 +69,7 @@ def test_a_certificate_means_tls_without_login(files: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("environment", "text"),
     [
         ({"NPSFLOW_SASL_USERNAME": "ann"}, "NPSFLOW_SASL_USERNAME is set but NPSFLOW_SASL_PASSWORD is not"),
         ({"NPSFLOW_SASL_PASSWORD": "hush"}, "NPSFLOW_SASL_PASSWORD is set but NPSFLOW_SASL_USERNAME is not"),
@@ -90,9 +90,9 @@ def test_a_certificate_means_tls_without_login(files: Path) -> None:
         ({"NPSFLOW_TLS_CERTIFICATE": "c", "NPSFLOW_TLS_KEY": "k"}, r"NPSFLOW_TLS_CERTIFICATE: c cannot be read \("),
     ],
 )
-def test_half_of_it_names_the_other_half(given: dict[str, str], said: str) -> None:
-    with pytest.raises(SettingsError, match=said) as error:
-        read_installation(given)
+def test_half_of_it_names_the_other_half(environment: dict[str, str], text: str) -> None:
+    with pytest.raises(SettingsError, match=text) as error:
+        read_installation(environment)
     assert "hush" not in str(error.value)
 
 
@@ -108,15 +108,20 @@ def test_files_that_cannot_be_used_are_named(files: Path) -> None:
         "NPSFLOW_TLS_KEY: .*encrypted.key is encrypted: set NPSFLOW_TLS_KEY_PASSWORD": tls(files, "encrypted.key"),
         "is NPSFLOW_TLS_KEY_PASSWORD its password": tls(files, "encrypted.key", NPSFLOW_TLS_KEY_PASSWORD="not hush"),
     }
-    for said, given in wrong.items():
-        with pytest.raises(SettingsError, match=said) as error:
-            read_installation(given)
+    for text, environment in wrong.items():
+        with pytest.raises(SettingsError, match=text) as error:
+            read_installation(environment)
         assert "hush" not in str(error.value)
 
 
 def test_no_secret_is_shown(files: Path) -> None:
-    given = read_installation(tls(files, "encrypted.key", NPSFLOW_TLS_KEY_PASSWORD="hush") | LOGIN)
-    for text in (repr(given), str(given), f"{given.security.password}", f"{given.security.password!r}"):
+    installation = read_installation(tls(files, "encrypted.key", NPSFLOW_TLS_KEY_PASSWORD="hush") | LOGIN)
+    for text in (
+        repr(installation),
+        str(installation),
+        f"{installation.security.password}",
+        f"{installation.security.password!r}",
+    ):
         assert "hush" not in text
-    assert given.security.password.reveal() == given.security.key_password.reveal() == "hush"
-    assert given.security.password == Secret("hush") != Secret("other")
+    assert installation.security.password.reveal() == installation.security.key_password.reveal() == "hush"
+    assert installation.security.password == Secret("hush") != Secret("other")

@@ -1,0 +1,130 @@
+"""A worker of this build goes on from the changelogs that commit 186fcdf wrote, and says what that build said.
+
+fixtures/186fcdf.jsonl.gz was written by the code of that commit: classify folded 270 lines of the sample (corrections,
+deletions, copies, dead letters) and unhappy customers, rollup and recover what came out of it, and teams acted on
+cases. Its first lines are the changelogs as they stood then, compacted. After them come the inputs that 186fcdf read
+when it had restored itself from these changelogs, and in between what it wrote: corrections and deletions of old
+responses, new ones, actions; at the end time passes until all windows are empty and all deadlines are over.
+"""
+
+import base64
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from npsflow.streams.config.settings import parse
+from npsflow.streams.engine.counters import encode_counters
+from npsflow.streams.engine.installation import Installation
+from npsflow.streams.stage import Output
+from npsflow.streams.topology import STAGES, make_stage
+from tests.streams.engine.changelogs import ChangelogTask
+from tests.streams.folding import Record
+
+Line = dict[str, Any]
+
+
+def lines() -> dict[str, list[Line]]:
+    """By stage, in their order."""
+    found = defaultdict[str, list[Line]](list)
+    with gzip.open(Path(__file__).parent.parent / "fixtures" / "186fcdf.jsonl.gz", "rt") as file:
+        for line in map(json.loads, file):
+            found[line["stage"]].append(line)
+    return found
+
+
+LINES = lines()
+
+
+def raw(text: str | None) -> bytes | None:
+    return None if text is None else base64.b64decode(text)
+
+
+def headers(line: Line) -> list[tuple[str, bytes]]:
+    return [(name, raw(value) or b"") for name, value in line["headers"]]
+
+
+async def restored(stage: str) -> ChangelogTask:
+    """A task of this stage that has read the changelogs."""
+    (settings,) = LINES["all"]
+    installation = Installation(prefix=settings["prefix"])
+    task = ChangelogTask(make_stage(stage, parse(settings["toml"]), installation), installation)
+    for line in LINES[stage]:
+        if line["kind"] == "state":
+            task.topics.append(task.changelog.state, raw(line["key"]), raw(line["value"]))
+        elif line["kind"] == "log":
+            assert task.changelog.log is not None
+            task.topics.append(task.changelog.log, None, raw(line["value"]))
+    await task.restore()
+    return task
+
+
+def only(stage: str, kind: str) -> Line:
+    (line,) = (line for line in LINES[stage] if line["kind"] == kind)
+    return line
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_counters_and_gauges_are_restored(stage: str) -> None:
+    """Gauges count what is in the state: responses remembered, answers in windows, cases."""
+    task = await restored(stage)
+    assert encode_counters(task.fold.counters) == only(stage, "counters")["counters"]
+    partition = "0"
+    gauges = {tuple(label for label in key[1:] if label != partition): v for key, v in task.fold.gauges().items()}
+    expected = {
+        tuple(label for label in key if label != partition): v for _, *key, v in only(stage, "gauges")["gauges"]
+    }
+    assert gauges == expected
+    assert sum(expected.values()) > 20
+
+
+def without_partition(labels: Iterable[str]) -> tuple[str, ...]:
+    """That build named none where a stage has one gauge only."""
+    return tuple(label for label in labels if label != "0")
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_it_goes_on_as_that_build_did(stage: str) -> None:
+    task = await restored(stage)
+    expected, written, commits = list[Output](), list[Output](), 0
+    for line in LINES[stage]:
+        match line["kind"]:
+            case "input":
+                key, value = raw(line["key"]), raw(line["value"])
+                at = line["offset"], line["timestamp"]
+                task.take([Record(key, value, *at, headers=headers(line), topic=line["topic"])])
+            case "idle":
+                task.fold.idle(line["now"])
+            case "commit":
+                assert written == expected
+                written, expected, commits = task.commit(line["now"]), [], commits + 1
+            case "output":
+                key, value = raw(line["key"]), raw(line["value"])
+                expected.append(Output(line["topic"], line["partition"], key, value, headers(line)))
+    assert written == expected
+    assert commits >= 4
+    end = only(stage, "end")
+    assert encode_counters(task.fold.counters) == end["counters"]
+    assert task.fold.stream_time == end["stream_time"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_the_next_restart_finds_the_same(stage: str) -> None:
+    """In a changelog that one build began and the next went on with."""
+    task = await restored(stage)
+    for line in LINES[stage]:
+        if line["kind"] == "input":
+            record = Record(raw(line["key"]), raw(line["value"]), line["offset"], line["timestamp"])
+            record.headers, record.topic = headers(line), line["topic"]
+            task.take([record])
+    task.commit(max(line.get("now", 0) for line in LINES[stage]))
+    (settings,) = LINES["all"]
+    installation = Installation(prefix=settings["prefix"])
+    again = ChangelogTask(make_stage(stage, parse(settings["toml"]), installation), installation, task.topics)
+    await again.restore()
+    assert again.fold.counters == task.fold.counters
+    assert again.fold.gauges() == task.fold.gauges()
