@@ -13,8 +13,8 @@ from msgspec import Meta, Struct
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.response import Customer, Response
 from npsflow.schemas.times import DAY
-from npsflow.streams.classify.settings import ClassifySettings
 from npsflow.streams.classify.policy import Rule
+from npsflow.streams.classify.settings import ClassifySettings
 from npsflow.streams.config.errors import explain
 from npsflow.streams.config.sections import (
     Alerts,

@@ -37,10 +37,9 @@ async def resolved(harness: Harness) -> None:
     await eventually(all_there)
     action = {"action": "resolve", "by": "anna", "root_cause": "late", "comment": "c"}
     async with clients.producer(harness.installation) as producer:
-        await asyncio.gather(*[
-            send_action(producer, harness.installation, None, 0, parse_action(action | {"action_id": name, "case_id": name}))
-            for name in map(bytes.decode, await table(harness))
-        ])  # fmt: skip
+        names = [case_id.decode() for case_id in await table(harness)]
+        actions = [parse_action(action | {"action_id": name, "case_id": name}) for name in names]
+        await asyncio.gather(*(send_action(producer, harness.installation, None, 0, one) for one in actions))
     await eventually(lambda: harness.caught_up("recover"))
 
 
