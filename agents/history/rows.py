@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from npsflow.agents.history.entries import UnreadableFile
 from npsflow.agents.platforms.protocol import ExportItem, FileOptions, Header, InvalidEntry, Table
 from npsflow.agents.platforms.times import InvalidTime
-from npsflow.streams.intake.mapping import COLUMNS, FormMapping, Offer, Submission, find
+from npsflow.streams.intake.mapping import COLUMNS, FormMapping, Offer, Submission, every_path
+from npsflow.streams.intake.paths import find
 
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,14})(\.\d{1,9})?")
 
@@ -84,12 +85,13 @@ class Rows:
         content: dict[str, Any] = {}
         for _, path, _ in self._columns:
             _put(content, path, "")
-        scores = [score.question for score in self._form.scores]
+        scores = [path for score in self._form.scores for path in score.paths]
         if scores and all(find(content, question) is None for question in scores):
             raise UnreadableFile(
                 f'no column is {" or ".join(scores)}: name it, [intake.NAME.columns] "its title" = "…"'
             )
-        wanted = [*scores, *self._form.comment, *self._form.fields.values(), *self._form.drivers]
+        fields = (path for setting in self._form.fields.values() for path in every_path(setting))
+        wanted = [*scores, *self._form.comment, *fields, *self._form.drivers]
         self.missing = [path for path in dict.fromkeys(wanted) if find(content, path) is None]
 
     def read(self, row: Sequence[str]) -> Iterator[ExportItem]:

@@ -9,7 +9,7 @@ from npsflow.agents.platforms.protocol import Platform
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.intake.mapping import FormMapping
 
-_SHARED = {"fields", "protocol", "signing", "times", "webhook_bridge"}
+_SHARED = {"bodies", "fields", "protocol", "signing", "times", "webhook_bridge"}
 
 
 def names() -> list[str]:

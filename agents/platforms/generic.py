@@ -1,76 +1,180 @@
-"""Any platform that sends JSON: `[intake.NAME.paths]` names the paths in it, or the titles of columns in its CSV.
+"""Any platform that sends JSON or a form: `[intake.NAME.paths]` names the paths in it, or the titles of its CSV.
 
-`verification` says how its webhooks are signed.
+`verification` says how its webhooks are signed. A recipe of `npsflow.streams.intake.recipes` is settings for this.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from npsflow.agents.platforms.fields import json_object
+from npsflow.agents.platforms import bodies, signing
 from npsflow.agents.platforms.protocol import (
     Delivery,
     Export,
     ExportItem,
     FileOptions,
+    InvalidEntry,
     Malformed,
     Platform,
     Table,
     Webhook,
 )
-from npsflow.agents.platforms.signing import standard_webhooks, static
-from npsflow.agents.platforms.webhook_bridge import parse_as_webhook
-from npsflow.streams.intake.mapping import FormMapping, Offer, Submission, find
+from npsflow.agents.platforms.times import InvalidTime, TimeFormat
+from npsflow.streams.intake.mapping import (
+    FormMapping,
+    Offer,
+    PathSetting,
+    Submission,
+    Unmapped,
+    counts,
+    every_path,
+    is_deleted,
+)
+from npsflow.streams.intake.paths import find
+
+_MOST_ENTRIES = 1_000
+
+
+class _Unreadable(Unmapped):
+    """The settings find something else than they name; `reason` in a word."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
-    """As `verification` says: a bearer token or a header with the secret, or Standard Webhooks."""
-    if form.verification == "bearer":
-        static(delivery, form.header, secrets)
-    else:
-        standard_webhooks(delivery, secrets, now)
+    """As `verification` says. Raises Forged, Stale."""
+    match form.verification:
+        case "bearer":
+            signing.static(delivery, form.header, secrets)
+        case "basic":
+            signing.basic(delivery, secrets)
+        case "query":
+            signing.in_address(delivery, form.parameter, secrets)
+        case "signature" if form.signature is not None:
+            signing.described(delivery, form.signature, secrets, now)
+        case _:
+            signing.standard_webhooks(delivery, secrets, now)
 
 
 def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission | Offer]:
-    """Paths lead into the whole body. One with a time of sending but none of an answer is an invitation."""
-    content, paths = json_object(delivery.body), form.paths
-    invitation_id, sent_at = _text(content, paths.invitation_id), _text(content, paths.sent_at)
-    deleted, submitted_at = find(content, paths.deleted) is True, _text(content, paths.submitted_at)
+    """Paths lead into the body, or into each entry of a list and, where it has no such name, the body around it.
+
+    An entry with a time of sending but none of an answer is an invitation.
+    Raises Malformed for what is no form, Unmapped when the paths do not lead to an id and a time.
+    """
+    body, times = bodies.read(delivery.body), TimeFormat(_zone(form))
+    for number, content in enumerate(_entries(body, form.each), start=1):
+        try:
+            yield from _events(content, form, times)
+        except _Unreadable as error:
+            raise Unmapped(str(error) if form.each is None else f"entry {number}: {error}") from None
+
+
+def _zone(form: FormMapping) -> ZoneInfo | None:
+    return ZoneInfo(form.zone) if form.zone else None
+
+
+def _entries(body: Any, each: str | None) -> Iterator[Mapping[str, Any]]:
+    """What stands for one response each."""
+    if each is None or (each == "" and isinstance(body, dict)):
+        entries: Any = [body]
+    else:
+        entries = find(body, each) if each else body
+    if isinstance(entries, dict):
+        entries = list(entries.values())
+    if not isinstance(entries, list):
+        if each and isinstance(body, dict):
+            raise Unmapped(f"each: no list is at {each}")
+        raise Malformed("the body is neither an object nor a form" if each is None else "the body is no list")
+    if len(entries) > _MOST_ENTRIES:
+        raise Malformed(f"the body holds over {_MOST_ENTRIES:,} responses")
+    for entry in entries:
+        if not isinstance(entry, dict):
+            raise Malformed("the body is not an object" if each is None else "an entry of the list is no object")
+        yield ChainMap(entry, body) if each else entry
+
+
+def _events(content: Mapping[str, Any], form: FormMapping, times: TimeFormat) -> Iterator[Submission | Offer]:
+    if not counts(form, content):
+        return
+    paths = form.paths
+    deleted = find(content, paths.deleted) is True or is_deleted(form, content)
+    submitted_at, updated_at, sent_at = (
+        _time(content, name, getattr(paths, name), times) for name in ("submitted_at", "updated_at", "sent_at")
+    )
+    form_id, invitation_id = _text(content, paths.form) or "", _text(content, paths.invitation_id)
+    if not (form_id or form.survey_id or deleted):
+        raise _Unreadable("missing_field", f"{_names(paths.form)} leads to no form: set survey_id, or paths.form")
     if invitation_id and sent_at and submitted_at is None and not deleted:
-        yield Offer(_text(content, paths.form) or "", invitation_id, sent_at, content)
+        yield Offer(form_id, invitation_id, sent_at, content)
         return
     response_id = _text(content, paths.response_id)
     if response_id is None:
-        raise Malformed(f"{paths.response_id} is missing")
-    if submitted_at is None and not deleted:
-        raise Malformed(f"{paths.submitted_at} is missing")
-    yield Submission(
-        form=_text(content, paths.form) or "",
-        response_id=response_id,
-        submitted_at=submitted_at,
-        updated_at=_text(content, paths.updated_at),
-        deleted=deleted,
-        content=content,
-    )
+        raise _Unreadable("missing_field", f"{_names(paths.response_id)} is missing")
+    if submitted_at is None and not deleted and not form.time_of_arrival:
+        raise _Unreadable("missing_field", f"{_names(paths.submitted_at)} is missing")
+    yield Submission(form_id, response_id, submitted_at, updated_at, deleted, content)
 
 
-def _text(content: dict[str, Any], path: str) -> str | None:
-    """An id may be a number."""
+def _names(setting: PathSetting) -> str:
+    return " or ".join(every_path(setting))
+
+
+def _text(content: Mapping[str, Any], path: PathSetting) -> str | None:
+    """An id may be a number, one that became a float on the way too."""
     value = find(content, path)
-    return None if value is None or isinstance(value, dict | list | bool) else str(value)
+    if value is None or value == "" or isinstance(value, dict | list | bool):
+        return None
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _time(content: Mapping[str, Any], name: str, path: PathSetting, times: TimeFormat) -> str | None:
+    value = find(content, path)
+    if value is None or isinstance(value, dict | list | bool) or not str(value).strip():
+        return None
+    try:
+        return times.parse(value)
+    except InvalidTime as error:
+        raise _Unreadable("invalid_time", f"{name}: {error}") from None
 
 
 # The export.
 
 
 def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> Iterable[ExportItem]:
-    """An item is the body of a webhook."""
-    return parse_as_webhook(parse, fields, form)
+    """An item is the body of a webhook, or one entry of its list."""
+    times = TimeFormat(options.times.zone or _zone(form), options.times.order)
+    each = form.each if form.each and find(fields, form.each) is not None else None
+    try:
+        for content in _entries(fields, each):
+            for event in _events(content, form, times):
+                yield _importable(event)
+    except _Unreadable as error:
+        raise InvalidEntry(error.reason, str(error)) from None
+    except (Malformed, Unmapped) as error:
+        raise InvalidEntry("missing_field", str(error)) from None
+
+
+def _importable(event: ExportItem) -> ExportItem:
+    if isinstance(event, Submission) and event.deleted:
+        raise InvalidEntry("deleted", "an import deletes nothing")
+    if isinstance(event, Submission) and event.submitted_at is None:
+        raise InvalidEntry("missing_field", "submitted_at is missing")
+    return event
 
 
 def table(form: FormMapping) -> Table:
     """The paths of the mapping are titles here."""
     paths = form.paths
-    return Table([paths.response_id], [paths.submitted_at], [paths.updated_at], [paths.form])
+    return Table(
+        response_id=every_path(paths.response_id),
+        submitted_at=every_path(paths.submitted_at),
+        updated_at=every_path(paths.updated_at),
+        form=every_path(paths.form),
+    )
 
 
 _EXPORT = Export(table=table, items=items, lists=["data", "items", "responses", "results"])

@@ -25,15 +25,14 @@ from npsflow.agents.platforms.protocol import (
     Export,
     ExportItem,
     FileOptions,
-    Forged,
     Malformed,
     Platform,
     Table,
     Transient,
     Webhook,
 )
+from npsflow.agents.platforms.signing import in_address
 from npsflow.agents.platforms.webhook_bridge import parse_as_answer
-from npsflow.agents.web.signatures import matches
 from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Submission
 
 _BEFORE = timedelta(hours=1)  # notifications come within minutes; one every thirty seconds at most
@@ -43,8 +42,7 @@ _MOST_PAGES = 1000
 
 def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     """The secret is in the address."""
-    if not matches(delivery.query.get("token", ""), secrets, lambda secret: secret):
-        raise Forged("token is missing or wrong")
+    in_address(delivery, "token", secrets)
 
 
 def parse(delivery: Delivery, form: FormMapping) -> Iterable[FetchRequest]:

@@ -1,12 +1,15 @@
 """How platforms sign their webhooks. A signature is verified before anything of a body is read."""
 
 import hmac
-from base64 import b64encode
+import re
+from base64 import b64encode, urlsafe_b64encode
 from collections.abc import Sequence
+from datetime import datetime
 
 from npsflow.agents.platforms import times
 from npsflow.agents.platforms.protocol import Delivery, Forged, Stale
-from npsflow.agents.web.signatures import matches, standard_webhook
+from npsflow.agents.web.signatures import matches, raw, standard_webhook
+from npsflow.streams.intake.signature import Signature
 
 TOLERANCE = 300.0
 """Seconds by which a signed time may be off."""
@@ -20,10 +23,13 @@ def hmac_base64(secret: str, message: bytes, digest: str = "sha256") -> str:
 def standard_webhooks(delivery: Delivery, secrets: Sequence[str], now: float) -> None:
     """Standard Webhooks 1.0.0: `v1,` and base64 of HMAC-SHA256 over `id.timestamp.body`; there may be several.
 
-    Raises Forged when none of them holds, Stale when the signed time is off.
+    The headers may be named as Svix names them. Raises Forged when no signature holds, Stale when the signed time is
+    off.
     """
-    names = ("webhook-id", "webhook-timestamp", "webhook-signature")
-    id_, timestamp, signatures = (delivery.headers.get(name, "") for name in names)
+    name = "webhook" if "webhook-signature" in delivery.headers else "svix"
+    id_, timestamp, signatures = (
+        delivery.headers.get(f"{name}-{part}", "") for part in ("id", "timestamp", "signature")
+    )
 
     def expected(secret: str) -> str:
         return standard_webhook(secret, id_, timestamp, delivery.body)
@@ -31,6 +37,56 @@ def standard_webhooks(delivery: Delivery, secrets: Sequence[str], now: float) ->
     if not id_ or not any(matches(signature, secrets, expected) for signature in signatures.split()):
         raise Forged("webhook-signature is missing or wrong")
     check_seconds(timestamp, now)
+
+
+def described(delivery: Delivery, scheme: Signature, secrets: Sequence[str], now: float) -> None:
+    """An HMAC as the settings describe it. Raises Forged when none holds, Stale when the signed time is off."""
+    separator = r"$^" if " " in scheme.prefix else r"\s+" if "," in scheme.prefix else r"[,\s]+"
+    given = re.split(separator, delivery.headers.get(scheme.header.lower(), "").strip())
+    if scheme.timestamp.endswith("="):
+        timestamp = next(
+            (item.removeprefix(scheme.timestamp) for item in given if item.startswith(scheme.timestamp)), ""
+        )
+    else:
+        timestamp = delivery.headers.get(scheme.timestamp.lower(), "")
+    signed = {
+        "body": delivery.body,
+        "timestamp": raw(timestamp),
+        "id": raw(delivery.headers.get(scheme.id.lower(), "")),
+        "method": b"POST",
+        "url": scheme.url.encode(),
+    }
+    message = b"".join(signed[part] if is_name else part.encode() for part, is_name in scheme.parts())
+    signatures = [item.removeprefix(scheme.prefix) for item in given if item.startswith(scheme.prefix)]
+
+    def expected(secret: str) -> str:
+        return _written(hmac.digest(secret.encode(), message, scheme.digest), scheme)
+
+    if not any(matches(_comparable(signature, scheme), secrets, expected) for signature in signatures):
+        raise Forged(f"{scheme.header} is missing or wrong")
+    if scheme.timestamp:
+        check_time(timestamp, now, scheme.tolerance)
+
+
+def _written(digest: bytes, scheme: Signature) -> str:
+    if scheme.encoding == "hex":
+        return digest.hex()
+    encode = b64encode if scheme.encoding == "base64" else urlsafe_b64encode
+    return encode(digest).decode().rstrip("=")
+
+
+def _comparable(signature: str, scheme: Signature) -> str:
+    """Hex may be in capitals, base64 without padding."""
+    return signature.lower() if scheme.encoding == "hex" else signature.rstrip("=")
+
+
+def check_time(timestamp: str, now: float, tolerance: float = TOLERANCE) -> None:
+    """Raises Stale when the signed time, in seconds or milliseconds since 1970 or in ISO 8601, is off."""
+    try:
+        moment = datetime.fromisoformat(times.TimeFormat().parse(timestamp))
+    except times.InvalidTime:
+        raise Stale("the signed time is no time") from None
+    _check_age(moment.timestamp(), now, tolerance)
 
 
 def check_seconds(timestamp: str, now: float) -> None:
@@ -48,9 +104,9 @@ def check_iso(timestamp: str, now: float) -> None:
     _check_age(moment.timestamp(), now)
 
 
-def _check_age(moment: float, now: float) -> None:
-    if abs(now - moment) > TOLERANCE:
-        raise Stale(f"the signed time is more than {TOLERANCE:.0f} s off")
+def _check_age(moment: float, now: float, tolerance: float = TOLERANCE) -> None:
+    if abs(now - moment) > tolerance:
+        raise Stale(f"the signed time is more than {tolerance:.0f} s off")
 
 
 def bearer(delivery: Delivery, secrets: Sequence[str]) -> None:
@@ -66,3 +122,17 @@ def static(delivery: Delivery, header: str, secrets: Sequence[str]) -> None:
         bearer(delivery, secrets)
     elif not matches(delivery.headers.get(header.lower(), ""), secrets, str):
         raise Forged("the header that carries the secret is missing or wrong")
+
+
+def basic(delivery: Delivery, secrets: Sequence[str]) -> None:
+    """`Authorization: Basic`, where a secret is `USER:PASSWORD` (RFC 7617). Raises Forged."""
+    scheme, _, credentials = delivery.headers.get("authorization", "").partition(" ")
+    written = matches(credentials.strip(), secrets, lambda secret: b64encode(secret.encode()).decode())
+    if scheme.lower() != "basic" or not written:
+        raise Forged("the user or the password is missing or wrong")
+
+
+def in_address(delivery: Delivery, parameter: str, secrets: Sequence[str]) -> None:
+    """The secret as it is in this parameter of the address. Raises Forged."""
+    if not matches(delivery.query.get(parameter, ""), secrets, str):
+        raise Forged("the secret in the address is missing or wrong")

@@ -1,7 +1,7 @@
 """Times as platforms write them, made RFC 3339.
 
-A webhook's time that is none stays as it is: it is refused by name later on. An export's time that is none, or not
-clear, is refused at once.
+`TimeFormat` reads those of exports and of `generic`: a time that is none, or not clear, is refused at once. A webhook's
+time that `from_text` or `from_seconds` cannot read stays as it is: it is refused by name later on.
 """
 
 import re
@@ -16,13 +16,16 @@ _YEAR_10000 = 253_402_300_800  # in seconds since 1970
 
 Order = Literal["day-first", "month-first"]
 
-_UNIX = re.compile(r"\d{9,11}")
+_UNIX = re.compile(r"(\d{9,14})(?:\.(\d{1,9}))?", re.ASCII)
+_DATE = re.compile(r"([^ Tt]+)[ Tt]\s*")
 _TIME = re.compile(
     r"(?P<h>\d{1,2}):(?P<m>\d\d)(?::(?P<s>\d\d)(?:[.,](?P<f>\d{1,6})\d*)?)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
 )
-_ZONE = re.compile(r"(?:UTC|GMT|Z)?\s*(?:(?P<sign>[+-])(?P<h>\d{1,2})(?::?(?P<m>\d\d))?)?|(?:UTC|GMT|Z)")
+_ZONE = re.compile(r"(?:UTC|GMT|[Zz])?\s*(?:(?P<sign>[+-])(?P<h>\d{1,2})(?::?(?P<m>\d\d))?)?|(?:UTC|GMT|[Zz])")
+_ABBREVIATION = re.compile("[A-Z]{3,5}")
 _YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})")
 _YEAR_LAST = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})")
+_SAY_ZONE = "say which with --zone, or for webhooks with zone in [intake.NAME]"
 
 
 def from_text(value: Any) -> Any:
@@ -54,35 +57,43 @@ class InvalidTime(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class TimeFormat:
-    """How the times of an export are meant. Nothing is guessed: not the zone, and not which number is the month.
+    """How the times of an export or a webhook are meant. Nothing is guessed: no zone, and no order of day and month.
 
-    `zone`: of times that have none; `order`: of dates like 03/04/2026. None where the command line does not say it.
+    `zone`: of times that have none; `order`: of dates like 03/04/2026. None where no setting says it.
     """
 
     zone: tzinfo | None = None
     order: Order | None = None
 
     def parse(self, value: Any, zone: tzinfo | None = None) -> str:
-        """RFC 3339; in UTC, except where the value has an offset. A number is seconds since 1970.
+        """RFC 3339; in UTC, except where the value has an offset.
+
+        A number, or a text of digits, is time since 1970: up to eleven digits are seconds, more are milliseconds. A
+        time without an offset is one of the zone; in the hour that comes twice when clocks are put back, the first,
+        unless an abbreviation (CET, EDT) says which. An abbreviation counts only where the zone itself has it then.
 
         `zone`: the one that the platform documents. Raises InvalidTime when the value is no time, or not clear.
         """
         text = str(value).strip()
-        if _UNIX.fullmatch(text):
-            return _rfc3339(datetime.fromtimestamp(int(text), UTC))
-        date, _, rest = text.partition("T") if "T" in text[:11] else text.partition(" ")
-        time = _TIME.match(rest.strip())
-        if time is None:
+        if unix := _UNIX.fullmatch(text):
+            return _rfc3339(_since_1970(unix))
+        date = _DATE.match(text)
+        time = None if date is None else _TIME.match(text, date.end())
+        if date is None or time is None:
             raise InvalidTime("it is not a date and a time")
-        naive = self._naive(date, time)
-        own = _ZONE.fullmatch(rest.strip()[time.end() :].strip())
-        if own is None:
+        naive = self._naive(date[1], time)
+        rest, zone = text[time.end() :].strip(), zone or self.zone
+        if own := _ZONE.fullmatch(rest):
+            if own[0]:
+                return _rfc3339(naive.replace(tzinfo=_offset(own)))
+            if zone is None:
+                raise InvalidTime(f"it has no zone: {_SAY_ZONE}")
+            return _rfc3339(_in_utc(naive.replace(tzinfo=zone)))
+        if not _ABBREVIATION.fullmatch(rest):
             raise InvalidTime("what stands behind the time is no offset")
-        if own[0]:
-            return _rfc3339(naive.replace(tzinfo=_offset(own)))
-        if (zone := zone or self.zone) is None:
-            raise InvalidTime("it has no zone: say which with --zone")
-        return _rfc3339(naive.replace(tzinfo=zone).astimezone(UTC))
+        if zone is None:
+            raise InvalidTime(f"what stands behind the time is no offset but the name of a zone: {_SAY_ZONE}")
+        return _rfc3339(_called(naive, rest, zone))
 
     def _naive(self, date: str, time: re.Match[str]) -> datetime:
         if match := _YEAR_FIRST.fullmatch(date):
@@ -103,6 +114,29 @@ class TimeFormat:
             return datetime(int(year), int(month), int(day), hour, int(time["m"]), int(time["s"] or 0), micros)
         except ValueError:
             raise InvalidTime("there is no such date or time") from None
+
+
+def _since_1970(unix: re.Match[str]) -> datetime:
+    whole, per_second = int(unix[1]), 1 if len(unix[1]) <= 11 else 1_000
+    micros = (whole * 1_000_000 + int((unix[2] or "").ljust(6, "0")[:6])) // per_second
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros)
+
+
+def _called(naive: datetime, name: str, zone: tzinfo) -> datetime:
+    """The moment in UTC that the zone calls by this wall time and this abbreviation."""
+    for fold in (0, 1):
+        local = naive.replace(tzinfo=zone, fold=fold)
+        moment = _in_utc(local)
+        if local.tzname() == name and moment.astimezone(zone).replace(tzinfo=None) == naive:
+            return moment
+    raise InvalidTime("what stands behind the time is no offset, and not what its zone is called then")
+
+
+def _in_utc(local: datetime) -> datetime:
+    try:
+        return local.astimezone(UTC)
+    except OverflowError:  # in the first hours of year 1, or the last of 9999
+        raise InvalidTime("there is no such date or time") from None
 
 
 def _offset(zone: re.Match[str]) -> tzinfo:

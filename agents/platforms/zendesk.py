@@ -35,7 +35,8 @@ from npsflow.agents.platforms.protocol import (
 from npsflow.agents.platforms.signing import check_iso, hmac_base64
 from npsflow.agents.platforms.webhook_bridge import parse_as_webhook
 from npsflow.agents.web.signatures import matches, raw
-from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Offer, Submission, find
+from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Offer, Submission
+from npsflow.streams.intake.paths import find
 
 _SIGNATURE = "x-zendesk-webhook-signature"
 _EVENTS = {"offered": "zen:event-type:ticket.csat_requested", "answered": "zen:event-type:ticket.csat_received"}

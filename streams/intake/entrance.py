@@ -1,7 +1,7 @@
 """One `[intake.NAME]`: what its platform sends becomes records."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
 
@@ -9,6 +9,7 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.fetch import Fetch
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.partitioner import partition_of
+from npsflow.schemas.times import rfc3339
 from npsflow.streams.intake import mapping
 from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Offer, Submission
 from npsflow.streams.stage import Output
@@ -51,6 +52,8 @@ class Entrance:
         """
         match event:
             case Submission():
+                if event.submitted_at is None and self.form.time_of_arrival:
+                    event = replace(event, submitted_at=rfc3339(int(now * 1000)))
                 for made in mapping.responses(self.form, event, self._pseudonym):
                     yield _record(topics.RESPONSES, f"{made['source']}/{made['response_id']}", made)
             case Offer():

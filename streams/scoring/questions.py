@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from npsflow.streams.scoring.languages import main_language
+
 OPEN_QUESTIONS = {
     "en": "What is the most important reason for your score?",
     "nl": "Wat is de belangrijkste reden voor uw score?",
@@ -9,5 +11,5 @@ OPEN_QUESTIONS = {
 
 
 def in_language(texts: Mapping[str, str], language: str | None) -> str:
-    """The text of `language`, as nl or en-GB, where there is one, else the English one."""
-    return texts.get((language or "en")[:2].lower(), texts["en"])
+    """The text of `language`, as nl, en-GB or Dutch, where there is one, else the English one."""
+    return texts.get(main_language(language) or "en", texts["en"])

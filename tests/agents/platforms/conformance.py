@@ -207,7 +207,7 @@ class Conformance:
         """A form of which no score question is answered yet."""
         if self.has("partial.json"):
             assert self.become(self.body("partial.json")) == []
-        nowhere = [msgspec.structs.replace(score, question=score.question + "-later") for score in self.form.scores]
+        nowhere = [msgspec.structs.replace(score, question=score.paths[0] + "-later") for score in self.form.scores]
         try:
             found = self.become(self.good, self.changed(scores=nowhere))
         except Unmapped:

@@ -133,12 +133,29 @@ fields = {"customer.id" = "number"}
 values = {"attributes.floor" = 2}
 drivers = {queue = "waiting"}
 columns = {Desk = "a.desk", "Filled in" = "submitted_at"}
-verification = "bearer"
+only = {event = ["answered", "gone"], finished = true}
+deleted = {event = "gone"}
+test = {tags = ["preview"]}
+each = "all"
+zone = "Europe/Amsterdam"
+time_of_arrival = true
+verification = "signature"
 header = "X-Token"
+parameter = "key"
 events = {offered = "asked", answered = "told"}
 api = "https://api.example.com/v3"
 api_per_minute = 60
-scores = [{question = "face", metric = "csat", scale = {min = 1, max = 5}, words = {sad = 1}}]
+scores = [{question = "face", metric = "csat", scale = {min = 1, max = 5}, words = {sad = 1}, leading_number = true, add = 1, reverse = true}]
+[intake.kiosk.signature]
+header = "X-Signature"
+digest = "sha512"
+encoding = "base64"
+prefix = "sha512="
+signed = "{id}.{timestamp}.{url}.{body}"
+timestamp = "X-Time"
+tolerance = 60
+id = "X-Id"
+url = "https://example.com/in/kiosk"
 [intake.kiosk.paths]
 response_id = "id"
 submitted_at = "at"
@@ -191,6 +208,9 @@ def test_what_the_stages_get_of_it() -> None:
     assert rollup.event_source == "npsflow/t."
 
 
+SIGNED = "[intake.x]\nplatform = 'generic'\nverification = 'signature'\n[intake.x.signature]\nheader = 'X-S'\n"
+
+
 @pytest.mark.parametrize(
     ("text", "named"),
     [
@@ -214,6 +234,29 @@ def test_what_the_stages_get_of_it() -> None:
         ("[intake.x]\nplatform = 'generic'\napi = 'http://api.example.com'", "https"),
         ("[intake.x]\nplatform = 'generic'\napi = 'https://api.example.com@evil.example'", "https"),
         ("[intake.x]\nplatform = 'generic'\napi_per_minute = -1", "below 0"),
+        ("[intake.x]\nplatform = 'generic'\nzone = 'CET+1'", "zone: 'CET+1'"),
+        ("[intake.x]\nplatform = 'generic'\nverification = 'signature'", "without the other"),
+        ("[intake.x]\nplatform = 'generic'\nsignature = {header = 'X-S'}", "without the other"),
+        (SIGNED + "prefix = 'v0='\nsigned = 'v0:{time}:{body}'", "signed: {time} is none of"),
+        (SIGNED + "signed = '{timestamp}'\ntimestamp = 'X-T'", "without {body}"),
+        (SIGNED + "signed = '{timestamp}{body}'", "timestamp has to be there"),
+        (SIGNED + "timestamp = 'X-T'", "timestamp has to be there"),
+        (SIGNED + "signed = '{url}{body}'", "url has to be there"),
+        (SIGNED + "signed = '{id}{body}'\nid = 'X Id'", "'X Id' is not the name of a header"),
+        (SIGNED + "tolerance = 0", "tolerance is not above 0"),
+        (SIGNED + "digest = 'md5'", "digest"),
+        ("[intake.x]\nplatform = 'generic'\ncomment = ['a[k=']", "comment: 'a[k=' is no path: position 2"),
+        (
+            "[intake.x]\nplatform = 'generic'\nfields = {language = ['l', 'a|jsn']}",
+            "fields.language: 'a|jsn' is no path",
+        ),
+        ("[intake.x]\nplatform = 'generic'\nfields = {language = []}", "fields.language names no path"),
+        ("[intake.x]\nplatform = 'generic'\npaths.form = 'a.\"b'", "paths.form"),
+        (
+            "[intake.x]\nplatform = 'generic'\n[[intake.x.scores]]\nquestion = 'a'\nmetric = 'nps'\n"
+            "words = {Good = 5, ' good ' = 4}",
+            "' good ' is there twice",
+        ),
         (
             "[intake.x]\nplatform = 'generic'\n[[intake.x.scores]]\nquestion = 'a.b'\nmetric = 'nps'\n"
             "[[intake.x.scores]]\nquestion = 'c.b'\nmetric = 'nps'",

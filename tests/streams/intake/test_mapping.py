@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from npsflow.streams.intake.mapping import FormMapping, Score, Submission, find, responses
+from npsflow.streams.intake.mapping import FormMapping, Score, Submission, responses
+from npsflow.streams.intake.paths import find
 
 
 @pytest.mark.parametrize(
