@@ -1,4 +1,7 @@
-"""One module for each platform; its name is what `platform` says in `[intake.NAME]`, and `--platform` of an import."""
+"""One module, or one recipe, for each platform.
+
+Its name is what `platform` says in `[intake.NAME]`, and `--platform` of an import.
+"""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -7,19 +10,22 @@ from typing import Literal
 
 from npsflow.agents.platforms.protocol import Platform
 from npsflow.schemas.errors import SettingsError
+from npsflow.streams.intake import recipes
 from npsflow.streams.intake.mapping import FormMapping
 
 _SHARED = {"bodies", "fields", "protocol", "signing", "times", "webhook_bridge"}
 
 
 def names() -> list[str]:
-    """All platforms, sorted."""
-    return sorted(module.name for module in iter_modules(__path__) if module.name not in _SHARED)
+    """All platforms, sorted: modules and recipes."""
+    modules = (module.name for module in iter_modules(__path__) if module.name not in _SHARED)
+    return sorted((*modules, *recipes.names()))
 
 
 def by_name(name: str) -> Platform:
-    """The platform; `name` is one of `names`."""
-    platform: Platform = import_module(f"{__name__}.{name}").PLATFORM
+    """The platform; `name` is one of `names`. A recipe is settings of the generic one."""
+    module = "generic" if name in recipes.names() else name
+    platform: Platform = import_module(f"{__name__}.{module}").PLATFORM
     return platform
 
 

@@ -78,22 +78,25 @@ def _zone(form: FormMapping) -> ZoneInfo | None:
 
 
 def _entries(body: Any, each: str | None) -> Iterator[Mapping[str, Any]]:
-    """What stands for one response each."""
-    if each is None or (each == "" and isinstance(body, dict)):
-        entries: Any = [body]
-    else:
-        entries = find(body, each) if each else body
+    """What stands for one response each: the body, or the entries of a list, or of an object that holds objects alone."""
+    if each is None:
+        if not isinstance(body, dict):
+            raise Malformed("the body is neither an object nor a form; if it is a list, set each")
+        yield body
+        return
+    entries = find(body, each) if each else body
     if isinstance(entries, dict):
-        entries = list(entries.values())
+        apart = bool(each) and all(isinstance(value, dict) for value in entries.values())
+        entries = list(entries.values()) if apart else [entries]
     if not isinstance(entries, list):
-        if each and isinstance(body, dict):
+        if isinstance(body, dict):
             raise Unmapped(f"each: no list is at {each}")
-        raise Malformed("the body is neither an object nor a form" if each is None else "the body is no list")
+        raise Malformed("the body is no list, object or form")
     if len(entries) > _MOST_ENTRIES:
         raise Malformed(f"the body holds over {_MOST_ENTRIES:,} responses")
     for entry in entries:
         if not isinstance(entry, dict):
-            raise Malformed("the body is not an object" if each is None else "an entry of the list is no object")
+            raise Malformed("an entry of the list is no object")
         yield ChainMap(entry, body) if each else entry
 
 

@@ -5,7 +5,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta, Struct
@@ -28,7 +28,7 @@ from npsflow.streams.config.sections import (
     check_segments,
     check_windows,
 )
-from npsflow.streams.intake import mapping
+from npsflow.streams.intake import mapping, recipes
 from npsflow.streams.intake.mapping import FormMapping
 from npsflow.streams.notify import settings as notifying
 from npsflow.streams.notify.settings import NotifierSettings
@@ -113,7 +113,7 @@ def load(environment: Mapping[str, str] = os.environ) -> Settings:
 def parse(text: str) -> Settings:
     """Settings from TOML. Raises SettingsError for a typo, a wrong type or a contradiction."""
     try:
-        data = tomllib.loads(text)
+        data = _with_recipes(tomllib.loads(text))
         settings = msgspec.convert(data, Settings)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(str(error)) from None
@@ -121,6 +121,14 @@ def parse(text: str) -> Settings:
         raise SettingsError(explain(error, Settings, data)) from None
     _check(settings)
     return settings
+
+
+def _with_recipes(written: dict[str, Any]) -> dict[str, Any]:
+    """The same, with what `platform` stands for in each `[intake.NAME]`."""
+    intake = written.get("intake")
+    if not isinstance(intake, dict):
+        return written
+    return written | {"intake": {name: recipes.completed(mapping) for name, mapping in intake.items()}}
 
 
 def _check(s: Settings) -> None:

@@ -37,7 +37,7 @@ _API = re.compile(r"(https://[^/?#@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(
 PathSetting = str | tuple[str, ...]
 """One path, or several: the first that leads to something counts."""
 Conditions = dict[str, Scalar | tuple[Scalar, ...]]
-"""Path to the value, or the values, that it may have there; case and blanks do not matter."""
+"""Path to the value, or the values, that it may have there; case and blanks do not matter, `*` is anything."""
 
 
 class Score(Struct, frozen=True, forbid_unknown_fields=True):
@@ -283,6 +283,8 @@ def is_deleted(form: FormMapping, content: Mapping[str, Any]) -> bool:
 def _is_one_of(content: Mapping[str, Any], path: str, wanted: Scalar | tuple[Scalar, ...]) -> bool:
     """Whether the value at the path, or one in the list there, is one of those that are wanted."""
     value = find(content, path)
+    if wanted == "*":
+        return not is_empty(value)
     values = {_folded(item) for item in (value if isinstance(value, list) else [value])} - {None}
     return not values.isdisjoint(map(_folded, wanted if isinstance(wanted, tuple) else (wanted,)))
 

@@ -217,12 +217,12 @@ def _position(step: _Step) -> int | None:
 def _of_entries(path: Path, at: int, entries: Iterable[Any], beside: Mapping[str, Any] | None) -> Any:
     """The first value of the entries that are meant, or all of them joined, if they are texts."""
     match path.steps[at]:
-        case _Where(key, value):
-            entries = (entry for entry in entries if _text(find(entry, key)) == value)
+        case _Where(key, wanted):
+            entries = [entry for entry in entries if _text(find(entry, key)) == wanted]
         case _Among(key, neighbour):
             chosen = find(beside, neighbour)
-            wanted = set(map(_text, chosen if isinstance(chosen, list) else [chosen])) - {None}
-            entries = (entry for entry in entries if _text(find(entry, key)) in wanted)
+            among = set(map(_text, chosen if isinstance(chosen, list) else [chosen])) - {None}
+            entries = [entry for entry in entries if _text(find(entry, key)) in among]
         case _Name():
             return None
     values = [value for entry in entries if (value := _find(path, at + 1, entry, None)) is not None]

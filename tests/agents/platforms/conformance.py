@@ -26,6 +26,7 @@ from npsflow.agents.platforms.protocol import Delivery, FetchError, Forged, Malf
 from npsflow.schemas.response import Deletion, Response
 from npsflow.schemas.topics import FETCHES, INVITATIONS, RESPONSES
 from npsflow.streams.classify.parsing import read
+from npsflow.streams.intake import recipes
 from npsflow.streams.intake.entrance import Entrance, KeyedRecord
 from npsflow.streams.intake.mapping import FormMapping, Unmapped, check
 from npsflow.streams.scoring.scores import Scales
@@ -58,7 +59,8 @@ class Conformance:
     def __init__(self, folder: Path, sign: Sign, *, signs_a_time: bool) -> None:
         self.folder, self.sign, self.signs_a_time = folder, sign, signs_a_time
         self.signs_the_body = sign(b"a", SECRET, NOW) != sign(b"b", SECRET, NOW)
-        self.form = msgspec.convert(tomllib.loads((folder / "form.toml").read_text()), FormMapping)
+        written = tomllib.loads((folder / "form.toml").read_text())
+        self.form = msgspec.convert(recipes.completed(written), FormMapping)
         self.endpoint = endpoint(self.form, "a key for customers")
         self.fetched = platforms.by_name(self.form.platform).answers
         self.good = self.body("good.json")
@@ -172,9 +174,12 @@ class Conformance:
 
     def _unreadable(self) -> None:
         for body in UNREADABLE:
+            if body == b"[]" and self.form.each == "":
+                continue  # no entries are no responses
             with pytest.raises(Malformed):
                 self.become(body)
-        without = json.loads(self.good)
+        whole = json.loads(self.good)
+        without = whole[0] if isinstance(whole, list) else whole
         for name in without:
             less = json.dumps({n: v for n, v in without.items() if n != name}).encode()
             try:
@@ -200,8 +205,12 @@ class Conformance:
             assert before["response_id"] == after["response_id"]
             if self.answers and before == after:
                 continue  # the same request gives other responses too
-            assert version(before) < version(after)
+            assert version(before) < version(after) or not self.tells_of_changes()
             assert after["comment"] != before.get("comment")
+
+    def tells_of_changes(self) -> bool:
+        """Whether what it sends says when it was changed; else what comes later counts."""
+        return self.form.platform not in {"chatwoot", "kobotoolbox"}
 
     def _partial(self) -> None:
         """A form of which no score question is answered yet."""

@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from urllib.parse import urlencode
@@ -57,6 +58,58 @@ def not_by_headers(body: bytes, secret: str, now: float) -> Headers:
     return {}
 
 
+def tally(body: bytes, secret: str, now: float) -> Headers:
+    return {"Tally-Signature": base64.b64encode(hmac.new(secret.encode(), body, hashlib.sha256).digest()).decode()}
+
+
+def chatwoot(body: bytes, secret: str, now: float) -> Headers:
+    stamp = str(int(now))
+    digest = hmac.new(secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return {"X-Chatwoot-Signature": f"sha256={digest}", "X-Chatwoot-Timestamp": stamp}
+
+
+def helpscout(body: bytes, secret: str, now: float) -> Headers:
+    digest = hmac.new(secret.encode(), body, hashlib.sha1).digest()
+    return {"X-HelpScout-Signature": base64.b64encode(digest).decode(), "X-HelpScout-Event": "satisfaction.ratings"}
+
+
+def intercom(body: bytes, secret: str, now: float) -> Headers:
+    return {"X-Hub-Signature": "sha1=" + hmac.new(secret.encode(), body, hashlib.sha1).hexdigest()}
+
+
+def hubspot(body: bytes, secret: str, now: float) -> Headers:
+    """Its time is in milliseconds; the address is the one in `form.toml`."""
+    stamp = str(int(now * 1000))
+    signed = b"POST" + b"https://feedback.example.com/in/hubspot" + body + stamp.encode()
+    digest = hmac.new(secret.encode(), signed, hashlib.sha256).digest()
+    return {"X-HubSpot-Signature-v3": base64.b64encode(digest).decode(), "X-HubSpot-Request-Timestamp": stamp}
+
+
+def bearer(body: bytes, secret: str, now: float) -> Headers:
+    return {"Authorization": f"Bearer {secret}"}
+
+
+def kobotoolbox(body: bytes, secret: str, now: float) -> Headers:
+    """The user and the password of the service, `USER:PASSWORD`, are the secret."""
+    return {"Authorization": "Basic " + base64.b64encode(secret.encode()).decode()}
+
+
+def jotform(body: bytes, secret: str) -> bytes:
+    """A form in parts; objects in the fixture are JSON in a text."""
+    try:
+        fields = json.loads(body)
+    except (ValueError, RecursionError):
+        return body
+    if not isinstance(fields, dict):
+        return body
+    lines = []
+    for name, value in fields.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        head = f'--------------------------a1b2c3\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'
+        lines.append(head.encode(errors="replace") + text.encode(errors="replace") + b"\r\n")
+    return b"".join(lines) + b"--------------------------a1b2c3--\r\n"
+
+
 def qualtrics(body: bytes, secret: str) -> bytes:
     """What it sends is a form; its message is the JSON in `good.json`."""
     digest = hmac.new(secret.encode(), body, hashlib.sha512).hexdigest()
@@ -64,10 +117,10 @@ def qualtrics(body: bytes, secret: str) -> bytes:
     return urlencode({"HMAC": digest, "MSG": body, "Topic": topic}).encode()
 
 
-ENVELOPE: dict[str, Callable[[bytes, str], bytes]] = {"qualtrics": qualtrics}
+ENVELOPE: dict[str, Callable[[bytes, str], bytes]] = {"qualtrics": qualtrics, "jotform": jotform}
 """How the signed body is made of that in a fixture, where it is not the same."""
-TOKEN_IN_ADDRESS = {"google_forms"}
-UNSIGNED = {"sm-apikey"}
+TOKEN_IN_ADDRESS = {"google_forms", "jotform"}
+UNSIGNED = {"sm-apikey", "x-helpscout-event"}
 """Headers that say something else."""
 SIGN: dict[str, Sign] = {
     "google_forms": not_by_headers,
@@ -80,5 +133,15 @@ SIGN: dict[str, Sign] = {
     "asknicely": asknicely,
     "wootric": wootric,
     "survicate": survicate,
+    "tally": tally,
+    "jotform": not_by_headers,
+    "posthog": bearer,
+    "chatwoot": chatwoot,
+    "helpscout": helpscout,
+    "intercom": intercom,
+    "hubspot": hubspot,
+    "kobotoolbox": kobotoolbox,
+    "limesurvey": bearer,
+    "surveyjs": bearer,
 }
-SIGNS_A_TIME = {"formbricks", "generic", "zendesk"}
+SIGNS_A_TIME = {"formbricks", "generic", "zendesk", "chatwoot", "hubspot"}

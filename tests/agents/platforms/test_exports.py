@@ -4,7 +4,6 @@ from datetime import UTC
 
 import pytest
 
-from npsflow.agents import platforms
 from npsflow.agents.history import reading
 from npsflow.agents.history.planning import Planner
 from npsflow.agents.intake.endpoint import unsigned
@@ -14,10 +13,11 @@ from npsflow.schemas import topics
 from npsflow.streams.intake.entrance import Entrance
 from npsflow.streams.scoring.scores import Scales
 
+from .conformance import FIXTURES
 from .exports import METRICS, export, values
 
 
-@pytest.mark.parametrize("name", platforms.offering("export"))
+@pytest.mark.parametrize("name", sorted(folder.parent.name for folder in FIXTURES.glob("*/export")))
 def test_export_conforms(name: str) -> None:
     under = export(name)
     assert "csv" in under.kinds()
