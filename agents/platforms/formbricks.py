@@ -10,7 +10,7 @@ webhook's version stands.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from npsflow.agents.platforms.fields import json_object, optional, required
+from npsflow.agents.platforms.fields import json_object, objects, optional, required
 from npsflow.agents.platforms.protocol import (
     Delivery,
     Export,
@@ -34,7 +34,10 @@ def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: f
 
 
 def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
-    """Paths: `answers.ID`, `contact.userId`, `attributes.NAME`, `meta.NAME`, `survey.title`, `language`."""
+    """Paths: `answers.ID`, `contact.userId`, `attributes.NAME`, `meta.NAME`, `survey.title`, `language`.
+
+    And `tags` (their names), `variables.ID`, `finished`, `singleUseId`, `displayId`, `endingId`.
+    """
     event = json_object(delivery.body)
     if str(event.get("event")) not in _EVENTS:
         return
@@ -54,6 +57,9 @@ def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
             "meta": optional(sent, "meta", dict),
             "survey": optional(sent, "survey", dict),
             "language": sent.get("language"),
+            "tags": [tag.get("name") for tag in objects(sent, "tags")],
+            "variables": optional(sent, "variables", dict),
+            **{name: sent.get(name) for name in ("finished", "singleUseId", "displayId", "endingId")},
         },
     )
 

@@ -78,7 +78,7 @@ def _zone(form: FormMapping) -> ZoneInfo | None:
 
 
 def _entries(body: Any, each: str | None) -> Iterator[Mapping[str, Any]]:
-    """What stands for one response each: the body, or the entries of a list, or of an object that holds objects alone."""
+    """What stands for one response each: the body, or the entries of a list, or of an object with objects alone."""
     if each is None:
         if not isinstance(body, dict):
             raise Malformed("the body is neither an object nor a form; if it is a list, set each")

@@ -7,7 +7,7 @@ import click
 
 ROOT = Path(__file__).parents[2]
 TOP = ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "deploy/acls.md")
-NAMES = (*TOP, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").glob("*.md")))
+NAMES = (*TOP, *sorted(str(path.relative_to(ROOT)) for path in (ROOT / "docs").rglob("*.md")))
 TEXTS = {name: (ROOT / name).read_text("utf-8") for name in NAMES}
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -17,6 +17,9 @@ from npsflow.agents.cli import main
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.config.settings import Settings, parse
+from npsflow.streams.intake import recipes
+from tests.agents.platforms.conformance import endpoint, platform
+from tests.agents.platforms.signing import SECRET
 
 from . import pages
 
@@ -24,6 +27,7 @@ CALLS = [(name, call) for name in pages.NAMES for call in sorted(pages.commands(
 MAKE = [(name, call) for name in pages.NAMES for call in sorted(pages.commands(name, "make"))]
 SETTINGS = [(name, text) for name in pages.NAMES if (text := "\n".join(pages.blocks(name, "toml")))]
 MOST_BYTES = 9000
+RECIPES = {f"docs/platforms/{name}.md" for name in recipes.names()}
 
 
 @pytest.mark.parametrize(("name", "call"), CALLS)
@@ -115,6 +119,15 @@ def test_the_webhook_of_the_readme_becomes_a_response(tmp_path: Path) -> None:
     assert json.loads(result.stdout)["customer"] == {"id": "C-2"}
 
 
+@pytest.mark.parametrize("name", recipes.names())
+def test_the_settings_of_a_recipe_take_what_its_platform_sends(name: str) -> None:
+    (settings,) = pages.blocks(f"docs/platforms/{name}.md", "toml")
+    under = platform(name)
+    form = parse(settings).intake[name]
+    made = under.become(under.good, endpoint(form, secrets=[SECRET]))
+    assert [response["score"] for response in made] == [response["score"] for response in under.become(under.good)]
+
+
 @pytest.mark.parametrize("name", pages.NAMES)
 def test_links_and_anchors_resolve(name: str) -> None:
     for target in pages.links(name):
@@ -162,7 +175,11 @@ def test_a_page_says_first_what_it_is_for_and_when_it_is_needed(name: str) -> No
 def test_every_manual_is_linked_from_the_readme() -> None:
     linked = {target.partition("#")[0] for target in pages.links("README.md")}
 
-    assert {name for name in pages.NAMES if name.startswith("docs/")} <= linked
+    assert {name for name in pages.NAMES if name.startswith("docs/")} - RECIPES <= linked
+
+
+def test_every_recipe_has_a_page_that_the_table_of_platforms_links() -> None:
+    assert {f"docs/{target}" for target in pages.links("docs/webhooks.md")} >= RECIPES
 
 
 def test_every_command_is_in_the_table() -> None:

