@@ -149,7 +149,7 @@ def _time(content: Mapping[str, Any], name: str, path: PathSetting, times: TimeF
 
 def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> Iterable[ExportItem]:
     """An item is the body of a webhook, or one entry of its list."""
-    times = TimeFormat(options.times.zone or _zone(form), options.times.order)
+    times = TimeFormat(_zone(form) or options.times.zone, options.times.order)
     each = form.each if form.each and find(fields, form.each) is not None else None
     try:
         for content in _entries(fields, each):
@@ -177,6 +177,7 @@ def table(form: FormMapping) -> Table:
         submitted_at=every_path(paths.submitted_at),
         updated_at=every_path(paths.updated_at),
         form=every_path(paths.form),
+        zone=lambda header: _zone(form),
     )
 
 

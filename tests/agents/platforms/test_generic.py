@@ -4,6 +4,7 @@ import base64
 import hmac
 import json
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npsflow.agents.history.rows import Rows
 from npsflow.agents.platforms import bodies, generic
 from npsflow.agents.platforms.protocol import Delivery, FileOptions, Forged, InvalidEntry, Malformed, Stale
 from npsflow.agents.platforms.times import TimeFormat
@@ -91,10 +93,14 @@ def test_a_time_that_is_not_clear_is_kept_until_the_settings_say_it(time: Any, z
         list(generic.items(BODY | {"at": time}, mapping(zone=zone), FileOptions()))
 
 
-def test_an_import_has_a_zone_of_its_own_for_json_too() -> None:
-    options = FileOptions(TimeFormat(ZoneInfo("Asia/Tokyo")))
-    (item,) = generic.items(BODY | {"at": "2026-08-20T09:14:08"}, mapping(zone="UTC"), options)
-    assert item.submitted_at == "2026-08-20T00:14:08Z"  # type: ignore[union-attr]
+@pytest.mark.parametrize(("zone", "hour"), [("", "00"), ("Europe/Amsterdam", "07")])
+def test_an_import_has_the_zone_of_the_command_line_where_the_settings_have_none(zone: str, hour: str) -> None:
+    options, time = FileOptions(TimeFormat(ZoneInfo("Asia/Tokyo"))), "2026-08-20T09:14:08"
+    (item,) = generic.items(BODY | {"at": time}, mapping(zone=zone), options)
+    assert item.submitted_at == f"2026-08-20T{hour}:14:08Z"  # type: ignore[union-attr]
+    header = [["id", "at", "form", "score"]]
+    (row,) = Rows(generic.table(mapping(zone=zone)), mapping(zone=zone), header, options).read(["r-1", time, "f", "3"])
+    assert row == replace(item, content=row.content)  # type: ignore[type-var]
 
 
 def test_the_time_of_arrival_counts_where_there_is_none() -> None:
@@ -380,13 +386,14 @@ def test_other_ways_to_know_the_sender() -> None:
         verify(
             {f"{name}-id": "m1", f"{name}-timestamp": STAMP, f"{name}-signature": f"v1,{digest}"}, secret=f"whsec_{key}"
         )
-    for headers, settings in (
+    wrong: list[tuple[dict[str, str], dict[str, Any]]] = [
         ({"Authorization": "Basic"}, {"verification": "basic"}),
         ({"Authorization": f"Bearer {encoded}"}, {"verification": "basic"}),
         ({"Authorization": f"Basic {encoded}x"}, {"verification": "basic"}), ({}, {"verification": "basic"}),
         ({}, {"verification": "query"}), ({"token": "user:pass word"}, {"verification": "query"}),
         ({"svix-id": "m1", "svix-timestamp": STAMP, "webhook-signature": f"v1,{digest}"}, {}),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for headers, settings in wrong:
         with pytest.raises(Forged):
             verify(headers, secret="user:pass word", **settings)
 

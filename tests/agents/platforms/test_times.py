@@ -27,7 +27,11 @@ AMSTERDAM = ZoneInfo("Europe/Amsterdam")
         ("03/04/2026 01:02:03 PM", TimeFormat(UTC, "month-first"), "2026-03-04T13:02:03Z"),
         ("03/04/2026 13:02", TimeFormat(UTC, "day-first"), "2026-04-03T13:02:00Z"),
         ("3.4.2026 13:02", TimeFormat(UTC, "day-first"), "2026-04-03T13:02:00Z"),
+        ("2026-02-20 13:02:11 CET", TimeFormat(AMSTERDAM), "2026-02-20T12:02:11Z"),
+        ("2022/06/22 11:07:29 AM ADT", TimeFormat(ZoneInfo("America/Halifax")), "2022-06-22T14:07:29Z"),
         (1772183720, TimeFormat(), "2026-02-27T09:15:20Z"),
+        (1772183720000, TimeFormat(), "2026-02-27T09:15:20Z"),
+        ("1772183720.25", TimeFormat(), "2026-02-27T09:15:20.250000Z"),
         ("1772183720", TimeFormat(), "2026-02-27T09:15:20Z"),
     ],
 )
@@ -63,6 +67,27 @@ def test_any_instant_stays_what_it_is(naive: datetime, minutes: int) -> None:
     assert datetime.fromisoformat(TimeFormat().parse(instant.isoformat())) == instant
     in_utc = instant.astimezone(UTC).replace(tzinfo=None)
     assert datetime.fromisoformat(TimeFormat(UTC).parse(in_utc.isoformat(" "))) == instant
+
+
+@given(
+    st.datetimes(datetime(1995, 1, 1), datetime(2037, 1, 1)),
+    st.sampled_from(
+        ["America/New_York", "Europe/Amsterdam", "Europe/London", "America/Los_Angeles", "Australia/Sydney"]
+    ),
+)
+def test_a_wall_time_with_the_name_of_its_zone_is_one_instant(naive: datetime, name: str) -> None:
+    """In the hour that comes twice as well."""
+    zone, instant = ZoneInfo(name), naive.replace(tzinfo=UTC, microsecond=0)
+    autumn = datetime(naive.year, 10, 25, tzinfo=UTC) + timedelta(minutes=naive.timestamp() % (10 * 1440))
+    for moment in (instant, autumn.replace(second=0, microsecond=0)):
+        text = moment.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S %Z")
+        assert datetime.fromisoformat(TimeFormat(zone).parse(text)) == moment
+
+
+@pytest.mark.parametrize("text", ["2026-03-29 02:30:00 CET", "2026-03-29 02:30:00 CEST", "2026-07-01 12:00:00 CET"])
+def test_no_zone_calls_a_time_so_that_it_does_not_have(text: str) -> None:
+    with pytest.raises(InvalidTime, match="not what its zone is called then"):
+        TimeFormat(AMSTERDAM).parse(text)
 
 
 @given(st.text(max_size=30) | st.integers())
