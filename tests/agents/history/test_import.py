@@ -190,7 +190,7 @@ def test_invitations_go_to_their_own_topic(harness: CommandHarness) -> None:
 @pytest.mark.parametrize(
     ("settings", "arguments", "message"),
     [
-        (MAPPING, ("--platform", "paper"), "'paper' is not a platform; there are asknicely, delighted, "),
+        (MAPPING, ("--platform", "paper"), "'paper' is not a platform; there are asknicely, chatwoot, delighted, "),
         (MAPPING, ("--platform", "typeform"), 'no [intake.NAME] has platform = "typeform"'),
         (MAPPING + MAPPING.replace("old", "new"), DELIGHTED, "choose one of old, new with --intake"),
         (MAPPING, (*DELIGHTED, "--intake", "new"), "there is no [intake.new] of delighted; known: old"),

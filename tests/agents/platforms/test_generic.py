@@ -100,7 +100,7 @@ def test_an_import_has_the_zone_of_the_command_line_where_the_settings_have_none
     assert item.submitted_at == f"2026-08-20T{hour}:14:08Z"  # type: ignore[union-attr]
     header = [["id", "at", "form", "score"]]
     (row,) = Rows(generic.table(mapping(zone=zone)), mapping(zone=zone), header, options).read(["r-1", time, "f", "3"])
-    assert row == replace(item, content=row.content)  # type: ignore[type-var]
+    assert row == replace(item, content=row.content)
 
 
 def test_the_time_of_arrival_counts_where_there_is_none() -> None:

@@ -145,7 +145,14 @@ parameter = "key"
 events = {offered = "asked", answered = "told"}
 api = "https://api.example.com/v3"
 api_per_minute = 60
-scores = [{question = "face", metric = "csat", scale = {min = 1, max = 5}, words = {sad = 1}, leading_number = true, add = 1, reverse = true}]
+[[intake.kiosk.scores]]
+question = "face"
+metric = "csat"
+scale = {min = 1, max = 5}
+words = {sad = 1}
+leading_number = true
+add = 1
+reverse = true
 [intake.kiosk.signature]
 header = "X-Signature"
 digest = "sha512"
