@@ -41,18 +41,19 @@ from npsflow.streams.scoring.scores import Scales
 def intake(ctx: click.Context, host: str, port: int, rate: float, connections: int, trust: tuple[str, ...]) -> None:
     """Take webhooks of survey platforms at /in/NAME, as [intake.NAME] in the settings says, until Ctrl-C.
 
-    The secret of NAME is NPSFLOW_SECRET_NAME. A sender is told that all is well only when Kafka has what it sent.
+    The secret of NAME is NPSFLOW_SECRET_NAME, and while another replaces it NPSFLOW_SECRET_NAME_NEXT as well. A sender
+    is told that all is well only when Kafka has what it sent.
     """
     if ctx.invoked_subcommand is None:
         try:
             senders = Senders(trust)
         except ValueError:
             raise click.UsageError("--trust takes addresses or networks: 10.0.0.0/8") from None
+        logs.set_up("INFO")
         endpoints = signed(load().intake, os.environ)
         if not endpoints:
             raise SettingsError("there is no [intake.NAME] in npsflow.toml: nothing could come in")
         limits = Limits(rate=rate, connections=connections, connections_of_one=connections // 10)
-        logs.set_up("INFO")
         prepare()
         clients.run(run(read_installation(), endpoints, host, port, limits, senders))
 

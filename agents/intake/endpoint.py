@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from npsflow.agents import platforms
 from npsflow.agents.platforms.protocol import Delivery, Webhook
+from npsflow.agents.runtime.secrets import read_secrets
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.intake.entrance import Entrance, KeyedRecord, configured_entrance, variable
 from npsflow.streams.intake.mapping import FormMapping
@@ -32,14 +33,11 @@ class Endpoint:
 
 
 def signed(configured: Mapping[str, FormMapping], environment: Mapping[str, str]) -> dict[str, Endpoint]:
-    """One for each `[intake.NAME]`, by name. Raises SettingsError for an unknown platform or a missing secret."""
+    """One for each `[intake.NAME]`, by name. Raises SettingsError for an unknown platform or a secret that is none."""
     endpoints = unsigned(configured, environment)
     for name, endpoint in endpoints.items():
-        secrets = environment.get(secret_name(name), "").split()
-        if not secrets:
-            raise SettingsError(
-                f"intake.{name} has no secret: set {secret_name(name)}; two, with a space between, to change it"
-            )
+        if not (secrets := read_secrets(secret_name(name), environment)):
+            raise SettingsError(f"intake.{name} has no secret: set {secret_name(name)}")
         endpoints[name] = replace(endpoint, secrets=secrets)
     return endpoints
 

@@ -8,8 +8,12 @@ from click.testing import CliRunner, Result
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.cli import main
+from npsflow.agents.intake.endpoint import signed
+from npsflow.agents.platforms.protocol import Delivery, Forged
+from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.headers import DeadLetter
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
+from npsflow.streams.config.settings import parse
 from tests.agents.platforms.conformance import FIXTURES
 from tests.broker.command_harness import CommandHarness
 from tests.support.waiting import wait_until
@@ -76,3 +80,42 @@ def test_replay_understands_what_has_been_mapped_meanwhile(broker: Broker, tmp_p
     wait_until(lambda: bool(harness.records(RESPONSES)))
     (record,) = harness.records(RESPONSES)
     assert [json.loads(record.value or b"")] == json.loads((TYPEFORM / "expected.json").read_text())
+
+
+KOBO = """
+[intake.kobo]
+platform = "generic"
+verification = "bearer"
+header = "Authorization"
+survey_id = "s"
+scores = [{ question = "nps", metric = "nps" }]
+"""
+
+
+def test_a_header_value_with_a_space_is_one_secret() -> None:
+    """Half of it opened the door once."""
+    first, second = "Basic dXNlcjpwYXNz", "Token of the next year"
+    names = {"NPSFLOW_SECRET_KOBO": first, "NPSFLOW_SECRET_KOBO_NEXT": second}
+    endpoint = signed(parse(KOBO).intake, names)["kobo"]
+    for value in (first, second):
+        endpoint.verify(Delivery({"authorization": value}, b""), 0.0)
+    for value in (*first.split(), *second.split(), f"{first} {second}", ""):
+        with pytest.raises(Forged):
+            endpoint.verify(Delivery({"authorization": value}, b""), 0.0)
+
+
+@pytest.mark.parametrize("value", ["", "  ", "Basic", "Bearer", "token"])
+def test_intake_does_not_start_with_what_is_no_secret(tmp_path: Path, value: str) -> None:
+    config = tmp_path / "npsflow.toml"
+    config.write_text(KOBO)
+    result = CliRunner().invoke(main, ["intake"], env={"NPSFLOW_CONFIG": str(config), "NPSFLOW_SECRET_KOBO": value})
+    assert result.exit_code == 2
+    assert "NPSFLOW_SECRET_KOBO" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["kobo-next", "board-next"])
+def test_no_entrance_has_the_secret_that_replaces_another(name: str) -> None:
+    with pytest.raises(SettingsError, match=rf"intake\.{name}: NPSFLOW_SECRET_.*_NEXT"):
+        parse(KOBO.replace("kobo", name))
+    with pytest.raises(SettingsError, match=r"notify\.desk-next: NPSFLOW_SECRET_.*_NEXT"):
+        parse('[notify.desk-next]\nkind = "console"')
