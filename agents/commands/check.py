@@ -21,7 +21,7 @@ def check() -> None:
     """Check settings, broker, topics, state and the lag of all readers; exit status 1 if anything fails."""
     try:
         settings, installation = load(), read_installation()
-        unsigned(settings.intake, {})  # whether their platforms are known
+        unsigned(settings, {})  # whether their platforms are known, and their settings have an effect
         for name in settings.notify:
             notifier = settings_of(settings, name)
             check_options(name, kinds.named(notifier.kind), notifier)

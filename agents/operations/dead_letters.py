@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from npsflow.agents.intake.endpoint import unsigned
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
-from npsflow.agents.platforms.protocol import Delivery, Rejected
+from npsflow.agents.platforms.protocol import CONTENT_TYPE, Delivery, Rejected
 from npsflow.schemas import codec, topics
 from npsflow.schemas.fetch import decode_fetch
 from npsflow.schemas.headers import ORIGIN, Headers
@@ -155,11 +155,12 @@ def _anew(letter: Letter) -> list[KeyedRecord]:
 
 def _as_mapped_now(letter: Letter) -> list[KeyedRecord]:
     """A webhook that was not understood: what it becomes now, or the same dead letter."""
-    record, why, _ = letter
-    endpoint = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))
+    record, why, headers = letter
+    endpoint = unsigned(load(), os.environ).get(why["topic"].removeprefix("intake/"))
     try:
         if endpoint is not None:
-            return list(endpoint.records(Delivery({}, record.value or b""), time.time()))
+            own = {name: value.decode(errors="replace") for name, value in headers if name == CONTENT_TYPE}
+            return list(endpoint.records(Delivery(own, record.value or b""), time.time()))
     except (Rejected, Unmapped):
         pass  # the mapping is still not the right one
     return [KeyedRecord(topics.DEAD_LETTERS, record.key, record.value, list(record.headers))]

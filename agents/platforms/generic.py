@@ -75,4 +75,10 @@ def table(form: FormMapping) -> Table:
 
 _EXPORT = Export(table=table, items=items, lists=["data", "items", "responses", "results"])
 
-PLATFORM = Platform(webhook=Webhook(verify, parse), export=_EXPORT)
+
+def settings(form: FormMapping) -> Iterable[str]:
+    """A header is only looked at where it is to carry the secret."""
+    return ("paths", "verification", "header") if form.verification == "bearer" else ("paths", "verification")
+
+
+PLATFORM = Platform(webhook=Webhook(verify, parse), export=_EXPORT, settings=settings)

@@ -49,8 +49,7 @@ async def shop(
 
 
 async def test_a_webhook_without_answers_becomes_responses(shop: Installed, standin: SurveyMonkey) -> None:
-    form = parse(shop.text).intake[ENTRANCE]
-    endpoints = signed({ENTRANCE: form}, {secret_name(ENTRANCE): SECRET})
+    endpoints = signed(parse(shop.text), {secret_name(ENTRANCE): SECRET})
     async with serving(shop.installation, endpoints=endpoints) as intake:
         for _ in range(2):  # delivered twice, it is one event
             async with intake.client.post("/in/shop", data=GOOD, headers=surveymonkey(GOOD, SECRET, 0)) as answer:

@@ -96,7 +96,7 @@ def test_a_header_value_with_a_space_is_one_secret() -> None:
     """Half of it opened the door once."""
     first, second = "Basic dXNlcjpwYXNz", "Token of the next year"
     names = {"NPSFLOW_SECRET_KOBO": first, "NPSFLOW_SECRET_KOBO_NEXT": second}
-    endpoint = signed(parse(KOBO).intake, names)["kobo"]
+    endpoint = signed(parse(KOBO), names)["kobo"]
     for value in (first, second):
         endpoint.verify(Delivery({"authorization": value}, b""), 0.0)
     for value in (*first.split(), *second.split(), f"{first} {second}", ""):

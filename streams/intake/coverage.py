@@ -1,0 +1,102 @@
+"""Whether a mapping fits what a platform sends: which of its paths lead somewhere, and which paths are there."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from npsflow.streams.intake.mapping import FormMapping, Submission, Unmapped, find
+
+_MAX_DEPTH = 30  # of JSON that is looked through
+_PSEUDONYM = re.compile("e-[0-9a-f]{32}")
+
+
+class MappedPath(NamedTuple):
+    """A path of the mapping, and the setting that names it, as `fields."customer.id"`."""
+
+    setting: str
+    path: str
+
+
+def check_answered(form: FormMapping, submission: Submission) -> None:
+    """Raises Unmapped for a finished form that has none of the score questions, for which it may be answered or blank.
+
+    To be called for a submission of which no response was made. A form that is not finished, or is deleted, may hold
+    none.
+    """
+    if submission.deleted or not submission.finished:
+        return
+    content, questions = _without_nulls(submission.content), submission.questions or frozenset()
+    paths = [score.question for score in form.scores]
+    if not any(find(content, path) is not None or path.rpartition(".")[2] in questions for path in paths):
+        raise Unmapped(f"the form is finished, and no score question is in it: nothing is at {', '.join(paths)}")
+
+
+def mapped_paths(form: FormMapping) -> Iterator[MappedPath]:
+    """Every path of the mapping that has to lead somewhere."""
+    if form.platform == "generic":
+        yield MappedPath("paths.response_id", form.paths.response_id)
+        yield MappedPath("paths.submitted_at", form.paths.submitted_at)
+        if not form.survey_id:
+            yield MappedPath("paths.form", form.paths.form)
+    for score in form.scores:
+        yield MappedPath("scores", score.question)
+    for path in form.comment:
+        yield MappedPath("comment", path)
+    for name, path in form.fields.items():
+        yield MappedPath(f"fields.{name}", path)
+    for path in form.drivers:
+        yield MappedPath("drivers", path)
+
+
+def present_paths(content: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:
+    """Every path that leads to a value, and the value: one that holds no further paths, or lies too deep."""
+    if depth < _MAX_DEPTH and isinstance(content, Mapping) and content:
+        for name, value in content.items():
+            yield from present_paths(value, f"{path}.{name}" if path else str(name), depth + 1)
+    elif depth < _MAX_DEPTH and isinstance(content, list) and any(isinstance(item, Mapping | list) for item in content):
+        for position, value in enumerate(content):
+            yield from present_paths(value, f"{path}[{position}]", depth + 1)
+    elif path:
+        yield path, content
+
+
+def never_found(form: FormMapping, responses: Iterable[Mapping[str, Any]]) -> list[MappedPath]:
+    """The paths of the mapping to which none of these responses owes anything.
+
+    `responses`: values of survey-responses, of the mapping's source. A path counts as found when the response has the
+    field, or the driver, that it fills.
+    """
+    filled: set[str] = set()
+    for response in responses:
+        filled.update(name for name in form.fields if name not in filled and _has(response, name))
+        if response.get("comment"):
+            filled.add("comment")
+        answers = response.get("answers")
+        for answer in answers if isinstance(answers, list) else ():
+            if isinstance(answer, Mapping):
+                filled.add(f"topic {answer.get('topic')}")
+    missing = [MappedPath(f"fields.{name}", path) for name, path in form.fields.items() if name not in filled]
+    if "comment" not in filled:
+        missing += [MappedPath("comment", path) for path in form.comment]
+    missing += [MappedPath("drivers", path) for path, topic in form.drivers.items() if f"topic {topic}" not in filled]
+    return missing
+
+
+def _has(response: Mapping[str, Any], name: str) -> bool:
+    """Whether the field is there; an id that was made of an e-mail address is none that a path has found."""
+    outer, _, inner = name.partition(".")
+    value = response.get(outer)
+    if inner:
+        value = value.get(inner) if isinstance(value, Mapping) else None
+    return value is not None and not (name == "customer.id" and _PSEUDONYM.fullmatch(str(value)))
+
+
+def _without_nulls(content: Any, depth: int = 0) -> Any:
+    """The same with an empty text for each null, so that `find` tells what is null from what is not there."""
+    if depth > _MAX_DEPTH:
+        return content
+    if isinstance(content, Mapping):
+        return {name: _without_nulls(value, depth + 1) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_without_nulls(value, depth + 1) for value in content]
+    return "" if content is None else content
