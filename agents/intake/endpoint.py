@@ -7,10 +7,11 @@ from typing import NamedTuple
 import msgspec
 
 from npsflow.agents import platforms
-from npsflow.agents.platforms.protocol import Delivery, Webhook
+from npsflow.agents.platforms.protocol import CONTENT_TYPE, Delivery, Webhook
 from npsflow.agents.runtime.secrets import read_secrets
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord, SettingsError
+from npsflow.schemas.headers import Headers
 from npsflow.schemas.invitation import Invitation
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.config.settings import Settings
@@ -104,8 +105,13 @@ class Endpoint:
         except RefusedRecord as error:
             return f"{error.reason}: {error}"
         except msgspec.ValidationError as error:
-            return f"no invitation: {error}"
-        return ""
+            return f"invalid_invitation: {error}"
+        return "" if len(value) <= topics.MAX_INPUT else "too_large: what it becomes is larger than Kafka takes"
+
+
+def kept_delivery(body: bytes, headers: Headers) -> Delivery:
+    """The delivery that a dead letter keeps, as far as an adapter looks at it."""
+    return Delivery({n: v.decode(errors="replace") for n, v in headers if n == CONTENT_TYPE}, body)
 
 
 def signed(settings: Settings, environment: Mapping[str, str]) -> dict[str, Endpoint]:

@@ -33,9 +33,11 @@ def explain(form: FormMapping, delivery: Delivery, understood: Understood) -> It
 def _line(form: FormMapping, mapped: MappedPath, value: Any, made: Sequence[Mapping[str, Any]]) -> str:
     if value is None:
         return f"{mapped.setting} = {one_line(mapped.path, 80)}: found nothing"
+    line = f"{mapped.setting} = {one_line(mapped.path, 80)}: {_short(value)}"
+    if not made:
+        return line
     became = _became(form, mapped, made)
-    result = "nothing" if became is None else _short(became)
-    return f"{mapped.setting} = {one_line(mapped.path, 80)}: {_short(value)} -> {result}"
+    return f"{line} -> {'nothing' if became is None else _short(became)}"
 
 
 def _became(form: FormMapping, mapped: MappedPath, made: Sequence[Mapping[str, Any]]) -> Any:

@@ -108,7 +108,8 @@ class RequestLimits:
         if now >= self._log_again.get((entrance, outcome), 0.0):
             self._log_again[entrance, outcome] = now + _LOG_EVERY
             extra = {"intake": entrance, "outcome": outcome} | ({"why": reason} if reason else {})
-            log.warning("a webhook is not accepted", extra=extra)
+            text = "a webhook is kept, but not understood" if outcome == "unmapped" else "a webhook is not accepted"
+            log.warning(text, extra=extra)
 
     def _refusal(self, request: web.Request, name: str, sender: str, now: float) -> web.Response | None:
         """The answer to a request that is refused before its body is read, None if it is not."""

@@ -11,10 +11,10 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 
-from npsflow.agents.intake.endpoint import unsigned
+from npsflow.agents.intake.endpoint import kept_delivery, unsigned
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
-from npsflow.agents.platforms.protocol import CONTENT_TYPE, Delivery, Rejected
+from npsflow.agents.platforms.protocol import Rejected
 from npsflow.schemas import codec, topics
 from npsflow.schemas.fetch import decode_fetch
 from npsflow.schemas.headers import ORIGIN, Headers
@@ -159,8 +159,7 @@ def _as_mapped_now(letter: Letter) -> list[KeyedRecord]:
     endpoint = unsigned(load(), os.environ).get(why["topic"].removeprefix("intake/"))
     try:
         if endpoint is not None:
-            own = {name: value.decode(errors="replace") for name, value in headers if name == CONTENT_TYPE}
-            return list(endpoint.records(Delivery(own, record.value or b""), time.time()))
+            return list(endpoint.records(kept_delivery(record.value or b"", headers), time.time()))
     except (Rejected, Unmapped):
         pass  # the mapping is still not the right one
     return [KeyedRecord(topics.DEAD_LETTERS, record.key, record.value, list(record.headers))]

@@ -1,7 +1,7 @@
 """Whether a mapping fits what a platform sends: which of its paths lead somewhere, and which paths are there."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from npsflow.streams.intake.mapping import FormMapping, Submission, Unmapped, find
@@ -60,26 +60,34 @@ def present_paths(content: Any, path: str = "", depth: int = 0) -> Iterator[tupl
         yield path, content
 
 
-def never_found(form: FormMapping, responses: Iterable[Mapping[str, Any]]) -> list[MappedPath]:
-    """The paths of the mapping to which none of these responses owes anything.
+def never_found(form: FormMapping, responses: Sequence[Mapping[str, Any]]) -> list[MappedPath]:
+    """The paths of the mapping to which none of these responses owes anything; of several comments all or none.
 
-    `responses`: values of survey-responses, of the mapping's source. A path counts as found when the response has the
-    field, or the driver, that it fills.
+    `responses`: values of survey-responses that this mapping may have made. A path counts as found when a response has
+    what it fills: the field, the topic of the driver, the id of the score question.
     """
-    filled: set[str] = set()
-    for response in responses:
-        filled.update(name for name in form.fields if name not in filled and _has(response, name))
-        if response.get("comment"):
-            filled.add("comment")
-        answers = response.get("answers")
-        for answer in answers if isinstance(answers, list) else ():
-            if isinstance(answer, Mapping):
-                filled.add(f"topic {answer.get('topic')}")
-    missing = [MappedPath(f"fields.{name}", path) for name, path in form.fields.items() if name not in filled]
-    if "comment" not in filled:
-        missing += [MappedPath("comment", path) for path in form.comment]
-    missing += [MappedPath("drivers", path) for path, topic in form.drivers.items() if f"topic {topic}" not in filled]
-    return missing
+    ids = [str(response.get("response_id")) for response in responses]
+    topics = {topic for response in responses for topic in _topics(response)}
+    comments = any(response.get("comment") for response in responses)
+    several = form.scores if len(form.scores) > 1 else ()
+    ends = {score.question: ":" + score.question.rpartition(".")[2] for score in several}
+    return [
+        *(MappedPath("scores", path) for path, end in ends.items() if not any(id_.endswith(end) for id_ in ids)),
+        *(MappedPath("comment", path) for path in form.comment if not comments),
+        *(
+            MappedPath(f"fields.{name}", path)
+            for name, path in form.fields.items()
+            if not any(_has(response, name) for response in responses)
+        ),
+        *(MappedPath("drivers", path) for path, topic in form.drivers.items() if topic not in topics),
+    ]
+
+
+def _topics(response: Mapping[str, Any]) -> Iterator[Any]:
+    answers = response.get("answers")
+    for answer in answers if isinstance(answers, list) else ():
+        if isinstance(answer, Mapping):
+            yield answer.get("topic")
 
 
 def _has(response: Mapping[str, Any], name: str) -> bool:
