@@ -292,3 +292,19 @@ WOOTRIC = """
 platform = "wootric"
 scores = [{ question = "response.score", metric = "nps" }]
 """
+
+
+def test_check_names_the_mistakes_of_every_entrance_and_notifier(tmp_path: Path) -> None:
+    config = tmp_path / "npsflow.toml"
+    config.write_text("""
+[intake.a]
+platform = "paper"
+[intake.b]
+platform = "formbricks"
+verification = "bearer"
+[notify.desk]
+kind = "webhook"
+""")
+    result = CliRunner().invoke(main, ["check"], env={"NPSFLOW_CONFIG": str(config), "NPSFLOW_BROKERS": "127.0.0.1:1"})
+    lines = [line.partition(": ")[2].partition(":")[0] for line in result.stdout.splitlines()]
+    assert (result.exit_code, lines) == (1, ["intake.a", "intake.b", "notify.desk"])
