@@ -28,7 +28,7 @@ def check() -> None:
         mistakes = [error]
     else:
         mistakes = list(_mistakes(settings))
-    failed = [_show(Finding("fail", f"settings: {error}")) for error in mistakes]
+    failed = any([_show(Finding("fail", f"settings: {error}")) for error in mistakes])
     if failed or clients.run(_report(settings, installation)):
         raise SystemExit(1)
 
