@@ -122,6 +122,12 @@ def test_intake_does_not_start_with_what_is_no_secret(tmp_path: Path, value: str
     assert "NPSFLOW_SECRET_KOBO" in result.stderr
 
 
+def test_a_blank_key_of_pseudonyms_is_refused() -> None:
+    names = {"NPSFLOW_SECRET_KOBO": "a secret of words", "NPSFLOW_SECRET_CUSTOMERS": " "}
+    with pytest.raises(SettingsError, match="NPSFLOW_SECRET_CUSTOMERS is blank"):
+        signed(parse(KOBO), names)
+
+
 @pytest.mark.parametrize("name", ["kobo-next", "board-next"])
 def test_no_entrance_has_the_secret_that_replaces_another(name: str) -> None:
     with pytest.raises(SettingsError, match=rf"intake\.{name}: NPSFLOW_SECRET_.*_NEXT"):
