@@ -28,8 +28,9 @@ def check() -> None:
         mistakes = [error]
     else:
         mistakes = list(_mistakes(settings))
-    failed = any([_show(Finding("fail", f"settings: {error}")) for error in mistakes])
-    if failed or clients.run(_report(settings, installation)):
+    for error in mistakes:
+        _show(Finding("fail", f"settings: {error}"))
+    if mistakes or clients.run(_report(settings, installation)):
         raise SystemExit(1)
 
 
