@@ -7,6 +7,7 @@ import click
 from npsflow.agents.board import process
 from npsflow.agents.kafka import clients
 from npsflow.agents.runtime.process import prepare
+from npsflow.agents.runtime.secrets import read_secrets
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.engine import logs
 from npsflow.streams.engine.installation import read_installation
@@ -21,12 +22,12 @@ TOKENS = "NPSFLOW_SECRET_BOARD"
 def board(host: str, port: int) -> None:
     """Serve cases at /cases and take actions on them, until Ctrl-C.
 
-    Who asks has to show the token of NPSFLOW_SECRET_BOARD (two, with a space between, while one replaces the other) as
-    `Authorization: Bearer TOKEN`.
+    Who asks has to show the token of NPSFLOW_SECRET_BOARD as `Authorization: Bearer TOKEN`; while another replaces it,
+    that of NPSFLOW_SECRET_BOARD_NEXT will do too.
     """
-    tokens = os.environ.get(TOKENS, "").split()
+    logs.set_up("INFO")
+    tokens = read_secrets(TOKENS, os.environ)
     if not tokens:
         raise SettingsError(f"{TOKENS} is not set: without a token nobody could look at cases")
-    logs.set_up("INFO")
     prepare()
     clients.run(process.run(read_installation(), tokens, host, port))

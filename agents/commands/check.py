@@ -1,6 +1,9 @@
 """`npsflow check`: what is wrong with an installation, and what to do about it."""
 
+from collections.abc import Iterator
+
 import click
+from msgspec.structs import replace
 
 from npsflow.agents.intake.endpoint import unsigned
 from npsflow.agents.kafka import clients
@@ -21,16 +24,29 @@ def check() -> None:
     """Check settings, broker, topics, state and the lag of all readers; exit status 1 if anything fails."""
     try:
         settings, installation = load(), read_installation()
-        unsigned(settings.intake, {})  # whether their platforms are known
-        for name in settings.notify:
+    except SettingsError as error:
+        mistakes = [error]
+    else:
+        mistakes = list(_mistakes(settings))
+    for error in mistakes:
+        _show(Finding("fail", f"settings: {error}"))
+    if mistakes or clients.run(_report(settings, installation)):
+        raise SystemExit(1)
+
+
+def _mistakes(settings: Settings) -> Iterator[SettingsError]:
+    """What no process but one looks at: the first mistake of each entrance and of each notifier."""
+    for name, form in settings.intake.items():
+        try:
+            unsigned(replace(settings, intake={name: form}), {})
+        except SettingsError as error:
+            yield error
+    for name in settings.notify:
+        try:
             notifier = settings_of(settings, name)
             check_options(name, kinds.named(notifier.kind), notifier)
-    except SettingsError as error:
-        failed = _show(Finding("fail", f"settings: {error}"))
-    else:
-        failed = clients.run(_report(settings, installation))
-    if failed:
-        raise SystemExit(1)
+        except SettingsError as error:
+            yield error
 
 
 async def _report(settings: Settings, installation: Installation) -> bool:

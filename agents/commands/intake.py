@@ -6,10 +6,11 @@ from typing import BinaryIO
 
 import click
 
-from npsflow.agents.intake.endpoint import signed, unsigned
+from npsflow.agents.intake.endpoint import Understood, signed, unsigned
+from npsflow.agents.intake.explaining import explain
 from npsflow.agents.intake.process import run
 from npsflow.agents.kafka import clients
-from npsflow.agents.platforms.protocol import Delivery, Rejected
+from npsflow.agents.platforms.protocol import Delivery, Malformed
 from npsflow.agents.runtime.process import prepare
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
@@ -20,8 +21,12 @@ from npsflow.streams.config.settings import load
 from npsflow.streams.engine import logs
 from npsflow.streams.engine.installation import read_installation
 from npsflow.streams.intake.entrance import KeyedRecord
-from npsflow.streams.intake.mapping import Unmapped
 from npsflow.streams.scoring.scores import Scales
+
+_NOTHING = {
+    "no_score": "no score question is answered in it, yet or at all",
+    "ignored": "it is an event that this entrance does not want",
+}
 
 
 @click.group(invoke_without_command=True)
@@ -41,18 +46,19 @@ from npsflow.streams.scoring.scores import Scales
 def intake(ctx: click.Context, host: str, port: int, rate: float, connections: int, trust: tuple[str, ...]) -> None:
     """Take webhooks of survey platforms at /in/NAME, as [intake.NAME] in the settings says, until Ctrl-C.
 
-    The secret of NAME is NPSFLOW_SECRET_NAME. A sender is told that all is well only when Kafka has what it sent.
+    The secret of NAME is NPSFLOW_SECRET_NAME, and while another replaces it NPSFLOW_SECRET_NAME_NEXT as well. A sender
+    is told that all is well only when Kafka has what it sent.
     """
     if ctx.invoked_subcommand is None:
         try:
             senders = Senders(trust)
         except ValueError:
             raise click.UsageError("--trust takes addresses or networks: 10.0.0.0/8") from None
-        endpoints = signed(load().intake, os.environ)
+        logs.set_up("INFO")
+        endpoints = signed(load(), os.environ)
         if not endpoints:
             raise SettingsError("there is no [intake.NAME] in npsflow.toml: nothing could come in")
         limits = Limits(rate=rate, connections=connections, connections_of_one=connections // 10)
-        logs.set_up("INFO")
         prepare()
         clients.run(run(read_installation(), endpoints, host, port, limits, senders))
 
@@ -61,24 +67,34 @@ def intake(ctx: click.Context, host: str, port: int, rate: float, connections: i
 @click.argument("name")
 @click.argument("file", type=click.File("rb"))
 def try_(name: str, file: BinaryIO) -> None:
-    """Show what the body in FILE would become at the entrance NAME; nothing is sent, no signature is looked at."""
+    """Show what the body in FILE would become at the entrance NAME; nothing is sent, no signature is looked at.
+
+    Names each path of the mapping with what it finds and what that becomes, and the paths that are there. Exit status 1
+    if the body would be kept as a dead letter.
+    """
     settings = load()
     if name not in settings.intake:
         known = ", ".join(settings.intake) or "none"
         raise SettingsError(f"there is no [intake.{name}] in npsflow.toml; known: {known}")
-    if (endpoint := unsigned(settings.intake, os.environ).get(name)) is None:
+    if (endpoint := unsigned(settings, os.environ).get(name)) is None:
         raise SettingsError(f"intake.{name}: {settings.intake[name].platform} sends no webhooks")
+    delivery = Delivery({}, file.read())
+    if endpoint.webhook.handshake(delivery):
+        click.echo("nothing: it is the platform's test, which needs no secret", err=True)
+        return
     try:
-        records = endpoint.records(Delivery({}, file.read()), time.time())
-    except Rejected as error:
-        raise click.ClickException(f"it would be turned down with {error.status}: {error}") from None
-    except Unmapped as error:
-        raise click.ClickException(f"it would be kept as a dead letter, `unmapped`: {error}") from None
-    for record in records:
+        understood = endpoint.understand(delivery, time.time())
+    except Malformed as error:
+        understood = Understood(unmapped=str(error))
+    for record in (*understood.records, *understood.refused):
         click.echo(codec.dumps(codec.loads(record.value or b""), indent=True))
         click.echo(f"{(record.key or b'').decode()}: {_verdict(record, settings.all_scales())}", err=True)
-    if not records:
-        click.echo("nothing: it says nothing yet, no score question is answered in it", err=True)
+    for line in explain(endpoint.entrance.form, delivery, understood):
+        click.echo(line, err=True)
+    if understood.unmapped:
+        raise click.ClickException(f"it would be kept as a dead letter, `unmapped`: {understood.unmapped}")
+    if understood.outcome in _NOTHING:
+        click.echo(f"nothing: {_NOTHING[understood.outcome]}", err=True)
 
 
 def _verdict(record: KeyedRecord, scales: Scales) -> str:

@@ -1,7 +1,7 @@
 """One attempt to fetch a response, and the records that come of it."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from msgspec.structs import replace
@@ -14,8 +14,9 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.fetch import Fetch
 from npsflow.schemas.headers import DeadLetter
 from npsflow.schemas.times import rfc3339
-from npsflow.streams.intake.entrance import KeyedRecord
-from npsflow.streams.intake.mapping import Unmapped
+from npsflow.streams.intake.coverage import check_answered
+from npsflow.streams.intake.entrance import Entrance, KeyedRecord
+from npsflow.streams.intake.mapping import Submission, Unmapped
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ async def attempt(source: Source | None, due: Due, now: float, jitter: float) ->
     entrance = source.entrance
     try:
         submissions = await source.fetch(due.fetch.ids)
-        records = [record for submission in submissions for record in entrance.records(submission, now)]
+        records = _records(entrance, submissions, now)
     except Transient as error:
         return _retry(due, error, now, jitter, entrance.source)
     except (FetchError, Unmapped) as error:
@@ -45,6 +46,23 @@ async def attempt(source: Source | None, due: Due, now: float, jitter: float) ->
         log.error("a fetch failed: please report this", extra={"intake": entrance.name, "error": type(error).__name__})
         return _retry(due, Transient("our mistake"), now, jitter, entrance.source)
     return Attempt("fetched", records, _tombstones(due))
+
+
+def _records(entrance: Entrance, submissions: Iterable[Submission], now: float) -> list[KeyedRecord]:
+    """Those of all submissions. Raises Unmapped if the first that cannot be understood stands among none that can."""
+    records: list[KeyedRecord] = []
+    unmapped: Unmapped | None = None
+    for submission in submissions:
+        try:
+            made = list(entrance.records(submission, now))
+            if not made:
+                check_answered(entrance.form, submission)
+            records += made
+        except Unmapped as error:
+            unmapped = unmapped or error
+    if unmapped is not None and not records:
+        raise unmapped
+    return records
 
 
 def _retry(due: Due, error: Transient, now: float, jitter: float, source: str) -> Attempt:

@@ -19,6 +19,12 @@ MAX_BODY = 1 << 20
 
 OUTCOME = web.RequestKey("outcome", str)
 """Set by the handler: the outcome of a request, see Metrics."""
+REASON = web.RequestKey("reason", str)
+"""Set by the handler for the log: why a request is refused, without anything of it."""
+
+_LOG_EVERY = 60.0  # seconds, of one outcome at one entrance
+_NOT_LOGGED = {"accepted", "no_score", "ignored", "handshake", "failed", "kafka_away"}
+"""All is well, or it is logged where it happens."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -35,6 +41,7 @@ class RequestLimits:
         )
         self._rate, self._at_once = RateLimit(limiter.limits.rate), 0
         self._counters: dict[tuple[str, str], Counter] = {}
+        self._log_again: dict[tuple[str, str], float] = {}
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -44,10 +51,19 @@ class RequestLimits:
         try:
             name = request.match_info.get("name")
             if name is None:
-                return await handler(request)
+                return await self._elsewhere(request, handler)
             return await self._limited(request, handler, name, self._sender(request, connection))
         finally:
             connection.request_finished()
+
+    async def _elsewhere(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Health and metrics; any other path is no entrance."""
+        try:
+            return await handler(request)
+        except web.HTTPNotFound:
+            self._count("unknown", "unknown")
+            self._log("unknown", "unknown", "")
+            return text_answer(404, "there is no such entrance")
 
     def _sender(self, request: web.Request, connection: Connection) -> str:
         if not connection.is_proxy:
@@ -76,6 +92,8 @@ class RequestLimits:
             self._at_once -= 1
             known = name if name in self._names else "unknown"
             self._count(known, request[OUTCOME])
+            if request[OUTCOME] not in _NOT_LOGGED:
+                self._log(known, request[OUTCOME], request.get(REASON, ""))
             self._metrics.latency.observe(time.monotonic() - began)
 
     def _count(self, entrance: str, outcome: str) -> None:
@@ -83,6 +101,15 @@ class RequestLimits:
         if counter is None:  # to find it takes prometheus_client as long as all else that is counted
             counter = self._counters[entrance, outcome] = self._metrics.requests.labels(entrance, outcome)
         counter.inc()
+
+    def _log(self, entrance: str, outcome: str, reason: str) -> None:
+        """At most once a minute: whoever sends what is refused goes on sending it."""
+        now = time.monotonic()
+        if now >= self._log_again.get((entrance, outcome), 0.0):
+            self._log_again[entrance, outcome] = now + _LOG_EVERY
+            extra = {"intake": entrance, "outcome": outcome} | ({"why": reason} if reason else {})
+            text = "a webhook is kept, but not understood" if outcome == "unmapped" else "a webhook is not accepted"
+            log.warning(text, extra=extra)
 
     def _refusal(self, request: web.Request, name: str, sender: str, now: float) -> web.Response | None:
         """The answer to a request that is refused before its body is read, None if it is not."""

@@ -8,9 +8,10 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 class Metrics:
     """`entrance`: the NAME of `[intake.NAME]`, or `unknown`.
 
-    Outcomes: `accepted`, `unmapped` (both written to Kafka); `forged` and `stale` (signatures that do not hold),
-    `malformed`, `too_large`, `compressed`, `slow`, `gone` (hung up), `limited`, `busy`, `unknown` (no such entrance),
-    `handshake` (GET or HEAD), `kafka_away`; `failed` is our mistake.
+    Outcomes: `accepted`, `unmapped` (both written to Kafka); understood and without anything to keep: `no_score` (not
+    answered yet, or left blank), `ignored` (an event that is not wanted), `handshake` (GET, HEAD, a platform's test);
+    `forged` and `stale` (signatures that do not hold), `malformed`, `too_large`, `compressed`, `slow`, `gone` (hung
+    up), `limited`, `busy`, `unknown` (no such entrance), `kafka_away`; `failed` is our mistake.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 from aiohttp import web
 
-from npsflow.agents.intake.endpoint import Endpoint
-from npsflow.agents.intake.limits import MAX_BODY, OUTCOME, RequestLimits
+from npsflow.agents.intake.endpoint import Endpoint, Understood
+from npsflow.agents.intake.limits import MAX_BODY, OUTCOME, REASON, RequestLimits
 from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.producer import Producer
-from npsflow.agents.platforms.protocol import Delivery, Rejected
+from npsflow.agents.platforms.protocol import CONTENT_TYPE, Delivery, Malformed, Rejected
 from npsflow.agents.web.answers import json_answer, retry_answer, text_answer
 from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.schemas import topics
@@ -18,7 +18,9 @@ from npsflow.schemas.headers import DeadLetter
 from npsflow.schemas.times import rfc3339
 from npsflow.streams.engine.health import routes
 from npsflow.streams.intake.entrance import KeyedRecord
-from npsflow.streams.intake.mapping import Unmapped
+
+_ADDRESS = "/{_1:/*}in/{_2:/*}{name}{_3:/*}"
+"""Slashes too many are no other entrance: people and proxies add them, and no POST survives a redirect."""
 
 
 class Server:
@@ -34,8 +36,8 @@ class Server:
         self._endpoints, self._producer, self._clock = endpoints, producer, clock
         self._body_seconds = limiter.limits.body_seconds
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[RequestLimits(endpoints, limiter).middleware])
-        self.app.router.add_post("/in/{name}", self._receive)
-        self.app.router.add_get("/in/{name}", self._probe)
+        self.app.router.add_post(_ADDRESS, self._receive)
+        self.app.router.add_get(_ADDRESS, self._probe)
         self.app.router.add_routes(routes(limiter.metrics.registry, lambda: producer.ready, "Kafka is away"))
 
     async def _receive(self, request: web.Request) -> web.Response:
@@ -45,28 +47,37 @@ class Server:
         except TimeoutError:
             request[OUTCOME] = "slow"
             return text_answer(408, "the body took too long")
-        delivery = Delivery(_headers(request), body, dict(request.query))
+        delivery, now = Delivery(_headers(request), body, dict(request.query)), self._clock()
+        if endpoint.webhook.handshake(delivery):
+            request[OUTCOME] = "handshake"
+            return json_answer({"responses": 0})
         try:
-            endpoint.verify(delivery, self._clock())
-            records, outcome = endpoint.records(delivery, self._clock()), "accepted"
+            endpoint.verify(delivery, now)
+            if not body:
+                raise Malformed("the body is empty")
         except Rejected as error:
-            request[OUTCOME] = error.outcome
+            request[OUTCOME], request[REASON] = error.outcome, str(error)
             return text_answer(error.status, str(error))
-        except Unmapped as error:
-            outcome = "unmapped"
-            written = await self._producer.write([self._dead_letter(endpoint, body, str(error))])
-            reply = text_answer(202, f"kept, but not understood: {error}")
-        else:
-            if any(len(record.value or b"") > topics.MAX_INPUT for record in records):
-                request[OUTCOME] = "too_large"
-                return text_answer(413, "what it becomes is too large")
-            written = await self._producer.write(records)
-            reply = json_answer({"responses": sum(record.topic == topics.RESPONSES for record in records)})
-        if not written:
+        try:
+            understood = endpoint.understand(delivery, now)
+        except Malformed as error:
+            understood = Understood(unmapped=str(error))
+        return await self._keep(request, endpoint, delivery, understood)
+
+    async def _keep(
+        self, request: web.Request, endpoint: Endpoint, delivery: Delivery, understood: Understood
+    ) -> web.Response:
+        """Write what was understood, and the body as it came if that is not all of it."""
+        records = understood.records
+        if understood.unmapped:
+            records = [*records, self._dead_letter(endpoint, delivery, understood.unmapped)]
+        if not await self._producer.write(records):
             request[OUTCOME] = "kafka_away"
             return retry_answer(503, "it cannot be kept just now")
-        request[OUTCOME] = outcome
-        return reply
+        request[OUTCOME] = understood.outcome
+        if understood.unmapped:
+            return text_answer(202, f"kept, but not understood: {understood.unmapped}")
+        return json_answer({"responses": sum(record.topic == topics.RESPONSES for record in records)})
 
     async def _body(self, request: web.Request) -> bytes:
         if request.content.is_eof():  # it came with the head
@@ -74,10 +85,12 @@ class Server:
         async with asyncio.timeout(self._body_seconds):
             return await request.read()
 
-    def _dead_letter(self, endpoint: Endpoint, body: bytes, why: str) -> KeyedRecord:
+    def _dead_letter(self, endpoint: Endpoint, delivery: Delivery, why: str) -> KeyedRecord:
+        """With the header that a replay needs to read the body."""
         entrance, at = endpoint.entrance, rfc3339(int(self._clock() * 1000))
         letter = DeadLetter("unmapped", why, f"intake/{entrance.name}", 0, 0, at, entrance.source)
-        return KeyedRecord(topics.DEAD_LETTERS, None, body, letter.headers([]))
+        own = [(name, delivery.headers[name].encode()) for name in (CONTENT_TYPE,) if name in delivery.headers]
+        return KeyedRecord(topics.DEAD_LETTERS, None, delivery.body, letter.headers(own))
 
     async def _probe(self, request: web.Request) -> web.Response:
         """For platforms that check the address, by GET or HEAD, before they send to it."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import msgspec
 from msgspec import Struct
 
+from npsflow.agents.runtime.secrets import read_secrets
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.config.errors import explain
 from npsflow.streams.notify.message import Message
@@ -99,8 +100,9 @@ class Kind:
 
     `options`: its own settings; their `__post_init__` may raise ValueError. `open(options, secrets)` makes the sender,
     or raises SettingsError. `secret`: says what the secret is, "" if there is none. `secret_fits`: whether a text can
-    be one. `address`: says what an address is, "" if there is none. `address_problem(options, address)`: what is wrong
-    with an address, "" if nothing is. `per_second`: messages to one address, unless the settings say otherwise.
+    be one. `two_secrets`: the one that replaces it is used too. `address`: says what an address is, "" if there is
+    none. `address_problem(options, address)`: what is wrong with an address, "" if nothing is. `per_second`: messages
+    to one address, unless the settings say otherwise.
     `separate_addresses`: each address is another receiver, so one that is closed closes no other.
     """
 
@@ -109,6 +111,7 @@ class Kind:
     secret: str = ""
     secret_optional: bool = False
     secret_fits: Callable[[str], bool] = lambda _: True
+    two_secrets: bool = False
     address: str = ""
     address_problem: Callable[[Any, str], str] = lambda _, __: ""
     per_second: float = 10.0
@@ -137,9 +140,13 @@ async def open_sender(
 ) -> AsyncIterator[Sender]:
     """The sender of a notifier. Raises SettingsError when its options, addresses or secret are wrong."""
     options, variable = check_options(name, kind, notifier), secret_variable(name)
-    secrets = environment.get(variable, "").split() if kind.secret else []
+    secrets = read_secrets(variable, environment) if kind.secret else []
     if kind.secret and not secrets and not kind.secret_optional:
         raise SettingsError(f"notify.{name} has no secret: set {variable} to {kind.secret}")
+    if len(secrets) > 1 and not kind.two_secrets:
+        raise SettingsError(
+            f"notify.{name}: {variable}_NEXT has no effect on this kind of notifier: replace {variable}"
+        )
     if not all(map(kind.secret_fits, secrets)):
         raise SettingsError(f"notify.{name}: {variable} has to be {kind.secret}")
     async with AsyncExitStack() as stack:

@@ -1,6 +1,7 @@
 """What is wrong with an installation, and what to do about it."""
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Literal, NamedTuple
@@ -9,6 +10,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
+from npsflow.agents.intake.endpoint import unsigned
+from npsflow.agents.intake.mapping_faults import mapping_faults
 from npsflow.agents.kafka import clients, permissions, reading
 from npsflow.agents.kafka.diagnosis import ALLOW, KafkaFailed, furthest, try_all
 from npsflow.schemas import topics as names
@@ -25,6 +28,7 @@ COMMITS_WITHIN = 2.0
 """Seconds in which a worker that reads commits at least once."""
 
 _SECTION = 20.0  # seconds for each of the sections below
+_NEWEST = 200  # records of each partition that are looked at for mappings
 
 
 class Finding(NamedTuple):
@@ -49,7 +53,7 @@ def _fail(text: str, todo: str) -> Finding:
 async def findings(settings: Settings, installation: Installation) -> AsyncIterator[Finding]:
     """What is right and wrong, as it is results. A section that fails is the last: the others rest on it."""
     sections: tuple[Callable[[Settings, Installation], Awaitable[list[Finding]]], ...]
-    sections = (_settings, _broker, _access, _topics, _state, _groups, _outcomes)
+    sections = (_settings, _broker, _access, _topics, _state, _groups, _outcomes, _mappings)
     for section in sections:
         try:
             async with asyncio.timeout(_SECTION):
@@ -218,3 +222,19 @@ async def _outcomes(settings: Settings, installation: Installation) -> list[Find
         text = f"outcomes: of one in 1,000 records, {foreign} lay in another partition than their keys give"
         results.append(_warn(text, "set Kafka's default partitioner in every producer (librdkafka: murmur2_random)"))
     return results
+
+
+async def _mappings(settings: Settings, installation: Installation) -> list[Finding]:
+    """What `[intake.NAME]` names and the newest records do not have. Kafka keeps them: nothing is counted for it."""
+    endpoints = unsigned(settings, os.environ)
+    if not endpoints:
+        return []
+    try:
+        responses, letters = [
+            [record async for record in reading.committed_records(installation, topic, last=_NEWEST)]
+            for topic in (names.RESPONSES, names.DEAD_LETTERS)
+        ]
+    except KafkaFailed:
+        return [_ok("mappings: not looked at, this client may not read responses and dead letters")]
+    results = [_warn(text, todo) for text, todo in mapping_faults(endpoints.values(), responses, letters)]
+    return results or [_ok("mappings: every path has found something, or there are too few responses to tell")]

@@ -11,10 +11,10 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
 from msgspec.structs import replace
 
-from npsflow.agents.intake.endpoint import unsigned
+from npsflow.agents.intake.endpoint import kept_delivery, unsigned
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
-from npsflow.agents.platforms.protocol import Delivery, Rejected
+from npsflow.agents.platforms.protocol import Rejected
 from npsflow.schemas import codec, topics
 from npsflow.schemas.fetch import decode_fetch
 from npsflow.schemas.headers import ORIGIN, Headers
@@ -155,11 +155,11 @@ def _anew(letter: Letter) -> list[KeyedRecord]:
 
 def _as_mapped_now(letter: Letter) -> list[KeyedRecord]:
     """A webhook that was not understood: what it becomes now, or the same dead letter."""
-    record, why, _ = letter
-    endpoint = unsigned(load().intake, os.environ).get(why["topic"].removeprefix("intake/"))
+    record, why, headers = letter
+    endpoint = unsigned(load(), os.environ).get(why["topic"].removeprefix("intake/"))
     try:
         if endpoint is not None:
-            return list(endpoint.records(Delivery({}, record.value or b""), time.time()))
+            return list(endpoint.records(kept_delivery(record.value or b"", headers), time.time()))
     except (Rejected, Unmapped):
         pass  # the mapping is still not the right one
     return [KeyedRecord(topics.DEAD_LETTERS, record.key, record.value, list(record.headers))]

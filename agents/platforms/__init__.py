@@ -14,6 +14,11 @@ from npsflow.streams.intake import recipes
 from npsflow.streams.intake.mapping import FormMapping
 
 _SHARED = {"bodies", "fields", "protocol", "signing", "times", "webhook_bridge"}
+_EVERYWHERE = {
+    "platform", "scores", "source", "survey_id", "forms", "comment", "fields", "values", "drivers", "only", "deleted",
+    "test",
+}  # fmt: skip
+"""Settings of `[intake.NAME]` that have an effect on every platform."""
 
 
 def names() -> list[str]:
@@ -37,13 +42,28 @@ def offering(part: Literal["webhook", "answers", "export"]) -> list[str]:
 def with_webhook(configured: Mapping[str, FormMapping]) -> dict[str, Platform]:
     """The platform of each `[intake.NAME]`, by its name; not of those that have exports only.
 
-    Raises SettingsError for an unknown platform.
+    Raises SettingsError for an unknown platform, and for a setting that has no effect on it.
     """
     known, platforms = names(), dict[str, Platform]()
     for name, form in configured.items():
         if form.platform not in known:
             there = ", ".join(offering("webhook"))
             raise SettingsError(f"intake.{name}: {form.platform!r} is not a platform; there are {there}")
-        if (platform := by_name(form.platform)).webhook is not None:
+        platform = by_name(form.platform)
+        if idle := _without_effect(form, platform):
+            raise SettingsError(f"intake.{name}: {idle} has no effect on {form.platform}: leave it out")
+        if platform.webhook is not None:
             platforms[name] = platform
     return platforms
+
+
+def _without_effect(form: FormMapping, platform: Platform) -> str:
+    """The first setting that says something to which the platform does not listen, "" if there is none."""
+    effective = _EVERYWHERE | set(platform.settings(form))
+    if platform.answers is not None:
+        effective |= {"api", "api_per_minute"}
+    if platform.export is not None:
+        effective |= {"columns"}
+    default = FormMapping(form.platform)
+    changed = (name for name in FormMapping.__struct_fields__ if getattr(form, name) != getattr(default, name))
+    return next((name for name in changed if name not in effective), "")

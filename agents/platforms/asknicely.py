@@ -76,4 +76,4 @@ _EXPORT = Export(
     lists=["data"],
 )
 
-PLATFORM = Platform(webhook=Webhook(verify, parse), export=_EXPORT)
+PLATFORM = Platform(webhook=Webhook(verify, parse), export=_EXPORT, settings=lambda form: ["header"])

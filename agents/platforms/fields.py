@@ -21,6 +21,14 @@ def json_object(body: bytes) -> dict[str, Any]:
     return value
 
 
+def json_or_none(body: bytes) -> Any:
+    """The JSON in a body, None where it is none."""
+    try:
+        return codec.loads(body)
+    except codec.NotJson:
+        return None
+
+
 def required(fields: Mapping[str, Any], name: str, kind: type[T]) -> T:
     """A field of this type. Raises Malformed when there is none."""
     value = fields.get(name)

@@ -10,7 +10,7 @@ webhook's version stands.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from npsflow.agents.platforms.fields import json_object, objects, optional, required
+from npsflow.agents.platforms.fields import json_object, json_or_none, objects, optional, required
 from npsflow.agents.platforms.protocol import (
     Delivery,
     Export,
@@ -25,7 +25,15 @@ from npsflow.agents.platforms.signing import standard_webhooks
 from npsflow.agents.platforms.webhook_bridge import parse_as_webhook
 from npsflow.streams.intake.mapping import FormMapping, Submission
 
+_AS_THEY_ARE = ("variables", "finished", "singleUseId", "displayId", "endingId")
 _EVENTS = {"responseCreated", "responseUpdated", "responseFinished"}
+_TEST = {"event": "testEndpoint"}
+_MAX_TEST = 100  # bytes
+
+
+def handshake(delivery: Delivery) -> bool:
+    """The test before a webhook is made: unsigned, or signed with a secret that is shown to nobody until then."""
+    return len(delivery.body) <= _MAX_TEST and json_or_none(delivery.body) == _TEST
 
 
 def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
@@ -45,22 +53,23 @@ def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
     created, updated = required(sent, "createdAt", str), sent.get("updatedAt")
     if updated is not None and not isinstance(updated, str):
         raise Malformed("updatedAt is no text")
+    shown = optional(sent, "ttc", dict).keys() - {"_total"}  # time to complete, by question
     yield Submission(
         form=required(sent, "surveyId", str),
         response_id=required(sent, "id", str),
         submitted_at=created,
         updated_at=updated,
         content={
-            "answers": optional(sent, "data", dict),
+            "answers": dict.fromkeys(sorted(shown)) | optional(sent, "data", dict),
             "contact": {"userId": optional(sent, "contact", dict).get("userId")},  # not `id`: that is Formbricks' own
             "attributes": optional(sent, "contactAttributes", dict),
             "meta": optional(sent, "meta", dict),
             "survey": optional(sent, "survey", dict),
             "language": sent.get("language"),
-            "tags": [tag.get("name") for tag in objects(sent, "tags")],
-            "variables": optional(sent, "variables", dict),
-            **{name: sent.get(name) for name in ("finished", "singleUseId", "displayId", "endingId")},
+            **({"tags": [tag.get("name") for tag in objects(sent, "tags")]} if "tags" in sent else {}),
+            **{name: sent[name] for name in _AS_THEY_ARE if sent.get(name) is not None},
         },
+        finished=event["event"] == "responseFinished" or sent.get("finished") is True,
     )
 
 
@@ -90,4 +99,4 @@ _EXPORT = Export(
     lists=["data"],
 )
 
-PLATFORM = Platform(webhook=Webhook(verify, parse), export=_EXPORT)
+PLATFORM = Platform(webhook=Webhook(verify, parse, handshake), export=_EXPORT)

@@ -63,21 +63,24 @@ def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission | Offer]
     """Paths lead into the body, or into each entry of a list and, where it has no such name, the body around it.
 
     An entry with a time of sending but none of an answer is an invitation.
-    Raises Malformed for what is no form, Unmapped when the paths do not lead to an id and a time.
+    Raises Malformed for what is no form, and Unmapped, after all others, for the first entry in which the paths do not
+    lead to an id and a time.
     """
-    body, times = bodies.read(delivery.body), TimeFormat(_zone(form))
+    body, times, unread = bodies.read(delivery.body), TimeFormat(_zone(form)), ""
     for number, content in enumerate(_entries(body, form.each), start=1):
         try:
             yield from _events(content, form, times)
         except _Unreadable as error:
-            raise Unmapped(str(error) if form.each is None else f"entry {number}: {error}") from None
+            unread = unread or (str(error) if form.each is None else f"entry {number}: {error}")
+    if unread:
+        raise Unmapped(unread)
 
 
 def _zone(form: FormMapping) -> ZoneInfo | None:
     return ZoneInfo(form.zone) if form.zone else None
 
 
-def _entries(body: Any, each: str | None) -> Iterator[Mapping[str, Any]]:
+def _entries(body: Any, each: str | None) -> Iterator[Any]:
     """What stands for one response each: the body, or the entries of a list, or of an object with objects alone."""
     if each is None:
         if not isinstance(body, dict):
@@ -95,12 +98,12 @@ def _entries(body: Any, each: str | None) -> Iterator[Mapping[str, Any]]:
     if len(entries) > _MOST_ENTRIES:
         raise Malformed(f"the body holds over {_MOST_ENTRIES:,} responses")
     for entry in entries:
-        if not isinstance(entry, dict):
-            raise Malformed("an entry of the list is no object")
-        yield ChainMap(entry, body) if each else entry
+        yield ChainMap(entry, body) if each and isinstance(entry, dict) else entry
 
 
-def _events(content: Mapping[str, Any], form: FormMapping, times: TimeFormat) -> Iterator[Submission | Offer]:
+def _events(content: Any, form: FormMapping, times: TimeFormat) -> Iterator[Submission | Offer]:
+    if not isinstance(content, Mapping):
+        raise _Unreadable("missing_field", "it is no object")
     if not counts(form, content):
         return
     paths = form.paths
@@ -109,8 +112,6 @@ def _events(content: Mapping[str, Any], form: FormMapping, times: TimeFormat) ->
         _time(content, name, getattr(paths, name), times) for name in ("submitted_at", "updated_at", "sent_at")
     )
     form_id, invitation_id = _text(content, paths.form) or "", _text(content, paths.invitation_id)
-    if not (form_id or form.survey_id or deleted):
-        raise _Unreadable("missing_field", f"{_names(paths.form)} leads to no form: set survey_id, or paths.form")
     if invitation_id and sent_at and submitted_at is None and not deleted:
         yield Offer(form_id, invitation_id, sent_at, content)
         return
@@ -183,4 +184,13 @@ def table(form: FormMapping) -> Table:
 
 _EXPORT = Export(table=table, items=items, lists=["data", "items", "responses", "results"])
 
-PLATFORM = Platform(webhook=Webhook(verify, parse), export=_EXPORT)
+
+def settings(form: FormMapping) -> Iterable[str]:
+    """What goes with a `verification` is only looked at with it."""
+    with_it = {"bearer": "header", "query": "parameter", "signature": "signature"}.get(
+        form.verification, "verification"
+    )
+    return ("paths", "each", "zone", "time_of_arrival", "verification", with_it)
+
+
+PLATFORM = Platform(webhook=Webhook(verify, parse), export=_EXPORT, settings=settings)

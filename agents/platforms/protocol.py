@@ -23,6 +23,9 @@ from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Offer, Sub
 
 # The webhook.
 
+CONTENT_TYPE = "content-type"
+"""The one header besides signatures that adapters look at: a dead letter keeps it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
@@ -58,16 +61,24 @@ class Stale(Rejected):
     outcome = "stale"
 
 
+def no_handshake(delivery: Delivery) -> bool:
+    """For a platform that tries an address by GET or HEAD, or not at all."""
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Webhook:
     """How a platform's requests are verified and read.
 
     `verify(delivery, form, secrets, now)`: `now` in seconds, `secrets` are those that hold now. Raises Forged or Stale.
     `parse(delivery, form)`: its events; none for what is of no interest. Raises Malformed.
+    `handshake(delivery)`: whether it is the test that comes before both sides know the secret. It needs no signature,
+    so only a body of one fixed form, without data, may be one.
     """
 
     verify: Callable[[Delivery, FormMapping, Sequence[str], float], None]
     parse: Callable[[Delivery, FormMapping], Iterable[Submission | Offer | FetchRequest]]
+    handshake: Callable[[Delivery], bool] = no_handshake
 
 
 # The API.
@@ -218,10 +229,19 @@ class Export:
     mapping: Callable[[FormMapping, ExportItem], FormMapping] = same_mapping
 
 
+def no_settings(form: FormMapping) -> Iterable[str]:
+    """For a platform that has no settings of its own."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Platform:
-    """The parts that a platform has."""
+    """The parts that a platform has.
+
+    `settings(form)`: names of those settings of `[intake.NAME]` that have an effect on it, but not on every platform.
+    """
 
     webhook: Webhook | None = None
     answers: Answers | None = None
     export: Export | None = None
+    settings: Callable[[FormMapping], Iterable[str]] = no_settings

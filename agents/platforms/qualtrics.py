@@ -74,7 +74,8 @@ async def fetch(api: Api, ids: Mapping[str, str]) -> list[Submission]:
         "labels": optional(sent, "labels", dict),
         "preview": values.get("distributionChannel") == "preview",
     }
-    return [Submission(ids["survey"], ids["response"], submitted_at=submitted, updated_at=recorded, content=content)]
+    finished = values.get("finished") not in (0, False)
+    return [Submission(ids["survey"], ids["response"], submitted, recorded, content=content, finished=finished)]
 
 
 def token(secret: str) -> dict[str, str]:

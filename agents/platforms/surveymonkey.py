@@ -84,7 +84,8 @@ async def fetch(api: Api, ids: Mapping[str, str]) -> list[Submission]:
         "analyze_url": sent.get("analyze_url"),
         "preview": sent.get("collection_mode") in _PREVIEWS,
     }
-    return [Submission(ids["survey"], ids["response"], submitted_at=created, updated_at=modified, content=content)]
+    finished = sent["response_status"] == "completed"
+    return [Submission(ids["survey"], ids["response"], created, modified, content=content, finished=finished)]
 
 
 def _add_answer(content: dict[str, Any], question: Any, answer: Mapping[str, Any]) -> None:

@@ -48,10 +48,11 @@ def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
     event = required(json_object(delivery.body), "event", dict)
     for name in ("questionAnswered", "surveyCompleted"):
         if name in event:
-            yield _submission(required(event, name, dict))
+            yield _submission(required(event, name, dict), finished=name == "surveyCompleted")
 
 
-def _submission(sent: dict[str, Any]) -> Submission:
+def _submission(sent: dict[str, Any], finished: bool) -> Submission:
+    """What a finished survey holds is not documented: one without a list of answers may have none of them here."""
     answered = [sent, *(answer for answer in optional(sent, "answers", list) if isinstance(answer, dict))]
     survey = required(sent, "survey", dict)
     answers: dict[str, Any] = {}
@@ -76,6 +77,7 @@ def _submission(sent: dict[str, Any]) -> Submission:
             "survey": survey,
             "url": sent.get("url"),
         },
+        finished=finished and bool(answers),
     )
 
 

@@ -57,6 +57,7 @@ def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
         submitted_at=submitted_at,
         content={"answers": answers, "hidden": optional(sent, "hidden", dict), "variables": _variables(sent)},
         questions=_questions(definition) if "fields" in definition else None,
+        finished=event["event_type"] == "form_response",
     )
 
 

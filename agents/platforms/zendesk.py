@@ -156,4 +156,9 @@ _EXPORT = Export(
     table=Table(identity=_identity), items=items, lists=["satisfaction_ratings"], form="satisfaction_rating"
 )
 
-PLATFORM = Platform(webhook=Webhook(verify, parse), answers=Answers("", 200, fetch, token=token), export=_EXPORT)
+PLATFORM = Platform(
+    webhook=Webhook(verify, parse),
+    answers=Answers("", 200, fetch, token=token),
+    export=_EXPORT,
+    settings=lambda form: ["events"],
+)

@@ -24,8 +24,13 @@ def explain(error: msgspec.ValidationError, expected: type, data: Any) -> str:
     assert match is not None  # it takes any text
     message, of_key, path = match.groups()
     key, place, steps = "", inspect.type_info(expected), _STEP.findall(path or "")
+    alone, taken = data, list[str | int]()
     for name, index in steps:
-        key += f".{name}" if name else ".NAME" if index == "..." else f"[{index}]"
+        step: str | int = int(index) if index.isdigit() else name
+        if index == "...":
+            alone, step = _faulty_key(error, expected, alone, taken)
+        taken.append(step)
+        key += f"[{step}]" if isinstance(step, int) else f".{step}"
         place = _below(place, name)
     if of_key and isinstance(place, inspect.DictType):
         place = place.key_type
@@ -60,6 +65,32 @@ def _outside(
     if data is not None and not (data > low if number.ge is None else data >= low) & (data <= high):
         value = f"{data:g}" if isinstance(data, float) else data
         yield f"{key.removeprefix('.')} = {value} is not between {low:,} and {high:,}"
+
+
+def _faulty_key(
+    error: msgspec.ValidationError, expected: type, data: Any, taken: Sequence[str | int]
+) -> tuple[Any, str]:
+    """The key that msgspec leaves out, of the table to which `taken` leads, and `data` with no other key there."""
+    table = data
+    for step in taken:
+        table = table[step]
+    for key in table:
+        alone = _with_only(data, taken, key)
+        try:
+            msgspec.convert(alone, expected)
+        except msgspec.ValidationError as again:
+            if str(again) == str(error):
+                return alone, str(key)
+    return data, "NAME"
+
+
+def _with_only(data: Any, taken: Sequence[str | int], key: str) -> Any:
+    """`data` with this key alone in the table to which `taken` leads."""
+    if not taken:
+        return {key: data[key]}
+    step, *further = taken
+    below = _with_only(data[step], further, key)
+    return [*data[:step], below, *data[step + 1 :]] if isinstance(step, int) else data | {step: below}
 
 
 def _below(place: inspect.Type, name: str) -> inspect.Type:

@@ -151,5 +151,7 @@ def _check_intake(s: Settings) -> None:
             raise SettingsError(f"intake.{name}: a name is made of a-z, 0-9 and -")
         if name in ("customers", "board") or name.startswith("notify-"):
             raise SettingsError(f"intake.{name}: NPSFLOW_SECRET_* of this name is that of something else")
+        if name.endswith("-next"):
+            raise SettingsError(f"intake.{name}: NPSFLOW_SECRET_*_NEXT is the secret that replaces another: rename it")
         if wrong := mapping.check(form):
             raise SettingsError(f"intake.{name}: {wrong}")

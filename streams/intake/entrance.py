@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Any, NamedTuple
 
 from npsflow.schemas import codec, topics
+from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.fetch import Fetch
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.partitioner import partition_of
@@ -74,8 +75,14 @@ def _record(topic: str, key: str, value: dict[str, Any]) -> KeyedRecord:
 
 
 def configured_entrance(name: str, form: FormMapping, environment: Mapping[str, str]) -> Entrance:
-    """The entrance of `[intake.NAME]`, with the key of pseudonyms that the environment holds."""
-    return Entrance(name, form, environment.get(CUSTOMERS, ""))
+    """The entrance of `[intake.NAME]`, with the key of pseudonyms that the environment holds.
+
+    Raises SettingsError for a key that is blank.
+    """
+    key = environment.get(CUSTOMERS, "")
+    if key and not key.strip():
+        raise SettingsError(f"{CUSTOMERS} is blank: set it to the key of pseudonyms, or leave it out")
+    return Entrance(name, form, key)
 
 
 def pseudonym(email: str, customers_key: str) -> str:

@@ -126,7 +126,8 @@ class FormMapping(Struct, frozen=True, forbid_unknown_fields=True):
 class Submission:
     """One filled-in form. Times are as the platform writes them; the paths of a mapping lead into `content`.
 
-    `questions`: ids of all questions of the form, where the platform names them; `deleted`: the answers are gone.
+    `questions`: ids of all questions of the form, where the platform names them; `deleted`: the answers are gone;
+    `finished`: no answer is to come that would need another submission.
     """
 
     form: str
@@ -136,6 +137,7 @@ class Submission:
     deleted: bool = False
     content: Mapping[str, Any] = field(default_factory=dict)
     questions: frozenset[str] | None = None
+    finished: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ def check(notifiers: Mapping[str, NotifierSettings]) -> None:
 def _name_problem(name: str) -> str:
     if not _NAME.fullmatch(name) or name in _RESERVED:
         return f"a name is made of a-z, 0-9 and -, and {' and '.join(_RESERVED)} are taken"
+    if name.endswith("-next"):
+        return "NPSFLOW_SECRET_*_NEXT is the secret that replaces another: rename it"
     return ""
 
 

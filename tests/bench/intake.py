@@ -122,7 +122,7 @@ def _median(rounds: list[dict[str, Any]], name: str) -> float:
 async def _ours() -> AsyncIterator[int]:
     metrics = Metrics(CollectorRegistry())
     limiter = ConnectionLimiter(Limits(rate=1e9, connections_of_one=1000), Senders(), metrics)
-    found = signed(load().intake, {secret_name(_NAME): _SECRET})
+    found = signed(load(), {secret_name(_NAME): _SECRET})
     async with (
         open_producer(read_installation(), metrics) as producer,
         serve(Server(found, producer, limiter).app, HOST, 0, limiter) as port,

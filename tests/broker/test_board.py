@@ -286,7 +286,7 @@ async def test_the_command(broker: Broker) -> None:
         environment = os.environ | harness.environment
         bare = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
         assert (bare.returncode, "NPSFLOW_SECRET_BOARD is not set" in bare.stderr) == (2, True)
-        environment |= {"NPSFLOW_SECRET_BOARD": " ".join(TOKENS)}
+        environment |= {"NPSFLOW_SECRET_BOARD": TOKENS[1], "NPSFLOW_SECRET_BOARD_NEXT": TOKENS[0]}
         process = await asyncio.create_subprocess_exec(
             *command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
         )

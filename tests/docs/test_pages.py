@@ -115,7 +115,8 @@ def test_the_webhook_of_the_readme_becomes_a_response(tmp_path: Path) -> None:
 
     assert (secret, url) == (b"Authorization: Bearer change-me", b"127.0.0.1:6080/in/shop")
     assert result.exit_code == 0
-    assert result.stderr == "generic/r-2: accepted\n"
+    assert result.stderr.startswith("generic/r-2: accepted\n")
+    assert "found nothing" not in result.stderr
     assert json.loads(result.stdout)["customer"] == {"id": "C-2"}
 
 

@@ -105,9 +105,9 @@ def _address_problem(options: Options, address: str) -> str:
 KIND = Kind(
     Options,
     _open,
-    "whsec_ and base64 of 24 to 64 bytes, as `echo whsec_$(openssl rand -base64 32)` makes; two, with a space between, "
-    "to change it",
+    "whsec_ and base64 of 24 to 64 bytes, as `echo whsec_$(openssl rand -base64 32)` makes",
     secret_fits=_secret_fits,
+    two_secrets=True,
     address="its URL",
     address_problem=_address_problem,
     per_second=100.0,

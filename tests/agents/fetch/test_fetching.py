@@ -49,8 +49,7 @@ async def shop(
 
 
 async def test_a_webhook_without_answers_becomes_responses(shop: Installed, standin: SurveyMonkey) -> None:
-    form = parse(shop.text).intake[ENTRANCE]
-    endpoints = signed({ENTRANCE: form}, {secret_name(ENTRANCE): SECRET})
+    endpoints = signed(parse(shop.text), {secret_name(ENTRANCE): SECRET})
     async with serving(shop.installation, endpoints=endpoints) as intake:
         for _ in range(2):  # delivered twice, it is one event
             async with intake.client.post("/in/shop", data=GOOD, headers=surveymonkey(GOOD, SECRET, 0)) as answer:
@@ -251,7 +250,10 @@ async def test_after_the_last_try_it_is_given_up(shop: Installed, standin: Surve
 )
 async def test_what_is_not_mapped_any_more(shop: Installed, change: tuple[str, str], message: str) -> None:
     await shop.ask(event(1))
-    async with shop.fetcher(shop.text.replace(*change)):
+    text = shop.text.replace(*change)
+    if "surveymonkey" not in text:
+        text = re.sub("^api.*\n", "", text, flags=re.MULTILINE)  # it has no effect on the other platform
+    async with shop.fetcher(text):
         await eventually(lambda: empty(shop))
     (letter,) = await shop.letters()
     assert dict(letter.headers)["npsflow_dlq_message"].decode() == message

@@ -15,8 +15,8 @@ from tests.agents.platforms.signing import SECRET
 
 
 def test_every_webhook_becomes_the_response_that_it_was_made_of() -> None:
-    configured = parse(webhooks.settings(webhooks.ENTRANCES)).intake
-    names = {secret_name(name): SECRET for name in configured}
+    configured = parse(webhooks.settings(webhooks.ENTRANCES))
+    names = {secret_name(name): SECRET for name in configured.intake}
     found, sent, direct = signed(configured, names), Counter[str](), Counter[str]()
     for line in sample(7, 5_000, datetime.now(UTC), live=True):
         made = webhooks.webhook(line, SECRET)

@@ -19,6 +19,8 @@ from npsflow.agents.notify.kind import Delivered, Disabled, Rejected, RetryLater
 from npsflow.agents.notify.ssrf_guard import NotAllowed, PublicResolver, expect_allowed, expect_public
 from npsflow.agents.web.signatures import standard_webhook
 from npsflow.schemas import codec
+from npsflow.schemas.errors import SettingsError
+from npsflow.streams.config.settings import parse
 from npsflow.streams.notify.message import build_message
 
 from .conformance import Case, Conformance, events
@@ -32,8 +34,11 @@ from .zendesk import ZendeskApi
 async def test_while_one_secret_replaces_the_other_both_sign(tmp_path: Path) -> None:
     new = "whsec_bmV3IHNlY3JldCBvZiB0d2VudHktZm91cg=="
     async with a_webhook(tmp_path) as case:
-        case.secret = f"{new} {case.secret}"
-        async with case.sending() as sender:
+        notifier, secrets = (
+            case.notifier(),
+            {secret_variable("desk"): new, secret_variable("desk") + "_NEXT": case.secret},
+        )
+        async with open_sender("desk", kinds.named("webhook"), notifier, secrets) as sender:
             assert isinstance(await sender.send(Conformance(case).message(events()[0])), Delivered)
 
 
@@ -344,3 +349,14 @@ async def test_a_message_about_nobody_in_particular() -> None:
     assert codec.dumps(message.data)
     async with open_sender("desk", kinds.named("console"), notifier, {secret_variable("desk"): ""}) as sender:
         assert isinstance(await sender.send(message), Delivered)
+
+
+async def test_a_next_secret_that_nothing_uses_is_refused(tmp_path: Path) -> None:
+    notifier = parse('[notify.desk]\nkind = "slack_webhook"\nto = { "*" = "team" }').notify["desk"]
+    secrets = {
+        secret_variable("desk"): "https://a.example/hook",
+        secret_variable("desk") + "_NEXT": "https://b.example/hook",
+    }
+    with pytest.raises(SettingsError, match="NPSFLOW_SECRET_NOTIFY_DESK_NEXT has no effect on this kind"):
+        async with open_sender("desk", kinds.named("slack_webhook"), notifier, secrets):
+            pass

@@ -197,7 +197,7 @@ async def test_the_console_needs_no_settings(broker: Broker, tmp_path: Path) -> 
         ("x", "[notify.x]\nper_second = 1001", "notify.x.per_second = 1001 is not between"),
         ("x", "[notify.replay]", "notify.replay: a name is made of a-z, 0-9 and -, and log and replay are taken"),
         ("x", "[notify.x]\nevents = ['opend']", "Invalid enum value 'opend'"),
-        ("x", "[notify.x]\nkid = 'slack'", "notify.NAME: there is no key 'kid'; did you mean 'kind'?"),
+        ("x", "[notify.x]\nkid = 'slack'", "notify.x: there is no key 'kid'; did you mean 'kind'?"),
     ],
 )
 def test_wrong_settings_are_explained(tmp_path: Path, name: str, settings: str, text: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from npsflow.agents.platforms import zendesk
 from npsflow.agents.platforms.protocol import Delivery, Forged, Malformed, Transient
-from npsflow.streams.intake.mapping import Score
+from npsflow.streams.intake.mapping import Score, Unmapped
 
 from .conformance import NOW, endpoint, platform
 from .signing import SECRET
@@ -78,7 +78,9 @@ class TestZendesk:
         ("name", "form"), [("good.json", "satisfaction_rating"), ("offered.json", "csat"), ("asked.json", "csat")]
     )
     def test_a_mapping_may_be_for_one_way_only(self, name: str, form: str) -> None:
-        endpoint = self.under.changed(forms=[form], survey_id="", scores=[Score("subject", "csat")])
+        endpoint = self.under.changed(
+            forms=[form], survey_id="", scores=[Score("subject", "csat", words={"zen:ticket:35436": 5})]
+        )
         assert self.under.become(self.under.body(name), endpoint)[0]["survey_id"] == form
 
     def test_the_body_that_the_manual_gives_for_a_trigger(self) -> None:
@@ -147,9 +149,9 @@ def test_a_score_or_a_field_that_is_a_heap_of_lists_is_refused_by_name() -> None
     """Written out they would be deeper than what JSON can hold, or than what Python can walk."""
     deep = b"[" * 1_000 + b"]" * 1_000
     under = platform("generic")
-    body = under.good.replace(b'"sad"', deep).replace(b'"Service desk"', deep)
-    (response,) = under.become(body)
-    assert response["score"] == []
+    with pytest.raises(Unmapped, match="invalid_score: score is a list"):
+        under.become(under.good.replace(b'"sad"', deep))
+    (response,) = under.become(under.good.replace(b'"Service desk"', deep))
     assert "department" not in response
 
 

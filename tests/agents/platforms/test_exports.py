@@ -10,6 +10,7 @@ from npsflow.agents.intake.endpoint import unsigned
 from npsflow.agents.platforms.protocol import FileOptions
 from npsflow.agents.platforms.times import TimeFormat
 from npsflow.schemas import topics
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.intake.entrance import Entrance
 from npsflow.streams.scoring.scores import Scales
 
@@ -52,4 +53,6 @@ def test_delighted_needs_no_mapping(kind: str) -> None:
 
 
 def test_a_platform_that_is_closed_has_no_endpoint() -> None:
-    assert unsigned({"old": export("delighted").form, "new": export("typeform").form}, {}).keys() == {"new"}
+    assert unsigned(Settings(intake={"old": export("delighted").form, "new": export("typeform").form}), {}).keys() == {
+        "new"
+    }

@@ -19,7 +19,7 @@ from npsflow.agents.platforms import bodies, generic
 from npsflow.agents.platforms.protocol import Delivery, FileOptions, Forged, InvalidEntry, Malformed, Stale
 from npsflow.agents.platforms.times import TimeFormat
 from npsflow.streams.intake import recipes
-from npsflow.streams.intake.mapping import FormMapping, Unmapped, check
+from npsflow.streams.intake.mapping import FormMapping, Submission, Unmapped, check
 from tests.agents.intake.fuzzing import anything
 
 from .conformance import endpoint, platform
@@ -45,8 +45,11 @@ def become(body: Any, **settings: Any) -> list[dict[str, Any]]:
 
 
 def score_of(answer: Any, **score: Any) -> Any:
-    (made,) = become(BODY | {"score": answer}, scores=[SCORE | score])
-    return made["score"]
+    """As it is mapped, whether or not a worker takes it."""
+    form = mapping(scores=[SCORE | score])
+    (event,) = generic.parse(Delivery({}, json.dumps(BODY | {"score": answer}).encode()), form)
+    (record,) = endpoint(form).entrance.records(event, NOW)
+    return json.loads(record.value or b"")["score"]
 
 
 @pytest.mark.parametrize(
@@ -215,6 +218,15 @@ def test_each_entry_of_a_list_is_a_response() -> None:
     assert become([], each="") == become({"all": []}, each="all") == []
 
 
+def test_an_entry_that_is_not_understood_costs_no_other() -> None:
+    body = json.dumps([BODY, {"score": 1}, "x", BODY | {"id": "r-2"}]).encode()
+    events = generic.parse(Delivery({}, body), mapping(each=""))
+    ids: list[str] = []
+    with pytest.raises(Unmapped, match="entry 2: "):
+        ids.extend(event.response_id for event in events if isinstance(event, Submission))
+    assert ids == ["r-1", "r-2"]
+
+
 def test_an_entry_knows_the_body_around_it() -> None:
     entry = {"id": "r-1", "score": 3, "at": BODY["at"]}
     (made,) = become(
@@ -228,11 +240,11 @@ def test_an_entry_knows_the_body_around_it() -> None:
 @pytest.mark.parametrize(
     ("body", "each", "error", "message"),
     [
-        ([BODY], None, Malformed, "neither an object nor a form"), ([1], "", Malformed, "no object"),
+        ([BODY], None, Malformed, "neither an object nor a form"), ([1], "", Unmapped, "entry 1: it is no object"),
         ({"all": 1}, "all", Unmapped, "each"),
         (BODY, "all", Unmapped, "each: no list is at all"), ([BODY], "all", Malformed, "no list"),
         ([BODY, {"score": 1}], "", Unmapped, "entry 2: "), ([BODY] * 1001, "", Malformed, "over 1,000"),
-        ({"id": "r-1", "score": 3, "at": BODY["at"]}, None, Unmapped, "set survey_id, or paths.form"),
+        ({"id": "r-1", "score": 3, "at": BODY["at"]}, None, Unmapped, "set survey_id"),
         ({"score": 3, "at": BODY["at"], "form": "f"}, None, Unmapped, "id is missing"),
     ],
 )  # fmt: skip
