@@ -28,9 +28,10 @@ def check() -> None:
         mistakes = [error]
     else:
         mistakes = list(_mistakes(settings))
-    for error in mistakes:
-        _show(Finding("fail", f"settings: {error}"))
-    if mistakes or clients.run(_report(settings, installation)):
+    for mistake in mistakes:
+        _show(Finding("fail", f"settings: {mistake}"))
+    failed = bool(mistakes) or clients.run(_report(settings, installation))
+    if failed:
         raise SystemExit(1)
 
 

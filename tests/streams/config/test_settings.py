@@ -355,8 +355,8 @@ def test_where_it_runs_comes_from_the_environment() -> None:
         ("[intake.a]\nplatform = 'x'\n[intake.b-2]", "intake.b-2: the key 'platform' is missing"),
         ("notify.a.to = {}\nnotify.b.to = 'x'", "notify.b.to: Expected `object`, got `str`"),
         (
-            "[intake.a]\nplatform = 'x'\n[intake.b]\nplatform = 'x'\nfields = { channel = 'x', team = 5 }",
-            "intake.b.fields.team: Expected `str | array`, got `int`",
+            "[intake.a]\nplatform = 'x'\n[intake.b]\nplatform = 'x'\ndrivers = { speed = 'x', staff = 5 }",
+            "intake.b.drivers.staff: Expected `str`, got `int`",
         ),
         (
             "[[recovery.owners]]\nowner = 'x'\n[[recovery.owners]]\nowner = 'y'\nwhen = { team = 'a', tier = 5 }",

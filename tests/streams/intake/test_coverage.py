@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from npsflow.streams.intake.coverage import check_answered, mapped_paths, never_found, present_paths
 from npsflow.streams.intake.mapping import FormMapping, Score, Submission, Unmapped
+from npsflow.streams.intake.paths import find
 
 FORM = FormMapping(
     "generic",
@@ -90,3 +92,18 @@ def test_paths_that_never_found_anything() -> None:
     assert [path for _, path in never_found(FORM, [pseudonym])] == ["a.nps", "why", "contact.userIdd", "via", "speed"]
     odd = {"response_id": 5, "customer": "C-77", "answers": "none"}
     assert len(never_found(FORM, [odd, odd | {"answers": ["none"]}])) == 6
+
+
+def test_a_form_that_does_not_count_need_not_be_understood() -> None:
+    form = msgspec.structs.replace(FORM, only={"kind": ("answer", "gone")}, deleted={"kind": "gone"})
+    for kind in ("ping", "gone"):
+        check_answered(form, Submission("f", "1", "now", content={"kind": kind}))
+    with pytest.raises(Unmapped):
+        check_answered(form, Submission("f", "1", "now", content={"kind": "Answer"}))
+
+
+def test_the_paths_in_a_text_of_json_are_there() -> None:
+    content = {"raw": ' {"q3": 9, "list": [{"x": "["}]}', "why": "{not JSON"}
+    paths = dict(present_paths(content))
+    assert paths == {"raw|json.q3": 9, "raw|json.list[0].x": "[", "why": "{not JSON"}
+    assert all(find(content, path) == value for path, value in paths.items())
