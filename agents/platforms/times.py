@@ -77,6 +77,8 @@ class TimeFormat:
         text = str(value).strip()
         if unix := _UNIX.fullmatch(text):
             return _rfc3339(_since_1970(unix))
+        if (moment := parse_iso(text)) is not None:
+            return _rfc3339(moment)
         date = _DATE.match(text)
         time = None if date is None else _TIME.match(text, date.end())
         if date is None or time is None:

@@ -269,6 +269,8 @@ def responses(form: FormMapping, sent: Submission, pseudonym: Callable[[str], st
 
 def counts(form: FormMapping, content: Mapping[str, Any]) -> bool:
     """Whether all that `only` asks for holds, except what is otherwise of a deletion."""
+    if not form.only:
+        return True
     deleted = is_deleted(form, content)
     return all(
         _is_one_of(content, path, wanted)
@@ -279,7 +281,7 @@ def counts(form: FormMapping, content: Mapping[str, Any]) -> bool:
 
 def is_deleted(form: FormMapping, content: Mapping[str, Any]) -> bool:
     """Whether something in `deleted` holds."""
-    return any(_is_one_of(content, path, wanted) for path, wanted in form.deleted.items())
+    return bool(form.deleted) and any(_is_one_of(content, path, wanted) for path, wanted in form.deleted.items())
 
 
 def _is_one_of(content: Mapping[str, Any], path: str, wanted: Scalar | tuple[Scalar, ...]) -> bool:
@@ -361,7 +363,7 @@ def _fill(
         _put(made, name, value)
     for name, path in form.fields.items():
         _put(made, name, _as_field(name, find(content, path)))
-    if any(_is_one_of(content, path, wanted) for path, wanted in form.test.items()):
+    if form.test and any(_is_one_of(content, path, wanted) for path, wanted in form.test.items()):
         made["test"] = True
     customer = made.get("customer", {})
     if "id" not in customer and isinstance(email := customer.get("email"), str) and (made_up := pseudonym(email)):
@@ -374,6 +376,8 @@ def _score(score: Score, answer: Any) -> Any:
         answer = answer[0]
     if isinstance(answer, dict | list):
         return type(answer)()  # what it holds may lie too deep to be written as JSON
+    if isinstance(answer, str) and answer in score.words:
+        return score.words[answer]
     if score.words:
         words = {_folded(word): number for word, number in score.words.items()}
         if (number := words.get(_folded(answer))) is not None:

@@ -166,7 +166,7 @@ def _unquoted(text: str) -> str:
 def find(content: Any, path: str | Iterable[str]) -> Any:
     """The value at the path, None if there is none; of several paths, at the first where something is."""
     if isinstance(path, str):
-        return _find(compiled(path), 0, content, None) if isinstance(content, Mapping) else None
+        return _find(compiled(path), 0, content, None)
     return next((value for one in path if not is_empty(value := find(content, one))), None)
 
 
@@ -177,25 +177,35 @@ def is_empty(value: Any) -> bool:
 
 def _find(path: Path, at: int, content: Any, beside: Mapping[str, Any] | None) -> Any:
     """The value that the steps from `at` on lead to; `beside`: the object that holds `content`."""
-    if at == len(path.steps):
-        return content
-    step = path.steps[at]
-    if isinstance(step, _Decode):
-        return _find(path, at + 1, _decoded(step.how, content), beside)
-    if isinstance(content, Mapping):
-        return _within(path, at, content)
-    if not isinstance(content, list):
-        return None
-    if (position := _position(step)) is not None:
-        return _find(path, at + 1, content[position], None) if position < len(content) else None
-    return _of_entries(path, at, content, beside)
+    while at < len(path.steps):
+        if type(content) is dict or isinstance(content, Mapping):  # nearly always, and an ABC is slow to ask
+            for name, behind in path.names[at]:
+                if name in content:
+                    beside, content, at = content, content[name], behind
+                    break
+            else:
+                return _without_name(path, at, content, beside)
+            continue
+        step = path.steps[at]
+        if isinstance(step, _Decode):
+            content = _decoded(step.how, content)
+        elif not isinstance(content, list):
+            return None
+        elif (position := _position(step)) is None:
+            return _of_entries(path, at, content, beside)
+        elif position < len(content):
+            beside, content = None, content[position]
+        else:
+            return None
+        at += 1
+    return content
 
 
-def _within(path: Path, at: int, content: Mapping[str, Any]) -> Any:
-    for name, behind in path.names[at]:
-        if name in content:
-            return _find(path, behind, content[name], content)
+def _without_name(path: Path, at: int, content: Mapping[str, Any], beside: Mapping[str, Any] | None) -> Any:
+    """The same of an object that has no name as it stands in the path."""
     match path.steps[at]:
+        case _Decode():
+            return _find(path, at + 1, content, beside)
         case _Name(text) if text in content:  # it stood in quotes
             return _find(path, at + 1, content[text], content)
         case _Position(position) if str(position) in content:
@@ -218,11 +228,11 @@ def _of_entries(path: Path, at: int, entries: Iterable[Any], beside: Mapping[str
     """The first value of the entries that are meant, or all of them joined, if they are texts."""
     match path.steps[at]:
         case _Where(key, wanted):
-            entries = [entry for entry in entries if _text(find(entry, key)) == wanted]
+            entries = [entry for entry in entries if _text(_of(entry, key)) == wanted]
         case _Among(key, neighbour):
             chosen = find(beside, neighbour)
             among = set(map(_text, chosen if isinstance(chosen, list) else [chosen])) - {None}
-            entries = [entry for entry in entries if _text(find(entry, key)) in among]
+            entries = [entry for entry in entries if _text(_of(entry, key)) in among]
         case _Name():
             return None
     values = [value for entry in entries if (value := _find(path, at + 1, entry, None)) is not None]
@@ -231,8 +241,15 @@ def _of_entries(path: Path, at: int, entries: Iterable[Any], beside: Mapping[str
     return values[0] if values else None
 
 
+def _of(entry: Any, key: str) -> Any:
+    """As `find`, which the simple case need not wait for."""
+    return entry[key] if type(entry) is dict and key in entry else find(entry, key)
+
+
 def _text(value: Any) -> str | None:
     """As it is written in a path: true, 5, text."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return str(value).lower()
     return None if value is None or isinstance(value, dict | list) else str(value)
