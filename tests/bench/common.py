@@ -276,8 +276,8 @@ def peak_mb() -> float:
 
 def starved_seconds() -> float:
     """How long this process could have gone on and had no core to do so; 0 where the system does not tell."""
-    told = Path("/proc/self/schedstat")
-    return int(told.read_text().split()[1]) / 1e9 if told.exists() else 0.0
+    stat = Path("/proc/self/schedstat")
+    return int(stat.read_text().split()[1]) / 1e9 if stat.exists() else 0.0
 
 
 def use_uvloop() -> None:

@@ -101,8 +101,8 @@ async def _receiver(port: int, heard: dict[int, float]) -> AsyncIterator[list[in
     repeated = [0]
 
     async def hear(request: web.Request) -> web.Response:
-        now, told = monotonic(), json.loads(await request.read())
-        number = int(told["data"]["response_id"][1:])
+        now, event = monotonic(), json.loads(await request.read())
+        number = int(event["data"]["response_id"][1:])
         repeated[0] += number in heard
         heard.setdefault(number, now)
         return web.Response(status=204)

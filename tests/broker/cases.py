@@ -11,14 +11,14 @@ from typing import Any
 from npsflow.streams.stage import Record
 
 _CASE = "npsflow.case."
-Said = tuple[str, Record, dict[str, Any]]
+CaseLine = tuple[str, Record, dict[str, Any]]
 """Type, record and value of an event."""
 
 
 def compare_cases(recovery: Iterable[Record], follow_ups: Iterable[Record], table: Iterable[Record]) -> list[str]:
     """What is wrong, in words with `lost` or `repeated`; the committed records of each topic, oldest first."""
-    decisions: list[Said] = []
-    facts: list[Said] = []
+    decisions: list[CaseLine] = []
+    facts: list[CaseLine] = []
     for record in recovery:
         kind, value = _type(record), json.loads(record.value or b"")
         (decisions if kind.startswith(_CASE) else facts).append((kind, record, value))
@@ -32,7 +32,7 @@ def _type(record: Record) -> str:
     return dict(record.headers)["ce_type"].decode()
 
 
-def _steps(decisions: list[Said]) -> Iterator[str]:
+def _steps(decisions: list[CaseLine]) -> Iterator[str]:
     """Each event once, and the steps of each case in their order without a gap."""
     seen, revisions = set(), dict[str, int]()
     for _, record, _ in decisions:
@@ -48,7 +48,7 @@ def _steps(decisions: list[Said]) -> Iterator[str]:
             revisions[subject] = int(revision)
 
 
-def _decided(facts: list[Said], decisions: list[Said]) -> Iterator[str]:
+def _decided(facts: list[CaseLine], decisions: list[CaseLine]) -> Iterator[str]:
     """Every alert has a case or a reason why not, and so has every ask of somebody who can be reached."""
     decided = set()
     for _, _, value in decisions:
@@ -62,7 +62,7 @@ def _decided(facts: list[Said], decisions: list[Said]) -> Iterator[str]:
             yield f"decision on a follow-up lost: {value['follow_up_id']}"
 
 
-def _standing(decisions: list[Said], table: Iterable[Record]) -> Iterator[str]:
+def _standing(decisions: list[CaseLine], table: Iterable[Record]) -> Iterator[str]:
     """The table shows each case as its last event does."""
     last = {value["case_id"]: value for _, _, value in decisions if "history" in value}
     standing = {(record.key or b"").decode(): record.value for record in table}

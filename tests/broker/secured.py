@@ -203,7 +203,7 @@ def _key(issued: trustme.LeafCert, encryption: KeySerializationEncryption) -> by
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
 
 
-def said_by_check(installation: dict[str, str]) -> list[str]:
+def output_of_check(installation: dict[str, str]) -> list[str]:
     """The lines that say what fails."""
     result = CliRunner().invoke(main, ["check"], env=installation)
     lines = result.stdout.splitlines()
@@ -212,7 +212,7 @@ def said_by_check(installation: dict[str, str]) -> list[str]:
     return [line.removeprefix("fail").strip() for line in lines if line.startswith("fail")]
 
 
-def said_by_worker(installation: dict[str, str]) -> list[str]:
+def output_of_worker(installation: dict[str, str]) -> list[str]:
     """What a worker says that does not start."""
     command = [sys.executable, "-m", "npsflow.agents.cli", "worker", f"--web-port={free_port()}"]
     environment = os.environ | installation | {"NPSFLOW_LOG_LEVEL": "DEBUG"}

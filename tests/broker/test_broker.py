@@ -223,16 +223,16 @@ class TestFetch:
         assert [jar.name for jar in kafka.glob("lib/*")] == ["kafka.jar"]
 
     def test_two_at_once_fetch_once(self, go: Path, tmp_path: Path) -> None:
-        told: list[str] = []
-        both = [threading.Thread(target=fetch_kafka, args=(told.append, tmp_path / "cache")) for _ in range(2)]
+        received: list[str] = []
+        both = [threading.Thread(target=fetch_kafka, args=(received.append, tmp_path / "cache")) for _ in range(2)]
         for thread in both:
             thread.start()
-        wait_until(lambda: any("waiting" in message for message in told))
+        wait_until(lambda: any("waiting" in message for message in received))
         go.touch()
         for thread in both:
             thread.join(SECONDS)
         assert (tmp_path / "calls").read_text() == "called\n"
-        assert "fetched 1: kafka.jar" in told
+        assert "fetched 1: kafka.jar" in received
 
     def test_place_is_in_the_environment(self, go: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         go.touch()

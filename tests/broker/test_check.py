@@ -13,6 +13,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from npsflow.agents.operations import check
+from npsflow.schemas.headers import DeadLetter
 from tests.support.waiting import wait_until
 
 from .command_harness import SECONDS, CommandHarness
@@ -122,3 +123,26 @@ def test_check_shows_readers_and_their_lag(harness: CommandHarness, monkeypatch:
     recovery = harness.installation.topic("service-recovery")
     assert f"groups: {harness.installation.prefix}crm reads {recovery}, lag 1" in levels["ok"]
     assert not [text for text in levels["ok"] if "unrelated" in text]
+
+
+def test_check_names_mappings_that_do_not_fit(harness: CommandHarness) -> None:
+    harness.config.write_text("""
+[intake.shop]
+platform = "generic"
+survey_id = "s"
+scores = [{ question = "score", metric = "nps" }]
+fields = { "customer.id" = "contact.userIdd", channel = "via" }
+""")
+    response = {"source": "generic", "survey_id": "s", "metric": "nps", "score": 9, "channel": "web"}
+    for number in range(20):
+        made = json.dumps(response | {"response_id": str(number), "submitted_at": "2026-03-01T15:02:11Z"}).encode()
+        harness.produce("survey-responses", f"generic/{number}".encode(), made, [])
+    why = DeadLetter("unmapped", "as it was then", "intake/shop", 0, 0, "2026-03-01T15:02:11Z", "generic")
+    letter = {"response_id": "x", "submitted_at": "2026-03-01T15:02:11Z", "rating": 3}
+    harness.produce("survey-responses-dlq", None, json.dumps(letter).encode(), why.headers([]))
+    mappings = [text.partition(": see ")[0] for text in harness.checked()["warn"] if text.startswith("mappings")]
+    assert [text.partition(": mend")[0] for text in mappings] == [
+        "mappings: intake.shop does not understand 1 of the newest bodies: "
+        "the form is finished, and no score question is in it: nothing is at score",
+        "mappings: intake.shop: fields.customer.id = contact.userIdd found nothing in the last 20 bodies",
+    ]

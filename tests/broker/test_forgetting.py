@@ -59,7 +59,7 @@ def hasty(tmp_path: Path) -> Iterator[Broker]:
     broker.stop()
 
 
-def said(number: int, customer: dict[str, Any], ago: timedelta = timedelta(), **fields: Any) -> Line:
+def printed(number: int, customer: dict[str, Any], ago: timedelta = timedelta(), **fields: Any) -> Line:
     submitted = (datetime.now(UTC) - ago).isoformat()
     return response_line(number, submitted_at=submitted, customer=customer, **fields)
 
@@ -97,10 +97,10 @@ async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
         installation = harness.installation
         harness.produce(
             [
-                said(1, ann, before, score=1, comment="My boiler leaks"),
-                said(2, ann, before, score=10, metric="csat", scale={"min": 0, "max": 10}),  # a dead letter
-                said(3, {"id": "C-47110"}, before, score=2),
-                said(5, {"id": "C-5"}, before, score=5, metric="csat"),
+                printed(1, ann, before, score=1, comment="My boiler leaks"),
+                printed(2, ann, before, score=10, metric="csat", scale={"min": 0, "max": 10}),  # a dead letter
+                printed(3, {"id": "C-47110"}, before, score=2),
+                printed(5, {"id": "C-5"}, before, score=5, metric="csat"),
             ]
         )
         async with clients.producer(installation) as producer:
@@ -111,7 +111,7 @@ async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
             return len(await known_cases(harness)) == 2
 
         await eventually(two_cases)
-        harness.produce([said(4, ann, before, score=9)])  # with a case open, nothing is asked
+        harness.produce([printed(4, ann, before, score=9)])  # with a case open, nothing is asked
         case = next(json.loads(value) for value in await known_cases(harness) if b"boiler" in value)
         done = await run(harness, tmp_path, "act", "contact", case["case_id"], "--comment", "called her")
         assert done.exit_code == 0, done.output
@@ -152,7 +152,7 @@ async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
         async def gone(left: dict[str, list[str]]) -> bool:
             """Others go on to answer, so that segments end and time passes."""
             number = next(numbers)
-            harness.produce([said(number, {"id": f"C-{number}"}, score=2)])
+            harness.produce([printed(number, {"id": f"C-{number}"}, score=2)])
             left.clear()
             left.update(await raw(harness))
             return not left
@@ -164,7 +164,7 @@ async def test_nothing_says_who_it_was(hasty: Broker, tmp_path: Path) -> None:
 
 async def test_what_classify_has_still_to_read_is_waited_for(broker: Broker, tmp_path: Path) -> None:
     async with Harness(broker, "forget-behind.", SETTINGS) as harness:
-        harness.produce([said(1, {"id": "C-4711"}, score=1)])
+        harness.produce([printed(1, {"id": "C-4711"}, score=1)])
         async with harness.worker("recover"):
             behind = await run(harness, tmp_path, "forget", "C-4711", "--yes", "--timeout", "2")
             assert (behind.exit_code, "classify has not read" in behind.stderr) == (1, True)
@@ -182,7 +182,7 @@ async def test_odd_names(broker: Broker, tmp_path: Path, name: str) -> None:
         asked = f'{{"invitation_id":"i","source":"s","survey_id":"q","customer":{{"id":{escaped}}}}}'
         async with clients.producer(harness.installation) as producer:
             await producer.send_and_wait(harness.installation.topic(topics.INVITATIONS), asked.encode())
-        harness.produce([said(1, {"id": name}, score=1), said(2, {"id": name + "y"}, score=1)])
+        harness.produce([printed(1, {"id": name}, score=1), printed(2, {"id": name + "y"}, score=1)])
 
         async def two_cases() -> bool:
             return len(await known_cases(harness)) == 2
@@ -201,7 +201,9 @@ async def test_who_is_known_by_an_address(broker: Broker, tmp_path: Path) -> Non
     key = {"NPSFLOW_SECRET_CUSTOMERS": "of pseudonyms"}
     ann = {"id": pseudonym(" ann@example.com", "of pseudonyms")}
     async with Harness(broker, "forget-address.", SETTINGS) as harness, harness.worker():
-        harness.produce([said(1, ann, score=1), said(2, {"id": "C-4711"}, score=1), said(3, {"id": "C-5"}, score=1)])
+        harness.produce(
+            [printed(1, ann, score=1), printed(2, {"id": "C-4711"}, score=1), printed(3, {"id": "C-5"}, score=1)]
+        )
         async with clients.producer(harness.installation) as producer:
             topic = harness.installation.topic(topics.DEAD_LETTERS)
             await producer.send_and_wait(topic, b'{"to":"Ann@Example.com"} {"to":"joann@example.com"}')

@@ -28,8 +28,8 @@ async def table(harness: Harness) -> dict[bytes, bytes | None]:
 async def resolved(harness: Harness) -> None:
     """Every customer has a case, which is resolved."""
     submitted = datetime.now(UTC).isoformat()
-    said = {"score": 2, "comment": "x" * MAX_COMMENT, "submitted_at": submitted}
-    harness.produce([response_line(number, customer={"id": f"C-{number}"}, **said) for number in range(MANY)])
+    printed = {"score": 2, "comment": "x" * MAX_COMMENT, "submitted_at": submitted}
+    harness.produce([response_line(number, customer={"id": f"C-{number}"}, **printed) for number in range(MANY)])
 
     async def all_there() -> bool:
         return len(await table(harness)) == MANY
@@ -55,20 +55,20 @@ async def test_over_a_crash(broker: Broker, tmp_path: Path) -> None:
         def fixed() -> Result:
             return CliRunner().invoke(main, ACT_FIXED, env=harness.environment)
 
-        async def some_are_told() -> bool:
+        async def some_have_heard() -> bool:
             return bool(await assigned(harness))
 
         with harness.process(tmp_path) as worker:
             await resolved(harness)
             acting = asyncio.create_task(asyncio.to_thread(fixed))
-            await eventually(some_are_told)
+            await eventually(some_have_heard)
             worker.kill()
-            told = await assigned(harness)
-            assert 0 < len(told) < MANY
+            received = await assigned(harness)
+            assert 0 < len(received) < MANY
         with harness.process(tmp_path):
             done = await acting
         assert done.exit_code == 0, done.output
         assert f"customers to be told: {MANY}," in done.stdout
-        told = await assigned(harness)
-        assert len(told) == len(set(told)) == MANY
+        received = await assigned(harness)
+        assert len(received) == len(set(received)) == MANY
         assert await harness.differences() == []

@@ -30,7 +30,7 @@ from tests.support.waiting import eventually
 
 from .acls import PROCESSES, by_commands, commands, table, user
 from .harness import FIXED, Harness, Process, lines, response_line
-from .secured import SECONDS, SECRETS, Acl, Secured, said_by_check, said_by_worker
+from .secured import SECONDS, SECRETS, Acl, Secured, output_of_check, output_of_worker
 from .secured_intake import take_in_and_fetch
 
 EXPORTS = Path(__file__).parents[1] / "agents" / "platforms" / "fixtures" / "delighted" / "export"
@@ -77,8 +77,8 @@ def used(secured: Secured) -> dict[str, set[Acl]]:
     found: dict[str, set[Acl]] = {}
     with secured.broker.log.open(errors="replace") as log:
         for line in log:
-            if (said := RULE.search(line)) is not None and said[2] == said[6]:
-                found.setdefault(said[1], set()).add(Acl(said[3], said[5], said[4], said[6]))
+            if (printed := RULE.search(line)) is not None and printed[2] == printed[6]:
+                found.setdefault(printed[1], set()).add(Acl(printed[3], printed[5], printed[4], printed[6]))
     return found
 
 
@@ -107,10 +107,10 @@ class Processes:
             text=True,
             timeout=SECONDS,
         )
-        said = done.stdout + done.stderr
-        assert done.returncode == fails, said
-        assert not [secret for secret in SECRETS if secret in said]
-        return said
+        printed = done.stdout + done.stderr
+        assert done.returncode == fails, printed
+        assert not [secret for secret in SECRETS if secret in printed]
+        return printed
 
 
 async def on_cases(processes: Processes) -> None:
@@ -142,7 +142,7 @@ async def on_cases(processes: Processes) -> None:
     assert "forgotten: all that recover knew" in await processes.run("forget", first["key"], "--yes")
 
 
-async def told(processes: Processes) -> None:
+async def received(processes: Processes) -> None:
     """Who tells of cases, until something is told."""
     command = [sys.executable, "-m", "npsflow.agents.cli", "notify", "desk", "--port", str(free_port())]
     environment = os.environ | processes.door("notify")
@@ -206,7 +206,7 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
             await eventually(purged, 2 * SECONDS)
             await eventually(harness.finished)
             await on_cases(processes)
-            await told(processes)
+            await received(processes)
             worker.send(signal.SIGTERM)
             assert await worker.exit_status() == 0
         assert not worker.logged("failed")
@@ -217,8 +217,8 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
             await processes.run("import", str(EXPORTS / export), "--platform=delighted", "--zone=UTC", "--form=q")
 
         for process in ("alerts", "windows", "dlq list"):
-            said = await processes.run(process, "--json")
-            assert [json.loads(line) for line in said.splitlines()], process
+            printed = await processes.run(process, "--json")
+            assert [json.loads(line) for line in printed.splitlines()], process
         # Those that stopped a partition are accepted once: sent again they would stop the worker.
         reasons = Counter(dict(r.headers)["npsflow_dlq_reason"].decode() for r in await harness.read(DEAD_LETTERS))
         del reasons["not_json"]
@@ -258,23 +258,23 @@ def test_what_a_worker_may_not_do_is_named(secured: Secured, tmp_path: Path) -> 
     plain = {"NPSFLOW_BROKERS": secured.broker.bootstrap, "NPSFLOW_PREFIX": prefix}
     made = CliRunner().invoke(main, ["topics", "create"], env=plain)
     assert made.exit_code == 0, made.output
-    assert said_by_check(door) == []
+    assert output_of_check(door) == []
     named = {"TOPIC": "topic", "GROUP": "group", "TRANSACTIONAL_ID": "transactional id"}
     started = set[str]()
     for acl in sorted(acls):
         secured.forbid(name, [acl])
         resource = named[acl.resource] + " " + acl.name + ("check" if acl.pattern == "PREFIXED" else "")
         expected = [f"permission: user 'lacking' may not {acl.operation} {resource}: {ALLOW}"]
-        assert said_by_check(door) == expected
+        assert output_of_check(door) == expected
         if acl.resource not in started:
             started.add(acl.resource)
-            assert said_by_worker(door) == expected
+            assert output_of_worker(door) == expected
         secured.allow(name, [acl])
     assert started == set(named)
-    assert said_by_check(door) == []
+    assert output_of_check(door) == []
     # Topics of which a worker knows nothing are only warned of.
     secured.allow(name, {acl for acl in table(prefix)["check"] if acl.operation == "DESCRIBE_CONFIGS"})
-    assert said_by_check(door) == []
+    assert output_of_check(door) == []
 
 
 def written(folder: Path, some: list[Line]) -> Path:

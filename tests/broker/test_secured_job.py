@@ -67,8 +67,8 @@ async def test_a_permission_taken_from_a_running_worker_is_named(secured: Secure
             harness.produce(lines(500, seed=8))
 
             async def says_it() -> bool:
-                said = [line["error"] for line in worker.logged("task dropped")]
-                return any("TopicAuthorizationFailedError" in error and taken.name in error for error in said)
+                printed = [line["error"] for line in worker.logged("task dropped")]
+                return any("TopicAuthorizationFailedError" in error and taken.name in error for error in printed)
 
             await eventually(says_it)
             secured.allow(user, [taken])

@@ -31,8 +31,8 @@ def test_a_connection_closed_behind_a_request_is_gone_soon(secured: Secured) -> 
         requests = [asyncio.create_task(connection.send(MetadataRequest([]))) for connection in connections]
         await asyncio.sleep(0)  # they are written
         closing = [asyncio.ensure_future(connection.close()) for connection in connections]
-        said = await asyncio.gather(*requests, return_exceptions=True)
-        assert {type(answer) for answer in said} == {KafkaConnectionError}
+        printed = await asyncio.gather(*requests, return_exceptions=True)
+        assert {type(answer) for answer in printed} == {KafkaConnectionError}
         _, still_open = await asyncio.wait(closing, timeout=SECONDS)
         await asyncio.gather(*still_open)
         return len(still_open)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from npsflow.agents.broker.embedded import HOST, free_port
 from npsflow.agents.cli import main
 
-from .secured import Acl, Secured, said_by_check, said_by_worker
+from .secured import Acl, Secured, output_of_check, output_of_worker
 
 PREFIX = "refused."
 EVERYTHING = [Acl(resource, "PREFIXED", PREFIX, "ALL") for resource in ("TOPIC", "GROUP", "TRANSACTIONAL_ID")]
@@ -27,29 +27,29 @@ def door(secured: Secured) -> dict[str, str]:
 
 
 def test_nothing_is_wrong(door: dict[str, str]) -> None:
-    assert said_by_check(door) == []
+    assert output_of_check(door) == []
 
 
 def test_a_broker_that_is_not_there(door: dict[str, str]) -> None:
     gone = door | {"NPSFLOW_BROKERS": f"{HOST}:{free_port()}"}
     """A worker waits for it, see tests/faults/test_broker_away.py."""
-    assert said_by_check(gone)[0].startswith(f"reach: no Kafka broker answers at {gone['NPSFLOW_BROKERS']} (")
+    assert output_of_check(gone)[0].startswith(f"reach: no Kafka broker answers at {gone['NPSFLOW_BROKERS']} (")
 
 
 def test_a_host_that_is_not_there(door: dict[str, str]) -> None:
     gone = door | {"NPSFLOW_BROKERS": "kafka.invalid:9092"}
-    assert "there is no host 'kafka.invalid'" in said_by_check(gone)[0]
+    assert "there is no host 'kafka.invalid'" in output_of_check(gone)[0]
 
 
 def test_a_port_where_nobody_speaks(door: dict[str, str]) -> None:
     with socket.create_server((HOST, 0)) as silent:
         mute = {**door, "NPSFLOW_BROKERS": f"{HOST}:{silent.getsockname()[1]}"}
-        assert said_by_check(mute)[0].startswith(
+        assert output_of_check(mute)[0].startswith(
             f"TLS: {mute['NPSFLOW_BROKERS']} does not speak TLS (no answer in time)"
         )
         for name in [name for name in door if "SASL" in name or "TLS" in name]:
             del mute[name]
-        assert "(it accepts, but says nothing)" in said_by_check(mute)[0]
+        assert "(it accepts, but says nothing)" in output_of_check(mute)[0]
 
 
 def wrongs(secured: Secured) -> Iterator[tuple[str, dict[str, str], str]]:
@@ -83,17 +83,17 @@ def wrongs(secured: Secured) -> Iterator[tuple[str, dict[str, str], str]]:
 
 def test_who_does_not_get_in_hears_why(secured: Secured, door: dict[str, str]) -> None:
     for what, installation, expected in wrongs(secured):
-        said = said_by_check(installation | {"NPSFLOW_PREFIX": PREFIX})
-        assert len(said) == 1, what
-        assert said[0].startswith(expected), what
+        printed = output_of_check(installation | {"NPSFLOW_PREFIX": PREFIX})
+        assert len(printed) == 1, what
+        assert printed[0].startswith(expected), what
 
 
 @pytest.mark.parametrize("wrong", ["password", "CA", "strange certificate"])
 def test_a_worker_that_does_not_get_in_ends(secured: Secured, door: dict[str, str], wrong: str) -> None:
-    ((installation, expected),) = [(given, said) for what, given, said in wrongs(secured) if what == wrong]
-    said = said_by_worker(installation | {"NPSFLOW_PREFIX": PREFIX})
-    assert len(said) == 1
-    assert said[0].startswith(expected)
+    ((installation, expected),) = [(given, printed) for what, given, printed in wrongs(secured) if what == wrong]
+    printed = output_of_worker(installation | {"NPSFLOW_PREFIX": PREFIX})
+    assert len(printed) == 1
+    assert printed[0].startswith(expected)
 
 
 @pytest.mark.parametrize("command", ["alerts", "windows", "dlq list", "topics list", "topics create", "rebuild --yes"])
@@ -114,7 +114,7 @@ def test_one_of_two_brokers_is_enough_and_the_other_is_named(door: dict[str, str
 
 def test_a_topic_that_is_missing(door: dict[str, str], secured: Secured) -> None:
     elsewhere = door | {"NPSFLOW_PREFIX": f"{PREFIX}no."}
-    for said in (said_by_check(elsewhere), said_by_worker(elsewhere)):
-        assert len(said) == 1
-        assert said[0].startswith(f"topic: there is no {PREFIX}no.customer-follow-up, ")
-        assert said[0].endswith(": run `npsflow topics create`, or check NPSFLOW_PREFIX")
+    for printed in (output_of_check(elsewhere), output_of_worker(elsewhere)):
+        assert len(printed) == 1
+        assert printed[0].startswith(f"topic: there is no {PREFIX}no.customer-follow-up, ")
+        assert printed[0].endswith(": run `npsflow topics create`, or check NPSFLOW_PREFIX")

@@ -106,8 +106,8 @@ def test_responses_are_accepted() -> None:
 def test_the_webhook_of_the_readme_becomes_a_response(tmp_path: Path) -> None:
     (settings,) = pages.blocks("README.md", "toml")
     (call,) = re.findall(r"^curl .*?'$", "\n".join(pages.blocks("README.md", "sh")), re.MULTILINE | re.DOTALL)
-    said = subprocess.run(["bash", "-c", call.replace("curl", r"printf '%s\0'", 1)], capture_output=True, check=True)
-    _, secret, url, _, body, _ = said.stdout.split(b"\0")
+    printed = subprocess.run(["bash", "-c", call.replace("curl", r"printf '%s\0'", 1)], capture_output=True, check=True)
+    _, secret, url, _, body, _ = printed.stdout.split(b"\0")
     config, file = tmp_path / "npsflow.toml", tmp_path / "body.json"
     config.write_text(settings)
     file.write_bytes(body)

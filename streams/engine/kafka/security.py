@@ -124,14 +124,14 @@ def security(environment: Mapping[str, str]) -> Security:
             raise SettingsError(f"{name} is set but {needed} is not: set both, or neither")
     login, tls = USERNAME in chosen, any(name in chosen for name in _TLS)
     made = Security(
-        _protocol(chosen.get(PROTOCOL) or ("SASL_SSL" if login else "SSL" if tls else "PLAINTEXT")),
-        _mechanism(chosen.get(MECHANISM) or "SCRAM-SHA-512"),
-        chosen.get(USERNAME, ""),
-        Secret(chosen.get(PASSWORD, "")),
-        chosen.get(CA, ""),
-        chosen.get(CERTIFICATE, ""),
-        chosen.get(KEY, ""),
-        Secret(chosen.get(KEY_PASSWORD, "")),
+        protocol=_protocol(chosen.get(PROTOCOL) or ("SASL_SSL" if login else "SSL" if tls else "PLAINTEXT")),
+        mechanism=_mechanism(chosen.get(MECHANISM) or "SCRAM-SHA-512"),
+        username=chosen.get(USERNAME, ""),
+        password=Secret(chosen.get(PASSWORD, "")),
+        ca=chosen.get(CA, ""),
+        certificate=chosen.get(CERTIFICATE, ""),
+        key=chosen.get(KEY, ""),
+        key_password=Secret(chosen.get(KEY_PASSWORD, "")),
     )
     if made.login and not login:
         raise SettingsError(f"{PROTOCOL} is {made.protocol}, which needs {USERNAME} and {PASSWORD}")
