@@ -35,7 +35,7 @@ from npsflow.streams.intake.mapping import Unmapped
 from npsflow.streams.recovery.inputs import valid_action
 
 _TRANSACTIONAL_ID = "dlq-replay"
-_CHUNK = 1000
+_CHUNK, _CHUNK_BYTES = 1000, 16 << 20
 _FORM = "application/x-www-form-urlencoded"
 _INTAKE = "intake/"
 _TRIED_ONCE = {"internal_error", "unfetched"}
@@ -316,11 +316,14 @@ class Replay:
 
 
 async def _chunks(steps: AsyncIterator[_Step]) -> AsyncIterator[list[_Step]]:
+    """What goes into one transaction each."""
     chunk: list[_Step] = []
+    size = 0
     async for step in steps:
         chunk.append(step)
-        if len(chunk) == _CHUNK:
+        size += sum(len(record.value or b"") for record in step.records)
+        if len(chunk) == _CHUNK or size >= _CHUNK_BYTES:
             yield chunk
-            chunk = []
+            chunk, size = [], 0
     if chunk:
         yield chunk

@@ -195,6 +195,17 @@ def test_webhooks_and_actions_go_where_they_belong(harness: CommandHarness) -> N
     wait_until(lambda: [(r.key, r.value) for r in harness.records("recovery-actions")] == [(b"C-77", action)])
 
 
+def test_what_nobody_can_foresee_is_tried_once_unless_it_is_named(harness: CommandHarness) -> None:
+    replayed = why("internal_error", own=[("npsflow_dlq_letter", b"3-1")])
+    put(harness, (0, b"shop/r1", response_json(1), replayed), (0, b"shop/r2", response_json(2), why("internal_error")))
+    blind = harness.run("dlq", "replay").stdout
+    assert "1 dead letters sent back" in blind
+    assert "       1 internal_error      report it, and replay it after an update" in blind
+    assert states(harness) == {"0-0": "open", "0-1": "replayed"}
+    assert "1 dead letters sent back" in harness.run("dlq", "replay", "--reason", "internal_error").stdout
+    assert [record.key for record in responses(harness, 2)] == [b"shop/r2", b"shop/r1"]
+
+
 def test_a_replay_that_is_killed_is_simply_run_again(harness: CommandHarness) -> None:
     count = 20_000
     put(harness, *((n % 4, b"shop/r%d" % n, response_json(n), why("internal_error")) for n in range(count)))
