@@ -1,7 +1,8 @@
 """What stands on `dlq-log`: which dead letters were replayed, and up to where dead letters were accepted.
 
 A record of a letter has its id as key; one of an acceptance `accepted/` and the partition of `survey-responses`. They
-name letters by their place and hold nothing of them.
+name letters by their place and hold nothing of them. It is a topic of its own: others read `survey-responses-dlq` for
+what was refused, and Kafka forgets the offsets of a group at rest after a week.
 """
 
 from collections.abc import Callable

@@ -12,12 +12,12 @@ import msgspec
 from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 
-from npsflow.agents.intake.endpoint import Endpoint, unsigned
+from npsflow.agents.intake.endpoint import Endpoint, kept_delivery, unsigned
 from npsflow.agents.kafka import clients
 from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.operations import dead_letters
 from npsflow.agents.operations.dead_letters import LETTER_ID, History, Letter, Selection, named_response
-from npsflow.agents.platforms.protocol import Delivery, Rejected
+from npsflow.agents.platforms.protocol import CONTENT_TYPE, Rejected
 from npsflow.schemas import codec, topics
 from npsflow.schemas.dlq_log import DlqLogEntry
 from npsflow.schemas.errors import RefusedRecord
@@ -36,7 +36,7 @@ from npsflow.streams.recovery.inputs import valid_action
 
 _TRANSACTIONAL_ID = "dlq-replay"
 _CHUNK, _CHUNK_BYTES = 1000, 16 << 20
-_FORM = "application/x-www-form-urlencoded"
+_FORM = b"application/x-www-form-urlencoded"
 _INTAKE = "intake/"
 _TRIED_ONCE = {"internal_error", "unfetched"}
 """Nothing here can tell whether these are refused again: unless they are named, a replay tries them once."""
@@ -85,7 +85,7 @@ class ReplayCheck:
 
     @cached_property
     def _endpoints(self) -> Mapping[str, Endpoint]:
-        return unsigned(self._settings.intake, self._environment)
+        return unsigned(self._settings, self._environment)
 
     def _mapped(self, letter: Letter, body: bytes, headers: Headers) -> list[KeyedRecord]:
         """What a webhook becomes by the mapping of now."""
@@ -93,12 +93,9 @@ class ReplayCheck:
         if (endpoint := self._endpoints.get(name)) is None:
             raise RefusedRecord("unmapped", f"there is no [intake.{name}] that takes webhooks")
         try:
-            records = list(endpoint.records(Delivery(_delivered(headers, body), body), letter.record.timestamp / 1000))
+            return list(endpoint.records(kept_delivery(body, _typed(headers, body)), letter.record.timestamp / 1000))
         except (Rejected, Unmapped) as error:
             raise RefusedRecord("unmapped", str(error)) from None
-        if any(len(record.value or b"") > topics.MAX_INPUT for record in records):
-            raise RefusedRecord("too_large", "what it becomes is too large")
-        return records
 
 
 def _renewed_fetch(letter: Letter, value: bytes | None) -> KeyedRecord:
@@ -110,15 +107,15 @@ def _renewed_fetch(letter: Letter, value: bytes | None) -> KeyedRecord:
     return KeyedRecord(topics.FETCHES, fetch.key(), codec.dumps(fetch), letter.headers)
 
 
-def _delivered(headers: Headers, body: bytes) -> dict[str, str]:
-    """The headers of a request, by lower-case name. A body that does not say its type is JSON or else a form."""
-    kept = {name.lower(): value.decode(errors="replace") for name, value in headers}
-    if "content-type" not in kept:
-        try:
-            codec.loads(body)
-        except codec.NotJson:
-            kept["content-type"] = _FORM
-    return kept
+def _typed(headers: Headers, body: bytes) -> Headers:
+    """The headers of a request, with a type: a body that has none is JSON, or else a form."""
+    if CONTENT_TYPE in dict(headers):
+        return headers
+    try:
+        codec.loads(body)
+    except codec.NotJson:
+        return [*headers, (CONTENT_TYPE, _FORM)]
+    return headers
 
 
 # Mended values.

@@ -85,7 +85,7 @@ def test_a_fetch_begins_anew() -> None:
 @pytest.mark.parametrize(
     ("name", "headers"),
     [
-        ("encoded.txt", [("Content-Type", b"application/x-www-form-urlencoded; charset=utf-8")]),
+        ("encoded.txt", [("content-type", b"application/x-www-form-urlencoded; charset=utf-8")]),
         ("encoded.txt", []),
         ("good.json", []),
         ("good.json", [("content-type", b"application/json")]),
