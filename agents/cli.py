@@ -23,7 +23,7 @@ COMMANDS = {
     "act": ("npsflow.agents.commands.act:act", "Say what was done about a case."),
     "board": ("npsflow.agents.commands.board:board", "Serve cases over HTTP, until Ctrl-C."),
     "windows": ("npsflow.agents.commands.windows:windows", "Show scores by segment and window."),
-    "dlq": ("npsflow.agents.commands.dlq:dlq", "List, replay or accept dead letters."),
+    "dlq": ("npsflow.agents.commands.dlq:dlq", "List, show, mend, replay or accept dead letters."),
     "forget": ("npsflow.agents.commands.forget:forget", "Remove what is known of a customer."),
     "check": ("npsflow.agents.commands.check:check", "Say what is wrong with settings, topics and readers."),
     "rebuild": ("npsflow.agents.commands.rebuild:rebuild", "Make the state anew from the responses."),

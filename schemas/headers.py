@@ -11,6 +11,8 @@ Headers = list[tuple[str, bytes]]
 
 ORIGIN = "npsflow_origin"
 """On a forwarded record: `append-time-ms partition offset` of the record as it was produced."""
+LETTER = "npsflow_dlq_letter"
+"""On a replayed record: the ids of the dead letters it was made of, with spaces between. It stays on a next letter."""
 _ORIGIN = re.compile(rb"(\d{1,15}) (\d{1,5}) (\d{1,14})")
 _MOST_PARTITIONS = 1 << 16  # what is remembered of an origin holds no more
 

@@ -14,6 +14,7 @@ CASES = "recovery-cases"
 INVITATIONS = "survey-invitations"
 FETCHES = "survey-fetches"
 NOTIFY_LOG = "notify-log"
+DLQ_LOG = "dlq-log"
 
 MAX_INPUT = 1024 * 1024  # bytes of a response
 MAX_RECORD = 2 * 1024 * 1024  # bytes, on every topic
@@ -68,6 +69,8 @@ ALL = (
     Topic(INVITATIONS, "customer id, else source/invitation_id", "invitation", "input", "delete", 90),
     Topic(FETCHES, "intake/event id", "a response to be fetched", "input", "compact", None, True),
     Topic(NOTIFY_LOG, "notifier/event id", "a message, sent or to be sent", "input", "compact,delete", 90, True),
+    # Kept longer than the letters: what was replayed stays known as long as its letter can be seen.
+    Topic(DLQ_LOG, "letter id, or a partition", "replayed, or accepted up to here", "input", "delete", 365, True),
 )
 BY_NAME = {topic.name: topic for topic in ALL}
 

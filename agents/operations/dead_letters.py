@@ -1,184 +1,226 @@
-"""Dead letters: reading them, sending them once more, and letting a paused partition go on."""
+"""Dead letters: reading them, what became of each, and letting a paused partition go on."""
 
-import os
+import re
 import time
-from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import aclosing, nullcontext
-from typing import NamedTuple
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
 
-from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.structs import OffsetAndMetadata
-from msgspec.structs import replace
 
-from npsflow.agents.intake.endpoint import kept_delivery, unsigned
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
-from npsflow.agents.platforms.protocol import Rejected
 from npsflow.schemas import codec, topics
-from npsflow.schemas.fetch import decode_fetch
-from npsflow.schemas.headers import ORIGIN, Headers
-from npsflow.streams.config.settings import load
-from npsflow.streams.engine.admin import partition_counts
+from npsflow.schemas.dlq_log import DlqLogEntry, accepted_key, accepted_partition, decode_entry
+from npsflow.schemas.headers import LETTER, ORIGIN, Headers
+from npsflow.schemas.partitioner import partition_of
+from npsflow.schemas.times import rfc3339
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.transaction import Outputs
-from npsflow.streams.intake.entrance import KeyedRecord
-from npsflow.streams.intake.mapping import Unmapped
-from npsflow.streams.stage import Record
+from npsflow.streams.stage import Output, Record
 
 _HEADER = "npsflow_dlq_"
-_GROUP = "dlq-replay"
+LETTER_ID = re.compile(r"\d+-\d+")
+_ALWAYS = {"reason", "message", "topic", "partition", "offset", "at"}
 _ACCEPTED = "dlq-accept"  # see Source, which reads it
-_CHUNK = 1000
+
+State = Literal["open", "replayed", "accepted", "refused_again"]
+"""What became of a letter. `refused_again`: it was replayed, and what was sent is a new letter."""
+
+_HELP = {
+    "unknown_scale": "give the scale its thresholds in [[scales]], or mend the value",
+    "too_late": "raise horizon_days, or mend the value",
+    "unmapped": "map its form in [intake.NAME]",
+    "unfetched": "look at the platform's token, then replay it",
+    "internal_error": "report it, and replay it after an update",
+}
+
+
+def help_for(reason: str) -> str:
+    """What an operator can do about letters that were refused for this reason."""
+    return _HELP.get(reason, "mend the value: npsflow dlq replay --file FILE")
 
 
 class Letter(NamedTuple):
     """A dead letter. `why`: its npsflow_dlq_* headers without that prefix; `headers`: those it was produced with."""
 
     record: Record
-    why: dict[str, str]
+    why: Mapping[str, str]
     headers: Headers
 
     @property
-    def partition(self) -> TopicPartition:
-        """Where it is on the topic of the dead letters."""
-        return TopicPartition(self.record.topic, self.record.partition)
+    def id(self) -> str:
+        """Its place on the topic of the dead letters, `partition-offset`."""
+        return f"{self.record.partition}-{self.record.offset}"
+
+    @property
+    def key(self) -> str | None:
+        """The key as text; None where there is none that can be read."""
+        return _text(self.record.key)
+
+    @property
+    def response(self) -> tuple[str, str] | None:
+        """Source and id of the response that was refused, by its value or else its key; None if neither says it."""
+        if self.why["topic"] != topics.RESPONSES:
+            return None
+        try:
+            fields = codec.loads(self.record.value or b"")
+        except codec.NotJson:
+            fields = None
+        if (named := named_response(fields)) is not None:
+            return named
+        source, slash, response_id = (self.key or "").partition("/")
+        return (source, response_id) if source and slash and response_id else None
+
+    @property
+    def source(self) -> str | None:
+        """The platform, where it can be read."""
+        response = self.response
+        return self.why.get("source") or (response and response[0])
+
+    @property
+    def predecessors(self) -> list[str]:
+        """The ids of the letters whose replay was refused as this one."""
+        return self.why.get("letter", "").split()
 
 
-async def letters(installation: Installation, reason: str | None) -> AsyncGenerator[Letter, None]:
-    """All dead letters, or those refused for one reason, oldest first. Raises KafkaFailed."""
+def named_response(fields: Any) -> tuple[str, str] | None:
+    """The source and response_id that a JSON value names."""
+    if not isinstance(fields, dict):
+        return None
+    source, response_id = fields.get("source"), fields.get("response_id")
+    if isinstance(source, str) and isinstance(response_id, str) and source and response_id:
+        return source, response_id
+    return None
+
+
+def _text(data: bytes | None) -> str | None:
+    try:
+        return None if data is None else data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+class Selection(NamedTuple):
+    """Which letters: those that fit all that is not None. `since`: written at that time (ms) or later."""
+
+    reason: str | None = None
+    source: str | None = None
+    ids: frozenset[str] | None = None
+    since: int | None = None
+
+    def takes(self, letter: Letter) -> bool:
+        """Whether the letter is one of them."""
+        return (
+            self.reason in (None, letter.why["reason"])
+            and (self.source is None or self.source == letter.source)
+            and (self.ids is None or letter.id in self.ids)
+            and (self.since is None or letter.record.timestamp >= self.since)
+        )
+
+
+_ALL = Selection()
+
+
+async def letters(installation: Installation, selection: Selection = _ALL) -> AsyncGenerator[Letter, None]:
+    """The selected dead letters, oldest first. Raises KafkaFailed."""
     async with aclosing(reading.committed_records(installation, topics.DEAD_LETTERS)) as records:
         async for record in records:
-            why = {n.removeprefix(_HEADER): v.decode() for n, v in record.headers if n.startswith(_HEADER)}
-            if "reason" in why and reason in (None, why["reason"]):
-                own = [(n, v) for n, v in record.headers if n != ORIGIN and not n.startswith(_HEADER)]
-                yield Letter(record, why, own)
+            letter = as_letter(record, installation.prefix)
+            if letter is not None and selection.takes(letter):
+                yield letter
 
 
-class Replayed:
-    """What of one partition of the dead letters has been replayed: all before `offset`, and some reasons further.
+def as_letter(record: Record, prefix: str) -> Letter | None:
+    """The letter that a record of the topic is, in an installation of this prefix; None if it says no reason."""
+    why = {
+        n.removeprefix(_HEADER): (v or b"").decode(errors="replace") for n, v in record.headers if n.startswith(_HEADER)
+    }
+    if not why.keys() >= _ALWAYS:
+        return None
+    why["topic"] = why["topic"].removeprefix(prefix)
+    own = [(n, v) for n, v in record.headers if n != ORIGIN and not n.startswith(_HEADER)]
+    return Letter(record, why, own)
 
-    Kept as the committed offset of a group and its metadata. By default Kafka forgets those of a group at rest after
-    seven days; what is then sent twice is only counted as repeated, or refused again.
+
+@dataclass
+class History:
+    """What was done with letters.
+
+    `replayed`: when (RFC 3339), by letter. `accepted`: by partition of `survey-responses`, the first offset that is not
+    accepted. `refused_as`: the letter that each became when it was refused again.
     """
 
-    def __init__(self, committed: OffsetAndMetadata | None = None) -> None:
-        self.offset: int = committed.offset if committed else 0
-        self.further: dict[str, int] = codec.loads(committed.metadata) if committed and committed.metadata else {}
+    replayed: dict[str, str] = field(default_factory=dict)
+    accepted: dict[int, int] = field(default_factory=dict)
+    refused_as: dict[str, str] = field(default_factory=dict)
 
-    def __contains__(self, letter: Letter) -> bool:
-        return letter.record.offset < max(self.offset, self.further.get(letter.why["reason"], 0))
-
-    def advance(self, offset: int, reason: str | None) -> None:
-        """All before `offset` has been replayed, or what was refused for one reason."""
-        if reason is None:
-            self.offset = max(self.offset, offset)
+    def add(self, key: bytes, entry: DlqLogEntry) -> None:
+        """Take in one record of `dlq-log`."""
+        partition = accepted_partition(key)
+        if partition is None:
+            self.replayed[key.decode()] = entry.at
         else:
-            self.further[reason] = max(self.further.get(reason, 0), offset)
-        self.further = {r: o for r, o in self.further.items() if o > self.offset}
+            self.accepted[partition] = max(entry.before, self.accepted.get(partition, 0))
 
-    def committed(self) -> OffsetAndMetadata:
-        """What to commit, so that the next replay begins from here."""
-        return OffsetAndMetadata(self.offset, codec.dumps(self.further).decode() if self.further else "")
-
-
-async def replay(
-    installation: Installation, reason: str | None, *, dry_run: bool, again: bool, progress: Callable[[int], None]
-) -> Counter[str]:
-    """Send dead letters to the topics they came from; gives how many there were of each reason.
-
-    `dry_run` only counts them; `again` takes those as well that an earlier replay has sent. `progress` is called with
-    how many were sent. Raises KafkaFailed.
-    """
-    group = installation.group(_GROUP)
-    reasons: Counter[str] = Counter()
-    async with nullcontext() if dry_run else clients.producer(installation, transactional_id=group) as producer:
-        # Offsets are read after the producer has started, which ends whatever an earlier replay left open.
-        async with clients.admin(installation) as client:
-            counts = await partition_counts(client)
-            committed = await reading.committed_offsets(client, group)
-        replayed = defaultdict(Replayed, {tp: Replayed(offset) for tp, offset in committed.items()})
-        async with aclosing(letters(installation, reason)) as found:
-            due = (letter async for letter in found if again or letter not in replayed[letter.partition])
-            async for chunk in _chunks(due):
-                for letter in chunk:
-                    replayed[letter.partition].advance(letter.record.offset + 1, reason)
-                if producer is not None:
-                    offsets = {letter.partition: replayed[letter.partition].committed() for letter in chunk}
-                    async with producer.transaction():
-                        await clients.deliver(producer, _as_produced(producer, installation, chunk, counts))
-                        await producer.send_offsets_to_transaction(offsets, group)
-                reasons.update(letter.why["reason"] for letter in chunk)
-                progress(reasons.total())
-    return reasons
+    def state(self, letter: Letter) -> State:
+        """What became of a letter."""
+        if letter.id in self.refused_as:
+            return "refused_again"
+        if letter.id in self.replayed:
+            return "replayed"
+        accepted_before = self.accepted.get(int(letter.why["partition"]), 0)
+        accepted = letter.why["topic"] == topics.RESPONSES and int(letter.why["offset"]) < accepted_before
+        return "accepted" if accepted else "open"
 
 
-async def _chunks(letters: AsyncIterator[Letter]) -> AsyncIterator[list[Letter]]:
-    chunk: list[Letter] = []
-    async for letter in letters:
-        chunk.append(letter)
-        if len(chunk) == _CHUNK:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
+async def log(installation: Installation) -> History:
+    """What `dlq-log` says. It does not say what was refused again. Raises KafkaFailed."""
+    history = History()
+    async with aclosing(reading.committed_records(installation, topics.DLQ_LOG)) as records:
+        async for record in records:
+            history.add(record.key or b"", decode_entry(record.value or b""))
+    return history
 
 
-def _as_produced(
-    producer: AIOKafkaProducer, installation: Installation, letters: Iterable[Letter], counts: Mapping[str, int]
-) -> Outputs:
-    """To the partitions that Kafka's default partitioner gives."""
-    outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
-    for letter in letters:
-        for record in _RECORDS.get(letter.why["reason"], _unchanged)(letter):
-            count = counts.get(installation.topic(record.topic))
-            if count is None:
-                name = installation.topic(record.topic)
-                raise KafkaFailed(f"topic {name}, where a dead letter came from, does not exist")
-            output = record.output(count)
-            if record.key is None:
-                output = output._replace(partition=int(letter.why["partition"]) % count)
-            outputs.emit(output)
-    return outputs
+async def complete_history(installation: Installation) -> History:
+    """The same, and what was refused again: that takes one pass over all letters. Raises KafkaFailed."""
+    history = await log(installation)
+    if history.replayed:
+        async with aclosing(letters(installation)) as found:
+            async for letter in found:
+                history.refused_as.update(dict.fromkeys(letter.predecessors, letter.id))
+    return history
 
 
-def _unchanged(letter: Letter) -> list[KeyedRecord]:
-    """As it was, to the topic where it came from."""
-    return [KeyedRecord(letter.why["topic"], letter.record.key, letter.record.value, letter.headers)]
+def replay_headers(letters: Iterable[Letter], own: Headers) -> Headers:
+    """The headers of a replayed record: its own, and which letters it was made of."""
+    return [*own, (LETTER, " ".join(letter.id for letter in letters).encode())]
 
 
-def _anew(letter: Letter) -> list[KeyedRecord]:
-    """A fetch that was given up, as a new one: it is tried at once, and as often."""
-    fetch = replace(decode_fetch(letter.record.value or b""), attempts=0, not_before=0)
-    return [KeyedRecord(letter.why["topic"], fetch.key(), codec.dumps(fetch), letter.headers)]
-
-
-def _as_mapped_now(letter: Letter) -> list[KeyedRecord]:
-    """A webhook that was not understood: what it becomes now, or the same dead letter."""
-    record, why, headers = letter
-    endpoint = unsigned(load(), os.environ).get(why["topic"].removeprefix("intake/"))
-    try:
-        if endpoint is not None:
-            return list(endpoint.records(kept_delivery(record.value or b"", headers), time.time()))
-    except (Rejected, Unmapped):
-        pass  # the mapping is still not the right one
-    return [KeyedRecord(topics.DEAD_LETTERS, record.key, record.value, list(record.headers))]
-
-
-_RECORDS = {"unmapped": _as_mapped_now, "unfetched": _anew}
-"""By reason; whatever was refused for another is sent as it was."""
+def log_output(key: bytes, entry: DlqLogEntry, partitions: int) -> Output:
+    """A record of `dlq-log`, a topic of so many partitions."""
+    return Output(topics.DLQ_LOG, partition_of(key, partitions), key, codec.dumps(entry), [])
 
 
 async def accept(installation: Installation) -> int:
     """Accept what was refused so far, in every partition that was read; gives their number. Raises KafkaFailed.
 
-    What is accepted is committed in the group that paused workers look at.
+    What is accepted is committed in the group that paused workers look at. Kafka forgets that in time: `dlq-log` keeps
+    it for those who ask what became of a letter.
     """
     async with clients.admin(installation) as client:
         read = await reading.committed_offsets(client, installation.group("classify"))
     if not read:
         raise KafkaFailed("nothing was read yet: there is nothing to accept")
+    count, now = len(await reading.partitions(installation, topics.DLQ_LOG)), int(time.time() * 1000)
     async with clients.reader(installation, group=installation.group(_ACCEPTED)) as consumer:
         consumer.assign(list(read))
         await consumer.commit({tp: OffsetAndMetadata(offset, "") for tp, (offset, _) in read.items()})
+    async with clients.producer(installation) as producer:
+        outputs = Outputs(producer, installation.prefix, now)
+        for tp, (offset, _) in read.items():
+            outputs.emit(log_output(accepted_key(tp.partition), DlqLogEntry(rfc3339(now), offset), count))
+        await clients.deliver(producer, outputs)
     return len(read)

@@ -67,7 +67,7 @@ def decode_fact(record: Record, topic: str) -> Fact | None:
     Raises RefusedRecord for an action that is not valid, and Undecodable for a fact that classify did not write.
     """
     if topic == topics.ACTIONS:
-        return _valid_action(record.key, record.value)
+        return valid_action(record.key, record.value)
     decode = _DECODERS.get(_event_type(record))
     return None if decode is None or record.value is None else decode(record.value)
 
@@ -79,7 +79,7 @@ def _event_type(record: Record) -> str:
     return ""
 
 
-def _valid_action(key: bytes | None, value: bytes | None) -> TeamAction:
+def valid_action(key: bytes | None, value: bytes | None) -> TeamAction:
     """Decode an action and check what it names. Raises RefusedRecord."""
     if value is None:
         raise RefusedRecord("null_value", "the record has no value")

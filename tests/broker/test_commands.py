@@ -13,7 +13,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from confluent_kafka import Producer
 
 from npsflow.agents.broker.embedded import Broker
-from npsflow.schemas.headers import DeadLetter, with_origin
+from npsflow.schemas.headers import DeadLetter
 from npsflow.schemas.topics import MAX_RECORD
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.topology import wanted
@@ -337,40 +337,3 @@ def test_from_responses_to_alerts_windows_and_dead_letters(harness: CommandHarne
 
     assert report["warn"] == report["fail"] == []
     assert "outcomes: counted 4, dead 2" in report["ok"]
-
-
-def test_replay_sends_dead_letters_as_they_were_and_once(harness: CommandHarness) -> None:
-    headers = [("trace", b"1"), ("trace", b"2")]
-    forwarded = with_origin([], 1, 2, 3)
-    letters: list[tuple[int, bytes | None, bytes | None, Any]] = [
-        (0, b"shop/r1", b"{}", DeadLetter("too_late", "why", "survey-responses", 3, 7, "at", "shop").headers(headers)),
-        (0, b"k", None, DeadLetter("null_value", "why", "survey-responses", 0, 8, "at").headers([])),
-        (1, None, b"\xff", DeadLetter("not_utf8", "why", "survey-responses", 2, 9, "at").headers(forwarded)),
-        (1, None, None, DeadLetter("null_value", "why", "survey-responses", 1, 10, "at").headers([])),
-    ]
-    producer = Producer({"bootstrap.servers": harness.installation.brokers})
-    for partition, key, value, given in letters:
-        producer.produce(harness.installation.topic("survey-responses-dlq"), value, key, partition, headers=given)
-    producer.flush(SECONDS)
-
-    null = ("dlq", "replay", "--reason", "null_value")
-    assert "2 dead letters would be sent back" in harness.run(*null, "--dry-run").stdout
-    assert harness.records("survey-responses") == []
-
-    assert "2 dead letters sent back" in harness.run(*null).stdout
-    wait_until(lambda: len(harness.records("survey-responses")) == 2)  # markers of a transaction follow its commit
-    sent = harness.records("survey-responses")
-    assert {(r.key, r.value, r.partition) for r in sent if r.key is None} == {(None, None, 1)}
-    assert {(r.key, r.value) for r in sent} == {(b"k", None), (None, None)}
-
-    assert "0 dead letters sent back" in harness.run(*null).stdout
-    assert "2 dead letters sent back" in harness.run("dlq", "replay").stdout
-    assert "0 dead letters sent back" in harness.run("dlq", "replay").stdout
-    wait_until(lambda: len(harness.records("survey-responses")) == 4)
-    records = {r.value: r for r in harness.records("survey-responses") if r.value is not None}
-    assert list(records[b"{}"].headers) == headers
-    assert list(records[b"\xff"].headers) == []
-    assert records[b"\xff"].partition == 2
-
-    assert "1 dead letters sent back" in harness.run("dlq", "replay", "--again", "--reason", "too_late").stdout
-    wait_until(lambda: len(harness.records("survey-responses")) == 5)

@@ -68,3 +68,5 @@ async def test_a_partition_stops_until_its_dead_letters_are_accepted(broker: Bro
             assert accepted.returncode == 0, accepted.stderr
             await eventually(harness.finished)
         assert len(await harness.read(DEAD_LETTERS)) == 1_500
+        listed = await command(harness, "dlq", "list", "--state", "accepted", "--json")
+        assert len(listed.stdout.splitlines()) == 1_000

@@ -223,23 +223,23 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
         reasons = Counter(dict(r.headers)["npsflow_dlq_reason"].decode() for r in await harness.read(DEAD_LETTERS))
         del reasons["not_json"]
         ((reason, count),) = reasons.most_common(1)
-        assert f"{count} dead letters sent back" in await processes.run("dlq replay", "--reason", reason)
-        for reason in ("unmapped", "unfetched"):
-            assert "1 dead letters sent back" in await processes.run("dlq replay", "--reason", reason)
+        assert f"{count} dead letters sent back" in await processes.run("dlq replay", "--again", "--reason", reason)
+        assert "1 dead letters sent back" in await processes.run("dlq replay", "--reason", "unfetched")
         harness.produce(lines(500, seed=8))  # the rebuild is the first to read them, and so to write of them
         await processes.run("rebuild", "--yes")
         assert "permission: all that a worker needs is allowed" in await processes.run("check")
 
     # A check only looks whether a worker may do it, and a rebuild neither pauses nor recovers.
     accept = Acl("GROUP", "LITERAL", f"{PREFIX}npsflow-dlq-accept", "DESCRIBE")
-    # No platform of the test says who was asked.
+    # No platform of the test says who was asked, and no action is refused.
     invite = Acl("TOPIC", "LITERAL", f"{PREFIX}survey-invitations", "WRITE")
+    act = Acl("TOPIC", "LITERAL", f"{PREFIX}recovery-actions", "WRITE")
     worker_may = table(PREFIX)["worker"]
     recovering = {acl for acl in worker_may if re.search("npsflow-recover|recovery-", acl.name)}
     # The console sends no digest and knows of no tickets.
     elsewhere = re.compile("recovery-cases|customer-follow-up|recovery-actions")
     idle = {
-        "check": worker_may, "rebuild": {accept, *recovering}, "intake": {invite}, "dlq replay": {invite},
+        "check": worker_may, "rebuild": {accept, *recovering}, "intake": {invite}, "dlq replay": {invite, act},
         "notify": {acl for acl in table(PREFIX)["notify"] if elsewhere.search(acl.name)},
     }  # fmt: skip
     for process in PROCESSES:
