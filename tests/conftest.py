@@ -2,10 +2,13 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from npsflow.agents.broker.download import fetch_kafka
 from npsflow.agents.broker.embedded import Broker, free_port
+
+hypothesis.settings.register_profile("few", max_examples=20)  # of `make coverage`: which lines run, few examples tell
 
 SHORT_SESSIONS = {"group.min.session.timeout.ms": "1000"}
 """Setting of a broker whose groups may notice a lost member after one second."""
