@@ -116,7 +116,7 @@ def test_ends_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> None:
     port = free_port()
     program = f"""
 from pathlib import Path
-from npsflow.agents.broker import Broker
+from npsflow.agents.broker.embedded import Broker
 broker = Broker(Path({str(tmp_path)!r}), {port})
 broker.start()
 print("up", flush=True)
