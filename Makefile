@@ -57,8 +57,8 @@ check-style:
 
 coverage: .venv/project ## Run all tests that need no Kafka; the pure packages are covered by them, all but 2% at most
 	@.venv/bin/coverage erase
-	@.venv/bin/coverage run -m pytest --numprocesses=2 --dist=worksteal --hypothesis-profile=few -m 'not broker and not faults' \
-		tests/agents tests/schemas tests/streams $(ARGS)
+	@.venv/bin/coverage run -m pytest --numprocesses=2 --dist=worksteal --hypothesis-profile=few \
+		-m 'not broker and not faults and not long' tests/schemas tests/streams tests/agents/notify tests/agents/platforms $(ARGS)
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report
 

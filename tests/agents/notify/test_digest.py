@@ -110,6 +110,7 @@ def test_it_is_due_at_the_same_time_of_day(now: str, slot: str) -> None:
     assert last_slot(to_ms(local), time(8, 30), "Europe/Amsterdam") == to_ms(expected)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("zone", ["Europe/Amsterdam", "America/Sao_Paulo", "Australia/Lord_Howe", "UTC"])
 def test_it_is_due_once_a_day_whatever_the_clocks_do(zone: str) -> None:
     """Never before its time, never back, and on every day that there is."""

@@ -33,6 +33,7 @@ def test_platform_conforms(name: str) -> None:
     conformance(name).conforms()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in platforms.offering("answers") if platform(name).answers])
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())

@@ -72,6 +72,7 @@ def test_what_is_deleted_test_or_internal_counts_nowhere() -> None:
     assert [answer(flags=flags).live for flags in (DELETED, TEST, INTERNAL | ALERT_LIVE)] == [False] * 3
 
 
+@pytest.mark.long
 def test_size_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """Bytes a remembered response takes in memory: of ten, four live as alerts with a customer and eight segments."""
     count = 100_000

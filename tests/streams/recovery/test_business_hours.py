@@ -35,6 +35,7 @@ def walked(hours: BusinessHours, start: int, minutes: int) -> int:
     return at
 
 
+@pytest.mark.long
 @settings(max_examples=60, deadline=None)
 @given(
     minutes_in=st.integers(0, 60 * 24 * 45),

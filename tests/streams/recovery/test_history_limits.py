@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from npsflow.schemas.response import MAX_COMMENT, MAX_IDENTIFIER
 from npsflow.schemas.topics import CASES, MAX_INPUT, MAX_RECORD
 from tests.streams.recovery.recovering import World
@@ -9,6 +11,7 @@ from tests.streams.recovery.recovering import World
 ENTRIES = 200
 
 
+@pytest.mark.long
 def test_a_case_stays_a_record_however_much_is_said() -> None:
     world = World()
     world.respond(2, answers=[{"topic": "t", "text": "x" * 16_000}] * (MAX_INPUT // 16_500))
@@ -35,6 +38,7 @@ def test_what_is_usual_is_kept_whole() -> None:
     assert len([entry for entry in json.loads(last)["history"] if entry.get("comment")]) == ENTRIES - 1
 
 
+@pytest.mark.long
 def test_what_is_refused_displaces_nothing_that_was_done() -> None:
     world = World()
     world.respond(2)
