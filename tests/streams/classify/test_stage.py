@@ -309,16 +309,32 @@ def test_counters_do_not_grow_with_the_names_of_platforms() -> None:
     assert (sum(n.startswith("dead:") for n in names), names["dead:missing_field:unknown"]) == (51, 10)
 
 
-def test_every_thousandth_record_is_checked_for_its_partitioner() -> None:
-    stage = Classify(SETTINGS.classify_settings("npsflow/t.", 1))
-    found = {}
+def test_counters_name_the_platforms_of_misplaced_records() -> None:
     for partition in range(4):
-        task = stage.open(partition, 4, lambda *output: None)
-        for offset in (0, 999, 1000, 1500):
-            task.apply(task.read(Record(b"s/1", json.dumps(response()).encode(), offset, partition=partition)))
-        found[partition] = task.counters.get(("foreign_partitioner",), 0)
-    assert sorted(found.values()) == [0, 2, 2, 2]
-    assert found[partition_of(b"s/1", 4)] == 0
+        task = Task(STAGE, partition, 4)
+        for offset, fields in enumerate([response(), response(score=3), deletion(), {"source": "s", "score": 3}]):
+            task.take(Record(b"s/1", json.dumps(fields).encode(), offset, partition=partition))
+        expected = {} if partition == partition_of(b"s/1", 4) else {("misplaced", "s"): 2, ("misplaced", "unknown"): 1}
+        assert {key: n for key, n in task.fold.counters.items() if key[0] == "misplaced"} == expected
+
+
+def test_what_was_forwarded_stays_where_it_is() -> None:
+    """Also where the number of partitions is another one by now: a rebuild does not forward it a second time."""
+    record = Record(b"s/1", json.dumps(response()).encode(), headers=[(ORIGIN, b"%d 0 5" % NOW)])
+    for partition in range(4):
+        task = Task(STAGE, partition, 4)
+        task.take(record)
+        assert outcomes(task) == {"counted": 1}
+
+
+def test_misplaced_platforms_do_not_grow_without_bound() -> None:
+    task = Task(STAGE, 3, 4)
+    for number in range(200):
+        value = json.dumps(response(source=f"s{number}", score=9)).encode()
+        task.take(Record(own_key(value), value, number, partition=3))
+    names = [key for key in task.fold.counters if key[0] == "misplaced"]
+    assert len(names) == 51
+    assert task.fold.counters["misplaced", "other"] > 50
 
 
 def test_most_records_refused_pauses_until_accepted_and_that_outlives_a_restart() -> None:
