@@ -220,7 +220,9 @@ async def _outcomes(settings: Settings, installation: Installation) -> list[Find
         results.append(_warn(f"outcomes: {ours} records met a mistake of npsflow itself", todo))
     misplaced = sorted((key[1], count) for key, count in counters.items() if key[0] == MISPLACED and count)
     if misplaced:
-        listed = ", ".join(f"{source} {count:,}{_share(count, counters[SOURCE, source])}" for source, count in misplaced)
+        listed = ", ".join(
+            f"{source} {count:,}{_share(count, counters[SOURCE, source])}" for source, count in misplaced
+        )
         results.append(_warn(f"outcomes: records in another partition than their keys give: {listed}", _PARTITIONER))
     return results
 

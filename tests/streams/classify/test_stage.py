@@ -235,6 +235,46 @@ def test_a_clock_of_a_live_alert_never_restarts_but_a_reinstated_one_has_its_own
         assert [value.get("due_at") for value in found] == ["2026-03-02T15:00:00Z", None, "2026-03-02T15:05:00Z"]
 
 
+def late(**more: Any) -> dict[str, Any]:
+    """Begun eight days before the record, the score given a minute before it."""
+    begun, given = rfc3339(NOW - 8 * DAY), rfc3339(NOW - MINUTE)
+    return response(submitted_at=begun, updated_at=given, customer={"id": "C"}, **more)
+
+
+def test_a_score_that_comes_days_after_the_response_was_begun_is_due_from_then() -> None:
+    (alert,) = events(fold(late()).committed, topics.SERVICE_RECOVERY)
+    assert (alert.value["actionable"], alert.value["due_at"]) == (True, "2026-03-02T15:06:00Z")
+    (thanks,) = events(fold(late(score=9)).committed, topics.FOLLOW_UP)
+    assert thanks.value["due_at"] == "2026-03-08T15:06:00Z"
+
+
+def test_its_clock_does_not_restart_and_it_does_not_become_stale() -> None:
+    comment = late(comment="slow") | {"updated_at": rfc3339(NOW)}
+    task = fold(late(), comment)
+    found = [event.value for event in events(task.committed, topics.SERVICE_RECOVERY)]
+    assert [value["due_at"] for value in found] == ["2026-03-02T15:06:00Z"] * 2
+    assert [value["actionable"] for value in found] == [True, True]
+
+
+def test_a_customer_who_becomes_unhappy_later_can_be_helped_then() -> None:
+    task = fold(late(score=9) | {"updated_at": rfc3339(NOW - 7 * DAY)}, late())
+    (alert,) = events(task.committed, topics.SERVICE_RECOVERY)
+    assert (alert.value["actionable"], alert.value["due_at"]) == (True, "2026-03-02T15:06:00Z")
+
+
+@pytest.mark.parametrize("updated", [None, NOW - 8 * DAY, NOW - 9 * DAY, NOW - 7 * DAY - 1])
+def test_an_old_score_is_stale_whatever_came_first(updated: int | None) -> None:
+    task = fold(late() | {"updated_at": updated and rfc3339(updated)})
+    (alert,) = events(task.committed, topics.SERVICE_RECOVERY)
+    assert alert.value["not_actionable"] == "stale"
+
+
+def test_windows_are_those_of_submitted_at_whatever_arrives_first() -> None:
+    both = late(score=9) | {"updated_at": rfc3339(NOW - 8 * DAY)}, late()
+    forth, back = (deltas(fold(*versions).committed) for versions in (both, both[::-1]))
+    assert forth == back
+
+
 def test_forwarded_once_with_its_origin_and_read_by_it() -> None:
     value = json.dumps(response()).encode()
     task, whole = run(STAGE, [Record(b"C-1", value, 5, NOW, [("trace", b"x")])])

@@ -87,6 +87,18 @@ def without_partition(labels: Iterable[str]) -> tuple[str, ...]:
     return tuple(label for label in labels if label != "0")
 
 
+def not_stale(value: bytes | None) -> bytes | None:
+    """That build called an alert stale that was caused by a correction of an old answer, and due a day after that."""
+    if value is None or b'"not_actionable":"stale"' not in value:
+        return value
+    fields = json.loads(value)
+    if fields["due_at"] < fields["raised_at"]:
+        return value
+    if not fields.keys() & {"customer_id", "reference"}:
+        return value.replace(b'"stale"', b'"no_contact"')
+    return value.replace(b'"actionable":false', b'"actionable":true').replace(b'"not_actionable":"stale",', b"")
+
+
 @pytest.mark.parametrize("stage", STAGES)
 async def test_it_goes_on_as_that_build_did(stage: str) -> None:
     task = await restored(stage)
@@ -104,6 +116,8 @@ async def test_it_goes_on_as_that_build_did(stage: str) -> None:
                 written, expected, commits = task.commit(line["now"]), [], commits + 1
             case "output":
                 key, value = raw(line["key"]), raw(line["value"])
+                if stage == "classify":
+                    value = not_stale(value)
                 expected.append(Output(line["topic"], line["partition"], key, value, headers(line)))
     assert written == expected
     assert commits >= 4
