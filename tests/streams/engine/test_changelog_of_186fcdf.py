@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from npsflow.schemas.times import DAY, from_rfc3339
 from npsflow.streams.config.settings import parse
 from npsflow.streams.engine.counters import encode_counters
 from npsflow.streams.engine.installation import Installation
@@ -88,11 +89,12 @@ def without_partition(labels: Iterable[str]) -> tuple[str, ...]:
 
 
 def not_stale(value: bytes | None) -> bytes | None:
-    """That build called an alert stale that was caused by a correction of an old answer, and due a day after that."""
+    """That build called an alert stale by the age of the answer, also where a correction had caused it."""
     if value is None or b'"not_actionable":"stale"' not in value:
         return value
     fields = json.loads(value)
-    if fields["due_at"] < fields["raised_at"]:
+    since = from_rfc3339(fields["due_at"]) - DAY
+    if from_rfc3339(fields["raised_at"]) - since > 7 * DAY:
         return value
     if not fields.keys() & {"customer_id", "reference"}:
         return value.replace(b'"stale"', b'"no_contact"')
