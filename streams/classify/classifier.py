@@ -20,7 +20,7 @@ from npsflow.streams.classify.counters import CORRECTION, DEAD, MISPLACED, RESPO
 from npsflow.streams.classify.deltas import PaneCount
 from npsflow.streams.classify.events import Arrival, EventBuilder, Events
 from npsflow.streams.classify.memory import RememberedResponses
-from npsflow.streams.classify.parsing import read
+from npsflow.streams.classify.parsing import read, read_tombstone
 from npsflow.streams.classify.settings import ClassifySettings
 from npsflow.streams.classify.stored import DELETED, ID, INTERNAL, TEST, Remembered, Version, place
 from npsflow.streams.scoring.scores import Scale
@@ -69,6 +69,7 @@ class Classifier:
         self, settings: ClassifySettings, partition: int, partitions: int, memory: RememberedResponses, names: Names
     ) -> None:
         self._memory, self._names, self._partition, self._scales = memory, names, partition, settings.scales
+        self._tombstones_delete = settings.tombstones_delete
         self._partitions = partitions
         self._partition_of = lru_cache(65_536)(lambda key: partition_of(key, partitions))
         self._prepared = _PreparedPartitions(self._partition_of)
@@ -84,7 +85,10 @@ class Classifier:
     def read(self, record: Record) -> Change:
         """Give what a record changes, whatever it holds."""
         try:
-            content, scale, warnings = read(record.value, self._scales)
+            if record.value is None and self._tombstones_delete:
+                content, scale, warnings = read_tombstone(record.key)
+            else:
+                content, scale, warnings = read(record.value, self._scales)
             key = f"{content.source}/{content.response_id}".encode()
             first = origin(record.headers) if record.headers else None
             if first is not None:
