@@ -140,8 +140,8 @@ class Classifier:
             since=submitted, raised=arrival.appended,
         )  # fmt: skip
         if before is None:
-            # Whoever was asked days ago and answers today is owed an answer from today on.
-            after.since = max(submitted, updated)
+            if updated > submitted:
+                after.since = updated  # whoever was asked days ago and answers today is unhappy since today
             kind, events = RESPONSE, self._events.first(after, body, arrival)
         else:
             after.since = arrival.appended if response.updated_at is None else updated

@@ -16,7 +16,7 @@ from npsflow.streams.classify import classifier, parsing
 from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.classify.parsing import Read
 from npsflow.streams.classify.stage import Classify
-from npsflow.streams.config.sections import DeadLetters, Segments
+from npsflow.streams.config.sections import DeadLetters, Segments, Topics
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.counters import encode_counters
 from npsflow.streams.scoring.scores import Scales
@@ -233,6 +233,28 @@ def test_a_clock_of_a_live_alert_never_restarts_but_a_reinstated_one_has_its_own
     for between in (deletion(updated_at="2026-03-01T15:01:00Z"), first | {"test": True}, first | {"score": 9}):
         found = [e.value for e in events(fold(first, between, comment).committed, topics.SERVICE_RECOVERY)]
         assert [value.get("due_at") for value in found] == ["2026-03-02T15:00:00Z", None, "2026-03-02T15:05:00Z"]
+
+
+def test_a_tombstone_deletes_where_the_settings_say_so() -> None:
+    tombstone = Record(b"s/1", None, 1, NOW + 1000)
+    for delete, expected in ((False, {"counted": 1, "dead": 1}), (True, {"counted": 1, "deleted": 1})):
+        chosen = Settings(topics=Topics(tombstones_delete=delete), idle_ticks=False)
+        task = Task(Classify(chosen.classify_settings("npsflow/t.", 1)))
+        task.take(Record(b"s/1", json.dumps(response()).encode()))
+        task.take(tombstone)
+        task.commit(NOW)
+        assert outcomes(task) == expected
+        assert bool(deltas(task.committed)) is not delete
+
+
+def test_a_misplaced_tombstone_is_forwarded_as_it_is() -> None:
+    partition = next(p for p in range(4) if p != partition_of(b"s/1", 4))
+    chosen = Settings(topics=Topics(tombstones_delete=True))
+    task = Task(Classify(chosen.classify_settings("npsflow/t.", 1)), partition, 4)
+    task.take(Record(b"s/1", None, 7, partition=partition))
+    (copy,) = task.commit(NOW)
+    assert (copy.partition, copy.key, copy.value) == (partition_of(b"s/1", 4), b"s/1", None)
+    assert copy.headers == [(ORIGIN, b"%d %d 7" % (NOW, partition))]
 
 
 def late(**more: Any) -> dict[str, Any]:
