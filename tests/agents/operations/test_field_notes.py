@@ -10,7 +10,6 @@ from npsflow.streams.classify.parsing import read
 from npsflow.streams.scoring.scores import Scales
 from tests.support.responses import response
 
-
 IGNORED = " is no field of a response, and ignored"
 
 
