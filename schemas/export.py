@@ -1,6 +1,7 @@
 """The contracts as files: a JSON Schema of each value, and an AsyncAPI 3 document of the topics.
 
-What they say is taken from the types of this package, their docstrings and the functions that make headers.
+What they say is taken from the types of this package, their docstrings, what `descriptions` has beside them, and the
+functions that make headers.
 """
 
 from inspect import cleandoc, getdoc
@@ -10,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from npsflow.schemas import cases, codec, events, topics
+from npsflow.schemas.descriptions import describe
 from npsflow.schemas.errors import Reason
 from npsflow.schemas.headers import CloudEvents, DeadLetter, Headers, with_origin
 from npsflow.schemas.invitation import Invitation
@@ -83,8 +85,11 @@ def documents() -> dict[str, bytes]:
 def _schema(*parts: type[Struct]) -> Json:
     """The schema of one flat object with the fields of all parts."""
     _, definitions = msgspec.json.schema_components(parts, ref_template="#/$defs/{name}")
-    for definition in definitions.values():
+    for type_name, definition in definitions.items():
         definition["description"] = cleandoc(definition["description"])
+        for name, field in definition.get("properties", {}).items():
+            text, example = describe(type_name, name)
+            field |= {"description": text, "examples": [example]}
     own = [definitions.pop(part.__name__) for part in parts]
     properties = {name: field for part in own for name, field in part["properties"].items()}
     return {

@@ -96,6 +96,12 @@ class Fold(ABC):
     def stream_time(self) -> int:
         """Greatest time seen in the data, ms."""
 
+    def prepare(self, records: Sequence[Record]) -> None:  # noqa: B027 most stages have nothing to prepare
+        """Look at the records that `read` is called for next: some things are cheaper to compute for many at once.
+
+        It is a hint. Nothing that `read` gives may depend on it.
+        """
+
     @abstractmethod
     def read(self, record: Record) -> Any:
         """Give what this record changes. Pure: nothing is touched, an exception leaves no trace."""

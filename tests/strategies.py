@@ -161,7 +161,21 @@ _deletions = st.fixed_dictionaries(
     {"source": st.just("s"), "response_id": st.sampled_from("123"), "deleted": st.just(True)},
     optional={"updated_at": times() | st.sampled_from(["soon", "2099-01-01T00:00:00Z"])},
 )
-_junk = mutated() | encoded(corrupted()) | st.sampled_from([None, b"", b"[]", b"\xff", b"{", b"[" * 10_000])
+_odd_scores: SearchStrategy[Any] = st.sampled_from([3.0, 3.5, 11.0, float("nan"), float("inf")])
+_odd_scales: SearchStrategy[Any] = st.sampled_from(
+    ["0-10", {"min": 0.0, "max": 10}, {"min": 0, "max": 9.5}, {}, [0, 10]]
+)
+_odd_numbers = encoded(
+    st.builds(lambda score, scale: _new("4") | {"score": score, "scale": scale}, _odd_scores, st.none() | _odd_scales)
+    | st.builds(lambda value: _new("4") | {"attributes": {"a": value}, "answers": [{"score": value}]}, _odd_scores)
+)
+_junk = (
+    mutated()
+    | encoded(corrupted())
+    | _odd_numbers
+    | st.sampled_from([None, b"", b"[]", b"\xff", b"{", b"[" * 10_000])
+    | st.builds(bytes.__add__, st.sampled_from([b"\0\0\0\0\x07", b"\xef\xbb\xbf", b"\x1f\x8b", b"{}\n"]), random_bytes)
+)
 _STAYS = [name for name in _changes if name != "submitted_at"]
 
 Produced = tuple[bytes | None, bytes | None]

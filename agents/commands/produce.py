@@ -20,7 +20,7 @@ def produce(file: BinaryIO, check: bool) -> None:
     """Send the responses in FILE, one JSON object a line; `-` sends those of standard input as they come.
 
     A line {"key": …, "value_base64": …} is sent as it is, both may be null. What is no response at all is sent as well,
-    to end as a dead letter, unless --check is given.
+    to end as a dead letter, unless --check is given. --check also names fields that nobody knows, or that are dropped.
     """
     scales = load().all_scales() if check else None
     clients.run(_produce(read_installation(), file.fileno(), scales))

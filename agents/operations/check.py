@@ -16,7 +16,7 @@ from npsflow.agents.kafka import clients, permissions, reading
 from npsflow.agents.kafka.diagnosis import ALLOW, KafkaFailed, furthest, try_all
 from npsflow.schemas import topics as names
 from npsflow.schemas.times import DAY
-from npsflow.streams.classify.counters import COUNTERS, DEAD, FOREIGN_PARTITIONER, OUTCOMES
+from npsflow.streams.classify.counters import COUNTERS, DEAD, MISPLACED, OUTCOMES, SOURCE
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import Wanted, partition_counts, topic_configs
 from npsflow.streams.engine.changelog import FORMAT
@@ -218,9 +218,12 @@ async def _outcomes(settings: Settings, installation: Installation) -> list[Find
     if ours := sum(n for key, n in counters.items() if key[:2] == (DEAD, "internal_error")):
         todo = "report it; after an update run `npsflow dlq replay --reason internal_error`"
         results.append(_warn(f"outcomes: {ours} records met a mistake of npsflow itself", todo))
-    if foreign := counters[FOREIGN_PARTITIONER]:
-        text = f"outcomes: of one in 1,000 records, {foreign} lay in another partition than their keys give"
-        results.append(_warn(text, "set Kafka's default partitioner in every producer (librdkafka: murmur2_random)"))
+    misplaced = sorted((key[1], count) for key, count in counters.items() if key[0] == MISPLACED and count)
+    if misplaced:
+        listed = ", ".join(
+            f"{source} {count:,}{_share(count, counters[SOURCE, source])}" for source, count in misplaced
+        )
+        results.append(_warn(f"outcomes: records in another partition than their keys give: {listed}", _PARTITIONER))
     return results
 
 
@@ -238,3 +241,15 @@ async def _mappings(settings: Settings, installation: Installation) -> list[Find
         return [_ok("mappings: not looked at, this client may not read responses and dead letters")]
     results = [_warn(text, todo) for text, todo in mapping_faults(endpoints.values(), responses, letters)]
     return results or [_ok("mappings: every path has found something, or there are too few responses to tell")]
+
+
+_PARTITIONER = (
+    "they are forwarded and counted once, at the cost of reading them twice. Set Kafka's default partitioner in these "
+    "producers: partitioner=murmur2_random for librdkafka (confluent-kafka, kcat, .NET, node-rdkafka), "
+    "NewMurmur2Partitioner for sarama, Murmur2Balancer for kafka-go, the default one for kafkajs"
+)
+
+
+def _share(misplaced: int, accepted: int) -> str:
+    """What part of the accepted responses of a source that is; nothing where it is not known."""
+    return f" ({min(100, round(100 * misplaced / accepted))}% of its responses)" if accepted else ""

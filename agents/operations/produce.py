@@ -11,6 +11,7 @@ from typing import NamedTuple
 from aiokafka.errors import MessageSizeTooLargeError
 
 from npsflow.agents.kafka import clients, reading
+from npsflow.agents.operations.field_notes import FieldNotes
 from npsflow.agents.runtime.terminal import progress
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import NpsflowError, RefusedRecord
@@ -48,7 +49,8 @@ async def send(
 ) -> AsyncGenerator[int, None]:
     """Send the lines that a file descriptor gives; yields how many more are acknowledged, as they come.
 
-    With `scales` all lines are first read as a worker would, and `report` is called for each that is refused. Raises
+    With `scales` all lines are first read as a worker would, and `report` is called for each that is refused, and for
+    fields that are dropped, cut or not known. Raises
     ProduceFailed for such lines, for one that is not base64 where it should be, and for one that is too large.
     """
     topic = topics.RESPONSES
@@ -97,19 +99,27 @@ async def _readable(fd: int) -> None:
 
 
 async def _checked(fd: int, scales: Scales, report: Callable[[str], None]) -> AsyncIterator[list[Line]]:
-    """All lines, kept until all are accepted; reports those that are not, by number and reason, never by content."""
+    """All lines, kept until all are accepted; reports those that are not, by number and reason, never by content.
+
+    At the end it reports the fields of the others that are dropped, cut or not known.
+    """
     chunks = []
-    refused = 0
+    refused, notes = 0, FieldNotes()
     with progress("checking", os.fstat(fd).st_size) as advance:
         async for lines in _lines(fd):
             chunks.append(lines)
             for line in lines:
+                value = _message(line).value
                 try:
-                    read(_message(line).value, scales)
+                    _, _, warnings = read(value, scales)
                 except RefusedRecord as error:
                     refused += 1
                     report(f"line {line.number}: {error.reason}: {error}")
+                else:
+                    notes.add(line.number, value or b"", warnings)
             advance(_size(lines))
+    for note in notes.texts():
+        report(note)
     if refused:
         raise ProduceFailed(f"{refused} of {sum(map(len, chunks))} lines are refused, so nothing was sent")
     for lines in chunks:

@@ -8,6 +8,7 @@ webhook's version stands.
 """
 
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
 from typing import Any
 
 from npsflow.agents.platforms.fields import json_object, json_or_none, objects, optional, required
@@ -22,6 +23,7 @@ from npsflow.agents.platforms.protocol import (
     Webhook,
 )
 from npsflow.agents.platforms.signing import standard_webhooks
+from npsflow.agents.platforms.times import parse_iso
 from npsflow.agents.platforms.webhook_bridge import parse_as_webhook
 from npsflow.streams.intake.mapping import FormMapping, Submission
 
@@ -29,6 +31,7 @@ _AS_THEY_ARE = ("variables", "finished", "singleUseId", "displayId", "endingId")
 _EVENTS = {"responseCreated", "responseUpdated", "responseFinished"}
 _TEST = {"event": "testEndpoint"}
 _MAX_TEST = 100  # bytes
+_LATE, _OLD = timedelta(days=1), timedelta(days=30)
 
 
 def handshake(delivery: Delivery) -> bool:
@@ -57,7 +60,7 @@ def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
     yield Submission(
         form=required(sent, "surveyId", str),
         response_id=required(sent, "id", str),
-        submitted_at=created,
+        submitted_at=created if updated is None else _answered_at(created, updated),
         updated_at=updated,
         content={
             "answers": dict.fromkeys(sorted(shown)) | optional(sent, "data", dict),
@@ -71,6 +74,19 @@ def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
         },
         finished=event["event"] == "responseFinished" or sent.get("finished") is True,
     )
+
+
+def _answered_at(created: str, updated: str) -> str:
+    """When the score was given, as far as Formbricks tells: it has no times of single answers.
+
+    A response is created with its first answer, or opened and left, and may be gone on with days later. What was
+    changed more than a day after that is taken as answered then, so that it counts in the windows of that day; after a
+    month it is an old response that was edited.
+    """
+    begun, changed = parse_iso(created), parse_iso(updated)
+    if begun is None or changed is None:  # refused further on
+        return created
+    return updated if _LATE < changed - begun < _OLD else created
 
 
 # The export.

@@ -1,6 +1,6 @@
 """What one record of `survey-responses` changes: its version, the counts of its segments, its alert or follow-up."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 
@@ -12,15 +12,15 @@ from npsflow.schemas import codec, topics
 from npsflow.schemas.deltas import PANE
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.headers import DeadLetter, origin, with_origin
-from npsflow.schemas.partitioner import partition_of
-from npsflow.schemas.response import Deletion, Response
+from npsflow.schemas.partitioner import partition_of, partitions_of
+from npsflow.schemas.response import MAX_IDENTIFIER, Deletion, Response
 from npsflow.schemas.times import MINUTE, rfc3339, to_datetime, to_ms
 from npsflow.streams.classify import stored
-from npsflow.streams.classify.counters import CORRECTION, DEAD, FOREIGN_PARTITIONER, RESPONSE, SOURCE, WARNING, Outcome
+from npsflow.streams.classify.counters import CORRECTION, DEAD, MISPLACED, RESPONSE, SOURCE, WARNING, Outcome
 from npsflow.streams.classify.deltas import PaneCount
 from npsflow.streams.classify.events import Arrival, EventBuilder, Events
 from npsflow.streams.classify.memory import RememberedResponses
-from npsflow.streams.classify.parsing import read
+from npsflow.streams.classify.parsing import read, read_tombstone
 from npsflow.streams.classify.settings import ClassifySettings
 from npsflow.streams.classify.stored import DELETED, ID, INTERNAL, TEST, Remembered, Version, place
 from npsflow.streams.scoring.scores import Scale
@@ -28,7 +28,7 @@ from npsflow.streams.scoring.segments import NO_SEGMENTS, Names, Segmenter, unpa
 from npsflow.streams.stage import CounterKey, Output, Record
 
 _AHEAD = 10 * MINUTE
-_EVERY = 1000  # records between two checks of the producer's partitioner
+_LONGEST_KEY = 4 * (2 * MAX_IDENTIFIER + 1)  # bytes; no response has a longer one
 
 
 class Change(Struct, gc=False, kw_only=True):
@@ -51,6 +51,17 @@ class Change(Struct, gc=False, kw_only=True):
     urgent: bool = False
 
 
+class _PreparedPartitions(dict[bytes, int]):
+    """The partitions of keys that were computed ahead; that of any other key is computed when it is asked for."""
+
+    def __init__(self, partition_of: Callable[[bytes], int]) -> None:
+        super().__init__()
+        self._partition_of = partition_of
+
+    def __missing__(self, key: bytes) -> int:
+        return self._partition_of(key)
+
+
 class Classifier:
     """Reads the records of one task. Changes nothing but caches and the numbers of names."""
 
@@ -58,29 +69,40 @@ class Classifier:
         self, settings: ClassifySettings, partition: int, partitions: int, memory: RememberedResponses, names: Names
     ) -> None:
         self._memory, self._names, self._partition, self._scales = memory, names, partition, settings.scales
+        self._tombstones_delete = settings.tombstones_delete
+        self._partitions = partitions
         self._partition_of = lru_cache(65_536)(lambda key: partition_of(key, partitions))
+        self._prepared = _PreparedPartitions(self._partition_of)
         self._segmenter = Segmenter(names, settings.dimensions, settings.pairs, settings.aliases)
         self._events = EventBuilder(settings, partition, self._partition_of)
+
+    def prepare(self, records: Sequence[Record]) -> None:
+        """Compute the partitions of the keys of these records, which are read next."""
+        keys = [key for record in records if (key := record.key) is not None and len(key) <= _LONGEST_KEY]
+        self._prepared.clear()
+        self._prepared.update(zip(keys, partitions_of(keys, self._partitions), strict=True))
 
     def read(self, record: Record) -> Change:
         """Give what a record changes, whatever it holds."""
         try:
-            content, scale, warnings = read(record.value, self._scales)
+            if record.value is None and self._tombstones_delete:
+                content, scale, warnings = read_tombstone(record.key)
+            else:
+                content, scale, warnings = read(record.value, self._scales)
             key = f"{content.source}/{content.response_id}".encode()
-            appended, at = record.timestamp, place(record.partition, record.offset)
-            if record.key != key or record.headers:
-                first = origin(record.headers)
-                if first is not None:
-                    appended, at = first[0], place(*first[1:])
-                elif record.key != key:
-                    return self._forward(record, key)
+            first = origin(record.headers) if record.headers else None
+            if first is not None:
+                appended, at = first[0], place(*first[1:])
+            elif record.key != key:
+                return self._forward(record, key)
+            elif self._prepared[record.key] != self._partition:
+                return self._forward(record, key, (MISPLACED, "unknown" if scale is None else content.source))
+            else:
+                appended, at = record.timestamp, place(record.partition, record.offset)
             arrival = Arrival(key, blake2b(key, digest_size=16).digest(), appended, at)
-            counts: tuple[CounterKey, ...] = ()
-            if record.offset % _EVERY == 0 and self._partition_of(key) != self._partition:
-                counts = (FOREIGN_PARTITIONER,)
             if scale is None:
-                return self._delete(content, warnings, arrival, counts)  # type: ignore[arg-type]
-            return self._respond(content, scale, warnings, arrival, counts)  # type: ignore[arg-type]
+                return self._delete(content, warnings, arrival)  # type: ignore[arg-type]
+            return self._respond(content, scale, warnings, arrival)  # type: ignore[arg-type]
         except RefusedRecord as refused:
             return self._dead(record, refused)
 
@@ -94,15 +116,13 @@ class Classifier:
         scale: Scale,
         warnings: tuple[str, ...],
         arrival: Arrival,
-        counts: tuple[CounterKey, ...],
     ) -> Change:
         content = xxh3_64_intdigest(codec.encode(response))  # as it was sent: sent again, it says nothing new
         response, submitted, updated, ahead = _read_times(response, arrival.appended)
         warnings += ahead
         if submitted < self._memory.oldest:
             raise _too_late(response.source)
-        if warnings:
-            counts += tuple((WARNING, name) for name in warnings)
+        counts: tuple[CounterKey, ...] = tuple((WARNING, name) for name in warnings) if warnings else ()
         id_, version = arrival.digest[:ID], (updated, arrival.appended, arrival.place)
         before = self._memory.find(id_)
         if before is not None and (content == before.content or version < before.version):
@@ -120,6 +140,8 @@ class Classifier:
             since=submitted, raised=arrival.appended,
         )  # fmt: skip
         if before is None:
+            if updated > submitted:
+                after.since = updated  # whoever was asked days ago and answers today is unhappy since today
             kind, events = RESPONSE, self._events.first(after, body, arrival)
         else:
             after.since = arrival.appended if response.updated_at is None else updated
@@ -138,9 +160,7 @@ class Classifier:
             urgent=events.urgent,
         )
 
-    def _delete(
-        self, deletion: Deletion, warnings: tuple[str, ...], arrival: Arrival, counts: tuple[CounterKey, ...]
-    ) -> Change:
+    def _delete(self, deletion: Deletion, warnings: tuple[str, ...], arrival: Arrival) -> Change:
         id_, appended = arrival.digest[:ID], arrival.appended
         before = self._memory.find(id_)
         submitted = appended if before is None else before.submitted
@@ -150,8 +170,7 @@ class Classifier:
         updated = appended + _AHEAD if deletion.updated_at is None else to_ms(deletion.updated_at)
         if updated > appended + _AHEAD:
             updated, warnings = appended, (*warnings, "updated_at")
-        if warnings:
-            counts += tuple((WARNING, name) for name in warnings)
+        counts: tuple[CounterKey, ...] = tuple((WARNING, name) for name in warnings)
         content, version = xxh3_64_intdigest(codec.encode(deletion)), (updated, appended, arrival.place)
         if before is not None and (content == before.content or version < before.version):
             return _keep(before, content, version, id_, counts)
@@ -194,10 +213,11 @@ class Classifier:
         output = Output(topics.DEAD_LETTERS, self._partition, record.key, record.value, headers)
         return Change(outcome="dead", counts=((DEAD, refused.reason, refused.source or ""),), outputs=(output,))
 
-    def _forward(self, record: Record, key: bytes) -> Change:
+    def _forward(self, record: Record, key: bytes, *counts: CounterKey) -> Change:
+        """Send the record on to the task of its response, under the key of that."""
         headers = with_origin(record.headers, record.timestamp, record.partition, record.offset)
         output = Output(topics.RESPONSES, self._partition_of(key), key, record.value, headers)
-        return Change(outcome="forwarded", outputs=(output,))
+        return Change(outcome="forwarded", counts=counts, outputs=(output,))
 
 
 def _keep(

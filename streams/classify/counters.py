@@ -10,7 +10,7 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 """What becomes of a record; their sum is what was read."""
 
 RESPONSE, CORRECTION, SOURCE, DEAD, WARNING, EVENT = "response", "correction", "source", "dead", "warning", "event"
-FOREIGN_PARTITIONER = ("foreign_partitioner",)
+MISPLACED = "misplaced"
 PAUSED = ("paused",)
 """1 while the task is paused, so that the pause outlives the worker."""
 
@@ -23,7 +23,8 @@ COUNTERS = (
     CounterSpec(WARNING, "warnings", "Fields dropped, cut or moved", ("field",)),
     CounterSpec(EVENT, "alerts", "Alert events", ("type",), only="npsflow.alert."),
     CounterSpec(EVENT, "follow_ups", "Follow-up events", ("type",), only="npsflow.follow_up."),
-    CounterSpec(*FOREIGN_PARTITIONER, "foreign_partitioner", "Sampled records in another partition than murmur2 gives"),
+    CounterSpec(MISPLACED, "misplaced_records", "Records in another partition than murmur2 of their key", ("source",)),
+    CounterSpec("foreign_partitioner", "", "The same among one record in 1,000, counted by version 0.1"),
     CounterSpec(*PAUSED, "", "Whether the task is paused"),
 )
 GAUGES = (GaugeSpec("remembered_responses", "Responses that can be corrected", ("partition",)),)

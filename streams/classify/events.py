@@ -196,7 +196,7 @@ class EventBuilder:
     ) -> Output:
         response, alert_id = body.response, ALERT.prefix + arrival.digest.hex()
         severity, reasons = severity_of(body.scale, response.score, response.contact_requested is True)
-        not_actionable = policy.not_actionable(response, after.raised, after.submitted)
+        not_actionable = policy.not_actionable(response, after.raised, after.since)
         own = events.Alert(
             alert_id=alert_id,
             revision=revision,

@@ -6,6 +6,7 @@ field, which is dropped and named in `warnings`.
 """
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
@@ -29,6 +30,7 @@ from npsflow.schemas.response import (
 )
 from npsflow.schemas.response import Scale as AnsweredScale
 from npsflow.schemas.topics import MAX_INPUT
+from npsflow.streams.classify import unreadable
 from npsflow.streams.scoring.scores import Scale, Scales
 
 _METRICS = frozenset(get_args(Metric))
@@ -43,6 +45,11 @@ _LONE_SURROGATE = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
 )
 _REPLACEMENT = "\ufffd"
+_NOT_FINITE = re.compile(rb"NaN|Infinity|[eE]\+?\d{3}|\d{309}")  # without it, no number in JSON is beyond a double
+_TOMBSTONE = (
+    "the record has no value: where producers delete responses by that, set topics.tombstones_delete = true, then "
+    "replay it"
+)
 
 Lenient = Callable[[Any, str, list[str]], Any]
 """Reads one optional field: (value, name, warnings) -> what is kept, or None where it has to be dropped."""
@@ -54,19 +61,22 @@ Read = tuple[Response | Deletion, Scale | None, tuple[str, ...]]
 def read(value: bytes | None, scales: Scales) -> Read:
     """The response or deletion in `value`. Raises RefusedRecord."""
     if not value:
-        raise RefusedRecord("null_value", "the record has no value")
+        raise RefusedRecord("null_value", "the value is empty" if value is not None else _TOMBSTONE)
     if len(value) > MAX_INPUT:
         raise RefusedRecord("too_large", f"{len(value)} bytes are more than {MAX_INPUT}")
     if not value.isascii():
         try:
             str(value, "utf-8")
         except UnicodeDecodeError as error:
-            raise RefusedRecord("not_utf8", f"byte {error.start} is not UTF-8") from None
+            plain = RefusedRecord("not_utf8", f"byte {error.start} is not UTF-8")
+            raise unreadable.name_bytes(value) or plain from None
     try:
         response = codec.decode_response(value)
     except codec.Undecodable:
         return _read_leniently(value, scales)
     if response.deleted or "/" in response.source or len(value) > MAX_COMMENT:
+        return _read_leniently(value, scales)
+    if response.answers is not None and _has_float(response.answers):
         return _read_leniently(value, scales)
     scale = scales.defaults[response.metric]
     if response.scale is not None:
@@ -88,6 +98,22 @@ def _out_of_range(scale: Scale, source: str) -> RefusedRecord:
     return RefusedRecord("score_out_of_range", f"score is not within {scale.name}", source)
 
 
+def read_tombstone(key: bytes | None) -> Read:
+    """The deletion that a record without a value is, where the settings say so. Raises RefusedRecord."""
+    try:
+        source, _, response_id = (key or b"").decode().partition("/")
+    except UnicodeDecodeError:
+        source = response_id = ""
+    if not (1 <= len(source) <= MAX_IDENTIFIER and 1 <= len(response_id) <= MAX_IDENTIFIER):
+        raise RefusedRecord("null_value", "the record has no value, and its key is not source/response_id")
+    return Deletion(response_id=response_id, source=source), None, ()
+
+
+def _has_float(answers: list[Answer]) -> bool:
+    """Whether a score among these may be a whole float, which is taken as an integer."""
+    return float in [type(answer.score) for answer in answers]
+
+
 # The lenient path, field by field.
 
 
@@ -105,23 +131,42 @@ def _read_leniently(value: bytes, scales: Scales) -> Read:
 
 
 def _json_object(value: bytes) -> tuple[dict[str, Any], list[str]]:
-    """The fields of a JSON object, and the warnings so far: whether halves of characters were replaced in it."""
-    warnings = []
+    """The fields of a JSON object, and the warnings so far: what was mended in it before it could be read."""
+    warnings: list[str] = []
+    if value.startswith(BOM_UTF8):
+        value = value.removeprefix(BOM_UTF8)
+        warnings.append("byte_order_mark")
     try:
         try:
             fields = codec.loads(value)
         except codec.NotJson:
-            fields = codec.loads(_LONE_SURROGATE.sub(_replace_lone, value))
-            warnings.append("lone_surrogate")
+            fields = _loads_mended(value, warnings)
     except codec.NotJson as error:
-        raise RefusedRecord("too_deep" if error.too_deep else "not_json", str(error)) from None
+        if error.too_deep:
+            raise RefusedRecord("too_deep", str(error)) from None
+        raise unreadable.name_text(value) or RefusedRecord("not_json", str(error)) from None
     if not isinstance(fields, dict):
-        raise RefusedRecord("not_object", "the JSON is not an object")
-    if warnings:
+        raise unreadable.name_json(fields)
+    if (envelope := unreadable.name_envelope(fields)) is not None:
+        raise envelope
+    if "lone_surrogate" in warnings:
         for name in _IDENTIFIERS:
             if _REPLACEMENT in str(fields.get(name)):
                 raise RefusedRecord("invalid_identifier", f"{name} holds half of a character")
     return fields, warnings
+
+
+def _loads_mended(value: bytes, warnings: list[str]) -> Any:
+    """JSON that is not strict: with halves of characters, or with numbers that are none. Raises codec.NotJson."""
+    mended = _LONE_SURROGATE.sub(_replace_lone, value)
+    if mended != value:
+        warnings.append("lone_surrogate")
+    try:
+        return codec.loads(mended)
+    except codec.NotJson:
+        if not _NOT_FINITE.search(mended):
+            raise
+    return codec.loads_not_finite(mended)
 
 
 def _lenient_response(
@@ -136,7 +181,7 @@ def _lenient_response(
     if not isinstance(metric, str) or metric not in _METRICS:
         raise RefusedRecord("unknown_metric", "metric is not one of " + ", ".join(sorted(_METRICS)), source)
     optional = _keep_readable(fields, _LENIENT, "", warnings)
-    answered = optional.get("scale")
+    answered = None if fields.get("scale") is None else _answered_scale(fields["scale"], source)
     scale = scales.defaults[metric] if answered is None else _scale(metric, answered, scales, source)
     response = Response(
         response_id=response_id,
@@ -145,6 +190,7 @@ def _lenient_response(
         metric=metric,  # type: ignore[arg-type]
         score=_score(fields["score"], scale, source),
         submitted_at=_time(fields["submitted_at"], "submitted_at", source),
+        scale=answered,
         **optional,
     )
     return response, scale
@@ -178,12 +224,30 @@ def _identifier(fields: dict[str, Any], name: str, source: str | None) -> str:
     return value
 
 
+def _whole(value: Any) -> int | None:
+    """The integer that a number is, 9 of 9.0 too; None of anything else."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _answered_scale(value: Any, source: str) -> AnsweredScale:
+    """A scale that cannot be read says that the score means something else than on the metric's own: it is refused."""
+    if isinstance(value, dict):
+        low, high = _whole(value.get("min")), _whole(value.get("max"))
+        if low is not None and high is not None:
+            return AnsweredScale(min=low, max=high)
+    raise RefusedRecord("invalid_scale", 'scale is not {"min": an integer, "max": an integer}', source)
+
+
 def _score(value: Any, scale: Scale, source: str) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise RefusedRecord("invalid_score", f"score is a {type(value).__name__}, not an integer", source)
-    if not scale.low <= value <= scale.high:
+    whole = _whole(value)
+    if whole is None:
+        kind = value.text if isinstance(value, codec.NotFinite) else f"a {type(value).__name__}"
+        raise RefusedRecord("invalid_score", f"score is {kind}, not an integer", source)
+    if not scale.low <= whole <= scale.high:
         raise _out_of_range(scale, source)
-    return value
+    return whole
 
 
 def _time(value: Any, name: str, source: str) -> Any:
@@ -203,6 +267,13 @@ def _of_type(kind: Any) -> Lenient:
     return reader
 
 
+def _number(value: Any, name: str, warnings: list[str]) -> int | float | None:
+    """The score of an answer: a whole one is an integer, as far as a double tells one from the next."""
+    if isinstance(value, float):
+        return int(value) if value.is_integer() and abs(value) <= 1 << 53 else value
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def _text(value: Any, name: str, warnings: list[str]) -> str | None:
     if isinstance(value, str) and len(value) > MAX_TEXT:
         warnings.append(name)
@@ -219,8 +290,9 @@ def _comment(value: Any, name: str, warnings: list[str]) -> str | None:
     return value
 
 
-def _parts(kind: type[msgspec.Struct]) -> Lenient:
-    readers = {f.name: _reader(f.type) for f in msgspec.structs.fields(kind)}
+def _parts(kind: type[msgspec.Struct], **more: Lenient) -> Lenient:
+    """A reader of a struct; `more`: readers of fields that are not read by their type."""
+    readers = {f.name: _reader(f.type) for f in msgspec.structs.fields(kind)} | more
 
     def reader(value: Any, name: str, warnings: list[str]) -> Any:
         return kind(**_keep_readable(value, readers, f"{name}.", warnings)) if isinstance(value, dict) else None
@@ -256,8 +328,8 @@ def _reader(kind: Any) -> Lenient:
     return _of_type(kind)
 
 
-_answer = _parts(Answer)
+_answer = _parts(Answer, score=_number)
 _LENIENT: dict[str, Lenient] = {
-    name: _reader(kind) for name, kind in _TYPES.items() if name not in (*_REQUIRED, "source", "response_id")
+    name: _reader(kind) for name, kind in _TYPES.items() if name not in (*_REQUIRED, "source", "response_id", "scale")
 } | {"customer": _parts(Customer), "reference": _parts(Reference), "answers": _answers, "attributes": _attributes}
 _LENIENT_DELETION = {"updated_at": _LENIENT["updated_at"]}

@@ -31,9 +31,9 @@ def _field(response: Response, name: str) -> object:
     return own if own is not None else getattr(response.customer, name, None)
 
 
-def not_actionable(response: Response, appended: int, submitted: int) -> str | None:
-    """Why nobody can act on this alert, or None; times in ms."""
-    if appended - submitted > STALE_AFTER:
+def not_actionable(response: Response, appended: int, since: int) -> str | None:
+    """Why nobody can act on this alert, or None; `since`: when the customer became unhappy; times in ms."""
+    if appended - since > STALE_AFTER:
         return "stale"
     customer, reference = response.customer, response.reference
     if customer is not None and (customer.id or customer.email or customer.phone):

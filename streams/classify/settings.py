@@ -27,5 +27,6 @@ class ClassifySettings:
     private_fields: bool
     idle_ticks: bool
     pause_on_dead_letters: bool
+    tombstones_delete: bool
     event_source: str
     pane_partitions: int

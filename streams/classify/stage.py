@@ -1,6 +1,6 @@
 """Stage `classify`: the fold of one task — versions remembered, counts and events emitted, ticks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +10,7 @@ from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import SECOND
 from npsflow.streams.classify.breaker import Breaker
 from npsflow.streams.classify.classifier import Change, Classifier
-from npsflow.streams.classify.counters import COUNTERS, DEAD, GAUGES, PAUSED, SOURCE
+from npsflow.streams.classify.counters import COUNTERS, DEAD, GAUGES, MISPLACED, PAUSED, SOURCE
 from npsflow.streams.classify.deltas import PaneCounts
 from npsflow.streams.classify.memory import RememberedResponses
 from npsflow.streams.classify.settings import ClassifySettings
@@ -58,6 +58,10 @@ class ClassifyFold(Fold):
         """Greatest `submitted_at` accepted so far, ms."""
         return self._memory.stream_time
 
+    def prepare(self, records: Sequence[Record]) -> None:
+        """Hash the keys of these records at once."""
+        self._classifier.prepare(records)
+
     def read(self, record: Record) -> Change:
         """Give what this record changes."""
         return self._classifier.read(record)
@@ -100,8 +104,8 @@ class ClassifyFold(Fold):
         """
         if key[0] == DEAD and (SOURCE, key[2]) not in self.counters:
             key = DEAD, key[1], "unknown"
-        elif key[0] == SOURCE and sum(known[0] == SOURCE for known in self.counters) >= _MOST_SOURCES:
-            key = SOURCE, "other"
+        elif key[0] in (SOURCE, MISPLACED) and sum(known[0] == key[0] for known in self.counters) >= _MOST_SOURCES:
+            key = key[0], "other"
         self.counters[key] = self.counters.get(key, 0) + 1
 
     def checkpoint(self, now: int) -> Checkpoint:

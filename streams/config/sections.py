@@ -82,11 +82,15 @@ class DeadLetters(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Topics(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[topics]`: partitions of input and output topics, of `nps-panes` and `nps-windows`, and copies of each."""
+    """`[topics]`: partitions of input and output topics, of `nps-panes` and `nps-windows`, and copies of each.
+
+    `tombstones_delete`: whether a record without a value deletes the response that its key names.
+    """
 
     partitions: Count = 4
     pane_partitions: Count = 2
     replication: Annotated[int, Meta(ge=1, le=100)] = 1
+    tombstones_delete: bool = False
 
 
 def check_segments(segments: Segments, aliases: Iterable[str]) -> None:

@@ -78,6 +78,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             private_fields=self.alerts.private_fields,
             idle_ticks=self.idle_ticks,
             pause_on_dead_letters=self.dead_letters.pause,
+            tombstones_delete=self.topics.tombstones_delete,
             event_source=event_source,
             pane_partitions=pane_partitions,
         )

@@ -176,6 +176,7 @@ class Task:
         self._expect(TaskState.RUNNING)
         fold = self.fold
         read, apply = fold.read, fold.apply
+        fold.prepare(records)
         for record in records:
             try:
                 change = read(record)

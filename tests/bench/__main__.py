@@ -22,6 +22,7 @@ from tests.bench.common import SCALE, NotMeasured, cluster, say
 FIGURES = (
     "limit",
     "classify",
+    "partitioner",
     "rollup",
     "faust",
     "peers",

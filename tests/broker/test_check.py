@@ -86,12 +86,14 @@ def position(harness: CommandHarness, partitions: int, **counters: int) -> None:
 
 
 def test_check_reads_the_newest_counters(harness: CommandHarness) -> None:
-    position(harness, 4, **{"counted": 10, "dead": 2, "dead:internal_error:shop": 2, "foreign_partitioner": 3})
+    position(harness, 4, **{"counted": 10, "dead": 2, "dead:internal_error:shop": 2, "foreign_partitioner": 3,
+                           "misplaced:shop": 6, "source:shop": 8, "misplaced:unknown": 1})  # fmt: skip
     levels = harness.checked()
 
     assert "outcomes: counted 20, dead 4" in levels["ok"]
     assert [text for text in levels["warn"] if "4 records met a mistake of npsflow" in text]
-    assert [text for text in levels["warn"] if "6 lay in another partition than their keys give" in text]
+    misplaced = "records in another partition than their keys give: shop 12 (75% of its responses), unknown 2: "
+    assert [text for text in levels["warn"] if misplaced in text and "murmur2_random" in text]
 
 
 def test_check_finds_state_for_another_partition_count(harness: CommandHarness) -> None:

@@ -68,7 +68,8 @@ async def test_any_producer(broker: Broker) -> None:
             await eventually(harness.finished)
 
         assert await harness.differences() == []
-        assert (await reading.counters(harness.installation, "classify"))["foreign_partitioner"] >= 1
+        counters = await reading.counters(harness.installation, "classify")
+        assert sum(count for name, count in counters.items() if name.startswith("misplaced:")) >= len(foreign) // 2
 
 
 def produce_in_transactions(harness: Harness, codec: str, committed: Sequence[Line], aborted: Sequence[Line]) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 
 from npsflow.agents.commands.schemas import schemas
 from npsflow.agents.demo import sample
-from npsflow.schemas import export, topics
+from npsflow.schemas import descriptions, export, topics
 from npsflow.schemas.headers import Headers
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
@@ -224,6 +224,33 @@ def test_a_deletion_says_so() -> None:
 def test_schemas_are_json_schema_with_a_description(name: str) -> None:
     Draft202012Validator.check_schema(FILES[name])
     assert FILES[name]["description"]
+
+
+def described() -> Iterator[Any]:
+    """Every property of every schema, with those that it can refer to."""
+    for file, schema in FILES.items():
+        if file != "asyncapi.json":
+            for kind in (schema, *schema["$defs"].values()):
+                for name, field in kind.get("properties", {}).items():
+                    yield pytest.param(field, schema["$defs"], id=f"{file}-{kind['title']}-{name}")
+
+
+@pytest.mark.parametrize(("field", "definitions"), list(described()))
+def test_every_field_has_a_description_and_an_example_that_fits(field: Any, definitions: Any) -> None:
+    assert field["description"].endswith(".")
+    for example in field["examples"]:
+        Draft202012Validator(field | {"$defs": definitions}, format_checker=FormatChecker()).validate(example)
+    assert field["examples"]
+
+
+def test_nothing_is_described_that_is_in_no_schema() -> None:
+    used = {
+        name
+        for schema in FILES.values()
+        for kind in (schema, *schema.get("$defs", {}).values())
+        for name in kind.get("properties", {})
+    }
+    assert set(descriptions.names()) == used
 
 
 def test_asyncapi_has_every_topic_that_is_not_internal() -> None:

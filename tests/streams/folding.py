@@ -35,8 +35,8 @@ def log(produced: Iterable[Produced], start: int = NOW) -> list[Record]:
 class Task:
     """A task and what it has committed: outputs, changelogs, position."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage = stage
+    def __init__(self, stage: Stage, partition: int = 0, partitions: int = 1) -> None:
+        self.stage, self.partition, self.partitions = stage, partition, partitions
         self.committed: list[Output] = []
         self.state: dict[bytes, bytes] = {}
         self.log: list[bytes] = []
@@ -48,7 +48,7 @@ class Task:
         """Start anew from what was committed; what was not is lost."""
         self.pending: list[Output] = []
         pending = self.pending
-        self.fold: Fold = self.stage.open(0, 1, pending.append)
+        self.fold: Fold = self.stage.open(self.partition, self.partitions, pending.append)
         for key, value in reversed(self.state.items()):  # compaction keeps no order
             self.fold.restore(key, value)
         for packed in self.log:

@@ -62,7 +62,7 @@ class _Task:
 def expect(records: Iterable[Record], *, partitions: int = 4) -> Expected:
     """Recompute everything from the log, which may hold records forwarded by the product: those are skipped.
 
-    A record with a wrong key is taken as read by the task that owns it at its own append time.
+    A record with a wrong key or in a wrong partition is taken as read by the task that owns it at its own append time.
     """
     expected = Expected()
     queues: list[list[tuple[int, int, int, Version]]] = [[] for _ in range(partitions)]
@@ -78,11 +78,11 @@ def expect(records: Iterable[Record], *, partitions: int = 4) -> Expected:
         except DeadError as error:
             _bury(expected, str(error), record.partition, record.offset)
             continue
-        key, task = version.identity.encode(), record.partition
-        if record.key != key:
+        key = version.identity.encode()
+        task = (murmur2(key) & 0x7FFFFFFF) % partitions
+        if record.key != key or record.partition != task:
             expected.outcomes["forwarded"] += 1
             expected.forwarded.add((record.timestamp, record.partition, record.offset))
-            task = (murmur2(key) & 0x7FFFFFFF) % partitions
         queues[task].append((record.timestamp, record.offset, record.partition, version))
     tasks = [_Task() for _ in queues]
     for task_state, queue in zip(tasks, queues, strict=True):

@@ -11,6 +11,20 @@ from .model import MINUTE, SCALES, Fields, Record, Version
 _MAX_DEPTH = 1024
 _TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:?[0-5]\d)")
 _MAX_IDENTIFIER, _MAX_TEXT, _MAX_COMMENT, _MAX_ATTRIBUTES = 256, 128, 16_384, 20
+_BEGINNINGS = (
+    ("not_utf8", rb"\xff\xfe|\xfe\xff|[{\[]\0|\0[{\[]", 2),  # UTF-16
+    ("compressed", rb"\x1f\x8b", 18),
+    ("compressed", rb"\x28\xb5\x2f\xfd|\x04\x22\x4d\x18", 4),
+    ("compressed", rb"\xff\x06\0\0sNaPpY", 10),
+    ("compressed", rb"\x82SNAPPY\0|x[\x01\x9c\xda]", 8),
+    ("schema_prefix", rb"\0", 6),
+    ("schema_prefix", rb"\x01", 18),
+    ("schema_prefix", rb"\x03[\0\x05]", 19),
+    ("binary", rb"Obj\x01", 4),
+    ("binary", rb"\xc3\x01", 10),
+    ("binary", rb".?[\0-\x08\x0b\x0c\x0e-\x1f]", 1),
+)
+_ENVELOPES = ({"schema", "payload"}, {"specversion", "data"}, {"op", "after"})
 _HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 _DROPPED = object()
 
@@ -50,26 +64,56 @@ def _decode(value: bytes | None) -> Fields:
     try:
         text = value.decode()
     except UnicodeDecodeError:
-        raise DeadError("not_utf8") from None
+        raise DeadError(_binary(value) or "not_utf8") from None
+    text = text.removeprefix("\ufeff")
     if _depth(text) > _MAX_DEPTH:
         raise DeadError("too_deep")
     try:
-        fields = json.loads(text, parse_constant=_refuse)
+        fields = json.loads(text, parse_constant=_not_finite, parse_float=_finite)
     except RecursionError:
         raise DeadError("too_deep") from None
     except ValueError:
-        raise DeadError("not_json") from None
+        raise DeadError(_binary(text.encode()) or _lines(text) or "not_json") from None
     if not isinstance(fields, dict):
-        raise DeadError("not_object")
+        raise DeadError(_not_object(fields))
+    if "response_id" not in fields and any(fields.keys() >= names for names in _ENVELOPES):
+        raise DeadError("envelope")
     return _whole(fields) if "\\ud" in text.lower() else fields
+
+
+def _binary(value: bytes) -> str | None:
+    """What a value is that is no text."""
+    for reason, begin, least in _BEGINNINGS:
+        if len(value) >= least and re.match(begin, value, re.DOTALL):
+            return reason
+    return None
+
+
+def _lines(text: str) -> str | None:
+    """Whether a value is JSON Lines."""
+    lines = [line for line in text.split("\n") if line.strip()]
+    return "several_responses" if len(lines) > 1 and _is_object(lines[0]) and lines[1].lstrip()[0] == "{" else None
+
+
+def _not_object(value: object) -> str:
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        return "several_responses"
+    return "double_encoded" if isinstance(value, str) and _is_object(value) else "not_object"
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text, parse_constant=_refuse), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def _whole(fields: Fields) -> Fields:
     """Give the fields with a replacement character for each half of one; an identifier may hold none."""
-    text = json.dumps(fields, ensure_ascii=False)
+    text = json.dumps(fields, ensure_ascii=False, default=lambda _: float("nan"))
     if not _HALF_A_CHARACTER.search(text):
         return fields
-    whole: Fields = json.loads(_HALF_A_CHARACTER.sub("\ufffd", text))
+    whole: Fields = json.loads(_HALF_A_CHARACTER.sub("\ufffd", text), parse_constant=_not_finite)
     if any("\ufffd" in str(whole.get(name)) for name in ("source", "response_id", "survey_id")):
         raise DeadError("invalid_identifier")
     return whole
@@ -90,6 +134,16 @@ def _refuse(constant: str) -> NoReturn:
     raise ValueError(constant)
 
 
+def _not_finite(constant: str) -> object:
+    """Of a type that no field has: it costs the field that it is in."""
+    return object()
+
+
+def _finite(text: str) -> object:
+    number = float(text)
+    return number if abs(number) < float("inf") else object()
+
+
 def _identifier(fields: Fields, name: str) -> str:
     value = fields.get(name)
     if value is None:
@@ -103,21 +157,30 @@ def _response(fields: Fields) -> Fields:
     """Give all known fields of a response, what is wrong but not required left out; times are datetimes."""
     if any(fields.get(name) is None for name in ("survey_id", "metric", "score", "submitted_at")):
         raise DeadError("missing_field")
-    content = {"survey_id": _identifier(fields, "survey_id"), "metric": fields["metric"], "score": fields["score"]}
+    content = {"survey_id": _identifier(fields, "survey_id"), "metric": fields["metric"]}
+    content["score"] = _integer(fields["score"])
     if not isinstance(content["metric"], str) or content["metric"] not in SCALES:
         raise DeadError("unknown_metric")
     low, high = SCALES[content["metric"]]
     scale = fields.get("scale")
-    if isinstance(scale, dict) and type(scale.get("min")) is int and type(scale.get("max")) is int:
-        content["scale"] = (scale["min"], scale["max"])
+    if scale is not None:
+        ends = [_integer(scale.get(end)) for end in ("min", "max")] if isinstance(scale, dict) else [None]
+        if None in ends:
+            raise DeadError("invalid_scale")
+        content["scale"] = tuple(ends)
         if content["scale"] != (low, high):
             raise DeadError("unknown_scale")
-    if type(content["score"]) is not int:
+    if content["score"] is None:
         raise DeadError("invalid_score")
     if not low <= content["score"] <= high:
         raise DeadError("score_out_of_range")
     content["submitted_at"] = _time(fields["submitted_at"])
     return content | _parts(fields, _OPTIONAL)
+
+
+def _integer(raw: Any) -> int | None:
+    """The whole number, 9.0 is 9; None for anything else."""
+    return int(raw) if type(raw) is int or (type(raw) is float and raw == int(raw)) else None
 
 
 def _parts(fields: Fields, readers: dict[str, Callable[[Any], object]]) -> Fields:
@@ -143,6 +206,11 @@ def _long(raw: Any) -> object:
 
 def _number(raw: Any) -> object:
     return raw if type(raw) in (int, float) else _DROPPED
+
+
+def _score(raw: Any) -> object:
+    """Of an answer: whole numbers are integers, as long as a double can tell them apart."""
+    return int(raw) if type(raw) is float and abs(raw) <= 2**53 and raw == int(raw) else _number(raw)
 
 
 def _flag(raw: Any) -> object:
@@ -181,7 +249,7 @@ def _each(reader: Callable[[Any], object], names: str) -> dict[str, Callable[[An
     return dict.fromkeys(names.split(), reader)
 
 
-_ANSWER = _object(question_id=_short, topic=_text, score=_number, text=_long)
+_ANSWER = _object(question_id=_short, topic=_text, score=_score, text=_long)
 _OPTIONAL = {
     **_each(_text, "language channel journey_stage touchpoint department team agent_id product"),
     **_each(_text, "survey_name survey_version"),

@@ -123,3 +123,11 @@ def test_lines_of_mended_values() -> None:
 def test_a_line_that_names_no_letter_is_refused(line: bytes) -> None:
     with pytest.raises(LineRefused):
         read_mended(1, line)
+
+
+def test_a_tombstone_goes_once_it_is_a_deletion() -> None:
+    tombstone = letter(reason="null_value", key=b"shop/r-1", value=None)
+    assert refusal(check(), tombstone) == "null_value"
+    deletes = check("[topics]\ntombstones_delete = true\n")
+    assert deletes.records(tombstone) == [("survey-responses", b"shop/r-1", None, [])]
+    assert refusal(deletes, letter(reason="null_value", key=b"any", value=None)) == "null_value"

@@ -1,18 +1,21 @@
 """From bytes to a response: what is refused, what is forgiven, and that both ways of reading agree."""
 
+import gzip
 import json
+import zlib
 from typing import Any, NoReturn, get_args
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 
+from npsflow.agents.demo import oracle
 from npsflow.schemas import codec
 from npsflow.schemas.errors import Reason, RefusedRecord
 from npsflow.schemas.response import Deletion, Response
-from npsflow.streams.classify.parsing import Read, read
+from npsflow.streams.classify.parsing import Read, read, read_tombstone
 from npsflow.streams.scoring.scores import Scales, scale_of
-from tests.strategies import anything, encoded, lenient, well_formed
+from tests.strategies import NOW, anything, encoded, lenient, well_formed
 from tests.streams.recovery.oracle_cases import deletion
 from tests.support.responses import response
 
@@ -100,10 +103,39 @@ def test_nothing_but_a_refusal_escapes(value: bytes | None) -> None:
         (with_raw("answers", DEEP), "too_deep"),
         (b"{", "not_json"),
         (b" ", "not_json"),
-        (b"\xef\xbb\xbf" + text(response()), "not_json"),
+        (b"\xef\xbb\xbf", "not_json"),
+        (b"\xef\xbb\xbf{", "not_json"),
         (text(response()) + b"{}", "not_json"),
-        (with_raw("unknown", b"NaN"), "not_json"),
-        (with_raw("value", b"-Infinity"), "not_json"),
+        (with_raw("unknown", b"nan"), "not_json"),
+        (with_raw("unknown", b"+Infinity"), "not_json"),
+        (b"NaN" * 1000, "not_json"),
+        (b'{"a":NaN,"b":' + DEEP + b"}", "too_deep"),
+        (gzip.compress(text(response())), "compressed"),
+        (zlib.compress(text(response())), "compressed"),
+        (b"\x28\xb5\x2f\xfd\x20\x05", "compressed"),
+        (b"\0\0\0\0\x07" + text(response()), "schema_prefix"),
+        (b"\0\0\0\0\x07\x06r-1\x08shop\xff", "schema_prefix"),
+        (b"\x01" + b"\x9d" * 16 + b"\x06r-1", "schema_prefix"),
+        (b"\x03\0" + b"\x9d" * 16 + text(response()), "schema_prefix"),
+        (b"\x06r-1\x08shop", "binary"),
+        (b"\x0a\x03r-1\x12\x04shop", "binary"),
+        (b"\xc3\x01" + b"\x9d" * 8 + b"\x06r-1", "binary"),
+        (b"Obj\x01\x04\x14avro.codec", "binary"),
+        (json.dumps(response()).encode("utf-16"), "not_utf8"),
+        (json.dumps(response()).encode("utf-16-le"), "not_utf8"),
+        (json.dumps(response()).encode("utf-16-be"), "not_utf8"),
+        (text(response("1")) + b"\n" + text(response("2")) + b"\n", "several_responses"),
+        (text(response("1")) + b"\r\n\r\n" + text(response("2")), "several_responses"),
+        (text(response()) + b"\nhello", "not_json"),
+        (b"[" + text(response()) + b"]", "several_responses"),
+        (b"[[" + text(response()) + b"]]", "not_object"),
+        (json.dumps(json.dumps(response())).encode(), "double_encoded"),
+        (b'"nps"', "not_object"),
+        (b'"[1]"', "not_object"),
+        (text({"schema": {"type": "struct"}, "payload": response()}), "envelope"),
+        (text({"schema": None, "payload": response()}), "envelope"),
+        (text({"specversion": "1.0", "id": "1", "source": "/shop", "type": "x", "data": response()}), "envelope"),
+        (text({"before": None, "after": response(), "op": "c", "source": {"db": "x"}}), "envelope"),
         (with_raw("unknown", b'"\x01"'), "not_json"),
         (b"[]", "not_object"),
         (b"null", "not_object"),
@@ -126,9 +158,27 @@ def test_nothing_but_a_refusal_escapes(value: bytes | None) -> None:
         (text(response(metric="no", score="2")), "unknown_metric"),
         (text(response(metric=["nps"])), "unknown_metric"),
         (text(response(metric="csat", scale={"min": 0, "max": 10}, score=True)), "unknown_scale"),
+        (text(response(metric="csat", scale={"min": 1.0, "max": 10.0}, score=4)), "unknown_scale"),
+        (text(response(scale="0-10", score=True)), "invalid_scale"),
+        (text(response(scale=[0, 10])), "invalid_scale"),
+        (text(response(scale={})), "invalid_scale"),
+        (text(response(scale=False)), "invalid_scale"),
+        (text(response(scale={"max": 10})), "invalid_scale"),
+        (text(response(scale={"min": "0", "max": "10"})), "invalid_scale"),
+        (text(response(scale={"min": 0, "max": 10.5})), "invalid_scale"),
+        (text(response(scale={"min": False, "max": 10})), "invalid_scale"),
+        (text(response(scale={"min": 0, "max": None})), "invalid_scale"),
+        (with_raw("scale", b'{"min":0,"max":Infinity}'), "invalid_scale"),
         (text(response(scale={"min": 0, "max": 7})), "unknown_scale"),
         (text(response(score=True, submitted_at="soon")), "invalid_score"),
-        (text(response(score=9.0)), "invalid_score"),
+        (text(response(score=9.5)), "invalid_score"),
+        (text(response(score=-0.1)), "invalid_score"),
+        (with_raw("score", b"NaN"), "invalid_score"),
+        (with_raw("score", b"1e999"), "invalid_score"),
+        (text(response(score=10.5)), "invalid_score"),
+        (text(response(score=11.0)), "score_out_of_range"),
+        (with_raw("survey_id", b"NaN"), "invalid_identifier"),
+        (with_raw("submitted_at", b"Infinity"), "invalid_time"),
         (text(response(score="9")), "invalid_score"),
         (text(response(score=[9])), "invalid_score"),
         (text(response(score=11, submitted_at="soon")), "score_out_of_range"),
@@ -147,9 +197,20 @@ def test_reasons_and_their_order(value: bytes | None, expected: str) -> None:
     assert reason(value) == expected
 
 
-def test_every_reason_of_reading_is_tested() -> None:
+def reasons() -> list[tuple[bytes | None, str]]:
     (mark,) = (mark for mark in test_reasons_and_their_order.pytestmark if mark.name == "parametrize")  # type: ignore[attr-defined]
-    assert {expected for _, expected in mark.args[1]} == set(get_args(Reason)) - {
+    return list(mark.args[1])
+
+
+def test_the_oracle_gives_the_same_reasons() -> None:
+    for value, expected in reasons():
+        if value is None or b'"max": 100}' not in value:  # it knows no settings
+            record = oracle.Record(0, 0, NOW, b"s/1", value)
+            assert oracle.expect([record], partitions=1).dead == {expected: {(0, 0)}}, value
+
+
+def test_every_reason_of_reading_is_tested() -> None:
+    assert {expected for _, expected in reasons()} == set(get_args(Reason)) - {
         "too_late",
         "internal_error",
         "unmapped",
@@ -190,9 +251,12 @@ def test_a_refusal_names_the_platform_once_it_is_known() -> None:
         ({"survey_kind": "weekly"}, {}, ("survey_kind",)),
         ({"test": "yes", "internal": 1}, {}, ("test", "internal")),
         ({"contact_requested": "yes"}, {}, ("contact_requested",)),
-        ({"scale": {"min": 0}}, {}, ("scale",)),
-        ({"scale": {"min": "0", "max": "10"}}, {}, ("scale",)),
+        ({"scale": None}, {}, ()),
         ({"scale": {"min": 0, "max": 10, "step": 1}}, {"scale": {"min": 0, "max": 10}}, ()),
+        ({"scale": {"min": 0.0, "max": 1e1}}, {"scale": {"min": 0, "max": 10}}, ()),
+        ({"answers": [{"score": 4.0}, {"score": -0.0}]}, {"answers": [{"score": 4}, {"score": 0}]}, ()),
+        ({"answers": [{"score": 7.5}, {"score": 1e22}]}, {"answers": [{"score": 7.5}, {"score": 1e22}]}, ()),
+        ({"customer": {"value": 100.0}}, {"customer": {"value": 100.0}}, ()),
         ({"invitation_id": ""}, {}, ("invitation_id",)),
         ({"invitation_id": "x" * 257}, {}, ("invitation_id",)),
         ({"customer": "C-1"}, {}, ("customer",)),
@@ -217,8 +281,90 @@ def test_a_refusal_names_the_platform_once_it_is_known() -> None:
 )  # fmt: skip
 def test_leniency(odd: dict[str, Any], kept: dict[str, Any], warnings: tuple[str, ...]) -> None:
     found, named = both(**odd)
-    assert found == kept
+    assert json.dumps(found, sort_keys=True) == json.dumps(kept, sort_keys=True)  # 1, 1.0 and true are equal
     assert sorted(named) == sorted(warnings)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw", "kept", "warning"),
+    [
+        ("attributes", b'{"age":NaN,"plan":"gold"}', {"attributes": {"plan": "gold"}}, "attributes"),
+        ("customer", b'{"value":Infinity,"id":"C-77"}', {"customer": {"id": "C-77"}}, "customer.value"),
+        ("customer", b'{"value":1e999}', {"customer": {}}, "customer.value"),
+        ("answers", b'[{"score":NaN,"text":"t"}]', {"answers": [{"text": "t"}]}, "answers.score"),
+        ("answers", b"[NaN]", {"answers": []}, "answers"),
+        ("comment", b"-Infinity", {}, "comment"),
+        ("deleted", b"NaN", {}, "deleted"),
+        ("updated_at", b"NaN", {}, "updated_at"),
+        ("survey_kind", b"NaN", {}, "survey_kind"),
+        ("comment", b'"NaN is no number"', {"comment": "NaN is no number"}, None),
+        ("unknown", b"NaN", {}, None),
+    ],
+)
+def test_a_number_that_is_none_costs_its_field(
+    name: str, raw: bytes, kept: dict[str, Any], warning: str | None
+) -> None:
+    what, _, warnings = read(with_raw(name, raw), SCALES)
+    found = json.loads(codec.encode(what))
+    assert {name: value for name, value in found.items() if response().get(name) != value} == kept
+    assert warnings == (() if warning is None else (warning,))
+
+
+def test_numbers_that_are_none_and_halves_of_characters_at_once() -> None:
+    what, _, warnings = read(with_raw("comment", rb'"good \ud83d","attributes":{"age":NaN}'), SCALES)
+    assert isinstance(what, Response)
+    assert (what.comment, what.attributes) == ("good \ufffd", {})
+    assert sorted(warnings) == ["attributes", "lone_surrogate"]
+
+
+def test_a_refused_score_names_what_it_is() -> None:
+    for raw, kind in ((b"NaN", "NaN"), (b"-Infinity", "-Infinity"), (b"9.5", "a float"), (b'"9"', "a str")):
+        with pytest.raises(RefusedRecord, match=f"^score is {kind}, not an integer$"):
+            read(with_raw("score", raw), SCALES)
+
+
+def test_a_whole_float_is_an_integer() -> None:
+    for score in (b"9.0", b"9e0", b"90e-1", b"9.000"):
+        what, _, warnings = read(with_raw("score", score), SCALES)
+        assert isinstance(what, Response)
+        assert (repr(what.score), warnings) == ("9", ())
+
+
+def test_a_mark_before_the_json_is_passed_over() -> None:
+    what, scale, warnings = read(b"\xef\xbb\xbf" + text(response(comment="é")), SCALES)
+    assert (what, scale) == read(text(response(comment="é")), SCALES)[:2]
+    assert warnings == ("byte_order_mark",)
+
+
+def test_fields_named_like_an_envelope_are_fields() -> None:
+    fields = response(schema="x", payload={}, op="c", after=1, specversion="1.0", data=2)
+    assert read(text(fields), SCALES) == read(text(response()), SCALES)
+
+
+@pytest.mark.parametrize(
+    ("key", "deletion"),
+    [
+        (b"shop/r-1", ("shop", "r-1")),
+        (b"shop/a/b", ("shop", "a/b")),
+        ("shop/é".encode(), ("shop", "é")),
+        (None, None),
+        (b"", None),
+        (b"shop", None),
+        (b"shop/", None),
+        (b"/r-1", None),
+        (b"shop/\xff", None),
+        (b"s" * 257 + b"/1", None),
+        (b"s/" + b"1" * 257, None),
+    ],
+)
+def test_a_tombstone_deletes_what_its_key_names(key: bytes | None, deletion: tuple[str, str] | None) -> None:
+    if deletion is not None:
+        source, response_id = deletion
+        assert read_tombstone(key) == (Deletion(response_id=response_id, source=source), None, ())
+    else:
+        with pytest.raises(RefusedRecord) as refused:
+            read_tombstone(key)
+        assert refused.value.reason == "null_value"
 
 
 def test_the_last_of_duplicate_keys_stands_both_ways() -> None:

@@ -16,7 +16,7 @@ from npsflow.streams.classify import classifier, parsing
 from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.classify.parsing import Read
 from npsflow.streams.classify.stage import Classify
-from npsflow.streams.config.sections import DeadLetters, Segments
+from npsflow.streams.config.sections import DeadLetters, Segments, Topics
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.counters import encode_counters
 from npsflow.streams.scoring.scores import Scales
@@ -235,6 +235,68 @@ def test_a_clock_of_a_live_alert_never_restarts_but_a_reinstated_one_has_its_own
         assert [value.get("due_at") for value in found] == ["2026-03-02T15:00:00Z", None, "2026-03-02T15:05:00Z"]
 
 
+def test_a_tombstone_deletes_where_the_settings_say_so() -> None:
+    tombstone = Record(b"s/1", None, 1, NOW + 1000)
+    for delete, expected in ((False, {"counted": 1, "dead": 1}), (True, {"counted": 1, "deleted": 1})):
+        chosen = Settings(topics=Topics(tombstones_delete=delete), idle_ticks=False)
+        task = Task(Classify(chosen.classify_settings("npsflow/t.", 1)))
+        task.take(Record(b"s/1", json.dumps(response()).encode()))
+        task.take(tombstone)
+        task.commit(NOW)
+        assert outcomes(task) == expected
+        assert bool(deltas(task.committed)) is not delete
+
+
+def test_a_misplaced_tombstone_is_forwarded_as_it_is() -> None:
+    partition = next(p for p in range(4) if p != partition_of(b"s/1", 4))
+    chosen = Settings(topics=Topics(tombstones_delete=True))
+    task = Task(Classify(chosen.classify_settings("npsflow/t.", 1)), partition, 4)
+    task.take(Record(b"s/1", None, 7, partition=partition))
+    (copy,) = task.commit(NOW)
+    assert (copy.partition, copy.key, copy.value) == (partition_of(b"s/1", 4), b"s/1", None)
+    assert copy.headers == [(ORIGIN, b"%d %d 7" % (NOW, partition))]
+
+
+def late(**more: Any) -> dict[str, Any]:
+    """Begun eight days before the record, the score given a minute before it."""
+    begun, given = rfc3339(NOW - 8 * DAY), rfc3339(NOW - MINUTE)
+    return response(submitted_at=begun, updated_at=given, customer={"id": "C"}, **more)
+
+
+def test_a_score_that_comes_days_after_the_response_was_begun_is_due_from_then() -> None:
+    (alert,) = events(fold(late()).committed, topics.SERVICE_RECOVERY)
+    assert (alert.value["actionable"], alert.value["due_at"]) == (True, "2026-03-02T15:06:00Z")
+    (thanks,) = events(fold(late(score=9)).committed, topics.FOLLOW_UP)
+    assert thanks.value["due_at"] == "2026-03-08T15:06:00Z"
+
+
+def test_its_clock_does_not_restart_and_it_does_not_become_stale() -> None:
+    comment = late(comment="slow") | {"updated_at": rfc3339(NOW)}
+    task = fold(late(), comment)
+    found = [event.value for event in events(task.committed, topics.SERVICE_RECOVERY)]
+    assert [value["due_at"] for value in found] == ["2026-03-02T15:06:00Z"] * 2
+    assert [value["actionable"] for value in found] == [True, True]
+
+
+def test_a_customer_who_becomes_unhappy_later_can_be_helped_then() -> None:
+    task = fold(late(score=9) | {"updated_at": rfc3339(NOW - 7 * DAY)}, late())
+    (alert,) = events(task.committed, topics.SERVICE_RECOVERY)
+    assert (alert.value["actionable"], alert.value["due_at"]) == (True, "2026-03-02T15:06:00Z")
+
+
+@pytest.mark.parametrize("updated", [None, NOW - 8 * DAY, NOW - 9 * DAY, NOW - 7 * DAY - 1])
+def test_an_old_score_is_stale_whatever_came_first(updated: int | None) -> None:
+    task = fold(late() | {"updated_at": updated and rfc3339(updated)})
+    (alert,) = events(task.committed, topics.SERVICE_RECOVERY)
+    assert alert.value["not_actionable"] == "stale"
+
+
+def test_windows_are_those_of_submitted_at_whatever_arrives_first() -> None:
+    both = late(score=9) | {"updated_at": rfc3339(NOW - 8 * DAY)}, late()
+    forth, back = (deltas(fold(*versions).committed) for versions in (both, both[::-1]))
+    assert forth == back
+
+
 def test_forwarded_once_with_its_origin_and_read_by_it() -> None:
     value = json.dumps(response()).encode()
     task, whole = run(STAGE, [Record(b"C-1", value, 5, NOW, [("trace", b"x")])])
@@ -309,16 +371,32 @@ def test_counters_do_not_grow_with_the_names_of_platforms() -> None:
     assert (sum(n.startswith("dead:") for n in names), names["dead:missing_field:unknown"]) == (51, 10)
 
 
-def test_every_thousandth_record_is_checked_for_its_partitioner() -> None:
-    stage = Classify(SETTINGS.classify_settings("npsflow/t.", 1))
-    found = {}
+def test_counters_name_the_platforms_of_misplaced_records() -> None:
     for partition in range(4):
-        task = stage.open(partition, 4, lambda *output: None)
-        for offset in (0, 999, 1000, 1500):
-            task.apply(task.read(Record(b"s/1", json.dumps(response()).encode(), offset, partition=partition)))
-        found[partition] = task.counters.get(("foreign_partitioner",), 0)
-    assert sorted(found.values()) == [0, 2, 2, 2]
-    assert found[partition_of(b"s/1", 4)] == 0
+        task = Task(STAGE, partition, 4)
+        for offset, fields in enumerate([response(), response(score=3), deletion(), {"source": "s", "score": 3}]):
+            task.take(Record(b"s/1", json.dumps(fields).encode(), offset, partition=partition))
+        expected = {} if partition == partition_of(b"s/1", 4) else {("misplaced", "s"): 2, ("misplaced", "unknown"): 1}
+        assert {key: n for key, n in task.fold.counters.items() if key[0] == "misplaced"} == expected
+
+
+def test_what_was_forwarded_stays_where_it_is() -> None:
+    """Also where the number of partitions is another one by now: a rebuild does not forward it a second time."""
+    record = Record(b"s/1", json.dumps(response()).encode(), headers=[(ORIGIN, b"%d 0 5" % NOW)])
+    for partition in range(4):
+        task = Task(STAGE, partition, 4)
+        task.take(record)
+        assert outcomes(task) == {"counted": 1}
+
+
+def test_misplaced_platforms_do_not_grow_without_bound() -> None:
+    task = Task(STAGE, 3, 4)
+    for number in range(200):
+        value = json.dumps(response(source=f"s{number}", score=9)).encode()
+        task.take(Record(own_key(value), value, number, partition=3))
+    names = [key for key in task.fold.counters if key[0] == "misplaced"]
+    assert len(names) == 51
+    assert task.fold.counters["misplaced", "other"] > 50
 
 
 def test_most_records_refused_pauses_until_accepted_and_that_outlives_a_restart() -> None:

@@ -93,10 +93,10 @@ def test_a_platform_may_call_itself_anything(metrics: Metrics) -> None:
 
 def test_what_is_of_no_outcome_is_no_record(metrics: Metrics) -> None:
     metrics.count("rollup", {("ticks",): 3, ("deltas",): 4, ("over_cap",): 5})
-    metrics.count("classify", {("paused",): 1, ("foreign_partitioner",): 6, ("", "forwarded"): 7})
+    metrics.count("classify", {("paused",): 1, ("misplaced", "shop"): 6, ("", "forwarded"): 7})
     assert total(metrics, "npsflow_records_total") == 7
     assert total(metrics, "npsflow_segment_values_over_cap_total") == 5
-    assert total(metrics, "npsflow_foreign_partitioner_total") == 6
+    assert total(metrics, "npsflow_misplaced_records_total") == 6
 
 
 def test_two_workers_in_one_process_do_not_share_figures(metrics: Metrics) -> None:

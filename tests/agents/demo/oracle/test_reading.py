@@ -18,7 +18,15 @@ from tests.support.responses import response
         (b'{"source":"\xff"}', "not_utf8"),
         (b"[" * 10_000, "too_deep"),
         (b"{", "not_json"),
-        (b'{"source":NaN}', "not_json"),
+        (b'{"source":NaN}', "invalid_identifier"),
+        (b'{"source":"s","response_id":nan}', "not_json"),
+        (b"\0\0\0\0\x07{}", "schema_prefix"),
+        (b"\x1f\x8b" + b"\x08" * 20, "compressed"),
+        (b"\x06r-1", "binary"),
+        (b"{}\n{}", "several_responses"),
+        (b"[{}]", "several_responses"),
+        (b'"{}"', "double_encoded"),
+        (b'{"schema":{},"payload":{}}', "envelope"),
         (b"[]", "not_object"),
         (b"null", "not_object"),
         (b"{}", "missing_field"),
@@ -29,7 +37,9 @@ from tests.support.responses import response
         (response(metric="other"), "unknown_metric"),
         (response(scale={"min": 0, "max": 5}), "unknown_scale"),
         (response(score=True), "invalid_score"),
-        (response(score=9.0), "invalid_score"),
+        (response(score=9.5), "invalid_score"),
+        (response(scale={"min": "0"}), "invalid_scale"),
+        (response(scale="0-10"), "invalid_scale"),
         (response(score="9"), "invalid_score"),
         (response(score=11), "score_out_of_range"),
         (response(metric="csat", score=0), "score_out_of_range"),
@@ -50,8 +60,9 @@ def test_reasons(value: dict[str, Any] | bytes | None, reason: str) -> None:
         {"customer": "C-1"},
         {"deleted": 1},
         {"test": "true"},
-        {"scale": {"min": "0"}},
-        {"scale": {"min": 0, "max": 10}},
+        {"scale": {"min": 0, "max": 10.0}},
+        {"score": 3.0},
+        {"attributes": {"age": float("nan")}},
         {"updated_at": "soon"},
         {"unknown": [1]},
     ],
@@ -110,6 +121,10 @@ def test_a_kind_of_survey_that_is_not_known_is_dropped() -> None:
     assert not [key for key in expected.windows if "survey_kind" in dict(key[2])]
     known = expect(response(survey_kind="relationship"))
     assert ("nps", "0-10", (("survey_kind", "relationship"),), "30d") in known.windows
+
+
+def test_a_mark_before_the_json_is_passed_over() -> None:
+    assert expect(b"\xef\xbb\xbf" + json.dumps(response()).encode()).outcomes == {"counted": 1}
 
 
 def test_a_wrong_key_is_forwarded_once_it_is_valid() -> None:
