@@ -35,7 +35,8 @@ class _Assessment:
     """An alert as the policy sees it; `key` is the customer's.
 
     `case_id`: of the case that it may open. `start`: when its deadlines begin to count, `raised`: when npsflow knew of
-    the response, both in ms. `previous_score`: of the customer's answer before. `obstacle`: why nobody can or may act on it, or None.
+    the response, both in ms. `previous_score`: of the customer's answer before. `obstacle`: why nobody can or may act
+    on it, or None.
     """
 
     key: str
