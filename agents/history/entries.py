@@ -40,4 +40,4 @@ class ExportFile(NamedTuple):
     header: str
     missing: list[str]
     entries: Iterator[Entry | RefusedEntry]
-    remarks: list[str] = []  # noqa: RUF012 - never changed: a file with remarks has a list of its own
+    remarks: Sequence[str] = ()
