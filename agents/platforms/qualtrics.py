@@ -11,6 +11,7 @@ The older format has no third row, and who works with a file may have removed th
 """
 
 import hmac
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import tzinfo
@@ -42,6 +43,7 @@ from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Submission
 
 _MOST_FIELDS = 20
 _NO_ANSWER_STATUS = 1 | 2 | 8  # preview, test and spam, also as bits of 9, 17 or 40
+_NUMBERED = re.compile(r"V\d{1,2}", re.ASCII)
 _STATUS_WORDS = ("preview", "test", "spam")
 
 
@@ -117,10 +119,13 @@ def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> It
 
 
 def titles(header: Header) -> Header:
-    """The name that the survey's maker chose, and the id by which the API knows it."""
-    return [
-        [name, str(column.get("ImportId") or "")] for name, column in zip(header[0], _import_ids(header), strict=True)
-    ]
+    """The name that the survey's maker chose, and the id by which the API knows it.
+
+    In the oldest format the first columns are called V1 to V10, and their names stand in the second row.
+    """
+    below = header[1] if len(header) > 1 else header[0]
+    names = [text if _NUMBERED.fullmatch(name) else name for name, text in zip(header[0], below, strict=True)]
+    return [[name, str(column.get("ImportId") or "")] for name, column in zip(names, _import_ids(header), strict=True)]
 
 
 def zone(header: Header) -> tzinfo | None:

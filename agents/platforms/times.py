@@ -17,7 +17,7 @@ _YEAR_10000 = 253_402_300_800  # in seconds since 1970
 Order = Literal["day-first", "month-first"]
 
 _UNIX = re.compile(r"(\d{9,14})(?:\.(\d{1,9}))?", re.ASCII)
-_DATE = re.compile(r"([^ Tt]+)[ Tt]\s*")
+_DATE = re.compile(r"([^ Tt,]+)(?:,\s|[ Tt])\s*")
 _TIME = re.compile(
     r"(?P<h>\d{1,2}):(?P<m>\d\d)(?::(?P<s>\d\d)(?:[.,](?P<f>\d{1,6})\d*)?)?\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
 )

@@ -15,12 +15,13 @@ from npsflow.agents import platforms
 from npsflow.agents.history.entries import ExportFile, UnreadableFile
 from npsflow.agents.history.planning import Plan, Planner
 from npsflow.agents.history.reading import read
-from npsflow.agents.platforms.protocol import FileOptions
+from npsflow.agents.platforms.protocol import Delivery, FileOptions
 from npsflow.agents.platforms.times import TimeFormat
 from npsflow.streams.intake.entrance import Entrance
 from npsflow.streams.intake.mapping import FormMapping, check
 from npsflow.streams.scoring.scores import Scales
 
+from .conformance import endpoint
 from .exports import METRICS, values
 
 UTC = TimeFormat(ZoneInfo("UTC"))
@@ -248,6 +249,13 @@ def test_qualtrics_has_three_rows_of_titles_or_fewer_and_takes_no_answer_for_one
     assert len(becomes(QUALTRICS, written([*titles, ANSWERS[0]]))) == 1
 
 
+def test_the_oldest_format_of_qualtrics_has_names_in_its_second_row() -> None:
+    above = ["V1", "V2", "V9", "Q1", "customer_number", "department"]
+    below = ["ResponseID", "Status", "EndDate", "How likely?", "customer_number", "department"]
+    made = becomes(QUALTRICS, written([above, below, *ANSWERS]))
+    assert [(one["response_id"], one["score"]) for one in made] == [("R_abc0", 2), ("R_abc1", 7), ("R_abc2", 9)]
+
+
 def test_import_ids_may_be_written_with_apostrophes() -> None:
     form = mapping("qualtrics", scores=[{"question": "values.QID1", "metric": "nps"}])
     ids = [
@@ -390,6 +398,27 @@ def test_the_doubled_hour_is_told_by_its_abbreviation(name: str, at: str) -> Non
     assert becomes(SHEET, line, times)[0]["submitted_at"] == at
 
 
+@pytest.mark.parametrize(
+    ("time", "at"),
+    [
+        ("2026-08-20T09:14:08", "2026-08-20T07:14:08Z"),
+        ("2026-08-20T09:14Z", "2026-08-20T09:14:00Z"),
+        ("2026-08-20 09:14:08 +0000", "2026-08-20T09:14:08Z"),
+        ("2026-08-20, 9:14:08\u202fa.m. GMT+1", "2026-08-20T09:14:08+01:00"),
+        ("20/08/2026, 09:14:08", "2026-08-20T07:14:08Z"),
+        ("1787217247", "2026-08-20T09:14:07Z"),
+        ("1787217247000", "2026-08-20T09:14:07Z"),
+        (1787217247, "2026-08-20T09:14:07Z"),
+        (1787217247000, "2026-08-20T09:14:07Z"),
+    ],
+)
+def test_times_are_read_alike_in_csv_and_json(time: str | int, at: str) -> None:
+    times = TimeFormat(ZoneInfo("Europe/Amsterdam"), "day-first")
+    line = json.dumps({"response_id": "r", "submitted_at": time, "score": 3})
+    for text in (sheet(["r", str(time), "3"]), line, f"[{line}]"):
+        assert becomes(SHEET, text, times)[0]["submitted_at"] == at
+
+
 TYPEFORM = mapping(
     "typeform", scores=[{"question": "answers.nps", "metric": "nps"}], drivers={"answers.wrong": "what went wrong"}
 )
@@ -453,6 +482,36 @@ def test_several_choices_of_surveymonkey_are_joined_and_a_text_beside_one_is_non
     (made,) = becomes(form, json.dumps({"data": [response]}))
     assert (made["score"], made["answers"][0]["text"]) == (3, "Late, Broken")
     assert becomes(form, json.dumps({"data": [response | {"collection_mode": "preview"}]}))[0]["test"] is True
+
+
+def test_survicate_sends_what_was_chosen_in_several_forms() -> None:
+    form = mapping(
+        "survicate",
+        scores=[{"question": "answers.1", "metric": "nps"}],
+        comment=["comments.2"],
+        drivers={"answers.2": "wrong", "answers.3.Speed": "speed", "answers.4": "order", "answers.5": "day"},
+    )
+    answers = [
+        {"question": {"id": 1}, "choice": {"id": 3, "body": "detractor"}},
+        {
+            "question": {"id": 2},
+            "choices": [{"body": "Late", "comment": "by a day"}, {"body": "Broken", "comment": None}],
+        },
+        {"question": {"id": 3}, "matrix": [{"body": "Speed", "value": "Poor"}, {"body": "Price", "value": "Good"}]},
+        {"question": {"id": 4}, "ranking": [{"body": "Price", "value": 1}, {"body": "Speed", "value": 2}]},
+        {"question": {"id": 5}, "date": "2026-03-01"},
+    ]
+    completed = {
+        "responseUuid": "u",
+        "timestamp": "2026-03-01T10:00:00+00:00",
+        "survey": {"id": "s"},
+        "answers": answers,
+    }
+    body = json.dumps({"event": {"surveyCompleted": completed}}).encode()
+    (record,) = endpoint(form).records(Delivery({}, body), 0.0)
+    made = json.loads(record.value or b"")
+    assert (made["score"], made["comment"]) == (3, "by a day")
+    assert [answer["text"] for answer in made["answers"]] == ["Late, Broken", "Poor", "Price, Speed", "2026-03-01"]
 
 
 @pytest.mark.parametrize(
