@@ -126,6 +126,11 @@ class Rows:
             raise UnreadableFile(
                 f'no column is {" or ".join(scores)}: name it, [intake.NAME.columns] "its title" = "…"'
             )
+        if unknown := [path for path in self._form.only if find(content, path) is None]:
+            raise UnreadableFile(
+                f"no row counts: `only` asks for {', '.join(unknown)}, and no column is that. Name it, "
+                f'[intake.NAME.columns] "its title" = "{unknown[0]}", or use a mapping without it'
+            )
         self.missing = [path for path in self._wanted() if find(content, path) is None]
 
     def read(self, row: Sequence[str]) -> Iterator[ExportItem]:

@@ -199,6 +199,15 @@ def test_what_python_writes_for_no_number_costs_its_field(literal: str) -> None:
 # Titles
 
 
+def test_a_condition_on_a_column_that_is_not_there_lets_no_row_vanish() -> None:
+    form = msgspec.structs.replace(SHEET, only={"event": "sent"})
+    row = ["r", "2026-03-01 10:00", "3"]
+    with pytest.raises(UnreadableFile, match="`only` asks for event, and no column is that"):
+        imported(form, sheet(row))
+    text = written([[*TITLES[:3], "event"], [*row, "sent"], [*row, "dismissed"]])
+    assert len(becomes(form, text)) == 1
+
+
 def test_two_columns_of_one_title_are_named_or_addressed_by_position() -> None:
     titles, row = ["response_id", "submitted_at", "score", "why", "why"], ["r", "2026-03-01 10:00", "3", "", "late"]
     with pytest.raises(UnreadableFile, match=r'columns 4 and 5 are both at why: say which .* "column 4" = "why"'):
