@@ -177,8 +177,9 @@ async def _send(
                 while sent < len(records):
                     chunk = records[sent : sent + _CHUNK]
                     outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
-                    for _, kind, key, value in chunk:
-                        outputs.emit(KeyedRecord(kind.topic, key, value).output(counts[kind.topic]))
+                    for record in chunk:
+                        topic = record.kind.topic
+                        outputs.emit(KeyedRecord(topic, *record.load()).output(counts[topic]))
                     await clients.deliver(producer, outputs)
                     sent += len(chunk)
                     advance(len(chunk))

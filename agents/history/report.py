@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from npsflow.agents.history.effects import effect_lines
+from npsflow.agents.history.effects import Effect, effect_lines
 from npsflow.agents.history.entries import ExportFile
 from npsflow.agents.history.planning import Plan, PlannedRecord
 from npsflow.schemas import topics
@@ -68,9 +68,15 @@ def lines(
         report.append(
             f"          no column is {', '.join(file.missing)}: what came by webhook with them would lose them"
         )
-    effects = {record.key: (record.at, record.kind.effect) for record in responses}.values()
-    caused = effect_lines(effects, now, done)
+    caused = effect_lines(_effects(responses), now, done)
     return report + _horizon(plan, responses, times, horizon) + caused + _refused(plan, kind)
+
+
+def _effects(responses: Sequence[PlannedRecord]) -> list[tuple[int, Effect]]:
+    """Of all that raise an alert the last of each response; of a million records not every key is kept."""
+    alerts = {record.key: (record.at, record.kind.effect) for record in responses if record.kind.effect.severity}
+    others = ((record.at, record.kind.effect) for record in responses if record.kind.effect.follow_up)
+    return [*alerts.values(), *others]
 
 
 def _horizon(plan: Plan, responses: Sequence[PlannedRecord], times: StreamTimes, horizon: int) -> list[str]:

@@ -131,7 +131,19 @@ class Rows:
                 f"no row counts: `only` asks for {', '.join(unknown)}, and no column is that. Name it, "
                 f'[intake.NAME.columns] "its title" = "{unknown[0]}", or use a mapping without it'
             )
+        self._columns = [column for column in self._columns if self._is_needed(column)]
         self.missing = [path for path in self._wanted() if find(content, path) is None]
+
+    def _is_needed(self, column: _Column) -> bool:
+        """Whether the mapping, or what the platform knows of its tests and metrics, may look at the column."""
+        path = ".".join(column.path)
+        if path in self._table.paths.values() or path in self._table.reads or any(c in path for c in '[|"'):
+            return True
+        first = column.path[0]
+        return any(
+            wanted == path or wanted.startswith(f"{path}.") or path.startswith(f"{wanted}.") or _selects(wanted, first)
+            for wanted in self._wanted()
+        )
 
     def read(self, row: Sequence[str]) -> Iterator[ExportItem]:
         """A response, an invitation or both. Raises InvalidEntry when the row has a time of neither."""
@@ -140,7 +152,10 @@ class Rows:
             if cell := row[at].strip():
                 if cell[0] == "'":
                     cell = _without_guard(cell)
-                _put(content, path, cell if value is None else value(cell))
+                if len(path) == 1 and path[0] not in content:
+                    content[path[0]] = cell if value is None else value(cell)
+                else:
+                    _put(content, path, cell if value is None else value(cell))
         response_id = self._table.identity(self._cell(row, "response_id"))
         form = self._cell(row, "form") or self._options.form
         if sent_at := self._time(row, "sent_at"):
@@ -155,7 +170,10 @@ class Rows:
             raise InvalidEntry("missing_field", "submitted_at is missing")
 
     def _cell(self, row: Sequence[str], name: str) -> str:
-        return next((_without_guard(cell) for at in self._fixed.get(name, ()) if (cell := row[at].strip())), "")
+        for at in self._fixed.get(name, ()):
+            if cell := row[at].strip():
+                return _without_guard(cell)
+        return ""
 
     def _time(self, row: Sequence[str], name: str) -> str | None:
         if not (cell := self._cell(row, name)):
@@ -188,6 +206,11 @@ def _without_guard(cell: str) -> str:
 def _steps(path: str) -> Sequence[str]:
     """Where a column of the mapping is placed: a path that selects something is found as it is written."""
     return [path] if any(character in path for character in '[|"') else path.split(".")
+
+
+def _selects(wanted: str, first: str) -> bool:
+    """Whether the path may look at more than one place below its first step."""
+    return any(c in wanted for c in '[|"') and (wanted.startswith(first) or wanted[0] in '["')
 
 
 def _ambiguous(columns: Sequence[int], content: str, meaning: str) -> UnreadableFile:

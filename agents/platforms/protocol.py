@@ -199,7 +199,8 @@ class Table:
     to where the rest of it is found; `rest`: under which names all other cells are found by title. `cells`: path to
     what makes the value of a webhook of a cell. `header`: how many rows of titles there are at most; `titles` makes the
     names of each column from them, `zone` the time zone of all times, None if it is not documented. `identity`: the id
-    of a response from its cell. `is_test`: whether a row is a preview, a test or made up.
+    of a response from its cell. `is_test`: whether a row is a preview, a test or made up. `reads`: the paths that this
+    and the mapping of an item look at, beside `paths`.
     """
 
     response_id: Sequence[str] = ()
@@ -215,6 +216,7 @@ class Table:
     zone: Callable[[Header], tzinfo | None] = no_zone
     identity: Callable[[str], str] = str
     is_test: Callable[[Mapping[str, Any]], bool] = no_test
+    reads: Sequence[str] = ()
 
 
 def same_mapping(form: FormMapping, item: ExportItem) -> FormMapping:

@@ -167,6 +167,7 @@ _EXPORT = Export(
         titles=titles,
         zone=zone,
         is_test=_is_test_row,
+        reads=["values.Status", "values.status", "values.DistributionChannel", "values.distributionChannel"],
         rest=["values"],
     ),
     items=items,
