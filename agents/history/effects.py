@@ -6,7 +6,6 @@ from typing import NamedTuple, get_args
 
 from npsflow.schemas.events import Severity
 from npsflow.schemas.response import Metric, Response
-from npsflow.schemas.times import to_ms
 from npsflow.streams.classify import policy
 from npsflow.streams.scoring.scores import WORST, Scale
 from npsflow.streams.scoring.severity import ALERT_DUE, STALE_AFTER, severity_of
@@ -31,8 +30,7 @@ def effect_of(response: Response, scale: Scale, alert_metrics: Collection[Metric
     if not unhappy:
         return Effect(follow_up=follow_ups)
     severity, _ = severity_of(scale, response.score, bool(response.contact_requested))
-    submitted = to_ms(response.submitted_at)
-    return Effect(severity, policy.not_actionable(response, submitted, submitted) is None)
+    return Effect(severity, policy.not_actionable(response, 0, 0) is None)
 
 
 def effect_lines(effects: Collection[tuple[int, Effect]], now: int, done: bool) -> list[str]:

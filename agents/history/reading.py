@@ -140,7 +140,7 @@ def _rows(
             below = []
             yield RefusedEntry(number, "".join(source.taken), "not_csv", why)
             continue
-        if not any(cell and not cell.isspace() for cell in row):
+        if not "".join(row).strip():
             continue
         text = "".join(source.taken)
         if _is_remark(row, width):

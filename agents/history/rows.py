@@ -152,14 +152,13 @@ class Rows:
             if cell := row[at].strip():
                 if cell[0] == "'":
                     cell = _without_guard(cell)
-                if len(path) == 1 and path[0] not in content:
-                    content[path[0]] = cell if value is None else value(cell)
-                else:
-                    _put(content, path, cell if value is None else value(cell))
-        response_id = self._table.identity(self._cell(row, "response_id"))
-        form = self._cell(row, "form") or self._options.form
-        if sent_at := self._time(row, "sent_at"):
-            yield Offer(form, self._cell(row, "invitation_id") or response_id, sent_at, content)
+                _put(content, path, cell if value is None else value(cell))
+        response_id = self._table.identity(self._cell(row, self._fixed.get("response_id", ())))
+        form = self._cell(row, self._fixed.get("form", ())) or self._options.form
+        sent_at = self._time(row, "sent_at")
+        if sent_at:
+            invitation_id = self._cell(row, self._fixed.get("invitation_id", ())) or response_id
+            yield Offer(form, invitation_id, sent_at, content)
         submitted_at, updated_at = self._time(row, "submitted_at"), self._time(row, "updated_at")
         if submitted_at is not None:
             if not response_id and self._options.make_ids:
@@ -169,14 +168,16 @@ class Rows:
         elif sent_at is None:
             raise InvalidEntry("missing_field", "submitted_at is missing")
 
-    def _cell(self, row: Sequence[str], name: str) -> str:
-        for at in self._fixed.get(name, ()):
+    def _cell(self, row: Sequence[str], columns: Iterable[int]) -> str:
+        """The first that is filled in."""
+        for at in columns:
             if cell := row[at].strip():
-                return _without_guard(cell)
+                return _without_guard(cell) if cell[0] == "'" else cell
         return ""
 
     def _time(self, row: Sequence[str], name: str) -> str | None:
-        if not (cell := self._cell(row, name)):
+        columns = self._fixed.get(name)
+        if columns is None or not (cell := self._cell(row, columns)):
             return None
         try:
             return self._options.times.parse(cell, self._zone)
@@ -238,14 +239,17 @@ def _is_answer(row: Sequence[str], columns: Iterable[int]) -> bool:
 
 def _put(content: dict[str, Any], path: Sequence[str], value: Any) -> None:
     """If several columns are placed at one path, as those of a question with choices, it holds a list."""
-    *outer, last = path
     inner: Any = content
-    for name in outer:
+    for name in path[:-1]:
         inner = inner.setdefault(name, {})
         if not isinstance(inner, dict):
             return
-    before = inner.get(last)
-    inner[last] = value if before is None else [*before, value] if isinstance(before, list) else [before, value]
+    last = path[-1]
+    if last not in inner:
+        inner[last] = value
+    else:
+        before = inner[last]
+        inner[last] = [*before, value] if isinstance(before, list) else [before, value]
 
 
 def matching_columns(table: Table, form: FormMapping, header: Header) -> tuple[int, int]:

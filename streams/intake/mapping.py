@@ -383,10 +383,8 @@ def _fill(
     for name, value in form.values.items():
         _put(made, name, value)
     for name, path in form.fields.items():
-        _put(made, name, _as_field(name, find(content, path)))
-    if form.test and any(_is_one_of(content, path, wanted) for path, wanted in form.test.items()):
         _put(made, name, _as_field(name, _find(form, content, path)))
-    if any(_is_one_of(content, path, wanted) for path, wanted in form.test.items()):
+    if form.test and any(_is_one_of(content, path, wanted) for path, wanted in form.test.items()):
         made["test"] = True
     customer = made.get("customer", {})
     if "id" not in customer and isinstance(email := customer.get("email"), str) and (made_up := pseudonym(email)):
