@@ -33,31 +33,44 @@ def effect_of(response: Response, scale: Scale, alert_metrics: Collection[Metric
     return Effect(severity, policy.not_actionable(response, 0, 0) is None)
 
 
-def effect_lines(effects: Collection[tuple[int, Effect]], now: int, done: bool) -> list[str]:
+def effect_lines(effects: Iterable[tuple[int, Effect]], now: int, done: bool) -> list[str]:
     """Lines of a report on responses, each with its `submitted_at`, that are sent `now` (ms), or would be.
 
     An upper bound: what was raised before, when the same response came by webhook, is not raised again.
     """
-    alerts = [(at, effect) for at, effect in effects if effect.severity is not None]
-    stale = [effect for at, effect in alerts if now - at > STALE_AFTER]
-    fresh = [effect for at, effect in alerts if now - at <= STALE_AFTER]
-    overdue = sum(now - at > _DUE for at, _ in alerts) - len(stale)
-    unreachable = sum(not effect.reachable for effect in fresh)
-    follow_ups = sum(effect.follow_up for _, effect in effects)
+    counts = Counter((effect, _age(now - at)) for at, effect in effects)
+    stale, overdue = (_alerts(counts, {age}) for age in ("stale", "overdue"))
+    fresh = _alerts(counts, {"overdue", "fresh"})
+    unreachable = sum(count for effect, count in fresh.items() if not effect.reachable)
+    follow_ups = sum(count for (effect, _), count in counts.items() if effect.follow_up)
     be = "are" if done else "would be"
     note = f"; {unreachable:,} without a contact, not actionable" if unreachable else ""
     lines = [
-        f"{len(stale):>9,} alerts at most {be} stale, not actionable: older than seven days{_severities(stale)}",
-        f"{len(fresh):>9,} alerts at most {be} fresh and reach subscribers now{_severities(fresh)}{note}",
+        f"{stale.total():>9,} alerts at most {be} stale, not actionable: older than seven days{_severities(stale)}",
+        f"{fresh.total():>9,} alerts at most {be} fresh and reach subscribers now{_severities(fresh)}{note}",
     ]
     if overdue:
-        lines.append(f"{overdue:>9,} of these {be} overdue already: over a day old; nobody is warned of that")
+        lines.append(f"{overdue.total():>9,} of these {be} overdue already: over a day old; nobody is warned of that")
     if follow_ups:
         lines.append(f"{follow_ups:>9,} follow-ups at most {be} sent to subscribers")
     return lines
 
 
-def _severities(alerts: Iterable[Effect]) -> str:
-    counts = Counter(alert.severity for alert in alerts)
+def _age(ms: int) -> str:
+    return "stale" if ms > STALE_AFTER else "overdue" if ms > _DUE else "fresh"
+
+
+def _alerts(counts: Counter[tuple[Effect, str]], ages: Collection[str]) -> Counter[Effect]:
+    alerts = Counter[Effect]()
+    for (effect, age), count in counts.items():
+        if effect.severity is not None and age in ages:
+            alerts[effect] += count
+    return alerts
+
+
+def _severities(alerts: Counter[Effect]) -> str:
+    counts = Counter[Severity | None]()
+    for effect, count in alerts.items():
+        counts[effect.severity] += count
     parts = [f"{severity} {counts[severity]:,}" for severity in _SEVERITIES if counts[severity]]
     return f" ({', '.join(parts)})" if parts else ""

@@ -1,8 +1,9 @@
 """The report of an import that would be made or was made: figures, times and reasons, nothing of any response."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from npsflow.agents.history.effects import Effect, effect_lines
 from npsflow.agents.history.entries import ExportFile
@@ -72,11 +73,11 @@ def lines(
     return report + _horizon(plan, responses, times, horizon) + caused + _refused(plan, kind)
 
 
-def _effects(responses: Sequence[PlannedRecord]) -> list[tuple[int, Effect]]:
-    """Of all that raise an alert the last of each response; of a million records not every key is kept."""
-    alerts = {record.key: (record.at, record.kind.effect) for record in responses if record.kind.effect.severity}
-    others = ((record.at, record.kind.effect) for record in responses if record.kind.effect.follow_up)
-    return [*alerts.values(), *others]
+def _effects(responses: Sequence[PlannedRecord]) -> Iterator[tuple[int, Effect]]:
+    """Of all that raise an alert the last of each response; by hashes, as a million keys would take much memory."""
+    alerts = {hash(record.key): record for record in responses if record.kind.effect.severity}
+    others = (record for record in responses if record.kind.effect.follow_up)
+    return ((record.at, record.kind.effect) for record in chain(alerts.values(), others))
 
 
 def _horizon(plan: Plan, responses: Sequence[PlannedRecord], times: StreamTimes, horizon: int) -> list[str]:

@@ -16,6 +16,9 @@ class Spool:
         self._end = 0
         self._written = True
 
+    def __del__(self) -> None:
+        self._file.close()
+
     def put(self, key: bytes, value: bytes) -> int:
         """Keep a record; gives its place."""
         place = self._end
