@@ -82,6 +82,22 @@ def _float(text: str) -> Any:
 _not_strict = json.JSONDecoder(parse_constant=NotFinite, parse_float=_float, parse_int=_integer)
 
 
+def loads_with_nan(data: bytes | str) -> Any:
+    """As `loads`, and with the NaN, Infinity and -Infinity that Python writes, as floats. Raises NotJson."""
+    try:
+        return loads(data)
+    except NotJson:
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise NotJson(isinstance(error, RecursionError)) from None
+
+
+def dumps_with_nan(value: Any) -> str:
+    """The text that `loads_with_nan` reads, on one line."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def dumps(value: Any, *, indent: bool = False) -> bytes:
     """Plain Python (or our types) to JSON, keys sorted."""
     options = orjson.OPT_SORT_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
@@ -118,6 +134,14 @@ def parts(data: bytes, lists: Sequence[str]) -> list[bytes]:
     except Undecodable as error:
         raise NotJson(isinstance(error, RecursionError)) from None
     return [data]
+
+
+def items_of(value: Any, lists: Sequence[str]) -> list[Any]:
+    """The same of a document that is read already."""
+    if isinstance(value, list):
+        return value
+    listed = (value[name] for name in lists if name in value) if isinstance(value, dict) else ()
+    return next((items for items in listed if isinstance(items, list)), [value])
 
 
 def _is_list(data: bytes | memoryview) -> bool:

@@ -21,20 +21,23 @@ class RefusedEntry(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """An entry that could be read, and what it holds."""
+    """An entry that could be read, and what it holds; `refused` where a part of it could not."""
 
     number: int
     text: str
     items: Sequence[ExportItem]
+    refused: RefusedEntry | None = None
 
 
 class ExportFile(NamedTuple):
     """`kind`: what the numbers of its entries count; `header`: the text above the first.
 
-    `missing`: paths of the mapping that lead nowhere in it, as far as that is known beforehand.
+    `missing`: paths of the mapping that lead nowhere in it, as far as that is known beforehand. `remarks`: what was
+    passed over in it; known when all entries are taken.
     """
 
     kind: str
     header: str
     missing: list[str]
     entries: Iterator[Entry | RefusedEntry]
+    remarks: Sequence[str] = ()

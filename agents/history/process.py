@@ -11,6 +11,7 @@ import click
 
 from npsflow.agents import platforms
 from npsflow.agents.history.entries import Entry, ExportFile, RefusedEntry
+from npsflow.agents.history.opening import encoding_of
 from npsflow.agents.history.planning import Plan, PlannedRecord, Planner
 from npsflow.agents.history.reading import read
 from npsflow.agents.history.report import StreamTimes, lines, sendable
@@ -68,11 +69,14 @@ def run(
     assert export is not None
     entrance = _entrance(wanted, settings, export, environment)
     options = FileOptions(wanted.times, wanted.form or export.form or _only_form(entrance), wanted.make_ids)
-    planner = Planner(entrance, export, settings.all_scales(), settings.alerts.metrics)
-    with open(wanted.file, "rb") as source, _opened(wanted.refused, wanted.encoding) as refused:
-        file = read(source, export, entrance.form, options, wanted.encoding)
-        entries = _with_progress(source, file, progress)
-        plan = planner.plan(entries, _RefusedWriter(refused, file.header).write)
+    planner = Planner(
+        entrance, export, settings.all_scales(), settings.alerts.metrics, follow_ups=settings.follow_ups.enabled
+    )
+    with open(wanted.file, "rb") as source:
+        encoding = encoding_of(source, wanted.encoding)
+        file = read(source, export, entrance.form, options, encoding)
+        with _opened(wanted.refused, encoding) as refused:
+            plan = planner.plan(_with_progress(source, file, progress), _RefusedWriter(refused, file.header).write)
     horizon, now = settings.horizon_days * DAY, int(time.time() * 1000)
     if wanted.dry_run:
         stream_times = _stream_times_if_known(installation)
@@ -173,8 +177,9 @@ async def _send(
                 while sent < len(records):
                     chunk = records[sent : sent + _CHUNK]
                     outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
-                    for _, kind, key, value in chunk:
-                        outputs.emit(KeyedRecord(kind.topic, key, value).output(counts[kind.topic]))
+                    for record in chunk:
+                        topic = record.kind.topic
+                        outputs.emit(KeyedRecord(topic, *record.load()).output(counts[topic]))
                     await clients.deliver(producer, outputs)
                     sent += len(chunk)
                     advance(len(chunk))

@@ -1,65 +1,71 @@
 """Reads the entries of a file, in its order: CSV, JSON or JSON Lines, as its first character shows."""
 
 import csv
-from collections.abc import Callable, Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from io import BufferedReader
 from itertools import chain, islice
-from typing import BinaryIO
+from typing import Any
 
 from npsflow.agents.history.entries import Entry, ExportFile, RefusedEntry, UnreadableFile
-from npsflow.agents.history.rows import Rows, matching_columns
+from npsflow.agents.history.opening import text_lines
+from npsflow.agents.history.rows import Rows, matching_columns, title_rows
 from npsflow.agents.platforms.protocol import Export, ExportItem, FileOptions, InvalidEntry
 from npsflow.schemas import codec
 from npsflow.schemas.topics import MAX_INPUT
 from npsflow.streams.intake.mapping import FormMapping
 
-_DELIMITERS = (",", ";", "\t")
+_DELIMITERS = (",", ";", "\t", "|")
+_SAYS_DELIMITER = re.compile(r'"?sep=([^"\s]|\t)"?[,;\t|]*\s*', re.IGNORECASE)  # Excel reads and writes this first line
 _LINE = 1 << 20  # characters; a longer first line of JSON is a document of its own
 
 
 def read(
-    file: BinaryIO, export: Export, form: FormMapping, options: FileOptions, encoding: str = "utf-8"
+    file: BufferedReader, export: Export, form: FormMapping, options: FileOptions, encoding: str = "utf-8"
 ) -> ExportFile:
     """The file, whose entries are read as they are taken. Raises UnreadableFile, then too."""
-    lines = _lines(file, encoding)
-    blank, first = 0, next(lines, None)
+    lines = text_lines(file, encoding)
+    above, first = list[str](), next(lines, None)
     while first is not None and first.isspace():
-        blank, first = blank + 1, next(lines, None)
+        above.append(first)
+        first = next(lines, None)
     if first is None:
         raise UnreadableFile("the file is empty")
     if first.lstrip()[0] in "[{":
-        return _json(blank, first, lines, export, form, options)
-    return _table(blank, chain([first], lines), export, form, options)
-
-
-def _lines(file: BinaryIO, encoding: str) -> Iterator[str]:
-    """Lines with their ends. Raises UnreadableFile, with the number of the line, where the encoding is another."""
-    name = "utf-8-sig" if encoding.lower() in ("utf-8", "utf8", "utf_8") else encoding
-    number = 1
-    try:
-        # A byte that cannot be decoded becomes half of a surrogate pair, so that its line is known.
-        with open(file.fileno(), encoding=name, errors="surrogateescape", newline="", closefd=False) as text:
-            for line in text:
-                if not line.isascii():
-                    line.encode()
-                yield line
-                number += 1
-    except LookupError:
-        raise UnreadableFile(f"{encoding!r} is not an encoding") from None
-    except UnicodeError:
-        raise UnreadableFile(f"line {number} is not {encoding}: say which it is with --encoding") from None
+        return _json(len(above), first, lines, export, form, options)
+    if first.lstrip()[0] == "<":
+        raise UnreadableFile("the file is HTML or XML: export the responses as CSV or JSON")
+    delimiters: Sequence[str] = _DELIMITERS
+    if says := _SAYS_DELIMITER.fullmatch(first):
+        above.append(first)
+        delimiters, first = [says[1]], next(lines, "")
+    return _table(above, delimiters, chain([first], lines), export, form, options)
 
 
 def _entry(number: int, text: str, read: Callable[[], Iterable[ExportItem]]) -> Entry | RefusedEntry:
+    items = []
     try:
-        return Entry(number, text, list(read()))
+        for item in read():
+            items.append(item)
     except InvalidEntry as error:
-        return RefusedEntry(number, text, error.reason, str(error))
+        refused = RefusedEntry(number, text, error.reason, str(error))
+        return Entry(number, text, items, refused) if items else refused
+    return Entry(number, text, items)
 
 
 # CSV
 
 
-def _table(blank: int, lines: Iterator[str], export: Export, form: FormMapping, options: FileOptions) -> ExportFile:
+def _table(
+    above: Sequence[str],
+    delimiters: Sequence[str],
+    lines: Iterator[str],
+    export: Export,
+    form: FormMapping,
+    options: FileOptions,
+) -> ExportFile:
+    """`above`: lines before the titles that are none."""
     csv.field_size_limit(MAX_INPUT)
     taken: list[str] = []
 
@@ -70,24 +76,33 @@ def _table(blank: int, lines: Iterator[str], export: Export, form: FormMapping, 
             if number < len(taken):
                 yield taken[number]
 
-    table, headers = export.table(form) if callable(export.table) else export.table, {}
-    for delimiter in _DELIMITERS:
-        try:
-            header = list(islice(csv.reader(from_start(), delimiter=delimiter, strict=True), table.header))
-        except csv.Error:
-            continue
-        if len(header) == table.header and len({len(row) for row in header}) == 1:
-            headers[delimiter] = header
+    table = export.table(form) if callable(export.table) else export.table
+    readers = {delimiter: csv.reader(from_start(), delimiter=delimiter, strict=True) for delimiter in delimiters}
+    headers = {
+        delimiter: title_rows(table, form, _first_rows(rows, table.header)) for delimiter, rows in readers.items()
+    }
+    headers = {delimiter: rows for delimiter, rows in headers.items() if len({len(row) for row in rows}) == 1}
     if not headers:
         raise UnreadableFile("the titles of the columns cannot be read: is it CSV, with comma, semicolon or tab?")
     delimiter = max(headers, key=lambda candidate: matching_columns(table, form, headers[candidate]))
-    rows = Rows(table, form, headers[delimiter], options)
-    source = _LineSource(chain(taken, lines), blank)
+    header = headers[delimiter]
+    rows = Rows(table, form, header, options)
+    source = _LineSource(chain(taken, lines), len(above))
     reader = csv.reader(source, delimiter=delimiter, strict=True)
-    for _ in range(table.header):
+    for _ in header:
         next(reader)
-    header_text = "".join(source.taken)
-    return ExportFile("line", header_text, rows.missing, _rows(source, reader, rows, len(headers[delimiter][0])))
+    header_text = "".join([*(line for line in above if not line.isspace()), *source.taken])
+    remarks: list[str] = []
+    entries = _rows(source, reader, rows, len(header[0]), remarks)
+    return ExportFile("line", header_text, rows.missing, entries, remarks)
+
+
+def _first_rows(rows: "Iterator[list[str]]", count: int) -> list[list[str]]:
+    """So many rows, fewer where one cannot be read."""
+    read: list[list[str]] = []
+    with suppress(csv.Error):
+        read.extend(islice(rows, count))
+    return read
 
 
 class _LineSource:
@@ -106,25 +121,45 @@ class _LineSource:
         return line
 
 
-def _rows(source: _LineSource, reader: "Iterator[list[str]]", rows: Rows, width: int) -> Iterator[Entry | RefusedEntry]:
+def _rows(
+    source: _LineSource, reader: "Iterator[list[str]]", rows: Rows, width: int, remarks: list[str]
+) -> Iterator[Entry | RefusedEntry]:
+    """Lines of words below the last row are no rows, and go to `remarks`."""
+    below: list[RefusedEntry] = []
     while True:
         source.taken = []
         number = source.number + 1
         try:
             row = next(reader)
         except StopIteration:
+            remarks += [f"line {line.number} is below the table, and is no answer" for line in below]
             return
         except csv.Error as error:
             why = "a quotation mark is not closed" if "end of data" in str(error) else f"not CSV: {error}"
+            yield from below
+            below = []
             yield RefusedEntry(number, "".join(source.taken), "not_csv", why)
             continue
-        if not any(cell and not cell.isspace() for cell in row):
+        if not "".join(row).strip():
             continue
         text = "".join(source.taken)
+        if _is_remark(row, width):
+            below.append(RefusedEntry(number, text, "ragged", f"one cell where the header has {width}"))
+            continue
+        if below:
+            yield from below
+            below = []
         if len(row) != width:
             yield RefusedEntry(number, text, "ragged", f"{len(row)} columns where the header has {width}")
         else:
             yield _entry(number, text, lambda row=row: rows.read(row))  # type: ignore[misc]
+
+
+def _is_remark(row: Sequence[str], width: int) -> bool:
+    """Whether it is a line of words, as "Reporting period: …": an id that is cut off has no blank in it."""
+    if width < 3 or any(row[1:]):
+        return False
+    return len(row[0].split()) > 1
 
 
 # JSON
@@ -134,7 +169,7 @@ def _json(
     blank: int, first: str, lines: Iterator[str], export: Export, form: FormMapping, options: FileOptions
 ) -> ExportFile:
     try:
-        value = codec.loads(first) if len(first) < _LINE else None
+        value = codec.loads_with_nan(first) if len(first) < _LINE else None
     except codec.NotJson:
         value = None
     if isinstance(value, dict):
@@ -160,16 +195,31 @@ def _items(
     number: int, data: bytes, export: Export, form: FormMapping, options: FileOptions, count: bool = True
 ) -> Iterator[Entry | RefusedEntry]:
     try:
-        parts = codec.parts(data, export.lists)
+        parts = _parts(data, export.lists)
     except codec.NotJson:
         raise UnreadableFile("the file is not JSON") from None
-    for at, part in enumerate(parts):
-        text = str(part, "utf-8")
+    for at, (text, fields) in enumerate(parts):
         here = number + at if count else number
-        fields = codec.loads(text)
-        if "\n" in text:
-            text = codec.dumps(fields).decode()  # on one line, so that refused ones are JSON Lines
         if isinstance(fields, dict):
             yield _entry(here, text, lambda fields=fields: export.items(fields, form, options))  # type: ignore[misc]
         else:
             yield RefusedEntry(here, text, "not_object", "the JSON is not an object")
+
+
+def _parts(data: bytes, lists: Sequence[str]) -> Iterable[tuple[str, Any]]:
+    """The items of a document: each as text on one line, so that refused ones are JSON Lines, and what it holds.
+
+    Raises NotJson.
+    """
+    try:
+        parts = codec.parts(data, lists)
+    except codec.NotJson:
+        items = codec.items_of(codec.loads_with_nan(data), lists)
+        return [(codec.dumps_with_nan(item), item) for item in items]
+    return map(_part, parts)
+
+
+def _part(part: bytes) -> tuple[str, Any]:
+    text = str(part, "utf-8")
+    fields = codec.loads(text)
+    return codec.dumps(fields).decode() if "\n" in text else text, fields

@@ -1,19 +1,17 @@
 """The report of an import that would be made or was made: figures, times and reasons, nothing of any response."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import get_args
+from itertools import chain
 
+from npsflow.agents.history.effects import Effect, effect_lines
 from npsflow.agents.history.entries import ExportFile
 from npsflow.agents.history.planning import Plan, PlannedRecord
 from npsflow.schemas import topics
-from npsflow.schemas.events import Severity
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import DAY, rfc3339_seconds
-from npsflow.streams.scoring.severity import STALE_AFTER
 
-_SEVERITIES = get_args(Severity)
 _MAX_REFUSED = 20  # named one by one
 
 
@@ -66,11 +64,20 @@ def lines(
         report.append(f"{plan.empty:>9,} {kind}s say nothing: no score question is answered in them")
     if plan.warnings:
         report.append(f"          fields dropped or cut in some responses: {', '.join(sorted(plan.warnings))}")
+    report += [f"          {remark}" for remark in file.remarks]
     if file.missing:
         report.append(
             f"          no column is {', '.join(file.missing)}: what came by webhook with them would lose them"
         )
-    return report + _horizon(plan, responses, times, horizon) + _alerts(responses, now, done) + _refused(plan, kind)
+    caused = effect_lines(_effects(responses), now, done)
+    return report + _horizon(plan, responses, times, horizon) + caused + _refused(plan, kind)
+
+
+def _effects(responses: Sequence[PlannedRecord]) -> Iterator[tuple[int, Effect]]:
+    """Of all that raise an alert the last of each response; by hashes, as a million keys would take much memory."""
+    alerts = {hash(record.key): record for record in responses if record.kind.effect.severity}
+    others = (record for record in responses if record.kind.effect.follow_up)
+    return ((record.at, record.kind.effect) for record in chain(alerts.values(), others))
 
 
 def _horizon(plan: Plan, responses: Sequence[PlannedRecord], times: StreamTimes, horizon: int) -> list[str]:
@@ -87,29 +94,9 @@ def _horizon(plan: Plan, responses: Sequence[PlannedRecord], times: StreamTimes,
     return report
 
 
-def _alerts(responses: Sequence[PlannedRecord], now: int, done: bool) -> list[str]:
-    """An upper bound: alerts that were raised before, when the same came by webhook, are not raised again."""
-    alerts = {record.key: record for record in responses if record.kind.severity is not None}.values()
-    stale = [record for record in alerts if now - record.at > STALE_AFTER]
-    fresh = [record for record in alerts if now - record.at <= STALE_AFTER]
-    unreachable = sum(not record.kind.reachable for record in fresh)
-    be = "are" if done else "would be"
-    note = f"; {unreachable:,} without a contact, not actionable" if unreachable else ""
-    return [
-        f"{len(stale):>9,} alerts at most {be} stale, not actionable: older than seven days{_severities(stale)}",
-        f"{len(fresh):>9,} alerts at most {be} fresh and reach subscribers now{_severities(fresh)}{note}",
-    ]
-
-
-def _severities(alerts: Iterable[PlannedRecord]) -> str:
-    counts = Counter(record.kind.severity for record in alerts)
-    parts = [f"{severity} {counts[severity]:,}" for severity in _SEVERITIES if counts[severity]]
-    return f" ({', '.join(parts)})" if parts else ""
-
-
 def _refused(plan: Plan, kind: str) -> list[str]:
     refused = plan.refused
-    report = [f"{len(refused):>9,} {kind}s refused"] if refused else []
+    report = [f"{len({entry.number for entry in refused}):>9,} {kind}s refused"] if refused else []
     report += [f"          {kind} {entry.number}: {entry.reason}: {entry.message}" for entry in refused[:_MAX_REFUSED]]
     if len(refused) > _MAX_REFUSED:
         report.append(f"          and {len(refused) - _MAX_REFUSED:,} more, by reason:")

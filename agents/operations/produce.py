@@ -5,17 +5,21 @@ import base64
 import binascii
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from aiokafka.errors import MessageSizeTooLargeError
 
+from npsflow.agents.history.effects import Effect, effect_lines, effect_of
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.operations.field_notes import FieldNotes
 from npsflow.agents.runtime.terminal import progress
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import NpsflowError, RefusedRecord
 from npsflow.schemas.partitioner import partition_of
+from npsflow.schemas.response import Deletion, Metric
+from npsflow.schemas.times import to_ms
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.transaction import Outputs
@@ -44,18 +48,36 @@ class ProduceFailed(NpsflowError, ValueError):
     """A line cannot be sent; the text names it by its number."""
 
 
-async def send(
-    installation: Installation, fd: int, scales: Scales | None, report: Callable[[str], None]
-) -> AsyncGenerator[int, None]:
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How all lines are read as a worker reads them, before any is sent.
+
+    `report` is called for each line that is refused, then for each line about what all of them cause.
+    """
+
+    scales: Scales
+    alert_metrics: Collection[Metric]
+    follow_ups: bool
+    report: Callable[[str], None]
+
+
+async def try_out(fd: int, check: Check) -> int:
+    """Check the lines that a file descriptor gives and report what they would cause; returns how many there are.
+
+    Raises ProduceFailed as `send` does.
+    """
+    return sum([len(lines) async for lines in _checked(fd, check, done=False)])
+
+
+async def send(installation: Installation, fd: int, check: Check | None) -> AsyncGenerator[int, None]:
     """Send the lines that a file descriptor gives; yields how many more are acknowledged, as they come.
 
-    With `scales` all lines are first read as a worker would, and `report` is called for each that is refused, and for
-    fields that are dropped, cut or not known. Raises
-    ProduceFailed for such lines, for one that is not base64 where it should be, and for one that is too large.
+    Raises ProduceFailed for lines that `check` refuses, for one that is not base64 where it should be, and for one that
+    is too large.
     """
     topic = topics.RESPONSES
     count = len(await reading.partitions(installation, topic))
-    chunks = _lines(fd) if scales is None else _checked(fd, scales, report)
+    chunks = _lines(fd) if check is None else _checked(fd, check, done=True)
     async with clients.producer(installation) as producer:
         with progress("sending", os.fstat(fd).st_size) as advance:
             async for lines in chunks:
@@ -98,30 +120,38 @@ async def _readable(fd: int) -> None:
         loop.remove_reader(fd)
 
 
-async def _checked(fd: int, scales: Scales, report: Callable[[str], None]) -> AsyncIterator[list[Line]]:
+async def _checked(fd: int, check: Check, *, done: bool) -> AsyncIterator[list[Line]]:
     """All lines, kept until all are accepted; reports those that are not, by number and reason, never by content.
 
-    At the end it reports the fields of the others that are dropped, cut or not known.
+    At the end it reports the fields of the others that are dropped, cut or not known, and what the lines cause.
     """
     chunks = []
     refused, notes = 0, FieldNotes()
+    effects: dict[bytes | None, tuple[int, Effect]] = {}  # of the last version of each response
     with progress("checking", os.fstat(fd).st_size) as advance:
         async for lines in _lines(fd):
             chunks.append(lines)
             for line in lines:
-                value = _message(line).value
+                key, value = _message(line)
                 try:
-                    _, _, warnings = read(value, scales)
+                    response, scale, warnings = read(value, check.scales)
                 except RefusedRecord as error:
                     refused += 1
-                    report(f"line {line.number}: {error.reason}: {error}")
+                    check.report(f"line {line.number}: {error.reason}: {error}")
+                    continue
+                notes.add(line.number, value or b"", warnings)
+                if scale is None or isinstance(response, Deletion):
+                    effects.pop(key, None)
                 else:
-                    notes.add(line.number, value or b"", warnings)
+                    effect = effect_of(response, scale, check.alert_metrics, check.follow_ups)
+                    effects[key] = to_ms(response.submitted_at), effect
             advance(_size(lines))
     for note in notes.texts():
-        report(note)
+        check.report(note)
     if refused:
         raise ProduceFailed(f"{refused} of {sum(map(len, chunks))} lines are refused, so nothing was sent")
+    for line_of_report in effect_lines(effects.values(), int(time.time() * 1000), done):
+        check.report(line_of_report)
     for lines in chunks:
         yield lines
 

@@ -17,6 +17,9 @@ from npsflow.streams.intake.mapping import FormMapping, Offer, Score, Submission
 _METRICS: dict[str, Any] = {"nps": "nps", "enps": "enps", "csat": "csat"}
 """Survey types with the scale of a metric of ours; any other needs a scale in the settings."""
 
+_MADE: dict[str, tuple[FormMapping, FormMapping]] = {}
+"""The last mapping that was made for each type, and of which: one serves a million rows."""
+
 _DEFAULT = FormMapping(
     platform="delighted",
     comment=["comment"],
@@ -74,7 +77,11 @@ def mapping(form: FormMapping, item: ExportItem) -> FormMapping:
     kind = str(item.content.get("survey_type") or "").strip().lower()
     if kind not in _METRICS:
         raise InvalidEntry("unmapped", "of this survey_type metric and scale have to be said: [[intake.NAME.scores]]")
-    return replace(form, scores=[Score("score", _METRICS[kind])])
+    original, made = _MADE.get(kind, (None, form))
+    if original is not form:
+        made = replace(form, scores=[Score("score", _METRICS[kind])])
+        _MADE[kind] = form, made
+    return made
 
 
 PLATFORM = Platform(

@@ -7,11 +7,11 @@ times by the clock of the server or the browser, to the second, and no time of a
 webhook's version stands.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-from npsflow.agents.platforms.fields import json_object, json_or_none, objects, optional, required
+from npsflow.agents.platforms.fields import json_object, json_or_none, optional, required
 from npsflow.agents.platforms.protocol import (
     Delivery,
     Export,
@@ -28,6 +28,7 @@ from npsflow.agents.platforms.webhook_bridge import parse_as_webhook
 from npsflow.streams.intake.mapping import FormMapping, Submission
 
 _AS_THEY_ARE = ("variables", "finished", "singleUseId", "displayId", "endingId")
+_MADE_UP = "ai-generated example response"
 _EVENTS = {"responseCreated", "responseUpdated", "responseFinished"}
 _TEST = {"event": "testEndpoint"}
 _MAX_TEST = 100  # bytes
@@ -57,19 +58,22 @@ def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
     if updated is not None and not isinstance(updated, str):
         raise Malformed("updatedAt is no text")
     shown = optional(sent, "ttc", dict).keys() - {"_total"}  # time to complete, by question
+    attributes, tags = optional(sent, "contactAttributes", dict), _tags(sent)
+    user_id = optional(sent, "contact", dict).get("userId") or attributes.get("userId")  # API v2 has no `contact`
     yield Submission(
         form=required(sent, "surveyId", str),
         response_id=required(sent, "id", str),
         submitted_at=created if updated is None else _answered_at(created, updated),
         updated_at=updated,
+        test=_is_made_up({"tags": tags}),
         content={
             "answers": dict.fromkeys(sorted(shown)) | optional(sent, "data", dict),
-            "contact": {"userId": optional(sent, "contact", dict).get("userId")},  # not `id`: that is Formbricks' own
-            "attributes": optional(sent, "contactAttributes", dict),
+            "contact": {"userId": user_id},  # not `id`: that is Formbricks' own
+            "attributes": attributes,
             "meta": optional(sent, "meta", dict),
             "survey": optional(sent, "survey", dict),
             "language": sent.get("language"),
-            **({"tags": [tag.get("name") for tag in objects(sent, "tags")]} if "tags" in sent else {}),
+            **({"tags": tags} if "tags" in sent else {}),
             **{name: sent[name] for name in _AS_THEY_ARE if sent.get(name) is not None},
         },
         finished=event["event"] == "responseFinished" or sent.get("finished") is True,
@@ -87,6 +91,17 @@ def _answered_at(created: str, updated: str) -> str:
     if begun is None or changed is None:  # refused further on
         return created
     return updated if _LATE < changed - begun < _OLD else created
+
+
+def _tags(sent: dict[str, Any]) -> list[str]:
+    """The names of the tags."""
+    tags = (tag.get("name") if isinstance(tag, dict) else tag for tag in optional(sent, "tags", list))
+    return [tag for tag in tags if isinstance(tag, str)]
+
+
+def _is_made_up(content: Mapping[str, Any]) -> bool:
+    """Whether it is one of the example responses that Formbricks lets a language model write."""
+    return any(tag.casefold() == _MADE_UP for tag in content.get("tags", ()))
 
 
 # The export.
@@ -108,7 +123,15 @@ _EXPORT = Export(
             "source": "meta.source",
             "country": "meta.country",
             "action": "meta.action",
+            "useragent - browser": "meta.userAgent.browser",
+            "useragent - os": "meta.userAgent.os",
+            "useragent - device": "meta.userAgent.device",
+            "tags": "tags",
+            "finished": "finished",
         },
+        prefixes={"person.": "attributes"},  # since 5.1.0
+        cells={"tags": lambda cell: cell.split(", "), "finished": lambda cell: cell == "Yes"},
+        is_test=_is_made_up,
         rest=["answers", "attributes"],  # hidden fields, attributes of the contact
     ),
     items=items,

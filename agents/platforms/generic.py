@@ -149,17 +149,21 @@ def _time(content: Mapping[str, Any], name: str, path: PathSetting, times: TimeF
 
 
 def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> Iterable[ExportItem]:
-    """An item is the body of a webhook, or one entry of its list."""
+    """An item is the body of a webhook, or one entry of its list. Raises InvalidEntry behind what could be read."""
     times = TimeFormat(_zone(form) or options.times.zone, options.times.order)
     each = form.each if form.each and find(fields, form.each) is not None else None
+    unreadable = None
     try:
         for content in _entries(fields, each):
-            for event in _events(content, form, times):
-                yield _importable(event)
-    except _Unreadable as error:
-        raise InvalidEntry(error.reason, str(error)) from None
+            try:
+                for event in _events(content, form, times):
+                    yield _importable(event)
+            except (_Unreadable, InvalidEntry) as error:
+                unreadable = unreadable or InvalidEntry(error.reason, str(error))
     except (Malformed, Unmapped) as error:
         raise InvalidEntry("missing_field", str(error)) from None
+    if unreadable is not None:
+        raise unreadable
 
 
 def _importable(event: ExportItem) -> ExportItem:

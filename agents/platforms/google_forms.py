@@ -99,7 +99,11 @@ def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> It
     return parse_as_answer(fetch, {"responses": [fields]}, {"form": scalar(fields, "formId") or options.form})
 
 
-_EXPORT = Export(table=Table(submitted_at=["Timestamp"]), items=items, lists=["responses"])
+_EXPORT = Export(
+    table=Table(submitted_at=["Timestamp"], paths={"email address": "email", "username": "email"}),
+    items=items,
+    lists=["responses"],
+)
 
 PLATFORM = Platform(
     webhook=Webhook(verify, parse), answers=Answers("https://forms.googleapis.com/v1", 180, fetch), export=_EXPORT

@@ -182,6 +182,11 @@ def one_row(header: Header) -> Header:
     return [[title] for title in header[0]]
 
 
+def no_test(content: Mapping[str, Any]) -> bool:
+    """For a platform that marks no responses as a test."""
+    return False
+
+
 def no_zone(header: Header) -> None:
     """For a platform that documents no time zone."""
 
@@ -190,9 +195,12 @@ def no_zone(header: Header) -> None:
 class Table:
     """The CSV of a platform: titles of the columns with a fixed meaning; of several the first that is filled in counts.
 
-    `paths`: title, in lower case, to where a webhook has the same; `rest`: under which names all other cells are found
-    by title. `header`: how many rows of titles there are; `titles` makes the names of each column from them, `zone`
-    the time zone of all times, None if it is not documented. `identity`: the id of a response from its cell.
+    `paths`: title, in lower case, to where a webhook has the same; `prefixes`: what a title begins with, in lower case,
+    to where the rest of it is found; `rest`: under which names all other cells are found by title. `cells`: path to
+    what makes the value of a webhook of a cell. `header`: how many rows of titles there are at most; `titles` makes the
+    names of each column from them, `zone` the time zone of all times, None if it is not documented. `identity`: the id
+    of a response from its cell. `is_test`: whether a row is a preview, a test or made up. `reads`: the paths that this
+    and the mapping of an item look at, beside `paths`.
     """
 
     response_id: Sequence[str] = ()
@@ -200,11 +208,15 @@ class Table:
     updated_at: Sequence[str] = ()
     form: Sequence[str] = ()
     paths: Mapping[str, str] = field(default_factory=dict)
+    prefixes: Mapping[str, str] = field(default_factory=dict)
     rest: Sequence[str] = ()
+    cells: Mapping[str, Callable[[str], Any]] = field(default_factory=dict)
     header: int = 1
     titles: Callable[[Header], Header] = one_row
     zone: Callable[[Header], tzinfo | None] = no_zone
     identity: Callable[[str], str] = str
+    is_test: Callable[[Mapping[str, Any]], bool] = no_test
+    reads: Sequence[str] = ()
 
 
 def same_mapping(form: FormMapping, item: ExportItem) -> FormMapping:
@@ -216,9 +228,10 @@ def same_mapping(form: FormMapping, item: ExportItem) -> FormMapping:
 class Export:
     """How the files of a platform are read.
 
-    `items(fields, form, options)`: what one object of a JSON export holds; raises InvalidEntry. `lists`: names under
-    which a JSON document holds the objects. `form`: id of the form where the platform has but one. `default`: the
-    mapping that holds without settings. `mapping(form, item)`: the mapping of one item, if it depends on it.
+    `items(fields, form, options)`: what one object of a JSON export holds; raises InvalidEntry, after what can be read
+    of it. `lists`: names under which a JSON document holds the objects. `form`: id of the form where the platform has
+    but one. `default`: the mapping that holds without settings. `mapping(form, item)`: the mapping of one item, if it
+    depends on it.
     """
 
     table: Table | Callable[[FormMapping], Table]

@@ -7,10 +7,13 @@ rejected; one with `encrypt` cannot be read. `Topic` is not signed: it can only 
 
 The export: JSON of the export API, or the CSV with three rows of titles (qualtrics.com/support, "Understanding Your
 Dataset"): the names of the fields, their texts, and as JSON the ids by which they are imported and the zone of times.
+The older format has no third row, and who works with a file may have removed the second.
 """
 
 import hmac
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import tzinfo
 from hashlib import sha512
 from typing import Any
@@ -39,6 +42,9 @@ from npsflow.schemas import codec
 from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Submission
 
 _MOST_FIELDS = 20
+_NO_ANSWER_STATUS = 1 | 2 | 8  # preview, test and spam, also as bits of 9, 17 or 40
+_NUMBERED = re.compile(r"V\d{1,2}", re.ASCII)
+_STATUS_WORDS = ("preview", "test", "spam")
 
 
 def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
@@ -69,13 +75,23 @@ async def fetch(api: Api, ids: Mapping[str, str]) -> list[Submission]:
     submitted, recorded = values.get("endDate"), values.get("recordedDate")
     if not isinstance(submitted, str) or not isinstance(recorded, str):
         raise Transient("its answer has no dates")
-    content = {
-        "values": values,
-        "labels": optional(sent, "labels", dict),
-        "preview": values.get("distributionChannel") == "preview",
-    }
+    labels = optional(sent, "labels", dict)
+    preview = values.get("distributionChannel") == "preview"
+    content = {"values": values, "labels": labels, "preview": preview}
+    test = preview or _is_test(values.get("status")) or _is_test(labels.get("status"))
     finished = values.get("finished") not in (0, False)
-    return [Submission(ids["survey"], ids["response"], submitted, recorded, content=content, finished=finished)]
+    submission = Submission(
+        ids["survey"], ids["response"], submitted, recorded, content=content, finished=finished, test=test
+    )
+    return [submission]
+
+
+def _is_test(status: Any) -> bool:
+    """Whether a response's status, its number or its word, is that of a preview, a test or spam."""
+    text = str(status).strip().lower()
+    if text.isascii() and text.isdigit():
+        return int(text) & _NO_ANSWER_STATUS != 0
+    return any(word in text.split() for word in _STATUS_WORDS)
 
 
 def token(secret: str) -> dict[str, str]:
@@ -103,31 +119,43 @@ def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> It
 
 
 def titles(header: Header) -> Header:
-    """The name that the survey's maker chose, and the id by which the API knows it."""
-    return [
-        [name, str(column.get("ImportId") or "")] for name, column in zip(header[0], _third_row(header), strict=True)
-    ]
+    """The name that the survey's maker chose, and the id by which the API knows it.
+
+    In the oldest format the first columns are called V1 to V10, and their names stand in the second row.
+    """
+    below = header[1] if len(header) > 1 else header[0]
+    names = [text if _NUMBERED.fullmatch(name) else name for name, text in zip(header[0], below, strict=True)]
+    return [[name, str(column.get("ImportId") or "")] for name, column in zip(names, _import_ids(header), strict=True)]
 
 
 def zone(header: Header) -> tzinfo | None:
     """The zone of all times, None if the file does not name one."""
-    zones = {column["timeZone"] for column in _third_row(header) if isinstance(column.get("timeZone"), str)}
+    zones = {column["timeZone"] for column in _import_ids(header) if isinstance(column.get("timeZone"), str)}
     try:
         return ZoneInfo(zones.pop()) if len(zones) == 1 else None
     except (KeyError, ValueError, OSError):  # it is named in another way
         return None
 
 
-def _third_row(header: Header) -> list[dict[str, Any]]:
-    """The JSON of each column."""
-    columns = []
-    for cell in header[2]:
-        try:
-            column = codec.loads(cell)
-        except codec.NotJson:
-            column = None
-        columns.append(column if isinstance(column, dict) else {})
-    return columns
+def _import_ids(header: Header) -> list[dict[str, Any]]:
+    """The JSON of each column, which may be written with apostrophes; empty where the file has no such row."""
+    for row in header[1:]:
+        if any("ImportId" in cell for cell in row):
+            return [_import_id(cell) for cell in row]
+    return [{} for _ in header[0]]
+
+
+def _import_id(cell: str) -> dict[str, Any]:
+    for text in (cell, cell.replace("'", '"')):
+        with suppress(codec.NotJson):
+            return column if isinstance(column := codec.loads(text), dict) else {}
+    return {}
+
+
+def _is_test_row(content: Mapping[str, Any]) -> bool:
+    values = content.get("values", {})
+    channel = values.get("distributionChannel", values.get("DistributionChannel"))
+    return channel == "preview" or any(_is_test(values.get(name)) for name in ("Status", "status"))
 
 
 _EXPORT = Export(
@@ -138,6 +166,8 @@ _EXPORT = Export(
         header=3,
         titles=titles,
         zone=zone,
+        is_test=_is_test_row,
+        reads=["values.Status", "values.status", "values.DistributionChannel", "values.distributionChannel"],
         rest=["values"],
     ),
     items=items,

@@ -84,23 +84,40 @@ async def fetch(api: Api, ids: Mapping[str, str]) -> list[Submission]:
         "analyze_url": sent.get("analyze_url"),
         "preview": sent.get("collection_mode") in _PREVIEWS,
     }
-    finished = sent["response_status"] == "completed"
-    return [Submission(ids["survey"], ids["response"], created, modified, content=content, finished=finished)]
+    finished, test = sent["response_status"] == "completed", content["preview"]
+    submission = Submission(
+        ids["survey"], ids["response"], created, modified, content=content, finished=finished, test=test
+    )
+    return [submission]
 
 
 def _add_answer(content: dict[str, Any], question: Any, answer: Mapping[str, Any]) -> None:
-    """Under its question and its row; of several the first. `answers` has the words of a choice, or the text."""
+    """Under its question and its row. `answers` has the words of a choice, or else the text.
+
+    Several choices are a list. Of several rows, and of texts beside a choice, the question has the first.
+    """
     values = {
         "answers": answer.get("simple_text", answer.get("text", answer.get("choice_id"))),
         "texts": answer.get("text"),
         "weights": optional(answer, "choice_metadata", dict).get("weight"),
         "choices": answer.get("choice_id"),
     }
-    names = [name for name in (question, answer.get("row_id")) if isinstance(name, str)]
+    row, chosen = answer.get("row_id"), answer.get("choice_id") is not None
     for kind, value in values.items():
-        if value is not None:
-            for name in names:
-                content[kind].setdefault(name, value)
+        if value is None:
+            continue
+        if isinstance(row, str):
+            _add_choice(content[kind], row, value)
+            content[kind].setdefault(question, value)
+        elif chosen and isinstance(question, str):
+            _add_choice(content[kind], question, value)
+        else:
+            content[kind].setdefault(question, value)
+
+
+def _add_choice(values: dict[str, Any], name: str, value: Any) -> None:
+    before = values.get(name)
+    values[name] = value if before is None else [*before, value] if isinstance(before, list) else [before, value]
 
 
 def used_up(headers: Mapping[str, str]) -> float:
@@ -122,8 +139,11 @@ def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> It
 
 
 def titles(header: Header) -> Header:
-    """The question's title if it has one column; `question / choice` for each column if it has several."""
-    above, below = header
+    """The question's title if it has one column; `question / choice` for each column if it has several.
+
+    Somebody may have removed the second row.
+    """
+    above, below = header[0], header[1] if len(header) > 1 else [""] * len(header[0])
     names, title = [], ""
     for at, (upper, lower) in enumerate(zip(above, below, strict=True)):
         title = upper.strip() or title

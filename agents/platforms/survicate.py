@@ -15,7 +15,7 @@ from hmac import digest
 from typing import Any
 
 from npsflow.agents.platforms import times
-from npsflow.agents.platforms.fields import json_object, optional, required
+from npsflow.agents.platforms.fields import json_object, objects, optional, required
 from npsflow.agents.platforms.protocol import (
     Delivery,
     Export,
@@ -44,7 +44,9 @@ def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: f
 
 
 def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
-    """Paths: `answers.QUESTION`, `comments.QUESTION`, `fields.NAME`, `attributes.NAME`, `survey.name`, `url`."""
+    """Paths: `answers.QUESTION` (of a matrix `answers.QUESTION.ROW`), `comments.QUESTION`, `fields.NAME`,
+    `attributes.NAME`, `survey.name`, `url`.
+    """
     event = required(json_object(delivery.body), "event", dict)
     for name in ("questionAnswered", "surveyCompleted"):
         if name in event:
@@ -62,9 +64,8 @@ def _submission(sent: dict[str, Any], finished: bool) -> Submission:
         fields |= optional(answer, "fields", dict)
         question = optional(answer, "question", dict).get("id")
         if isinstance(question, int | str):
-            choice = optional(answer, "choice", dict)
-            answers[str(question)] = _value(choice) if choice else answer.get("text")
-            comments[str(question)] = choice.get("comment")
+            answers[str(question)] = _value(answer)
+            comments[str(question)] = _comment(answer)
     return Submission(
         form=required(survey, "id", str),
         response_id=required(sent, "responseUuid", str),
@@ -81,10 +82,24 @@ def _submission(sent: dict[str, Any], finished: bool) -> Submission:
     )
 
 
-def _value(choice: dict[str, Any]) -> Any:
-    """The id of an NPS choice is the score, its body the category."""
-    body = choice.get("body")
-    return choice.get("id") if body in _CATEGORIES else body
+def _value(answer: dict[str, Any]) -> Any:
+    """A text, a date, what was chosen, or a list of it; of a matrix what was chosen for each row."""
+    if choice := optional(answer, "choice", dict):
+        body = choice.get("body")
+        return choice.get("id") if body in _CATEGORIES else body  # the id of an NPS choice is the score
+    for several in ("choices", "ranking"):
+        if choices := objects(answer, several):
+            return [choice.get("body") for choice in choices]
+    if matrix := objects(answer, "matrix"):
+        return {str(row.get("body")): row.get("value") for row in matrix}
+    return answer.get("text", answer.get("date"))
+
+
+def _comment(answer: dict[str, Any]) -> str | None:
+    """What was written beside what was chosen."""
+    choices = [optional(answer, "choice", dict), *objects(answer, "choices")]
+    comments = (choice.get("comment") for choice in choices)
+    return ", ".join(comment for comment in comments if isinstance(comment, str) and comment) or None
 
 
 # The export.
@@ -108,11 +123,16 @@ def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> It
 def _answer(exported: dict[str, Any]) -> dict[str, Any]:
     """As a webhook has it; `tag` is the category of an NPS answer."""
     question, answer = {"id": exported.get("question_id")}, exported.get("answer")
+    if isinstance(answer, list):
+        return {"question": question, "choices": [_choice(choice) for choice in answer]}
+    return {"question": question} | ({"choice": _choice(answer)} if isinstance(answer, dict) else {"text": answer})
+
+
+def _choice(answer: Any) -> dict[str, Any]:
     if not isinstance(answer, dict):
-        return {"question": question, "text": answer}
+        return {"body": answer}
     id_, body = ("content", "tag") if "tag" in answer else ("id", "content")
-    choice = {"id": answer.get(id_), "body": answer.get(body), "comment": answer.get("comment")}
-    return {"question": question, "choice": choice}
+    return {"id": answer.get(id_), "body": answer.get(body), "comment": answer.get("comment")}
 
 
 _EXPORT = Export(table=Table(), items=items, lists=["data"])

@@ -51,22 +51,26 @@ def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
     if not isinstance(submitted_at, str):
         raise Malformed("submitted_at is missing")
     definition = optional(sent, "definition", dict)
+    questions = _questions(definition).union(answers) if "fields" in definition else None
     yield Submission(
         form=required(sent, "form_id", str),
         response_id=required(sent, "token", str),
         submitted_at=submitted_at,
         content={"answers": answers, "hidden": optional(sent, "hidden", dict), "variables": _variables(sent)},
-        questions=_questions(definition) if "fields" in definition else None,
+        questions=questions,
         finished=event["event_type"] == "form_response",
     )
 
 
 def _value(answer: dict[str, Any]) -> Any:
-    """An answer holds its value under the name of its type."""
+    """An answer holds its value under the name of its type; what was typed as "other" is one more choice."""
     value = answer.get(str(answer.get("type")))
-    if isinstance(value, dict):
-        return value.get("label", value.get("labels", value.get("other")))
-    return value
+    if not isinstance(value, dict):
+        return value
+    labels, other = value.get("labels"), value.get("other")
+    if isinstance(labels, list):
+        return labels if other is None else [*labels, other]
+    return value.get("label", other)
 
 
 def _variables(sent: dict[str, Any]) -> dict[str, Any]:
@@ -74,8 +78,13 @@ def _variables(sent: dict[str, Any]) -> dict[str, Any]:
 
 
 def _questions(definition: dict[str, Any]) -> frozenset[str]:
-    names = (question.get(name) for question in objects(definition, "fields") for name in ("id", "ref"))
-    return frozenset(name for name in names if isinstance(name, str))
+    """The ids and refs of all questions, also of those in a group of questions."""
+    names, groups = set(), [definition]
+    while groups:
+        for question in objects(groups.pop(), "fields"):
+            names |= {name for key in ("id", "ref") if isinstance(name := question.get(key), str)}
+            groups.append(optional(question, "properties", dict))
+    return frozenset(names)
 
 
 # The export.

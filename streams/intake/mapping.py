@@ -7,6 +7,7 @@ be, `paths` says.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
@@ -84,6 +85,7 @@ class FormMapping(Struct, frozen=True, forbid_unknown_fields=True):
 
     `forms`: ids of the forms it is for, all if empty. `comment`: the first of these paths that leads to a text.
     `fields`: field of a response to path; `values`: field to a fixed value. `drivers`: path to the topic it is about.
+    `no_answer`: codes that stand where nobody answered, as -99.
     `only`: what has to hold for a body to count. `deleted`: any of these says that the answers are gone; `test`: any
     of these, that they are no customer's.
     `header`: the one that carries the secret as it is, instead of a bearer token. `events`: the platform's names of the
@@ -105,6 +107,7 @@ class FormMapping(Struct, frozen=True, forbid_unknown_fields=True):
     fields: dict[str, PathSetting] = {}
     values: dict[str, Scalar] = {}
     drivers: dict[str, str] = {}
+    no_answer: tuple[Scalar, ...] = ()
     only: Conditions = {}
     deleted: Conditions = {}
     test: Conditions = {}
@@ -127,7 +130,8 @@ class Submission:
     """One filled-in form. Times are as the platform writes them; the paths of a mapping lead into `content`.
 
     `questions`: ids of all questions of the form, where the platform names them; `deleted`: the answers are gone;
-    `finished`: no answer is to come that would need another submission.
+    `finished`: no answer is to come that would need another submission; `test`: the platform says that they are a
+    preview, a test or made up.
     """
 
     form: str
@@ -138,6 +142,7 @@ class Submission:
     content: Mapping[str, Any] = field(default_factory=dict)
     questions: frozenset[str] | None = None
     finished: bool = True
+    test: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,9 +267,23 @@ def responses(form: FormMapping, sent: Submission, pseudonym: Callable[[str], st
             identity["updated_at"] = sent.updated_at
         if deleted:
             made.append(identity | {"deleted": True})
-        elif not is_empty(answer := find(sent.content, score.question)):
+        elif not is_empty(answer := _find(form, sent.content, score.question)):
             made.append(identity | _response(form, sent, score, answer, pseudonym))
     return made
+
+
+def _find(form: FormMapping, content: Mapping[str, Any], setting: PathSetting) -> Any:
+    """The value at the path, None where there is none or it says that nobody answered."""
+    if not form.no_answer:
+        return find(content, setting)
+    codes = {_folded(code) for code in form.no_answer}
+    for path in every_path(setting):
+        value = find(content, path)
+        if isinstance(value, list):
+            value = [item for item in value if _folded(item) not in codes]
+        if not is_empty(value) and _folded(value) not in codes:
+            return value
+    return None
 
 
 def counts(form: FormMapping, content: Mapping[str, Any]) -> bool:
@@ -346,11 +365,13 @@ def _response(
     if score.scale is not None:
         made["scale"] = {"min": score.scale.min, "max": score.scale.max}
     _fill(made, form, sent.content, pseudonym)
+    if sent.test:
+        made["test"] = True
     for path in form.comment:
-        if isinstance(text := find(sent.content, path), str) and text.strip():
+        if isinstance(text := _find(form, sent.content, path), str) and text.strip():
             made["comment"] = text
             break
-    answers = (_driver(path, topic, find(sent.content, path)) for path, topic in form.drivers.items())
+    answers = (_driver(path, topic, _find(form, sent.content, path)) for path, topic in form.drivers.items())
     if drivers := [answer for answer in answers if answer is not None]:
         made["answers"] = drivers
     return made
@@ -362,7 +383,7 @@ def _fill(
     for name, value in form.values.items():
         _put(made, name, value)
     for name, path in form.fields.items():
-        _put(made, name, _as_field(name, find(content, path)))
+        _put(made, name, _as_field(name, _find(form, content, path)))
     if form.test and any(_is_one_of(content, path, wanted) for path, wanted in form.test.items()):
         made["test"] = True
     customer = made.get("customer", {})
@@ -374,6 +395,8 @@ def _score(score: Score, answer: Any) -> Any:
     """A whole number where the answer is one; anything else stays what it is, to be refused by name."""
     if isinstance(answer, list) and len(answer) == 1:  # the only one of several choices
         answer = answer[0]
+    if _is_nan(answer):
+        return str(answer)  # JSON has no such number: it would be null
     if isinstance(answer, dict | list):
         return type(answer)()  # what it holds may lie too deep to be written as JSON
     if isinstance(answer, str) and answer in score.words:
@@ -407,6 +430,11 @@ def _whole(answer: Any, *, leading: bool) -> int | None:
     return answer if isinstance(answer, int) and not isinstance(answer, bool) else None
 
 
+def _is_nan(value: Any) -> bool:
+    """Whether it is a float that is no number, or infinite."""
+    return isinstance(value, float) and not isfinite(value)
+
+
 def _joined(choices: list[Any]) -> str | None:
     """Several choices as one text."""
     texts = (str(choice) for choice in choices if choice is not None and not isinstance(choice, dict | list))
@@ -416,7 +444,7 @@ def _joined(choices: list[Any]) -> str | None:
 def _driver(path: str, topic: str, answer: Any) -> dict[str, Any] | None:
     if isinstance(answer, list):
         answer = _joined(answer)
-    if answer is None or isinstance(answer, dict):
+    if answer is None or isinstance(answer, dict) or _is_nan(answer):
         return None
     kind = "score" if isinstance(answer, int | float) and not isinstance(answer, bool) else "text"
     return {"question_id": compiled(path).last, "topic": topic, kind: answer if kind == "score" else str(answer)}
@@ -425,7 +453,7 @@ def _driver(path: str, topic: str, answer: Any) -> dict[str, Any] | None:
 def _as_field(name: str, value: Any) -> Any:
     if isinstance(value, list):
         value = _joined(value)
-    if value is None or isinstance(value, dict):
+    if value is None or isinstance(value, dict) or _is_nan(value):
         return None
     if name in _TRUTHS:
         return value if isinstance(value, bool) else str(value).strip().lower() in _TRUE

@@ -21,7 +21,7 @@ from npsflow.streams.recovery.changes import UnitOfWork, hashed_id
 from npsflow.streams.recovery.customers import Answer, Customer, Decision, Outcome, response_key
 from npsflow.streams.recovery.follow_ups import win_back, withdraw_asks
 from npsflow.streams.recovery.inputs import AlertFact
-from npsflow.streams.recovery.policy import Policy, is_worse
+from npsflow.streams.recovery.policy import Deadlines, Policy, is_worse
 from npsflow.streams.recovery.state import Burst, CaseRecord
 from npsflow.streams.scoring.segments import normal
 from npsflow.streams.scoring.severity import ALERT_DUE, STALE_AFTER
@@ -34,8 +34,9 @@ _RECONSIDERED = ("no_contact", "opted_out")
 class _Assessment:
     """An alert as the policy sees it; `key` is the customer's.
 
-    `case_id`: of the case that it may open. `start`: when its deadlines begin to count, ms. `previous_score`: of the
-    customer's answer before. `obstacle`: why nobody can or may act on it, or None.
+    `case_id`: of the case that it may open. `start`: when its deadlines begin to count, `raised`: when npsflow knew of
+    the response, both in ms. `previous_score`: of the customer's answer before. `obstacle`: why nobody can or may act
+    on it, or None.
     """
 
     key: str
@@ -47,6 +48,7 @@ class _Assessment:
     reasons: tuple[str, ...]
     case_id: str
     start: int
+    raised: int
     previous_score: int | None
     obstacle: str | None
 
@@ -122,6 +124,7 @@ class Alerts:
             reasons=(*alert.reasons, *reasons),
             case_id=work.new_case_id("c-", alert.alert_id, alert.revision, key, before),
             start=to_ms(alert.due_at - ALERT_DUE),
+            raised=from_rfc3339(alert.raised_at),
             previous_score=previous.score if previous else None,
             obstacle=_obstacle(alert, context, before, work.at),
         )
@@ -158,7 +161,7 @@ class Alerts:
         return Decision(case_id)
 
     def _new_case(self, now: int, new: _Assessment, case_id: str) -> Case:
-        deadlines, contact = self._policy.deadlines(new.start, new.severity, new.context), new.context.primary_contact
+        deadlines, contact = self._deadlines(new, new.severity), new.context.primary_contact
         return Case(
             case_id=case_id,
             kind="bundle" if case_id.startswith("b-") else "recovery",
@@ -184,7 +187,7 @@ class Alerts:
         severity, reasons = new.severity, new.reasons
         if case.alert_ids and case.severity is not None and is_worse(case.severity, severity):
             severity, reasons = case.severity, case.reasons
-        changes = reopen(self._policy.deadlines(new.start, severity, new.context))
+        changes = reopen(self._deadlines(new, severity))
         changes |= {
             "alert_ids": tuple(dict.fromkeys((new.alert_id, *case.alert_ids))),
             "severity": severity,
@@ -197,12 +200,12 @@ class Alerts:
 
     def _join(self, work: UnitOfWork, record: CaseRecord, new: _Assessment, reason: str) -> Decision:
         """Add the alert to an open case. A resolved one is reopened: what was done has not helped."""
-        deadlines = self._policy.deadlines(new.start, new.severity, new.context)
+        deadlines = self._deadlines(new, new.severity)
         changes = tighten(record.case, new.severity, new.reasons, deadlines) | add_alert(record.case, new.alert_id)
         record = work.record_step(record, "joined", changes, reason=reason)
         case = record.case
         if case.status == "resolved":
-            deadlines = self._policy.deadlines(new.start, case.severity or new.severity, new.context)
+            deadlines = self._deadlines(new, case.severity or new.severity)
             work.record_step(record, "reopened", reopen(deadlines), reason="unhappy_again")
         return Decision(case.case_id)
 
@@ -227,7 +230,16 @@ class Alerts:
         if not is_open(case):
             return {}
         start = max(new.start, self._policy.start_of(case))  # it may have been reopened since the alert
-        return tighten(case, new.severity, new.reasons, self._policy.deadlines(start, new.severity, new.context))
+        return tighten(case, new.severity, new.reasons, self._deadlines(new, new.severity, start))
+
+    def _deadlines(self, new: _Assessment, severity: Severity, start: int | None = None) -> Deadlines:
+        """The deadlines of the alert, from `start` (ms) where it is not its own.
+
+        Those that had passed before npsflow knew of the response are not in the plan: nobody is alerted to them.
+        """
+        deadlines = self._policy.deadlines(new.start if start is None else start, severity, new.context)
+        plan = tuple(due for due in deadlines.plan if due.at > new.raised)
+        return Deadlines(deadlines.due, deadlines.finish, plan)
 
     def _described(self, record: CaseRecord, new: _Assessment, severity: Severity | None) -> Changes:
         """What the new context changes in the case that its alert has opened."""

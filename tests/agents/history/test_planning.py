@@ -37,7 +37,7 @@ def planned(*entries: Entry | RefusedEntry) -> Plan:
 
 
 def report(plan: Plan, times: StreamTimes, missing: list[str] | None = None, done: bool = False) -> list[str]:
-    file = ExportFile("line", "", missing or [], iter(()))
+    file = ExportFile("line", "", missing or [], iter(()), ["line 99 is below the table, and is no answer"])
     sent = sendable(plan, times, HORIZON)
     report = lines(plan, sent, times, horizon=HORIZON, now=NOW, done=done, file=file)
     return [" ".join(line.split()) for line in report]
@@ -64,7 +64,7 @@ def test_any_order_of_lines_sends_the_same_records(tmp_path_factory: pytest.Temp
 
     shuffled = data.draw(st.permutations(ids))
     one, other = written(ids), written(shuffled)
-    assert set(one.records) == set(other.records)
+    assert {record.load() for record in one.records} == {record.load() for record in other.records}
     assert len(one.records) == len(other.records) == len(ids)
     for made, order in ((one, ids), (other, shuffled)):
         assert all(before.at <= after.at for before, after in pairwise(made.records))
@@ -84,6 +84,8 @@ def test_the_report_tells_stale_alerts_from_fresh_ones() -> None:
         "4 alerts at most would be stale, not actionable: older than seven days (critical 2, high 1, medium 1)"
         in printed
     )
+    assert "1 of these would be overdue already: over a day old; nobody is warned of that" in printed
+    assert "2 follow-ups at most would be sent to subscribers" in printed
     # r7 twice is one alert
     assert "2 alerts at most would be fresh and reach subscribers now (critical 1, medium 1)" in printed
     assert any(line.startswith("9 responses sent: nps") for line in report(made, StreamTimes({}, 4), done=True))
@@ -123,6 +125,7 @@ def test_the_report_names_refused_lines_and_nothing_of_them() -> None:
     ]
     printed = report(planned(*refused, entry(40, 1, 99)), StreamTimes({}, 1, "no broker"), ["person.email"])
     assert "31 lines refused" in printed
+    assert "line 99 is below the table, and is no answer" in printed
     assert "line 2: ragged: 1 columns where the header has 2" in printed
     assert "line 22: ragged: 1 columns where the header has 2" not in printed
     assert printed[-3:] == ["and 11 more, by reason:", "30 ragged", "1 score_out_of_range"]

@@ -180,7 +180,7 @@ def test_every_process_knows_it(fixtures: Path, tmp_path: Path) -> None:
         ("timeless", "seen, changed, ", "seen, None, "),
         ("mute", 'return [submission(smile["board"], ids["number"], smile)]', "return []"),
         ("forgetful", '"card": "card", ', ""),
-        ("displaced", '"mail": "mail"', '"mail": "card"'),
+        ("displaced", '"mail": "mail"', '"mail": "post"'),
         ("renumbering", '{"smile": fields}', '{"smile": fields | {"number": "1"}}'),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 
 from npsflow.schemas import topics
 from npsflow.schemas.events import ALERT_RAISED
-from npsflow.schemas.times import HOUR
+from npsflow.schemas.times import HOUR, rfc3339
 from npsflow.streams.recovery.report import report
 from npsflow.streams.recovery.settings import Escalation, FirstContact, OwnerRule, Recovery, SeverityRule, check
 from npsflow.streams.recovery.state import unpack_case
@@ -317,6 +317,41 @@ def test_time_does_what_nobody_did_once_each_over_restarts() -> None:
     assert hours == [("warned", 18), ("breached", 24), ("escalated", 24), ("escalated", 48), ("breached", 168)]
     assert world.case["informed"] == ["lead", "manager"]
     assert [e.get("reason") for e in world.case["history"] if e["what"] == "breached"] == ["first_contact", "finish_by"]
+
+
+@pytest.mark.parametrize(
+    ("days", "later"),
+    [(0.5, ["warned", "breached", "escalated", "breached"]), (0.8, ["breached", "escalated", "breached"]),
+     (1, ["escalated", "breached"]), (1.5, ["escalated", "breached"]), (2, ["breached"]), (6.9, ["breached"])],
+)  # fmt: skip
+def test_nobody_is_told_of_a_deadline_that_passed_before_the_response_was_known(days: float, later: list[str]) -> None:
+    """As with history that is sent by `produce` or `import`. What passes afterwards counts as ever."""
+    world = World(Recovery(escalations=[Escalation("manager", at=2.0)]))
+    submitted = world.now - int(days * 24) * HOUR
+    assert world.respond(2, submitted=submitted, name="r1") == ["opened"]
+    case = world.case
+    assert case["due_at"] == rfc3339(submitted + 24 * HOUR)
+    assert world.respond(2, submitted=submitted, name="r1", comment="and late again") == ["noted"]
+    assert world.wait(24 * 8) == later
+    assert world.case.get("informed", []) == (["manager"] if "escalated" in later else [])
+
+
+def test_old_answers_make_no_open_case_overdue_and_a_late_reader_is_still_told() -> None:
+    world = World()
+    world.respond(2)
+    assert world.respond(2, submitted=world.now - 72 * HOUR) == ["joined"]
+    assert world.wait(17) == []
+    assert world.wait(8) == ["warned", "breached"]
+
+    world = World()
+    world.held = []
+    world.respond(2)
+    facts, world.held = world.held, None
+    world.now += 72 * HOUR  # recover was away, the answer was known
+    for fact in facts:
+        fact.timestamp = world.now
+    assert world.feed(facts) == ["opened"]
+    assert world.wait(1) == ["warned", "breached"]
 
 
 def test_a_contact_stops_warnings_and_a_closed_case_has_none() -> None:
