@@ -63,6 +63,7 @@ closed = []
 partitions = 4
 pane_partitions = 2
 replication = 1
+tombstones_delete = false
 [intake]
 [notify]
 """
@@ -123,9 +124,11 @@ closed = ["2026-12-24"]
 partitions = 8
 pane_partitions = 1
 replication = 3
+tombstones_delete = true
 [intake.kiosk]
 platform = "generic"
 source = "kiosk"
+no_answer = ["-99"]
 survey_id = "exit"
 forms = ["a"]
 comment = ["text"]

@@ -39,6 +39,7 @@ class World:
         self.held: list[Record] | None = None
         """Facts that recover has not read yet, where it does not read them at once."""
         self._numbers = {"response": 0, "action": 0}
+        self._answered = set[object]()
 
     def respond(self, score: int, customer: str | None = "C-1", name: str | None = None, **more: Any) -> list[str]:
         """One response, now; gives what happened to cases. `name` again: a new version of it."""
@@ -46,8 +47,11 @@ class World:
         customer_fields = more.pop("customer_fields", {})
         fields = {
             "source": "s", "response_id": name or f"r{self._numbers['response']}", "survey_id": "q", "metric": "nps",
-            "score": score, "submitted_at": rfc3339(more.pop("submitted", self.now)), "updated_at": rfc3339(self.now),
+            "score": score, "submitted_at": rfc3339(more.pop("submitted", self.now)),
         }  # fmt: skip
+        if fields["response_id"] in self._answered:
+            fields["updated_at"] = rfc3339(self.now)
+        self._answered.add(fields["response_id"])
         if customer is not None:
             fields["customer"] = {"id": customer, **customer_fields}
         return self._response(fields | more)
