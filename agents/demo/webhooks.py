@@ -10,6 +10,7 @@ import time
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any
 
@@ -111,13 +112,22 @@ def _typeform(fields: Fields) -> Fields | None:
 
 def _formbricks(fields: Fields) -> Fields | None:
     """github.com/formbricks/formbricks: answers and hidden fields together, by id."""
-    if "deleted" in fields:
+    if "deleted" in fields or _is_late(fields):
         return None
     data = {"id": fields["response_id"], "surveyId": fields["survey_id"], "createdAt": fields["submitted_at"]}
     if "updated_at" in fields:
         data["updatedAt"] = fields["updated_at"]
     event = "responseUpdated" if "updated_at" in fields else "responseFinished"
     return {"event": event, "data": data | {"data": _answers(fields) | _hidden(fields)}}
+
+
+def _is_late(fields: Fields) -> bool:
+    """Whether it was changed more than a day after it was made: intake takes such a score for one of that later day."""
+    times = [fields.get(name) for name in ("submitted_at", "updated_at")]
+    if not all(isinstance(time, str) for time in times):
+        return False
+    submitted, updated = (datetime.fromisoformat(time) for time in times if isinstance(time, str))
+    return updated - submitted > timedelta(days=1)
 
 
 def _generic(fields: Fields) -> Fields | None:
