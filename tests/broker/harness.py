@@ -233,10 +233,11 @@ class Harness:
 
     async def expected(self) -> oracle.Expected:
         """What the oracle makes of the input."""
-        return oracle.expect(
+        records = [
             oracle.Record(r.partition, r.offset, r.timestamp, r.key, r.value, tuple(r.headers))
             for r in await self.read(RESPONSES)
-        )
+        ]
+        return oracle.expect(records, partitions=self.settings.topics.partitions)
 
     async def differences(self, expected: oracle.Expected | None = None) -> list[str]:
         """Everything that is not as the oracle expects it, in words."""

@@ -75,7 +75,8 @@ async def test_a_platform_is_served(broker: Broker, name: str) -> None:
             assert (await sender.post(body))[0] == 200
         for values in (await written(installation, RESPONSES)).values():
             earlier, later = values[-2:]
-            assert version(earlier) < version(later)
+            # Some platforms tell no time of a change: then the later record of the log stands.
+            assert version(earlier) < version(later) or "updated_at" not in later
             assert later["comment"] != earlier.get("comment")
 
         if under.has("deleted.json"):
