@@ -35,6 +35,7 @@ from .secured_intake import take_in_and_fetch
 
 EXPORTS = Path(__file__).parents[1] / "agents" / "platforms" / "fixtures" / "delighted" / "export"
 PREFIX = "acls."
+BOARD_TOKEN = "for-the-board-alone"
 CUSTOMERS = ("C-one", "C-two")
 SETTINGS = FIXED + '[dead_letters]\npause = true\n[notify.desk]\nkind = "console"\ncases = ["ask"]\n'
 RULE = re.compile(
@@ -118,14 +119,14 @@ async def on_cases(processes: Processes) -> None:
     cases = [json.loads(line) for line in (await processes.run("cases", "--open", "--json")).splitlines()]
     first, second = (case for case in cases if case["key"] in CUSTOMERS)
     assert "noted: " in await processes.run("act", "note", first["case_id"], "--comment", "called")
-    environment = os.environ | processes.door("board") | {"NPSFLOW_SECRET_BOARD": "token"}
+    environment = os.environ | processes.door("board") | {"NPSFLOW_SECRET_BOARD": BOARD_TOKEN}
     port = free_port()
     command = [sys.executable, "-m", "npsflow.agents.cli", "board", "--port", str(port)]
     board = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.PIPE)
     try:
         assert board.stdout is not None
         assert await board.stdout.readline()
-        headers = {"Authorization": "Bearer token"}
+        headers = {"Authorization": f"Bearer {BOARD_TOKEN}"}
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}", headers=headers) as client:
 
             async def acted() -> bool:
