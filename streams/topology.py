@@ -3,7 +3,7 @@
 A new stage is a package of its own and one line in STAGES.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from npsflow.schemas import topics
@@ -68,19 +68,27 @@ def make_stage(name: str, settings: Settings, installation: Installation) -> Sta
 
 def wanted(settings: Settings, installation: Installation) -> list[Wanted]:
     """Every topic of an installation, changelogs included."""
-    counts = {"input": settings.topics.partitions, "panes": settings.topics.pane_partitions}
-    copies = settings.topics.replication
-    every = [
-        Wanted(installation.topic(t.name), counts[t.partitions], copies, t.config(settings.horizon_days))
-        for t in topics.ALL
-    ]
-    for name in STAGES:
+    days = settings.horizon_days
+    every = [_wanted(installation.topic(topic.name), topic, topic.config(days), settings) for topic in topics.ALL]
+    return every + wanted_changelogs(settings, installation, STAGES)
+
+
+def wanted_changelogs(settings: Settings, installation: Installation, stages: Iterable[str]) -> list[Wanted]:
+    """The changelogs of these stages."""
+    changelogs = []
+    for name in stages:
         stage = make_stage(name, settings, installation)
-        partitions = counts[topics.BY_NAME[stage.inputs[0]].partitions]
-        every.append(Wanted(installation.changelog(name, "state"), partitions, copies, _STATE))
+        read = topics.BY_NAME[stage.inputs[0]]
+        changelogs.append(_wanted(installation.changelog(name, "state"), read, _STATE, settings))
         if stage.logs:
-            every.append(Wanted(installation.changelog(name, "remembered"), partitions, copies, _LOG))
-    return every
+            changelogs.append(_wanted(installation.changelog(name, "remembered"), read, _LOG, settings))
+    return changelogs
+
+
+def _wanted(name: str, like: topics.Topic, config: Mapping[str, str], settings: Settings) -> Wanted:
+    """A topic with as many partitions as the topic `like`."""
+    counts = {"input": settings.topics.partitions, "panes": settings.topics.pane_partitions}
+    return Wanted(name, counts[like.partitions], settings.topics.replication, config)
 
 
 _CHANGELOG = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(topics.MAX_RECORD)}

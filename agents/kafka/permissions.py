@@ -16,7 +16,7 @@ from npsflow.schemas import topics
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.protocol import DescribeGroup, DescribeTopics
-from npsflow.streams.topology import REPLAYED, STAGES
+from npsflow.streams.topology import OUTPUT_IDS, REPLAYED, STAGES, wanted_changelogs
 
 Resource = Literal["topic", "group", "transactional id"]
 Operation = Literal["READ", "WRITE", "CREATE", "DELETE", "DESCRIBE"]
@@ -58,12 +58,10 @@ def of_worker(settings: Settings, installation: Installation, stages: Iterable[s
 
 def of_rebuild(settings: Settings, installation: Installation) -> set[Need]:
     """The needs of a rebuild: those of a worker, and to delete and make anew what was made of the responses."""
-    outputs = (topics.DEAD_LETTERS, topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.WINDOWS)
-    changelogs = [installation.changelog("classify", "state"), installation.changelog("classify", "remembered")]
-    changelogs.append(installation.changelog("rollup", "state"))
+    changelogs = wanted_changelogs(settings, installation, REPLAYED)
     needs = of_worker(settings, installation, REPLAYED)
-    needs |= {Need("topic", installation.topic(name), "READ") for name in outputs}
-    needs |= {Need("topic", name, operation) for name in changelogs for operation in ("CREATE", "DELETE")}
+    needs |= {Need("topic", installation.topic(name), "READ") for name in (*OUTPUT_IDS, topics.WINDOWS)}
+    needs |= {Need("topic", wanted.name, operation) for wanted in changelogs for operation in ("CREATE", "DELETE")}
     return needs | {Need("topic", installation.topic(topics.PANES), "DELETE")}
 
 

@@ -26,7 +26,7 @@ from npsflow.streams.engine.replay import PublishedOutputs
 from npsflow.streams.engine.source import Source
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.stage import Checkpoint, Output, Stage
-from npsflow.streams.topology import OUTPUT_IDS, REPLAYED, make_stage, wanted
+from npsflow.streams.topology import OUTPUT_IDS, REPLAYED, make_stage, wanted_changelogs
 
 _DEADLINE = 60.0  # seconds without any progress
 
@@ -86,8 +86,7 @@ async def _ranges(installation: Installation, topic: str) -> dict[TopicPartition
 
 
 async def _recreate_changelogs(admin: AIOKafkaAdminClient, settings: Settings, installation: Installation) -> None:
-    ours = tuple(f"{installation.group(stage)}-" for stage in REPLAYED)
-    changelogs = [w for w in wanted(settings, installation) if w.name.startswith(ours)]
+    changelogs = wanted_changelogs(settings, installation, REPLAYED)
     names = {w.name for w in changelogs}
     await admin.delete_topics(sorted(names & set(await admin.list_topics())))
 

@@ -6,7 +6,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +20,7 @@ from npsflow.schemas.topics import changelog
 from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.counters import decode_counters, encode_counters
 from npsflow.streams.engine.observer import Restoring
+from npsflow.streams.engine.transaction import Written
 from npsflow.streams.stage import NORMAL, Checkpoint, CounterKey, Emit, Fold, Output
 
 FORMAT = 1
@@ -91,6 +92,18 @@ class Changelog:
             "rebuilding": self.rebuilding,
         }
         emit(Output(changelog(self.stage.name, "state"), self.partition, POSITION, codec.dumps(record), []))
+
+    def committed(self, written: Mapping[TopicPartition, Written], log_begin: int, log_times: Sequence[int]) -> None:
+        """Note where a commit ended that left the log to begin at `log_begin`, and when its log records are needed."""
+        self.end = written[self.state].end + 1  # the commit marker
+        self.released = log_begin
+        if log_times and self.log is not None:
+            for offset, log_time in enumerate(log_times, written[self.log].end - len(log_times)):
+                self.logged(offset, log_time)
+
+    def end_rebuild(self) -> None:
+        """From the next commit on the state is whole."""
+        self.rebuilding = False
 
     def logged(self, offset: int, log_time: int) -> None:
         """Note until which stream time (ms) the log record at `offset` is needed, and with it all that follow."""

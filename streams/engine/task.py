@@ -207,7 +207,7 @@ class Task:
 
     def end_rebuild(self) -> None:
         """Let the next commit, due now, say that the state is whole, and what time it is."""
-        self.changelog.rebuilding = False
+        self.changelog.end_rebuild()
         self.fold.idle(self._clock.now() + SECOND)  # as if time had passed since the last tick
         self.touch()
 
@@ -271,12 +271,7 @@ class Task:
     def _finish(self, prepared: PreparedCommit, written: Mapping[TopicPartition, Written], began: float) -> None:
         changelog = self.changelog
         self._clock.learn(written[changelog.state].append_time)
-        changelog.end = written[changelog.state].end + 1  # the commit marker
-        changelog.released = prepared.log_begin
-        if prepared.log_times and changelog.log is not None:
-            first = written[changelog.log].end - len(prepared.log_times)
-            for offset, log_time in enumerate(prepared.log_times, first):
-                changelog.logged(offset, log_time)
+        changelog.committed(written, prepared.log_begin, prepared.log_times)
         age = None if prepared.oldest_urgent is None else max(0, self._clock.now() - prepared.oldest_urgent)
         self._observe(
             Committed(

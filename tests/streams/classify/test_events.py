@@ -15,8 +15,7 @@ from npsflow.streams.recovery.settings import Recovery
 from npsflow.streams.stage import Output
 from tests.strategies import NOW, own_key
 from tests.streams.folding import Record, Task
-from tests.streams.recovery.oracle_cases import deletion
-from tests.support.responses import response
+from tests.support.responses import deletion, response
 
 WHOLE: dict[str, Any] = {
     "survey_name": "After a call", "survey_kind": "transactional", "comment": "slow", "language": "nl",

@@ -16,8 +16,7 @@ from npsflow.schemas.response import Deletion, Response
 from npsflow.streams.classify.parsing import Read, read, read_tombstone
 from npsflow.streams.scoring.scores import Scales, scale_of
 from tests.strategies import NOW, anything, encoded, lenient, well_formed
-from tests.streams.recovery.oracle_cases import deletion
-from tests.support.responses import response
+from tests.support.responses import deletion, response
 
 SCALES = Scales([scale_of("nps", 0, 100, range(0, 61), range(61, 81))])
 DEEP = b"[" * 10_000 + b"]" * 10_000

@@ -24,8 +24,7 @@ from npsflow.streams.stage import NORMAL, URGENT, Output
 from npsflow.streams.windows.stage import Rollup
 from tests.strategies import NOW, Produced, histories, own_key, plans
 from tests.streams.folding import Record, Task, deltas, for_oracle, log, panes, run, windows
-from tests.streams.recovery.oracle_cases import deletion
-from tests.support.responses import response
+from tests.support.responses import deletion, response
 
 SETTINGS = Settings(idle_ticks=False)
 STAGE = Classify(SETTINGS.classify_settings("npsflow/t.", 1))

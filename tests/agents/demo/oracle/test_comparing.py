@@ -2,7 +2,7 @@
 
 from npsflow.agents.demo import oracle, sample
 from npsflow.agents.demo.oracle import Event, Expected
-from tests.streams.recovery.oracle_cases import END, expect, log
+from tests.agents.demo.oracle.cases import END, expect, log
 from tests.support.responses import response
 
 

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from npsflow.agents.demo.oracle import Step
-from tests.streams.recovery.oracle_cases import deletion, expect, overall
-from tests.support.responses import response
+from tests.agents.demo.oracle.cases import expect, overall
+from tests.support.responses import deletion, response
 
 
 def alert_steps(*values: dict[str, Any]) -> list[Step]:

@@ -10,7 +10,7 @@ import pytest
 
 from npsflow.agents.demo import oracle, sample
 from npsflow.agents.demo.oracle import HOUR, Expected, Record
-from tests.streams.recovery.oracle_cases import END, NOW, log, partition_of
+from tests.agents.demo.oracle.cases import END, NOW, log, partition_of
 
 COUNT = 20_000
 FEWER = 6_000

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from npsflow.agents.demo import oracle
-from tests.streams.recovery.oracle_cases import NOW, expect, overall
+from tests.agents.demo.oracle.cases import NOW, expect, overall
 from tests.support.responses import response
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from npsflow.agents.demo import oracle
-from tests.streams.recovery.oracle_cases import expect, overall
+from tests.agents.demo.oracle.cases import expect, overall
 from tests.support.responses import response
 
 

@@ -26,10 +26,6 @@ def log(lines: Iterable[sample.Line], *, partitions: int = 4, skew: int = 0, aft
         offsets[partition] += 1
 
 
-def deletion(name: str = "1", **more: Any) -> dict[str, Any]:
-    return {"source": "s", "response_id": name, "deleted": True, **more}
-
-
 def expect(*values: dict[str, Any] | bytes | None, key: bytes | None = b"s/1") -> Expected:
     """What comes out of one partition; each response under its own key, other values under `key`."""
     records = []
