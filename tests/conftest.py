@@ -1,6 +1,8 @@
-"""Fixtures that all tests share."""
+"""Fixtures that all tests share, what they are marked by, and the order in which they run."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -9,6 +11,12 @@ from npsflow.agents.broker.download import fetch_kafka
 from npsflow.agents.broker.embedded import Broker, free_port
 
 hypothesis.settings.register_profile("few", max_examples=20)  # of `make coverage`: which lines run, few examples tell
+
+PURE = {Path(__file__).parent / folder for folder in ("schemas", "streams", "agents/notify", "agents/platforms")}
+"""Where the tests are that cover the pure packages."""
+
+BROKERS = {"broker", "own_broker", "secured"}
+"""Fixtures that are, or start, a real Kafka."""
 
 SHORT_SESSIONS = {"group.min.session.timeout.ms": "1000"}
 """Setting of a broker whose groups may notice a lost member after one second."""
@@ -21,14 +29,37 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     Tests keep apart by topic and group names of their own.
     """
     fetch_kafka(print)
-    kafka = Broker(tmp_path_factory.mktemp("kafka"), free_port(), SHORT_SESSIONS)
+    kafka = Broker(tmp_path_factory.mktemp("kafka"), free_port(), SHORT_SESSIONS, brief=True)
     kafka.start()
     yield kafka
     kafka.stop()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what needs a broker."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, None, None]:
+    """Mark what needs a broker, and what tests the pure packages, before `-m` chooses; then set the order."""
     for item in items:
-        if "broker" in getattr(item, "fixturenames", ()):
+        if BROKERS & {*getattr(item, "fixturenames", ())}:
             item.add_marker("broker")
+        elif PURE & {*item.path.parents} and not any(map(item.get_closest_marker, ("faults", "long"))):
+            item.add_marker("pure")
+    yield
+    if processes := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+        items[:] = shared_out(items, processes)
+
+
+def shared_out(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
+    """In the order for pytest-xdist, which cuts it in as many equal parts, one for each process, and begins with these.
+
+    In each part tests with a broker come first, so that at the end, when one process takes over what another has left,
+    it is short tests; and those with the secured broker are all in the first: one process starts it.
+    """
+    slow = [item for item in items if item.get_closest_marker("broker")]
+    slow.sort(key=lambda item: "secured" not in getattr(item, "fixturenames", ()))
+    quick = [item for item in items if not item.get_closest_marker("broker")]
+    ordered: list[pytest.Item] = []
+    for left in range(processes, 0, -1):
+        size, some = (len(slow) + len(quick)) // left, len(slow) // left
+        ordered += slow[:some] + quick[: size - some]
+        del slow[:some], quick[: size - some]
+    return ordered

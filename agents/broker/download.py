@@ -104,9 +104,9 @@ def take(lock: TextIO) -> bool:
     return True
 
 
-def java_command(kafka: Path, heap: str) -> list[str]:
+def java_command(kafka: Path, heap: str, *options: str) -> list[str]:
     """How to run a class of Kafka: small, quick to start, and silent about class data sharing, which is optional."""
-    command = [_java(), f"-Xmx{heap}", "-XX:+UseSerialGC", "-Xlog:disable", "-Xlog:all=error:stderr"]
+    command = [_java(), f"-Xmx{heap}", *options, "-XX:+UseSerialGC", "-Xlog:disable", "-Xlog:all=error:stderr"]
     if (classes := archive(kafka)).exists():
         command.append(f"-XX:SharedArchiveFile={classes}")
     return [*command, f"-Dlog4j2.configurationFile={kafka / LOGGING}", "-cp", f"{kafka / 'lib'}/*"]

@@ -23,6 +23,9 @@ READY = b"Kafka Server started"
 # be shorter, but it is Linux only, and acts when the thread that started Kafka ends, not when the process does.
 WITH_PARENT = 'exec 3<&0 </dev/null; { read -r _ <&3 || kill -KILL $$; } & exec 3<&- "$@"'
 
+# Java compiles once, quickly, and not a second time, better: what runs for minutes only does not earn that back.
+BRIEF = "-XX:TieredStopAtLevel=1"
+
 # One small node: nothing is replicated, internal topics have few partitions, groups form at once.
 PROPERTIES = {
     "process.roles": "broker,controller",
@@ -56,17 +59,25 @@ PROPERTIES = {
 class Broker:
     """One Kafka on `port`, with everything it keeps in the folder `data`; it never outlives this process.
 
-    `properties` extend or override `PROPERTIES`. `cache` holds the jars, see `fetch_kafka`.
+    `properties` extend or override `PROPERTIES`. `cache` holds the jars, see `fetch_kafka`. `brief`: it will run for
+    some minutes only; it starts with less work, and does more for each record later.
     """
 
     def __init__(
-        self, data: Path, port: int, properties: Mapping[str, str] | None = None, cache: Path | None = None
+        self,
+        data: Path,
+        port: int,
+        properties: Mapping[str, str] | None = None,
+        cache: Path | None = None,
+        *,
+        brief: bool = False,
     ) -> None:
         self.data = data.resolve()
         self.port = port
         self.log = self.data / "broker.log"
         self._properties = dict(properties or {})
         self._cache = cache
+        self._options = (BRIEF,) if brief else ()
         self._process: subprocess.Popen[bytes] | None = None
         self._dumped: Path | None = None
         self._lock: TextIO | None = None
@@ -149,7 +160,7 @@ class Broker:
     def tool(self, class_name: str, *args: str, stdin: bytes = b"", seconds: float = 60) -> bytes:
         """Run one of Kafka's command line tools to its end, with `stdin`; return its output. Raises BrokerError."""
         kafka = fetch_kafka(cache=self._cache)
-        command = [*java_command(kafka, "256m"), class_name, *args]
+        command = [*java_command(kafka, "256m", BRIEF), class_name, *args]
         try:
             done = subprocess.run(
                 command, cwd=self.data, input=stdin, capture_output=True, timeout=seconds, check=False
@@ -164,7 +175,7 @@ class Broker:
     def _launch(self, kafka: Path) -> int:
         """Start the process; return where in the log it begins to write."""
         classes = archive(kafka)
-        command = java_command(kafka, "512m")
+        command = java_command(kafka, "512m", *self._options)
         if not classes.exists():  # made when this Kafka stops: with it the next ones start in half the time
             self._dumped = classes.with_suffix(f".{secrets.token_hex(4)}")
             command.append(f"-XX:ArchiveClassesAtExit={self._dumped}")

@@ -115,7 +115,7 @@ def _cluster(folder: Path, cleanup: ExitStack) -> Installation:
         return msgspec.structs.replace(configured, prefix=prefix)
     with show.waiting("Kafka is fetched") as progress:
         fetch_kafka(lambda message: setattr(progress, "detail", message))
-    broker = Broker(folder / "kafka", free_port())
+    broker = Broker(folder / "kafka", free_port(), brief=True)
     cleanup.push(lambda kind, *_: broker.stop(_QUICK_STOP if kind else _CALM_STOP))
     with show.waiting("Kafka starts") as progress:
         broker.start()

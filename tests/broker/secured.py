@@ -82,7 +82,7 @@ class Secured:
             issued = issuer.issue_cert("client.example.org", common_name=CERTIFIED)
             (folder / f"{name}.pem").write_bytes(_chain(issued))
             (folder / f"{name}.key").write_bytes(_key(issued, BestAvailableEncryption(KEY_PASSWORD.encode())))
-        self.broker = Broker(folder / "kafka", self._port, self._properties())
+        self.broker = Broker(folder / "kafka", self._port, self._properties(), brief=True)
 
     def _properties(self) -> dict[str, str]:
         doors = f"PLAINTEXT://{HOST}:{self._port},SASL_SSL://{self.sasl},MUTUAL://{self.mutual},SASL_PLAINTEXT://{self.open}"

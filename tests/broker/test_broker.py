@@ -24,7 +24,7 @@ SECONDS = 30
 @pytest.fixture
 def own_broker(tmp_path: Path) -> Iterator[Broker]:
     """A broker for one test, which starts it and may do harm to it."""
-    broker = Broker(tmp_path / "data", free_port())
+    broker = Broker(tmp_path / "data", free_port(), brief=True)
     yield broker
     broker.stop()
 
@@ -90,7 +90,7 @@ def test_stop_does_not_wait_for_a_frozen_broker(own_broker: Broker) -> None:
 
 
 def test_failed_start_shows_the_log_and_can_be_repeated(tmp_path: Path) -> None:
-    refused = Broker(tmp_path, free_port(), {"metric.reporters": "absent.Reporter"})
+    refused = Broker(tmp_path, free_port(), {"metric.reporters": "absent.Reporter"}, brief=True)
     for _ in range(2):
         with pytest.raises(BrokerError, match=r"ended while it started. The end of (.|\n)*absent\.Reporter"):
             refused.start()
@@ -117,7 +117,7 @@ def test_ends_with_its_parent_even_if_that_is_killed(tmp_path: Path) -> None:
     program = f"""
 from pathlib import Path
 from npsflow.agents.broker.embedded import Broker
-broker = Broker(Path({str(tmp_path)!r}), {port})
+broker = Broker(Path({str(tmp_path)!r}), {port}, brief=True)
 broker.start()
 print("up", flush=True)
 broker.wait()

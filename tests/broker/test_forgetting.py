@@ -53,7 +53,7 @@ PERSONAL = re.compile(rb"C-4711(?!0)|Ann Example|ann@example|boiler|called her")
 @pytest.fixture
 def hasty(tmp_path: Path) -> Iterator[Broker]:
     """A broker that deletes and compacts as soon as it may."""
-    broker = Broker(tmp_path / "kafka", free_port(), HASTE)
+    broker = Broker(tmp_path / "kafka", free_port(), HASTE, brief=True)
     broker.start()
     yield broker
     broker.stop()

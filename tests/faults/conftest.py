@@ -42,11 +42,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[Broker]:
+def own_broker(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Broker]:
     """A running broker for one test, which may stop, kill and start it again: port and data stay."""
     fetch_kafka(print)
     properties = SHORT_SESSIONS | {"log.cleaner.backoff.ms": "500"}  # 15 s are long to wait for a compaction
-    kafka = Broker(tmp_path / "kafka", free_port(), properties)
+    kafka = Broker(tmp_path / "kafka", free_port(), properties, brief="soak" not in request.keywords)
     kafka.start()
     yield kafka
     kafka.stop()

@@ -26,7 +26,7 @@ class Gate:
             "inter.broker.listener.name": "PLAINTEXT",
             "controller.quorum.bootstrap.servers": f"{HOST}:{controller}",
         }
-        self.broker = Broker(folder, plain, SHORT_SESSIONS | listeners | dict(properties or {}))
+        self.broker = Broker(folder, plain, SHORT_SESSIONS | listeners | dict(properties or {}), brief=True)
 
     def proxy(self) -> Proxy:
         """To be opened; one at a time."""

@@ -37,7 +37,7 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
         "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
         "allow.everyone.if.no.acl.found": "true",
     }
-    kafka = Broker(tmp_path_factory.mktemp("kafka"), free_port(), SHORT_SESSIONS | guard)
+    kafka = Broker(tmp_path_factory.mktemp("kafka"), free_port(), SHORT_SESSIONS | guard, brief=True)
     kafka.start()
     yield kafka
     kafka.stop()

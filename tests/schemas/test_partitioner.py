@@ -41,7 +41,7 @@ def test_many_at_once_are_the_same_as_one_by_one(keys: list[bytes], partitions: 
     assert partitions_of(keys, partitions) == [DefaultPartitioner()(key, everywhere, everywhere) for key in keys]
 
 
-@pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 250])
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 40])
 def test_many_at_once_of_every_length(count: int) -> None:
     for size in range(300):
         keys = [bytes((255 - n + at) % 256 for at in range(size)) for n in range(count)]

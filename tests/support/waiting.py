@@ -9,7 +9,8 @@ import pytest
 from aiokafka.errors import KafkaError
 
 SECONDS = 60.0
-_PAUSE = 0.02
+_PAUSES = 0.02, 0.1
+"""Seconds between two looks, of a wait that begins and of a long one: to look costs npsflow and Kafka time as well."""
 
 
 async def eventually(condition: Callable[[], object], seconds: float = SECONDS) -> None:
@@ -18,21 +19,27 @@ async def eventually(condition: Callable[[], object], seconds: float = SECONDS) 
     An error of Kafka that may pass (a coordinator is still being found) counts as no.
     """
     __tracebackhide__ = True
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not await _holds(condition):
-        if time.monotonic() > deadline:
-            pytest.fail(f"it did not come within {seconds:g} s: {condition}")
-        await asyncio.sleep(_PAUSE)
+        await asyncio.sleep(_pause(began, seconds, condition))
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
     """Do the same where no event loop runs."""
     __tracebackhide__ = True
-    deadline = time.monotonic() + seconds
+    began = time.monotonic()
     while not condition():
-        if time.monotonic() > deadline:
-            pytest.fail(f"it did not come within {seconds:g} s: {condition}")
-        time.sleep(_PAUSE)
+        time.sleep(_pause(began, seconds, condition))
+
+
+def _pause(began: float, seconds: float, condition: Callable[[], object]) -> float:
+    """A tenth of the time since `began`, within bounds."""
+    __tracebackhide__ = True
+    waited = time.monotonic() - began
+    if waited > seconds:
+        pytest.fail(f"it did not come within {seconds:g} s: {condition}")
+    shortest, longest = _PAUSES
+    return min(max(shortest, waited / 10), longest)
 
 
 async def _holds(condition: Callable[[], object]) -> bool:

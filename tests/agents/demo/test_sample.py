@@ -3,7 +3,9 @@
 import base64
 import json
 from collections import Counter
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 
 import pytest
 
@@ -34,7 +36,7 @@ def lines() -> list[sample.Line]:
 
 def test_same_arguments_give_the_same_lines(lines: list[sample.Line]) -> None:
     assert lines == list(sample.sample(7, COUNT, END))
-    assert lines != list(sample.sample(8, COUNT, END))
+    assert lines[:1_000] != list(islice(sample.sample(8, COUNT, END), 1_000))
 
 
 def test_gives_as_many_lines_as_asked() -> None:
@@ -120,13 +122,12 @@ def test_some_repeats_are_identical_and_some_only_equal(lines: list[sample.Line]
     assert identical[True] > identical[False] > 0
 
 
-def test_a_submitted_at_in_the_future_only_when_live() -> None:
-    def ahead(live: bool) -> int:
-        lines = sample.sample(7, COUNT, END, live=live)
-        return sum(b'"submitted_at":"2099' in (line.value or b"") for line in lines)
+def test_a_submitted_at_in_the_future_only_when_live(lines: list[sample.Line]) -> None:
+    def ahead(lines: Iterable[sample.Line]) -> bool:
+        return any(b'"submitted_at":"2099' in (line.value or b"") for line in lines)
 
-    assert ahead(live=False) == 0
-    assert ahead(live=True) > 0
+    assert not ahead(lines)
+    assert ahead(sample.sample(7, COUNT, END, live=True))
 
 
 def test_late_lines_wait_until_each_partition_has_seen_time() -> None:

@@ -137,7 +137,7 @@ async def test_what_was_accepted_outlives_intake(broker: Broker, tmp_path: Path,
 @pytest.mark.faults  # it takes long
 async def test_what_was_accepted_outlives_kafka(tmp_path: Path) -> None:
     """It starts while Kafka is away, says so, and goes on when it comes; then Kafka is killed under load."""
-    broker = Broker(tmp_path / "kafka", free_port())
+    broker = Broker(tmp_path / "kafka", free_port(), brief=True)
     broker.start()
     try:
         installation = Installation(broker.bootstrap, "intake-broker.")

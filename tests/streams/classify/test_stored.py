@@ -75,7 +75,7 @@ def test_what_is_deleted_test_or_internal_counts_nowhere() -> None:
 @pytest.mark.long
 def test_size_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     """Bytes a remembered response takes in memory: of ten, four live as alerts with a customer and eight segments."""
-    count = 100_000
+    count = 12_500
     alert = fingerprint(context(comment="slow", channel="chat", department="sales", customer_id="C-1"))
     rows = [(pack_segments(range(at % 9_000, at % 9_000 + 8)), alert if at % 10 < 4 else b"") for at in range(9_000)]
     tracemalloc.start()
