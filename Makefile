@@ -15,7 +15,9 @@ demo: .venv/project ## Run the whole system on sample data; ends by itself with 
 	@.venv/bin/npsflow demo $(ARGS)
 
 test: .venv/project ## Run all tests, those against a real Kafka included, in two processes with a Kafka each
-	@.venv/bin/pytest --numprocesses=2 --dist=worksteal $(ARGS)
+	@$(PYTEST) $(ARGS)
+
+PYTEST := .venv/bin/python -m pytest --numprocesses=2 --dist=worksteal
 
 fuzz: .venv/project ## Send a hundred thousand odd requests to intake; make test sends five thousand
 	@NPSFLOW_TEST_FUZZ=$${NPSFLOW_TEST_FUZZ:-100000} .venv/bin/pytest tests/agents/intake/test_fuzzing.py $(ARGS)
@@ -55,10 +57,9 @@ check-style:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
-coverage: .venv/project ## Run all tests that need no Kafka; the pure packages are covered by them, all but 2% at most
+coverage: .venv/project ## Run the tests of the pure packages, which cover them, all but 2% at most; ALL=1: all tests beside them
 	@.venv/bin/coverage erase
-	@.venv/bin/coverage run -m pytest --numprocesses=2 --dist=worksteal --hypothesis-profile=few \
-		-m 'not broker and not faults and not long' tests/schemas tests/streams tests/agents/notify tests/agents/platforms $(ARGS)
+	@$(PYTEST) -p tests.covered $(if $(ALL),,-m pure --hypothesis-profile=few) $(ARGS)
 	@.venv/bin/coverage combine --quiet
 	@.venv/bin/coverage report
 

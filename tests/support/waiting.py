@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from inspect import isawaitable
 
 import pytest
@@ -19,27 +19,28 @@ async def eventually(condition: Callable[[], object], seconds: float = SECONDS) 
     An error of Kafka that may pass (a coordinator is still being found) counts as no.
     """
     __tracebackhide__ = True
-    began = time.monotonic()
-    while not await _holds(condition):
-        await asyncio.sleep(_pause(began, seconds, condition))
+    for pause in _pauses(seconds, condition):
+        if await _holds(condition):
+            return
+        await asyncio.sleep(pause)
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = SECONDS) -> None:
     """Do the same where no event loop runs."""
     __tracebackhide__ = True
-    began = time.monotonic()
-    while not condition():
-        time.sleep(_pause(began, seconds, condition))
+    for pause in _pauses(seconds, condition):
+        if condition():
+            return
+        time.sleep(pause)
 
 
-def _pause(began: float, seconds: float, condition: Callable[[], object]) -> float:
-    """A tenth of the time since `began`, within bounds."""
+def _pauses(seconds: float, condition: Callable[[], object]) -> Iterator[float]:
+    """Each a tenth of what was waited before it, within bounds; when `seconds` are over the test fails."""
     __tracebackhide__ = True
-    waited = time.monotonic() - began
-    if waited > seconds:
-        pytest.fail(f"it did not come within {seconds:g} s: {condition}")
-    shortest, longest = _PAUSES
-    return min(max(shortest, waited / 10), longest)
+    began, (shortest, longest) = time.monotonic(), _PAUSES
+    while (waited := time.monotonic() - began) <= seconds:
+        yield min(max(shortest, waited / 10), longest)
+    pytest.fail(f"it did not come within {seconds:g} s: {condition}")
 
 
 async def _holds(condition: Callable[[], object]) -> bool:
