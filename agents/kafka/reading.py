@@ -77,18 +77,36 @@ async def committed_records(
                 yield record
 
 
+async def offsets_since(consumer: AIOKafkaConsumer, tps: list[TopicPartition], since: int) -> dict[TopicPartition, int]:
+    """Of each partition the offset of the first record appended at `since` (ms) or later, else its end."""
+    found = await consumer.offsets_for_times(dict.fromkeys(tps, since))
+    ends = await consumer.end_offsets(tps)
+    return {tp: ends[tp] if found[tp] is None else found[tp].offset for tp in tps}
+
+
 async def to_the_end(
-    consumer: AIOKafkaConsumer, tps: list[TopicPartition], progress: Progress | None = None
+    consumer: AIOKafkaConsumer, tps: list[TopicPartition], progress: Progress | None = None, since: int | None = None
 ) -> AsyncGenerator[Record, None]:
     """All committed records of these partitions up to where they end now, as they are fetched: faster than in order.
 
-    The order within each partition is kept. The consumer goes on behind them.
+    The order within each partition is kept. The consumer goes on behind them. `since` (ms): not those appended before.
     """
     ranges = await offset_ranges(consumer, tps)
+    if since is not None:
+        begins = await offsets_since(consumer, tps, since)
+        ranges = {tp: (begins[tp], end) for tp, (_, end) in ranges.items()}
+    async for record in between(consumer, ranges, progress):
+        yield record
+
+
+async def between(
+    consumer: AIOKafkaConsumer, ranges: Mapping[TopicPartition, tuple[int, int]], progress: Progress | None = None
+) -> AsyncGenerator[Record, None]:
+    """Committed records from begin to end of each partition, all of them assigned; perhaps some from behind as well."""
     total, ends = sum(end - begin for begin, end in ranges.values()), {tp: end for tp, (_, end) in ranges.items()}
     for tp, (begin, _) in ranges.items():
         consumer.seek(tp, begin)
-    consumer.resume(*tps)
+    consumer.resume(*ranges)
     while left := sum([max(0, end - await consumer.position(tp)) for tp, end in ends.items()]):
         if progress is not None:
             progress(total - left, total)

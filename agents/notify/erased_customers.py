@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from npsflow.agents.kafka import reading
 from npsflow.schemas import codec
 from npsflow.schemas.times import HOUR
 from npsflow.streams.stage import Record
@@ -42,14 +43,11 @@ class ErasedCustomers:
         consumer.assign([tp])
         if end < 0 or since < begin:
             begin = max(0, since - _MARGIN)
-            found = (await consumer.offsets_for_times({tp: begin}))[tp]
-            end = (await consumer.end_offsets([tp]))[tp] if found is None else found.offset
+            end = (await reading.offsets_since(consumer, [tp], begin))[tp]
         until = (await consumer.end_offsets([tp]))[tp]
-        consumer.seek(tp, end)
-        while await consumer.position(tp) < until:
-            for action in (await consumer.getmany(tp, timeout_ms=1000)).get(tp, ()):
-                if _erases(action.value):
-                    self._erased_at[partition, (action.key or b"").decode(errors="replace")] = action.timestamp
+        async for action in reading.between(consumer, {tp: (end, until)}):
+            if _erases(action.value):
+                self._erased_at[partition, (action.key or b"").decode(errors="replace")] = action.timestamp
         self._ranges[partition] = begin, max(end, until), now
 
 
