@@ -44,18 +44,23 @@ async def test_same_input_another_way(broker: Broker) -> None:
             assert events[0] == events[1]
 
 
-WITH_LANGUAGE = """
-idle_ticks = false
+FEW = FIXED + "[topics]\npartitions = 2\n"
+"""Partitions: each task that starts costs time, and here workers start three times."""
+
+WITH_LANGUAGE = (
+    FEW
+    + """
 [segments]
 dimensions = ["department", "language"]
 [aliases.department]
 delivery = "logistics"
 """
+)
 
 
 async def test_settings_changed_between_two_runs(broker: Broker) -> None:
     """A corrected or deleted response leaves the segments it was counted in, whatever it would be counted in now."""
-    async with Harness(broker, "settings.") as harness:
+    async with Harness(broker, "settings.", FEW) as harness:
 
         async def table_after(*some: Line) -> dict[str, dict[str, int]]:
             harness.produce(some)
@@ -65,7 +70,7 @@ async def test_settings_changed_between_two_runs(broker: Broker) -> None:
 
         fields = {"department": "Delivery", "language": "nl"}
         deleted = {"deleted": True, "updated_at": LATER}
-        harness.configure(FIXED + '[segments]\ndimensions = ["department"]')
+        harness.configure(FEW + '[segments]\ndimensions = ["department"]')
         before = await table_after(*(response_line(number, **fields) for number in range(10)))
         assert before == {"": {"9": 10}, "department=delivery": {"9": 10}}
 
@@ -78,7 +83,7 @@ async def test_settings_changed_between_two_runs(broker: Broker) -> None:
             "language=nl": {"2": 1, "9": 1},
         }
 
-        harness.configure(FIXED)
+        harness.configure(FEW)
         assert await table_after(
             response_line(1, **deleted), response_line(10, **deleted), response_line(2, **deleted)
         ) == {
