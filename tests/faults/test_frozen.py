@@ -16,6 +16,10 @@ from .scenario import PATIENCE, Scenario
 from .steps import STEPS, STRUCK
 from .watching import DROPPED, has_logged, has_members, has_tasks, tasks
 
+SHORT = 6_000
+"""A session that every freeze here outlasts, and that a worker keeps where others take the processor for seconds: each
+session that is lost while workers start has all of them restore anew."""
+
 LONG = 60_000
 """A session that outlasts every freeze here: nobody takes over."""
 
@@ -26,11 +30,11 @@ LONG = 60_000
 async def test_zombie(broker: Broker, tmp_path: Path, step: str) -> None:
     """Another has its partitions and goes on with them; what the frozen one then still writes never becomes visible."""
     fault = f"zombie, frozen {STEPS[step]}"
-    async with Scenario(broker, f"zombie-{step}.", tmp_path, fault) as scenario:
+    async with Scenario(broker, f"zombie-{step}.", tmp_path, fault, session_ms=SHORT) as scenario:
         scenario.worker()
         for stage in ("classify", "rollup"):
             frozen = scenario.worker(fault=f"stop {step} {stage} 3")
-            await eventually(has_logged(frozen, STRUCK))
+            await eventually(has_logged(frozen, STRUCK), PATIENCE)
             scenario.injected()
             await eventually(has_members(scenario.harness, 1), PATIENCE)  # it is out, the other has everything
             await scenario.committed(200)
@@ -49,7 +53,7 @@ async def test_longer_than_a_transaction_may_last(broker: Broker, tmp_path: Path
     fault = f"{stage} frozen in a transaction, past its time-out"
     async with Scenario(broker, f"stalled-{stage}.", tmp_path, fault, session_ms=LONG) as scenario:
         worker = scenario.worker(fault=f"stop commit {stage} 5")
-        await eventually(has_logged(worker, STRUCK))
+        await eventually(has_logged(worker, STRUCK), PATIENCE)
         assert await transaction_open(scenario.harness, stage)
         scenario.injected()
         await eventually(partial(transaction_aborted, scenario.harness, stage))
