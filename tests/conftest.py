@@ -1,5 +1,6 @@
 """Fixtures that all tests share, what they are marked by, and the order in which they run."""
 
+import itertools
 import os
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -51,15 +52,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> Generator[None, N
 def shared_out(items: list[pytest.Item], processes: int) -> list[pytest.Item]:
     """In the order for pytest-xdist, which cuts it in as many equal parts, one for each process, and begins with these.
 
-    In each part tests with a broker come first, so that at the end, when one process takes over what another has left,
-    it is short tests; and those with the secured broker are all in the first: one process starts it.
+    Each part begins with tests that need a broker, those of `tests/broker` and `tests/faults` first: at the end, when a
+    process takes over what another has left, it is short tests. What needs the secured broker is all in the first part:
+    one process starts it.
     """
-    slow = [item for item in items if item.get_closest_marker("broker")]
-    slow.sort(key=lambda item: "secured" not in getattr(item, "fixturenames", ()))
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        if item.get_closest_marker("broker"):
+            files.setdefault(item.path, []).append(item)
+    parts: list[list[pytest.Item]] = [[] for _ in range(processes)]
+    for number, path in enumerate(sorted(files, key=lambda path: (path.parent.name not in ("broker", "faults"), path))):
+        secured = any("secured" in getattr(item, "fixturenames", ()) for item in files[path])
+        parts[0 if secured else number % processes] += files[path]
     quick = [item for item in items if not item.get_closest_marker("broker")]
-    ordered: list[pytest.Item] = []
-    for left in range(processes, 0, -1):
-        size, some = (len(slow) + len(quick)) // left, len(slow) // left
-        ordered += slow[:some] + quick[: size - some]
-        del slow[:some], quick[: size - some]
-    return ordered
+    for number, part in enumerate(parts):
+        size = (number + 1) * len(items) // processes - number * len(items) // processes - len(part)
+        part += quick[: max(0, size)]
+        del quick[: max(0, size)]
+    return [*itertools.chain.from_iterable(parts), *quick]
