@@ -23,8 +23,8 @@ READY = b"Kafka Server started"
 # be shorter, but it is Linux only, and acts when the thread that started Kafka ends, not when the process does.
 WITH_PARENT = 'exec 3<&0 </dev/null; { read -r _ <&3 || kill -KILL $$; } & exec 3<&- "$@"'
 
-# Java compiles once, quickly, and not a second time, better: what runs for minutes only does not earn that back. Start and
-# stop of a Kafka took 4.3 s of CPU, not 7.1; a whole demo 63, not 79.
+# Java compiles once, quickly, and not a second time, better: what runs for minutes only does not earn that back.
+# With it start and stop of a Kafka took 4.3 s of CPU, not 7.1, and a whole demo 63, not 79.
 BRIEF = "-XX:TieredStopAtLevel=1"
 
 # One small node: nothing is replicated, internal topics have few partitions, groups form at once.
