@@ -14,10 +14,13 @@ help: ## Show this list
 demo: .venv/project ## Run the whole system on sample data; ends by itself with ARGS=--once
 	@.venv/bin/npsflow demo $(ARGS)
 
-test: .venv/project ## Run all tests, those against a real Kafka included, in two processes with a Kafka each
-	@$(PYTEST) $(ARGS)
+test: .venv/project ## Run all tests, a real Kafka included, in two processes; with COVERED=1 also what `make coverage` does
+	@$(PYTEST) $(if $(COVERED),$(MEASURED)) $(ARGS)
+	@$(if $(COVERED),$(REPORT))
 
 PYTEST := .venv/bin/python -m pytest --numprocesses=2 --dist=worksteal
+MEASURED := -p tests.covered
+REPORT := .venv/bin/coverage combine --quiet && .venv/bin/coverage report
 
 fuzz: .venv/project ## Send a hundred thousand odd requests to intake; make test sends five thousand
 	@NPSFLOW_TEST_FUZZ=$${NPSFLOW_TEST_FUZZ:-100000} .venv/bin/pytest tests/agents/intake/test_fuzzing.py $(ARGS)
@@ -57,11 +60,9 @@ check-style:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 
-coverage: .venv/project ## Run the tests of the pure packages, which cover them, all but 2% at most; ALL=1: all tests beside them
-	@.venv/bin/coverage erase
-	@$(PYTEST) -p tests.covered $(if $(ALL),,-m pure --hypothesis-profile=few) $(ARGS)
-	@.venv/bin/coverage combine --quiet
-	@.venv/bin/coverage report
+coverage: .venv/project ## Run the tests of the pure packages alone, which cover them, all but 2% at most
+	@$(PYTEST) $(MEASURED) -m pure --hypothesis-profile=few $(ARGS)
+	@$(REPORT)
 
 lock: .venv-lock ## Pin the dependencies of pyproject.toml in requirements.lock; newer ones too with ARGS=--upgrade
 	UV_CUSTOM_COMPILE_COMMAND='make lock' .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 \
