@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry, Counter
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from npsflow.schemas.times import rfc3339
 from npsflow.streams.recovery.case_index import CaseIndex
 
 
@@ -33,7 +34,7 @@ class _CaseCollector(Collector):
         self._cases, self._clock = cases, clock
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        now, overdue = int(self._clock() * 1000), 0
+        now, overdue = rfc3339(int(self._clock() * 1000)), 0
         by_status, contacts = Tally[tuple[str, str]](), Tally[str]()
         for listed in self._cases:
             by_status[listed.kind, listed.status] += 1

@@ -6,6 +6,7 @@ from typing import Any, NoReturn, get_args
 from aiohttp import web
 
 from npsflow.schemas.cases import Kind
+from npsflow.schemas.times import rfc3339
 from npsflow.streams.recovery.case_index import CaseFilter, ListedCase, Position
 
 _MAX_LIMIT = 1000
@@ -37,7 +38,7 @@ def parse_cursor(text: str) -> Position | None:
     deadline, dot, case_id = text.partition(".")
     if not dot or not (deadline.isascii() and (deadline or "0").isdigit() and len(deadline) < 20):
         bad_request("after is the `next` of the answer before")
-    return not deadline, int(deadline or 0), case_id
+    return not deadline, rfc3339(int(deadline)) if deadline else "", case_id
 
 
 def cursor(listed: ListedCase) -> str:

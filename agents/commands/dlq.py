@@ -1,15 +1,13 @@
 """`npsflow dlq`: the dead letters, sending them once more, and letting a paused partition go on."""
 
 import os
-import re
-import time
 from collections import Counter, deque
 from contextlib import aclosing
-from datetime import UTC, datetime
 from typing import Any, BinaryIO, get_args
 
 import click
 
+from npsflow.agents.commands import options
 from npsflow.agents.kafka import clients
 from npsflow.agents.operations import dead_letters
 from npsflow.agents.operations.dead_letters import LETTER_ID, History, Letter, Selection, State, help_for
@@ -18,35 +16,20 @@ from npsflow.agents.runtime import terminal
 from npsflow.agents.runtime.terminal import clean, pad
 from npsflow.schemas import codec
 from npsflow.schemas.errors import NpsflowError, Reason
-from npsflow.schemas.times import DAY, HOUR, MINUTE, to_ms
 from npsflow.streams.config.settings import load
 from npsflow.streams.engine.installation import Installation, read_installation
 
-_UNITS = {"m": MINUTE, "h": HOUR, "d": DAY}
 _RESTART = (
     "Workers and intake read npsflow.toml when they start: restart those that run since before it was changed, else "
     "they refuse the same again."
 )
 
 _of_reason = click.option("--reason", type=click.Choice(get_args(Reason)), help="Only those refused for this reason.")
-_of_source = click.option("--source", help="Only those of this platform.")
-
-
-class _Since(click.ParamType):
-    """A time in ms, from an age or an RFC 3339 time."""
-
-    name = "time"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        if age := re.fullmatch(r"(\d{1,6})([mhd])", value):
-            return int(time.time() * 1000) - int(age[1]) * _UNITS[age[2]]
-        try:
-            instant = datetime.fromisoformat(value)
-        except ValueError:
-            self.fail("it is an age (90m, 24h, 7d) or a time (2026-10-01T12:00:00Z)", param, ctx)
-        return to_ms(instant if instant.tzinfo else instant.replace(tzinfo=UTC))
+_of_source = click.option(
+    "--source",
+    shell_complete=options.of_settings(lambda settings: {form.platform for form in settings.intake.values()}),
+    help="Only those of this platform.",
+)
 
 
 class _LetterId(click.ParamType):
@@ -74,7 +57,7 @@ def dlq() -> None:
 @_of_reason
 @_of_source
 @click.option("--state", type=click.Choice(get_args(State)), help="Only those of which this became.")
-@click.option("--since", type=_Since(), help="Only those since then: an age (90m, 24h, 7d) or a time (RFC 3339).")
+@options.since("Only those since then")
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest.")
 def list_letters(
     *, as_json: bool, reason: str | None, source: str | None, state: State | None, since: int | None, limit: int | None

@@ -6,6 +6,7 @@ Nothing here cuts a text; `one_line` does, for those who call it. Progress goes 
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, tzinfo
 from itertools import groupby
 from typing import TextIO
 
@@ -27,36 +28,74 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from npsflow.schemas.times import DAY, HOUR, MINUTE, SECOND, from_rfc3339, rfc3339
+from npsflow.schemas.times import DAY, HOUR, MINUTE, SECOND, from_rfc3339, to_datetime
 
 _GAP = "  "  # between columns
+_LEAST = 10  # cells in which a text that is cut still says something
+_BLOCK = 500  # rows
 
 Cell = str | Text
 
 
 def clean(text: object) -> str:
     """Text of others on one line, without what could steer a terminal."""
-    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    text = str(text)
+    if text.isprintable() and "  " not in text:
+        return text.strip()  # most are, and tables are long
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def one_line(text: object, width: int = 60) -> str:
     """The same in at most `width` cells of a terminal; a longer one ends with an ellipsis."""
     line = clean(text)
-    return line if cell_len(line) <= width else set_cell_size(line, width - 1).rstrip() + "…"
+    return line if _cells(line) <= width else set_cell_size(line, width - 1).rstrip() + "…"
+
+
+def shortened(texts: Iterable[str], width: int) -> dict[str, str]:
+    """Each text in at most `width` cells, no two alike: cut at its end, else in its middle, else whole after all."""
+    whole = dict.fromkeys(texts)
+    for cut in (one_line, _without_middle):
+        short = {text: cut(text, width) for text in whole}
+        if len(set(short.values())) == len(whole):
+            return short
+    return {text: text for text in whole}
+
+
+def _without_middle(text: str, width: int) -> str:
+    """The beginning and the end of a text that is too long: many names differ in a number at their end."""
+    if _cells(text) <= width:
+        return text
+    end = text
+    while _cells(end) > (width - 1) // 2:
+        end = end[1:]
+    return f"{set_cell_size(text, width - 1 - _cells(end))}…{end}"
 
 
 def pad(text: str, width: int) -> str:
     """The text, filled with spaces up to `width` cells of a terminal."""
-    return text + " " * (width - cell_len(text))
+    return text + " " * (width - _cells(text))
+
+
+def _cells(text: str) -> int:
+    return len(text) if text.isascii() else cell_len(text)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[Cell]], right: Collection[str] = ()) -> str:
     """Columns as wide as their widest cell; those named in `right` flush right."""
     lines = [head, *([str(cell) for cell in row] for row in rows)]
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+    return _aligned(head, lines, _widths(lines), right)
+
+
+def _widths(lines: Iterable[Sequence[str]]) -> list[int]:
+    return [max(map(_cells, column)) for column in zip(*lines, strict=True)]
+
+
+def _aligned(
+    head: Sequence[str], lines: Iterable[Sequence[str]], widths: Sequence[int], right: Collection[str]
+) -> str:
     return "\n".join(
         _GAP.join(
-            " " * (width - cell_len(cell)) + cell if name in right else pad(cell, width)
+            " " * (width - _cells(cell)) + cell if name in right else pad(cell, width)
             for name, cell, width in zip(head, line, widths, strict=True)
         ).rstrip()
         for line in lines
@@ -77,18 +116,22 @@ def show_table(
     right: Collection[str] = (),
     above: Collection[str] = (),
     indent: int = 0,
+    last: bool = False,
 ) -> None:
     """Print a table; columns named in `right` are flush right.
 
-    On a terminal that is too narrow, the cells of the columns named in `above` stand on a line of their own, once for
-    all neighbours that share them. Where that does not suffice, cells are folded.
+    On a terminal that is too narrow, the cells of the last column are cut if they are `last` in importance. The cells
+    of the columns named in `above` stand on a line of their own, once for all neighbours that share them. Where that
+    does not suffice, cells are folded.
     """
     margin = " " * indent
-    first, *lines = (margin + line for line in table(head, rows, right).splitlines())
     if not sys.stdout.isatty():
-        click.echo("\n".join([first, *lines]))
+        click.echo("\n".join(margin + line for line in table(head, rows, right).splitlines()))
         return
     console = _console()
+    if last:
+        rows = _cut_last(head, rows, console.width - indent)
+    first, *lines = (margin + line for line in table(head, rows, right).splitlines())
     if _fits([first, *lines], console) and not any(isinstance(cell, Text) for row in rows for cell in row):
         console.print(Text(first, style="dim"))
         click.echo("\n".join(lines))
@@ -105,6 +148,26 @@ def show_table(
     for heading, group in groupby(rows, key=lambda row: [str(row[n]) for n in lifted]):
         console.print(Padding(Text(_GAP.join(filter(None, heading)), style="bold", overflow="fold"), (0, 0, 0, indent)))
         click.echo("\n".join(margin + _GAP + next(numbered) for _ in group))
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]], right: Collection[str] = ()) -> None:
+    """Print a table as plain text while its rows are made: columns grow with the widest cell so far."""
+    widths, block = [0] * len(head), [head]
+    for row in rows:
+        block.append(row)
+        if len(block) == _BLOCK:
+            widths = list(map(max, widths, _widths(block)))
+            click.echo(_aligned(head, block, widths, right))
+            block = []
+    if block:
+        click.echo(_aligned(head, block, list(map(max, widths, _widths(block))), right))
+
+
+def _cut_last(head: Sequence[str], rows: Sequence[Sequence[Cell]], width: int) -> Sequence[Sequence[Cell]]:
+    """The rows with the last column in the room that the others leave, as long as that is worth it."""
+    others = [head[:-1], *([str(cell) for cell in row[:-1]] for row in rows)]
+    room = width - sum(_widths(others)) - len(_GAP) * (len(head) - 1)
+    return [[*row[:-1], one_line(row[-1], room)] for row in rows] if room >= _LEAST else rows
 
 
 def _fits(lines: Iterable[str], console: Console) -> bool:
@@ -191,9 +254,15 @@ def _console(stream: TextIO | None = None) -> Console:
     return Console(file=stream, force_terminal=stream.isatty(), markup=False, emoji=False, highlight=False)
 
 
-def minute(instant: str) -> str:
-    """An RFC 3339 time of whatever offset, to the minute, in UTC: `2026-10-01 12:00`."""
-    return rfc3339(from_rfc3339(instant))[:16].replace("T", " ")
+def minute(instant: str, zone: tzinfo = UTC) -> str:
+    """An RFC 3339 time of whatever offset, to the minute, in a zone: `2026-10-01 12:00`."""
+    return to_datetime(from_rfc3339(instant)).astimezone(zone).isoformat(" ", "minutes")[:16]
+
+
+def zoned_minute(instant: str, zone: tzinfo = UTC) -> str:
+    """The same, and the zone: `2026-10-01 12:00 UTC`."""
+    local = to_datetime(from_rfc3339(instant)).astimezone(zone)
+    return f"{minute(instant, zone)} {local.tzname()}"
 
 
 def span(ms: int) -> str:
@@ -205,3 +274,8 @@ def span(ms: int) -> str:
     if ms < 2 * DAY:
         return f"{ms // HOUR} h {ms % HOUR // MINUTE} min"
     return f"{ms // DAY} days"
+
+
+def short_span(ms: int) -> str:
+    """A duration in ms, in its largest unit: `3 h`."""
+    return span(ms) if ms < HOUR else f"{ms // HOUR} h" if ms < 2 * DAY else f"{ms // DAY} d"

@@ -12,7 +12,7 @@ from npsflow.schemas.topics import changelog
 from npsflow.streams.engine.kafka.security import VARIABLES, Security, security
 
 _ENVIRONMENT = {"NPSFLOW_BROKERS": "brokers", "NPSFLOW_PREFIX": "prefix", "NPSFLOW_SESSION_MS": "session_ms"}
-_KNOWN = {"NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL", *VARIABLES}
+_KNOWN = {"NPSFLOW_BY", "NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL", "NPSFLOW_ZONE", *VARIABLES}
 _PREFIXES = ("NPSFLOW_FAUST_", "NPSFLOW_SECRET_", "NPSFLOW_TEST_", "NPSFLOW_TOKEN_")
 
 

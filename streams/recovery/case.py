@@ -31,13 +31,16 @@ _EVENTS: dict[str, CaseEvent] = {
     "acknowledge": "acknowledged", "contact": "contacted", "resolve": "resolved", "close_loop": "loop_closed",
     "assign": "assigned", "note": "noted", "reopen": "reopened", "done": "closed", "declined": "closed",
 }  # fmt: skip
+CLOSED: tuple[Status, ...] = ("loop_closed", "closed")
+"""Where nothing is left to do."""
+
 _CONTACT_REMINDERS = ("warned", "breached", "escalated")  # these end with the first contact
 _FOR_ASKS = ("done", "declined")
 
 
 def is_open(case: Case) -> bool:
     """Whether anything is left to do."""
-    return case.status not in ("loop_closed", "closed")
+    return case.status not in CLOSED
 
 
 def is_overdue(case: Case) -> bool:

@@ -1,89 +1,148 @@
 """All cases by id, made from the records of `recovery-cases`: for those who list cases or act on them. Pure."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from operator import attrgetter
 
+from msgspec import Struct
+
+from npsflow.schemas import codec
 from npsflow.schemas.cases import Kind, Status
-from npsflow.schemas.events import Severity
-from npsflow.streams.recovery.case import contacted_late, next_deadline
+from npsflow.schemas.errors import NpsflowError
+from npsflow.schemas.events import Instant, Severity
+from npsflow.schemas.times import from_rfc3339, rfc3339
+from npsflow.streams.recovery.case import CLOSED
 from npsflow.streams.recovery.state import CaseRecord, unpack_case
 from npsflow.streams.scoring.segments import normal
 
-Position = tuple[bool, int, str]
-"""Where a case stands in a list: whether it is closed, its deadline in ms, and its id. The smaller comes first."""
+Position = tuple[bool, Instant, str]
+"""Where a case stands in a list: whether it is closed, its deadline, and its id. The smaller comes first."""
+
+SHORTEST_NAME = 4
+"""Characters: fewer of an id are more likely a slip than a choice."""
+
+_SHORT_ID = 8
+_MOST_CANDIDATES = 5
+_URGENCY: dict[Severity | None, int] = {"critical": 0, "high": 1, "medium": 2, None: 3}
 
 
-class ListedCase(NamedTuple):
+class NoSuchCase(NpsflowError, LookupError):
+    """Nothing has this id, nor one that begins like this."""
+
+
+class AmbiguousName(NpsflowError, LookupError):
+    """What `name` begins with is several; `candidates`: names that are long enough."""
+
+    def __init__(self, name: str, candidates: Collection[str]) -> None:
+        self.name, self.candidates = name, sorted(candidates)
+        more = ", …" if len(candidates) > _MOST_CANDIDATES else ""
+        listed = ", ".join(self.candidates[:_MOST_CANDIDATES])
+        super().__init__(f"{name} names {len(candidates)} of them, say which: {listed}{more}")
+
+
+class ListedCase(Struct, gc=False, kw_only=True):
     """The fields of a case that lists are made by, and the whole of it, `packed` as JSON.
 
-    `partition`: of `recovery-cases`. `deadline`: of the next step, ms, None if it is closed. `contacted_late`: None
-    while there was no contact. `fact_ids`: of its alerts, or of its follow-up.
+    `partition`: of `recovery-cases`. Instants are compared as text, as they are all written alike: to read them would
+    take most of the time of a list of very many cases.
     """
 
     case_id: str
-    partition: int
     key: str
     kind: Kind
     status: Status
-    severity: Severity | None
-    owner: str
-    department: str | None
-    deadline: int | None
-    contacted_late: bool | None
-    fact_ids: tuple[str, ...]
-    packed: bytes
+    opened_at: Instant
+    due_at: Instant
+    finish_by: Instant
+    severity: Severity | None = None
+    owner: str = ""
+    department: str | None = None
+    contacted_at: Instant | None = None
+    alert_ids: tuple[str, ...] = ()
+    follow_up_id: str | None = None
+    partition: int = 0
+    packed: bytes = b""
 
     @classmethod
     def unpack(cls, partition: int, packed: bytes) -> "ListedCase":
         """Read a value of `recovery-cases`. Raises Undecodable for one that recover did not write."""
-        case, context = unpack_case(packed)
-        return cls(
-            case_id=case.case_id,
-            partition=partition,
-            key=case.key,
-            kind=case.kind,
-            status=case.status,
-            severity=case.severity,
-            owner=case.owner,
-            department=context.department,
-            deadline=next_deadline(case),
-            contacted_late=contacted_late(case),
-            fact_ids=(case.follow_up_id,) if case.follow_up_id else case.alert_ids,
-            packed=packed,
-        )
+        listed = _decode(packed)
+        listed.partition, listed.packed = partition, packed
+        return listed
 
     def record(self) -> CaseRecord:
-        """Unpack the whole case and its context."""
+        """Unpack the whole case and its context. Raises Undecodable for one that recover did not write."""
         return unpack_case(self.packed)
 
-    def overdue(self, now: int) -> bool:
-        """Whether the next step should have been done by `now`, ms."""
-        return self.deadline is not None and self.deadline <= now
+    @property
+    def fact_ids(self) -> tuple[str, ...]:
+        """The ids of its alerts, or of its follow-up."""
+        return (self.follow_up_id,) if self.follow_up_id else self.alert_ids
+
+    @property
+    def due_by(self) -> Instant | None:
+        """When the next step has to be done, as `next_deadline` of `case.py` says; None if the case is closed."""
+        if self.status in CLOSED:
+            return None
+        return min(self.due_at, self.finish_by) if self.contacted_at is None else self.finish_by
+
+    @property
+    def deadline(self) -> int | None:
+        """The same in ms."""
+        return None if (due_by := self.due_by) is None else from_rfc3339(due_by)
+
+    @property
+    def contacted_late(self) -> bool | None:
+        """Whether the first contact came after it was due; None if there was none, or the case is an ask."""
+        return None if self.contacted_at is None or self.kind == "ask" else self.contacted_at > self.due_at
+
+    def overdue(self, now: Instant) -> bool:
+        """Whether the next step should have been done by `now`."""
+        return (due_by := self.due_by) is not None and due_by <= now
 
     @property
     def position(self) -> Position:
         """What is due first comes first, closed cases last."""
-        return self.deadline is None, self.deadline or 0, self.case_id
+        due_by = self.due_by
+        return due_by is None, due_by or "", self.case_id
+
+    @property
+    def urgency(self) -> tuple[bool, int, Instant, str]:
+        """The same, but the worst comes first, and of equally bad ones what is due first."""
+        due_by = self.due_by
+        return due_by is None, _URGENCY[self.severity], due_by or "", self.case_id
+
+
+_decode = codec.decoder(ListedCase)
 
 
 @dataclass(frozen=True, slots=True)
 class CaseFilter:
-    """Which cases to list; the default is all. `department` in any notation."""
+    """Which cases to list; the default is all. `department` in any notation.
+
+    `kind`: also `unhappy`, all but asks. `severities`: any of these, or all if there is none. `since`: opened then or
+    later.
+    """
 
     open: bool = False
     overdue: bool = False
     owner: str | None = None
     department: str | None = None
     kind: str | None = None
+    status: str | None = None
+    severities: Collection[str] = ()
+    since: Instant = ""
 
-    def matches(self, case: ListedCase, now: int) -> bool:
-        """Whether the case is one of them at `now`, ms."""
+    def matches(self, case: ListedCase, now: Instant) -> bool:
+        """Whether the case is one of them at `now`."""
         return (
-            (not self.open or case.deadline is not None)
+            (not self.open or case.status not in CLOSED)
             and (not self.overdue or case.overdue(now))
             and self.owner in (None, case.owner)
-            and self.kind in (None, case.kind)
+            and (self.kind in (None, case.kind) or (self.kind == "unhappy" and case.kind != "ask"))
+            and self.status in (None, case.status)
+            and (not self.severities or case.severity in self.severities)
+            and case.opened_at >= self.since
             and (self.department is None or normal(case.department or "") == normal(self.department))
         )
 
@@ -107,15 +166,39 @@ class CaseIndex:
                 del self._by_fact[fact_id]
         if value is not None:
             case = self._by_id[case_id] = ListedCase.unpack(partition, value)
-            self._by_fact.update(dict.fromkeys(case.fact_ids, case_id))
+            for fact_id in case.fact_ids:
+                self._by_fact[fact_id] = case_id
 
     def find(self, name: str) -> ListedCase | None:
         """Give the case with this id, or with an alert or follow-up of this id."""
         return self._by_id.get(name) or self._by_id.get(self._by_fact.get(name, ""))
 
-    def select(self, case_filter: CaseFilter, now: int) -> list[ListedCase]:
-        """Give the cases that match, sorted by position; `now` in ms."""
-        return sorted((case for case in self if case_filter.matches(case, now)), key=lambda case: case.position)
+    def named(self, name: str) -> ListedCase:
+        """The same, of an id or of its beginning. Raises NoSuchCase, AmbiguousName."""
+        if (found := self.find(name)) is not None:
+            return found
+        ids = {case_id for case_id in self._by_id if case_id.startswith(name)}
+        ids |= {case_id for fact_id, case_id in self._by_fact.items() if fact_id.startswith(name)}
+        if not ids or len(name) < SHORTEST_NAME:
+            raise NoSuchCase(f"there is no case {name}: see `npsflow cases`")
+        if len(ids) > 1:
+            length = self.short_length(ids)
+            raise AmbiguousName(name, [case_id[:length] for case_id in ids])
+        return self._by_id[ids.pop()]
+
+    def short_length(self, case_ids: Collection[str]) -> int:
+        """How many characters of each of these ids are enough to name one case."""
+        for length in range(_SHORT_ID, max(map(len, case_ids), default=0)):
+            shown = {case_id[:length] for case_id in case_ids}
+            if sum(case_id[:length] in shown for case_id in self._by_id) == len(case_ids):
+                return length
+        return max(map(len, case_ids), default=0)
+
+    def select(self, case_filter: CaseFilter, now: int, *, worst_first: bool = False) -> list[ListedCase]:
+        """Give the cases that match at `now` (ms), sorted by position or by urgency."""
+        instant = rfc3339(now)
+        matching = (case for case in self._by_id.values() if case_filter.matches(case, instant))
+        return sorted(matching, key=attrgetter("urgency" if worst_first else "position"))
 
     def __iter__(self) -> Iterator[ListedCase]:
         return iter(self._by_id.values())

@@ -1,11 +1,10 @@
 """`[recovery]` in `npsflow.toml`: who looks after an unhappy customer, by when, and what is left alone."""
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from datetime import date, time
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-import holidays
 from msgspec import Meta, Struct, field
 
 from npsflow.schemas.errors import SettingsError
@@ -103,7 +102,7 @@ def clock_of(settings: Recovery) -> Clock:
     try:
         opens, closes = time.fromisoformat(business.opens), time.fromisoformat(business.closes)
         closed = frozenset(date.fromisoformat(day) for day in business.closed)
-        public = holidays.country_holidays(business.country) if business.country else {}
+        public = _public_holidays(business.country)
     except (ValueError, NotImplementedError) as error:
         raise SettingsError(f"recovery.business: {error}") from None
     if opens.tzinfo or closes.tzinfo:
@@ -114,6 +113,15 @@ def clock_of(settings: Recovery) -> Clock:
         return WallClock()
     days = frozenset(get_args(Day).index(day) for day in business.days)
     return BusinessHours(zone, days, opens, closes, lambda day: day in closed or day in public)
+
+
+def _public_holidays(country: str) -> Container[date]:
+    """Raises NotImplementedError for an unknown country."""
+    if not country:
+        return ()
+    import holidays  # it takes as long as a list of cases, which needs none
+
+    return holidays.country_holidays(country)
 
 
 def check(settings: Recovery) -> None:
