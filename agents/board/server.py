@@ -21,7 +21,7 @@ from npsflow.schemas import codec
 from npsflow.schemas.cases import TeamAction
 from npsflow.streams.engine.health import routes
 from npsflow.streams.engine.installation import Installation
-from npsflow.streams.recovery.case_index import ListedCase
+from npsflow.streams.recovery.case_index import ListedCase, position
 from npsflow.streams.recovery.report import as_json, report
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ class Server:
         fields = dict(request.query)
         limit, after = query.parse_limit(fields.pop("limit", "100")), query.parse_cursor(fields.pop("after", ""))
         matching = self._reader.cases.select(query.parse_filter(fields), self._now())
-        rest = matching if after is None else [listed for listed in matching if listed.position > after]
+        rest = matching if after is None else [listed for listed in matching if position(listed) > after]
         cases, more = b",".join(listed.packed for listed in rest[:limit]), b""
         if len(rest) > limit:
             more = b',"next":%b' % codec.dumps(query.cursor(rest[limit - 1]))

@@ -1,8 +1,8 @@
 """`npsflow act`: what a person has done about a case, or wants done; and what came of it."""
 
 import asyncio
-import getpass
 import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from typing import get_args
 
 import click
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from npsflow.agents.cases.actions import InvalidAction, parse_action, send_action
 from npsflow.agents.cases.reader import CaseReader, load_cases
+from npsflow.agents.commands.options import Words, by, login
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.runtime import terminal
@@ -18,27 +19,29 @@ from npsflow.schemas import topics
 from npsflow.schemas.cases import NO_COMPLAINT, Entry, TeamAction, Verb
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.recovery.case_index import ListedCase
+from npsflow.streams.scoring.segments import normal
 
 _VERBS = [verb for verb in get_args(Verb) if verb != "forget"]
 
 # What to do about a refusal, where its reason does not say so by itself.
 _ADVICE = {
     "comment_missing": "add --comment",
-    "root_cause_missing": "add --root-cause, `no_complaint` if there is none",
+    "root_cause_missing": "add --root-cause and --comment; the cause is `no_complaint` if there is none",
     "assignee_missing": "add --assignee",
     "is_loop_closed": "`npsflow act reopen` opens it again",
     "not_for_asks": "an ask is `done` or `declined`",
     "only_for_asks": "only what promoters and passives are asked is done or declined",
 }
+_NEEDS = {"resolve": ("root_cause", "comment"), "assign": ("assignee",), "note": ("comment",)}
 
 
 @click.command()
-@click.argument("action", type=click.Choice(_VERBS))
-@click.argument("case")
+@click.argument("action", type=Words(_VERBS), metavar="ACTION")
+@click.argument("names", metavar="CASE...", nargs=-1, required=True)
 @click.option("--comment", help="What was said or done; `resolve` and `note` need one.")
 @click.option("--root-cause", help="Why the customer was unhappy; `resolve` needs it, `no_complaint` if there is none.")
 @click.option("--assignee", help="Whose the case is from now on, for `assign`.")
-@click.option("--by", help="Who did it; your login name if not given.")
+@by
 @click.option("--at", help="When it was done, RFC 3339 with offset; now if not given.")
 @click.option("--action-id", help="An action sent again under the same id counts once.")
 @click.option(
@@ -48,44 +51,60 @@ _ADVICE = {
     show_default=True,
     help="Seconds to wait for what comes of it; for `fixed`, of each part of the cases.",
 )
-def act(action: str, case: str, timeout: float, **fields: str | None) -> None:
-    """Say what was done about CASE: the id of a case, of an alert or of a follow-up.
+def act(action: str, names: tuple[str, ...], timeout: float, **fields: str | None) -> None:
+    """Say what was done about each CASE: the id of a case, of an alert or of a follow-up, or how it begins.
 
-    `npsflow act fixed CAUSE` says that a root cause is mended: all customers whose case was resolved with it are to be
-    told. Exit status 1 if the action was refused, or nobody answers.
+    ACTION is acknowledge, contact, resolve, close-loop, reopen, assign or note, and for what promoters and passives are
+    asked done or declined. `npsflow act fixed CAUSE` says that a root cause is mended: all customers whose case was resolved with it are to be
+    told. Exit status 1 if an action was refused, or nobody answers.
     """
+    fields["root_cause"] = _root_cause_of(fields["root_cause"])
+    if missing := [f"--{name.replace('_', '-')}" for name in _missing(action, fields)]:
+        raise click.UsageError(f"{action} needs {' and '.join(missing)}")
     fields |= {"action": action, "by": fields["by"] or login(), "action_id": fields["action_id"] or uuid.uuid4().hex}
+    fields |= {"root_cause": " ".join(names)} if action == "fixed" else {"case_id": names[0]}
     try:
-        # The case is not known yet: everything else is checked before anything is read.
-        made = parse_action(fields | {"root_cause" if action == "fixed" else "case_id": case})
+        made = parse_action(fields)  # the case is not known yet: everything else is checked before anything is read
     except InvalidAction as error:
         raise click.UsageError(str(error)) from None
-    clients.run((_fixed if action == "fixed" else _act)(read_installation(), made, case, timeout))
+    installation = read_installation()
+    clients.run(_fixed(installation, made, timeout) if action == "fixed" else _act(installation, made, names, timeout))
 
 
-def login() -> str:
-    """Who runs this. Raises UsageError where the system does not know."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # KeyError before Python 3.13: a user without a name
-        raise click.UsageError("this user has no name: say who you are with --by") from None
+def _root_cause_of(text: str | None) -> str | None:
+    """`No complaint` is the word for that."""
+    is_word = text is not None and normal(text).replace(" ", "_").replace("-", "_") == NO_COMPLAINT
+    return NO_COMPLAINT if is_word else text
 
 
-async def _act(installation: Installation, action: TeamAction, name: str, timeout: float) -> None:
+def _missing(action: str, fields: Mapping[str, str | None]) -> Iterator[str]:
+    """What the action needs and does not say."""
+    for name in _NEEDS.get(action, ()):
+        if not fields[name] and not (name == "comment" and fields["root_cause"] == NO_COMPLAINT):
+            yield name
+
+
+async def _act(installation: Installation, action: TeamAction, names: Sequence[str], timeout: float) -> None:
     with terminal.reading("cases") as progress:
         async with load_cases(installation, progress) as reader:
-            case = reader.cases.find(name)
-            if case is None:
-                raise click.ClickException(f"there is no case {one_line(name)}: see `npsflow cases`")
-            action = replace(action, case_id=case.case_id)
+            cases = {case.case_id: case for case in [reader.cases.named(one_line(name)) for name in names]}
             async with clients.producer(installation) as producer:
-                await send_action(producer, installation, case.key, case.partition, action)
-            entry = await _answer(reader, case.case_id, action.action_id, timeout)
-    case = reader.cases.find(case.case_id) or case
-    if entry.what == "action_refused":
-        advice = f"; {_ADVICE[entry.reason]}" if entry.reason in _ADVICE else ""
-        raise click.ClickException(f"refused, {entry.reason}: {case.case_id} stays {case.status}{advice}")
-    click.echo(f"{entry.what}: {case.case_id} is {case.status}, owner {one_line(case.owner)}")
+                for case in cases.values():
+                    about = replace(action, case_id=case.case_id)
+                    await send_action(producer, installation, case.key, case.partition, about)
+            entries = {case_id: await _answer(reader, case_id, action.action_id, timeout) for case_id in cases}
+    now = {case_id: reader.cases.find(case_id) or case for case_id, case in cases.items()}
+    refused = [_refused(now[case_id], entry) for case_id, entry in entries.items() if entry.what == "action_refused"]
+    for case_id, entry in entries.items():
+        if entry.what != "action_refused":
+            click.echo(f"{entry.what}: {case_id} is {now[case_id].status}, owner {one_line(now[case_id].owner)}")
+    if refused:
+        raise click.ClickException("\n".join(refused))
+
+
+def _refused(case: ListedCase, entry: Entry) -> str:
+    advice = f"; {_ADVICE[entry.reason]}" if entry.reason in _ADVICE else ""
+    return f"refused, {entry.reason}: {case.case_id} stays {case.status}{advice}"
 
 
 async def _answer(reader: CaseReader, case_id: str, action_id: str, timeout: float) -> Entry:
@@ -105,19 +124,20 @@ def _unanswered(timeout: float) -> KafkaFailed:
     )
 
 
-async def _fixed(installation: Installation, action: TeamAction, cause: str, timeout: float) -> None:
+async def _fixed(installation: Installation, action: TeamAction, timeout: float) -> None:
     """Send it to every partition; wait for the cases that it is known to concern, as long as they become fewer."""
     partitions = await reading.partitions(installation, topics.ACTIONS)
     with terminal.reading("cases") as progress:
         async with load_cases(installation, progress) as reader:
-            concerned = {case.case_id for case in _resolved(reader) if _root_cause(case) == cause}
+            cause = normal(action.root_cause or "")
+            concerned = {case.case_id for case in _resolved(reader) if normal(_root_cause(case) or "") == cause}
             async with clients.producer(installation) as producer:
                 for tp in partitions:
                     await send_action(producer, installation, None, tp.partition, action)
             while concerned:
                 concerned = await _fewer(reader, concerned, action, timeout)
     reopened = sum(reader.outcome(case.case_id, action.action_id) is not None for case in reader.cases)
-    click.echo(f"fixed: customers to be told: {reopened}, see `npsflow cases --open`")
+    click.echo(f"fixed: customers to be told: {reopened}, see `npsflow cases`")
     causes = {_root_cause(case) for case in _resolved(reader)} - {None, NO_COMPLAINT}
     if not reopened and causes:
         listed = ", ".join(sorted(one_line(cause) for cause in causes))

@@ -1,40 +1,130 @@
 """`npsflow alerts`: what is on `service-recovery`, for people and for programs."""
 
+import sys
+import time
+from collections import deque
 from contextlib import aclosing, suppress
+from datetime import tzinfo
 from typing import Any
 
 import click
 
+from npsflow.agents.commands import options
 from npsflow.agents.kafka import clients, reading
-from npsflow.agents.runtime.terminal import clean, minute, one_line, pad, show_entry
+from npsflow.agents.runtime.terminal import clean, minute, one_line, pad, show_entry, zoned_minute
 from npsflow.schemas import codec, topics
+from npsflow.schemas.times import DAY
 from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.scoring.segments import normal
 from npsflow.streams.stage import Record
 
 _TYPE = "npsflow.alert."
+_SHORT_ID = 10  # characters: two of a million alerts may share them
+_BEFORE_NEW_ONES = 10
 
 
 @click.command()
-@click.option("--follow", is_flag=True, help="Go on with new ones until Ctrl-C.")
+@options.since("Only those since then")
+@click.option("--new", is_flag=True, help="Only those that come from now on, until Ctrl-C.")
+@options.severity
+@click.option("--department", help="Only those about this department.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many, the newest; of --follow, before new ones.")
+@click.option(
+    "--follow",
+    is_flag=True,
+    help=f"Go on with new ones until Ctrl-C. Without --since and --limit the last {_BEFORE_NEW_ONES} of one day come "
+    "first.",
+)
+@options.zone
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: the event, its type, id, time and key.")
-def alerts(follow: bool, as_json: bool) -> None:
-    """Show every alert event, oldest first. Times are in UTC."""
+def alerts(
+    since: int | None,
+    new: bool,
+    severities: tuple[str, ...],
+    department: str | None,
+    limit: int | None,
+    follow: bool,
+    zone: tzinfo,
+    as_json: bool,
+) -> None:
+    """Show alert events, oldest first: all of them, or those of which the options say.
+
+    Any id finds its case: `npsflow cases show`, `npsflow act`. What was taken back later is marked. Times are in UTC,
+    or in --zone.
+    """
+    if follow and since is None and limit is None:
+        since, limit = int(time.time() * 1000) - DAY, _BEFORE_NEW_ONES
+    shown = _Shown(severities, department, limit, zone, as_json=as_json)
     with suppress(KeyboardInterrupt):
-        clients.run(_show(read_installation(), follow, as_json))
+        clients.run(_show(read_installation(), shown, since or 0, follow=follow or new, only_new=new))
+    if not shown.any:
+        click.echo(shown.nothing, err=True)
 
 
-async def _show(installation: Installation, follow: bool, as_json: bool) -> None:
-    shown = False
-    async with aclosing(reading.committed_records(installation, topics.SERVICE_RECOVERY, follow=follow)) as records:
+async def _show(installation: Installation, shown: "_Shown", since: int, *, follow: bool, only_new: bool) -> None:
+    records = reading.committed_records(
+        installation,
+        topics.SERVICE_RECOVERY,
+        follow=follow,
+        last=0 if only_new else None,
+        since=since,
+        at_end=shown.end,
+    )
+    async with aclosing(records):
         async for record in records:
             if (event := _event(record)) is not None:
-                if as_json:
-                    click.echo(codec.dumps(event))
-                else:
-                    _show_event(event)
-                shown = True
-    if not shown:
-        click.echo("no alerts yet", err=True)
+                shown.add(event)
+
+
+class _Shown:
+    """Chooses events, holds back those before the end of the topic to see which are taken back, and prints them."""
+
+    def __init__(
+        self, severities: tuple[str, ...], department: str | None, limit: int | None, zone: tzinfo, *, as_json: bool
+    ) -> None:
+        self.any = False
+        self._severities, self._department = severities, None if department is None else normal(department)
+        self._zone, self._as_json, self._limit = zone, as_json, limit
+        self._chosen, self._retracted = set[str](), set[str]()
+        self._held: deque[tuple[str, bytes | tuple[str, str]]] | None = deque(maxlen=limit)
+
+    @property
+    def nothing(self) -> str:
+        """What to say if there was none."""
+        return "no such alerts" if self._severities or self._department or self._limit else "no alerts yet"
+
+    def add(self, event: dict[str, Any]) -> None:
+        """Take an event of an alert, in the order in which they were written."""
+        alert_id, kind = event["alert_id"], _kind(event)
+        if kind in ("retracted", "reinstated"):
+            (self._retracted.add if kind == "retracted" else self._retracted.discard)(alert_id)
+        if not (self._fits(event) or alert_id in self._chosen):
+            return
+        self._chosen.add(alert_id)
+        line = codec.dumps(event) if self._as_json else _line(event, self._zone)
+        if self._held is None or (self._as_json and self._limit is None):
+            self._print(line)
+        else:
+            self._held.append((alert_id, line))
+
+    def end(self) -> None:
+        """The topic is read to its end: print what is held back; what comes from now on is printed at once."""
+        held, self._held = self._held or (), None
+        for alert_id, line in held:
+            is_marked = alert_id in self._retracted and isinstance(line, tuple) and "retracted" not in line[1]
+            self._print(line, "  (taken back later)" if is_marked else "")
+
+    def _fits(self, event: dict[str, Any]) -> bool:
+        """A retraction says neither severity nor department: it is shown if another event of its alert was."""
+        is_severe = not self._severities or event.get("severity") in self._severities
+        return is_severe and self._department in (None, normal(event.get("department", "")))
+
+    def _print(self, line: bytes | tuple[str, str], mark: str = "") -> None:
+        self.any = True
+        if isinstance(line, bytes):
+            click.echo(line)
+        else:
+            show_entry(line[0], line[1] + mark, "dim" if mark else "")
 
 
 def _event(record: Record) -> dict[str, Any] | None:
@@ -48,17 +138,22 @@ def _event(record: Record) -> dict[str, Any] | None:
     return fields | cloud_event | {"key": (record.key or b"").decode()}
 
 
-def _show_event(event: dict[str, Any]) -> None:
-    """Time, what happened, how bad, the score, whom it is about (the key: customer or response), where, until when."""
+def _kind(event: dict[str, Any]) -> str:
+    return str(event["type"]).removeprefix(_TYPE).partition(".")[0]
+
+
+def _line(event: dict[str, Any], zone: tzinfo) -> tuple[str, str]:
+    """The time; then id, what happened, how bad, the score, whom it is about (customer or response), where, by when."""
     due, cause, comment = event.get("due_at"), event.get("cause"), event.get("comment")
     parts = [
-        f"{event['type'].removeprefix(_TYPE).partition('.')[0]:<10}",
+        event["alert_id"][: _SHORT_ID if sys.stdout.isatty() else None],
+        f"{_kind(event):<10}",
         f"{event.get('severity', ''):<8}",
         f"{event['metric']} {event.get('score', '')}".ljust(8),
         pad(clean(event["key"]), 24),
         pad(clean(event.get("channel", "")), 6),
         pad(clean(event.get("department", "")), 12),
-        f"due {minute(due)}" if due else f"because of: {cause}" if cause else "",
+        f"due {zoned_minute(due, zone)}" if due else f"because of: {cause}" if cause else "",
         f"“{one_line(comment)}”" if comment else "",
     ]
-    show_entry(minute(event["time"]), "  ".join(parts))
+    return minute(event["time"], zone), "  ".join(parts)

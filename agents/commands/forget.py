@@ -10,7 +10,7 @@ import click
 
 from npsflow.agents.cases.actions import InvalidAction, parse_action
 from npsflow.agents.cases.erasure import REMEMBERED_TOPIC, RETAINING_TOPICS, STATE_TOPIC, Erasure, Retained
-from npsflow.agents.commands.act import login
+from npsflow.agents.commands.options import by, login
 from npsflow.agents.kafka import clients
 from npsflow.agents.runtime.terminal import reading, show_table
 from npsflow.schemas import topics
@@ -26,7 +26,7 @@ _UNBOUND = 1 << 62  # where no setting says how long something may wait for comp
 
 @click.command()
 @click.argument("customers", metavar="CUSTOMER...", nargs=-1, required=True)
-@click.option("--by", help="Who asks for it; your login name if not given.")
+@by
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--timeout", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds to wait for the workers."

@@ -53,7 +53,7 @@ class Zone(click.ParamType):
         if isinstance(value, tzinfo):
             return value
         try:
-            return UTC if value == "UTC" else ZoneInfo(value)
+            return UTC if value in ("", "UTC") else ZoneInfo(value)
         except (KeyError, ValueError, OSError):  # what is not there, is no name, is a folder
             self.fail(f"{value!r} is not a time zone, as Europe/Amsterdam is", param, ctx)
 

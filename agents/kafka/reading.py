@@ -56,21 +56,29 @@ async def offset_ranges(consumer: AIOKafkaConsumer, tps: list[TopicPartition]) -
 
 
 async def committed_records(
-    installation: Installation, topic: str, *, follow: bool = False, last: int | None = None
+    installation: Installation,
+    topic: str,
+    *,
+    follow: bool = False,
+    last: int | None = None,
+    since: int = 0,
+    at_end: Callable[[], None] = lambda: None,
 ) -> AsyncGenerator[Record, None]:
     """All committed records of a topic (without prefix), from the beginning to where it ends now, oldest first.
 
-    Within a partition their order is kept. With `follow` it goes on with what is written later; with `last` it begins
-    so many offsets before the end of each partition. A loop that may be left early needs `contextlib.aclosing`.
+    Within a partition their order is kept. With `follow` it goes on with what is written later, after a call of
+    `at_end`; with `last` it begins so many offsets before the end of each partition, with `since` at what was appended
+    then (ms) or later. A loop that may be left early needs `contextlib.aclosing`.
     """
     tps = await partitions(installation, topic)
     async with clients.reader(installation) as consumer:
         ranges = await offset_ranges(consumer, tps)
-        for tp, (begin, end) in ranges.items():
-            consumer.seek(tp, begin if last is None else max(begin, end - last))
+        for tp, begin in (await _beginnings(consumer, ranges, last, since)).items():
+            consumer.seek(tp, begin)
         consumer.resume(*tps)
         async for record in _merged(consumer, {tp: end for tp, (_, end) in ranges.items()}, keep_later=follow):
             yield record
+        at_end()
         while follow:
             fetched = await consumer.getmany(timeout_ms=1000)
             for record in sorted(chain.from_iterable(fetched.values()), key=attrgetter("timestamp")):
@@ -82,6 +90,16 @@ async def offsets_since(consumer: AIOKafkaConsumer, tps: list[TopicPartition], s
     found = await consumer.offsets_for_times(dict.fromkeys(tps, since))
     ends = await consumer.end_offsets(tps)
     return {tp: ends[tp] if found[tp] is None else found[tp].offset for tp in tps}
+
+
+async def _beginnings(
+    consumer: AIOKafkaConsumer, ranges: Mapping[TopicPartition, tuple[int, int]], last: int | None, since: int
+) -> dict[TopicPartition, int]:
+    at_time = await offsets_since(consumer, list(ranges), since) if since else {}
+    return {
+        tp: max(begin, at_time.get(tp, begin), begin if last is None else end - last)
+        for tp, (begin, end) in ranges.items()
+    }
 
 
 async def to_the_end(

@@ -90,9 +90,7 @@ def _widths(lines: Iterable[Sequence[str]]) -> list[int]:
     return [max(map(_cells, column)) for column in zip(*lines, strict=True)]
 
 
-def _aligned(
-    head: Sequence[str], lines: Iterable[Sequence[str]], widths: Sequence[int], right: Collection[str]
-) -> str:
+def _aligned(head: Sequence[str], lines: Iterable[Sequence[str]], widths: Sequence[int], right: Collection[str]) -> str:
     return "\n".join(
         _GAP.join(
             " " * (width - _cells(cell)) + cell if name in right else pad(cell, width)

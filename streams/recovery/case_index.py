@@ -1,8 +1,7 @@
 """All cases by id, made from the records of `recovery-cases`: for those who list cases or act on them. Pure."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
-from operator import attrgetter
 
 from msgspec import Struct
 
@@ -100,17 +99,16 @@ class ListedCase(Struct, gc=False, kw_only=True):
         """Whether the next step should have been done by `now`."""
         return (due_by := self.due_by) is not None and due_by <= now
 
-    @property
-    def position(self) -> Position:
-        """What is due first comes first, closed cases last."""
-        due_by = self.due_by
-        return due_by is None, due_by or "", self.case_id
 
-    @property
-    def urgency(self) -> tuple[bool, int, Instant, str]:
-        """The same, but the worst comes first, and of equally bad ones what is due first."""
-        due_by = self.due_by
-        return due_by is None, _URGENCY[self.severity], due_by or "", self.case_id
+def position(case: ListedCase) -> Position:
+    """Where it stands in a list by deadlines."""
+    due_by = case.due_by
+    return due_by is None, due_by or "", case.case_id
+
+
+def _urgency(case: ListedCase) -> tuple[bool, int, Instant, str]:
+    due_by = case.due_by
+    return due_by is None, _URGENCY[case.severity], due_by or "", case.case_id
 
 
 _decode = codec.decoder(ListedCase)
@@ -133,18 +131,27 @@ class CaseFilter:
     severities: Collection[str] = ()
     since: Instant = ""
 
-    def matches(self, case: ListedCase, now: Instant) -> bool:
-        """Whether the case is one of them at `now`."""
-        return (
-            (not self.open or case.status not in CLOSED)
-            and (not self.overdue or case.overdue(now))
-            and self.owner in (None, case.owner)
-            and (self.kind in (None, case.kind) or (self.kind == "unhappy" and case.kind != "ask"))
-            and self.status in (None, case.status)
-            and (not self.severities or case.severity in self.severities)
-            and case.opened_at >= self.since
-            and (self.department is None or normal(case.department or "") == normal(self.department))
-        )
+    def conditions(self, now: Instant) -> Iterator[Callable[[ListedCase], bool]]:
+        """What must hold of a case at `now`; only what is asked for, as there may be very many cases."""
+        if self.open:
+            yield lambda case: case.status not in CLOSED
+        if self.overdue:
+            yield lambda case: case.overdue(now)
+        if self.owner is not None:
+            yield lambda case: case.owner == self.owner
+        if self.kind == "unhappy":
+            yield lambda case: case.kind != "ask"
+        elif self.kind is not None:
+            yield lambda case: case.kind == self.kind
+        if self.status is not None:
+            yield lambda case: case.status == self.status
+        if self.severities:
+            yield lambda case: case.severity in self.severities
+        if self.since:
+            yield lambda case: case.opened_at >= self.since
+        if self.department is not None:
+            department = normal(self.department)
+            yield lambda case: normal(case.department or "") == department
 
 
 class CaseIndex:
@@ -195,10 +202,14 @@ class CaseIndex:
         return max(map(len, case_ids), default=0)
 
     def select(self, case_filter: CaseFilter, now: int, *, worst_first: bool = False) -> list[ListedCase]:
-        """Give the cases that match at `now` (ms), sorted by position or by urgency."""
-        instant = rfc3339(now)
-        matching = (case for case in self._by_id.values() if case_filter.matches(case, instant))
-        return sorted(matching, key=attrgetter("urgency" if worst_first else "position"))
+        """Give the cases that match at `now` (ms): what is due first comes first, what is closed last.
+
+        With `worst_first` severity comes before the deadline.
+        """
+        matching: Iterable[ListedCase] = self._by_id.values()
+        for condition in case_filter.conditions(rfc3339(now)):
+            matching = filter(condition, matching)
+        return sorted(matching, key=_urgency if worst_first else position)
 
     def __iter__(self) -> Iterator[ListedCase]:
         return iter(self._by_id.values())
