@@ -55,8 +55,8 @@ def act(action: str, names: tuple[str, ...], timeout: float, **fields: str | Non
     """Say what was done about each CASE: the id of a case, of an alert or of a follow-up, or how it begins.
 
     ACTION is acknowledge, contact, resolve, close-loop, reopen, assign or note, and for what promoters and passives are
-    asked done or declined. `npsflow act fixed CAUSE` says that a root cause is mended: all customers whose case was resolved with it are to be
-    told. Exit status 1 if an action was refused, or nobody answers.
+    asked done or declined. `npsflow act fixed CAUSE` says that a root cause is mended: all customers whose case was
+    resolved with it are to be told. Exit status 1 if an action was refused, or nobody answers.
     """
     fields["root_cause"] = _root_cause_of(fields["root_cause"])
     if missing := [f"--{name.replace('_', '-')}" for name in _missing(action, fields)]:

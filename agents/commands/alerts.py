@@ -22,6 +22,9 @@ _TYPE = "npsflow.alert."
 _SHORT_ID = 10  # characters: two of a million alerts may share them
 _BEFORE_NEW_ONES = 10
 
+_Line = tuple[str, str]
+"""Its label, and the rest of it."""
+
 
 @click.command()
 @options.since("Only those since then")
@@ -37,24 +40,15 @@ _BEFORE_NEW_ONES = 10
 )
 @options.zone
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line: the event, its type, id, time and key.")
-def alerts(
-    since: int | None,
-    new: bool,
-    severities: tuple[str, ...],
-    department: str | None,
-    limit: int | None,
-    follow: bool,
-    zone: tzinfo,
-    as_json: bool,
-) -> None:
+def alerts(since: int | None, new: bool, follow: bool, **choice: Any) -> None:
     """Show alert events, oldest first: all of them, or those of which the options say.
 
     Any id finds its case: `npsflow cases show`, `npsflow act`. What was taken back later is marked. Times are in UTC,
     or in --zone.
     """
-    if follow and since is None and limit is None:
-        since, limit = int(time.time() * 1000) - DAY, _BEFORE_NEW_ONES
-    shown = _Shown(severities, department, limit, zone, as_json=as_json)
+    if follow and since is None and choice["limit"] is None:
+        since, choice["limit"] = int(time.time() * 1000) - DAY, _BEFORE_NEW_ONES
+    shown = _Shown(**choice)
     with suppress(KeyboardInterrupt):
         clients.run(_show(read_installation(), shown, since or 0, follow=follow or new, only_new=new))
     if not shown.any:
@@ -86,7 +80,7 @@ class _Shown:
         self._severities, self._department = severities, None if department is None else normal(department)
         self._zone, self._as_json, self._limit = zone, as_json, limit
         self._chosen, self._retracted = set[str](), set[str]()
-        self._held: deque[tuple[str, bytes | tuple[str, str]]] | None = deque(maxlen=limit)
+        self._held: deque[tuple[str, _Line]] | None = deque(maxlen=limit)
 
     @property
     def nothing(self) -> str:
@@ -95,36 +89,40 @@ class _Shown:
 
     def add(self, event: dict[str, Any]) -> None:
         """Take an event of an alert, in the order in which they were written."""
-        alert_id, kind = event["alert_id"], _kind(event)
+        alert_id, kind = event.get("alert_id", ""), _kind(event)
         if kind in ("retracted", "reinstated"):
             (self._retracted.add if kind == "retracted" else self._retracted.discard)(alert_id)
         if not (self._fits(event) or alert_id in self._chosen):
             return
         self._chosen.add(alert_id)
-        line = codec.dumps(event) if self._as_json else _line(event, self._zone)
         if self._held is None or (self._as_json and self._limit is None):
-            self._print(line)
+            self._print(self._line(event))
         else:
-            self._held.append((alert_id, line))
+            self._held.append((alert_id if kind != "retracted" else "", self._line(event)))
 
     def end(self) -> None:
         """The topic is read to its end: print what is held back; what comes from now on is printed at once."""
         held, self._held = self._held or (), None
         for alert_id, line in held:
-            is_marked = alert_id in self._retracted and isinstance(line, tuple) and "retracted" not in line[1]
-            self._print(line, "  (taken back later)" if is_marked else "")
+            self._print(line, taken_back=alert_id in self._retracted)
+
+    def _line(self, event: dict[str, Any]) -> _Line:
+        return ("", codec.dumps(event).decode()) if self._as_json else _line(event, self._zone)
 
     def _fits(self, event: dict[str, Any]) -> bool:
         """A retraction says neither severity nor department: it is shown if another event of its alert was."""
         is_severe = not self._severities or event.get("severity") in self._severities
         return is_severe and self._department in (None, normal(event.get("department", "")))
 
-    def _print(self, line: bytes | tuple[str, str], mark: str = "") -> None:
+    def _print(self, line: _Line, *, taken_back: bool = False) -> None:
         self.any = True
-        if isinstance(line, bytes):
-            click.echo(line)
+        label, text = line
+        if self._as_json:
+            click.echo(text)
+        elif taken_back:
+            show_entry(label, f"{text}  (taken back later)", "dim")
         else:
-            show_entry(line[0], line[1] + mark, "dim" if mark else "")
+            show_entry(label, text)
 
 
 def _event(record: Record) -> dict[str, Any] | None:
@@ -146,7 +144,7 @@ def _line(event: dict[str, Any], zone: tzinfo) -> tuple[str, str]:
     """The time; then id, what happened, how bad, the score, whom it is about (customer or response), where, by when."""
     due, cause, comment = event.get("due_at"), event.get("cause"), event.get("comment")
     parts = [
-        event["alert_id"][: _SHORT_ID if sys.stdout.isatty() else None],
+        event.get("alert_id", "")[: _SHORT_ID if sys.stdout.isatty() else None],
         f"{_kind(event):<10}",
         f"{event.get('severity', ''):<8}",
         f"{event['metric']} {event.get('score', '')}".ljust(8),

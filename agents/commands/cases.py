@@ -27,6 +27,9 @@ from npsflow.streams.scoring.segments import normal
 _SCREENFUL = 50
 _CUSTOMER, _DEPARTMENT = 12, 14  # cells: with a comment of some words they fit 80
 
+_HEAD = ("case", "severity", "status", "owner", "due", "customer", "department", "channel", "score", "comment")
+_SHORT_HEAD = ("case", "severity", "due", "customer", "department", "score", "comment")
+
 _as_json = click.option("--json", "as_json", is_flag=True, help="JSON, as published.")
 
 
@@ -153,12 +156,10 @@ def _record(listed: ListedCase) -> CaseRecord:
 def _show_list(index: CaseIndex, shown: Sequence[ListedCase], now: int) -> None:
     """On a terminal what decides whom to call, within its width; elsewhere every column, whole."""
     if sys.stdout.isatty():
-        head = ("case", "severity", "due", "customer", "department", "score", "comment")
         above = ("customer", "department", "comment")
-        terminal.show_table(head, _short_rows(index, shown, now), right=("due",), above=above, last=True)
+        terminal.show_table(_SHORT_HEAD, _short_rows(index, shown, now), right=("due",), above=above, last=True)
     else:
-        head = ("case", "severity", "status", "owner", "due", "customer", "department", "channel", "score", "comment")
-        terminal.print_table(head, (_row(listed, now) for listed in shown))
+        terminal.print_table(_HEAD, (_row(listed, now) for listed in shown))
 
 
 def _row(listed: ListedCase, now: int) -> Sequence[str]:

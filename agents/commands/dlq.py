@@ -1,6 +1,7 @@
 """`npsflow dlq`: the dead letters, sending them once more, and letting a paused partition go on."""
 
 import os
+import time
 from collections import Counter, deque
 from contextlib import aclosing
 from typing import Any, BinaryIO, get_args

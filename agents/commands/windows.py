@@ -1,21 +1,29 @@
 """`npsflow windows`: the current table of scores."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Sequence
+from datetime import tzinfo
+from difflib import get_close_matches
 from typing import get_args
 
 import click
 
+from npsflow.agents.commands import options
 from npsflow.agents.kafka import clients, reading
-from npsflow.agents.runtime.terminal import clean, minute, show_table
+from npsflow.agents.runtime.terminal import clean, minute, one_line, show_table, zone_name
 from npsflow.schemas import codec, topics
 from npsflow.schemas.response import Metric
 from npsflow.schemas.window import Window
+from npsflow.streams.config.settings import Settings, load
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.scoring.segments import normal
 from npsflow.streams.windows.panes import window_spec
 
 METRICS: tuple[str, ...] = get_args(Metric)
 OVERALL = "overall"
+
+Wanted = dict[str, str | None]
+"""Dimensions and the normalised value of each, None for any; {} is overall."""
 
 
 @click.command()
@@ -27,61 +35,154 @@ OVERALL = "overall"
     help="`overall`, a dimension (`department`) or one value of it (`department=delivery`); two of them name a pair.",
 )
 @click.option("--window", help="Length: 1h, 24h, 7d, 30d or what the settings add.")
-@click.option("--metric", type=click.Choice(METRICS))
-def windows(as_json: bool, segments: tuple[str, ...], window: str | None, metric: str | None) -> None:
-    """Show n, score and 95% interval by metric, segment and window. Times are in UTC."""
-    current = clients.run(_current(read_installation()))
+@click.option("--metric", type=options.Words(METRICS))
+@click.option(
+    "--sort",
+    type=click.Choice(["segment", "score", "n"]),
+    default="segment",
+    show_default=True,
+    help="`score`: for each metric and window the lowest first, those of too few answers last; `n`: the most first.",
+)
+@click.option("--top", type=click.IntRange(min=1), help="Only the first so many of each metric and window.")
+@options.zone
+def windows(
+    as_json: bool,
+    segments: tuple[str, ...],
+    window: str | None,
+    metric: str | None,
+    sort: str,
+    top: int | None,
+    zone: tzinfo,
+) -> None:
+    """Show n, score and 95% interval by metric, segment and window.
+
+    NPS goes from -100 to +100, CSAT is in percent, CES is a mean on its scale, 1 to 7 as a rule. p/n/d counts
+    promoters, passives and detractors.
+    """
+    current, wanted = clients.run(_current(read_installation())), _wanted(segments)
     chosen = [
         w for w in current
-        if metric in (None, w.metric) and window in (None, w.window) and _is_chosen(w.segment, segments)
+        if metric in (None, w.metric) and window in (None, w.window) and _is_chosen(w.segment, wanted)
     ]  # fmt: skip
-    if not chosen:
-        known = ", ".join(sorted({" and ".join(w.segment) or OVERALL for w in current}))
-        lengths = ", ".join(sorted({w.window for w in current}, key=lambda name: window_spec(name).length))
-        click.echo(f"no such windows; there are {lengths} of: {known}" if current else "no windows yet", err=True)
+    shown = _first(sorted(chosen, key=_ORDERS[sort]), top)
+    if not shown:
+        _expect_known(current, load(), wanted, window)
+        click.echo("no windows yet" if not current else "no such windows: nothing was answered there", err=True)
     elif as_json:
-        for w in sorted(chosen, key=_order):
+        for w in shown:
             click.echo(codec.encode(w))
     else:
-        _show(sorted(chosen, key=_order))
+        _show(shown, zone)
 
 
-async def _current(installation: Installation) -> Iterable[Window]:
+async def _current(installation: Installation) -> list[Window]:
     records = reading.committed_records(installation, topics.WINDOWS)
     latest = await reading.latest_by_key(records)
     return [codec.convert(codec.loads(value), Window) for _, value in latest.values()]
 
 
-def _is_chosen(segment: dict[str, str], chosen: tuple[str, ...]) -> bool:
-    if not chosen:
+def _wanted(segments: tuple[str, ...]) -> Wanted | None:
+    """`department=Delivery` to the dimension and its value; None for every segment."""
+    if not segments:
+        return None
+    if segments == (OVERALL,):
+        return {}
+    parts = [text.partition("=") for text in segments]
+    return {dimension.strip(): normal(value) if separator else None for dimension, separator, value in parts}
+
+
+def _is_chosen(segment: dict[str, str], wanted: Wanted | None) -> bool:
+    if wanted is None:
         return True
-    wanted = {} if chosen == (OVERALL,) else dict(_dimension(text) for text in chosen)
-    return segment.keys() == wanted.keys() and all(v in (None, segment[d]) for d, v in wanted.items())
+    return segment.keys() == wanted.keys() and all(v in (None, normal(segment[d])) for d, v in wanted.items())
 
 
-def _dimension(text: str) -> tuple[str, str | None]:
-    """`department=Delivery` to the dimension and its normalised value, None for any value."""
-    dimension, separator, value = text.partition("=")
-    return dimension, normal(value) if separator else None
-
-
-def _order(w: Window) -> tuple[int, str, int, tuple[tuple[str, str], ...], int]:
+def _by_segment(w: Window) -> tuple[object, ...]:
     return METRICS.index(w.metric), w.scale, len(w.segment), tuple(w.segment.items()), window_spec(w.window).length
 
 
-def _show(windows: list[Window]) -> None:
-    head = ("metric", "segment", "window", "until", "n", "score", "95% interval", "")
+def _by_score(w: Window) -> tuple[object, ...]:
+    return *_group(w), not w.sufficient, w.score, _by_segment(w)
+
+
+def _by_n(w: Window) -> tuple[object, ...]:
+    return *_group(w), -w.n, _by_segment(w)
+
+
+_ORDERS = {"segment": _by_segment, "score": _by_score, "n": _by_n}
+
+
+def _group(w: Window) -> tuple[int, str, int]:
+    """Scores can be compared within it."""
+    return METRICS.index(w.metric), w.scale, window_spec(w.window).length
+
+
+def _first(windows: Sequence[Window], top: int | None) -> list[Window]:
+    """The first `top` of each group."""
+    seen, first = Counter[tuple[int, str, int]](), list[Window]()
+    for w in windows:
+        seen[_group(w)] += 1
+        if top is None or seen[_group(w)] <= top:
+            first.append(w)
+    return first
+
+
+def _expect_known(current: Collection[Window], settings: Settings, wanted: Wanted | None, window: str | None) -> None:
+    """Raises UsageError for a length, a dimension or a pair that is not counted, ClickException for an unknown value."""
+    lengths = {*settings.windows.lengths, *(w.window for w in current)}
+    if window is not None and window not in lengths:
+        raise _unknown("window", window, sorted(lengths, key=lambda name: window_spec(name).length))
+    dimensions = {*settings.segments.dimensions, *(dimension for w in current for dimension in w.segment)}
+    for dimension in wanted or ():
+        if dimension not in dimensions:
+            raise _unknown("segment", dimension, [OVERALL, *sorted(dimensions)])
+    counted = {frozenset(pair) for pair in settings.segments.pairs} | {frozenset(w.segment) for w in current}
+    if wanted is not None and len(wanted) > 1 and frozenset(wanted) not in counted:
+        raise click.UsageError(f"{' and '.join(wanted)} are not counted together: name them in segments.pairs")
+    for dimension, value in (wanted or {}).items():
+        values = {w.segment[dimension] for w in current if dimension in w.segment}
+        if value is not None and values and value not in map(normal, values):
+            raise click.ClickException(f"no answer has {dimension}={one_line(value)}{_hint(value, sorted(values))}")
+
+
+def _unknown(what: str, name: str, known: list[str]) -> click.UsageError:
+    return click.UsageError(f"there is no {what} {one_line(name)}{_hint(name, known)}; there are {', '.join(known)}")
+
+
+def _hint(name: str, known: Collection[str]) -> str:
+    by_normal = {normal(one): one for one in known}
+    close = get_close_matches(normal(name), by_normal, n=1)
+    return f"; did you mean {clean(by_normal[close[0]])}?" if close else ""
+
+
+def _show(windows: list[Window], zone: tzinfo) -> None:
+    head = ("metric", "segment", "window", f"until ({zone_name(windows[0].end, zone)})", "n", "score", "95% interval")
     rows = [
         (
             w.metric,
             " ".join(clean(f"{d}={v}") for d, v in w.segment.items()) or OVERALL,
             w.window,
-            minute(w.end),
+            minute(w.end, zone),
             str(w.n),
-            f"{w.score:.1f}",
-            f"{w.low:.1f} to {w.high:.1f}",
+            _score(w, w.score),
+            f"{_score(w, w.low)} to {_score(w, w.high)}",
+            _counts(w),
             "" if w.sufficient else "too few",
         )
         for w in windows
     ]
-    show_table(head, rows, right=("n", "score", "95% interval"), above=("metric", "segment"))
+    right = ("n", "score", "95% interval", "p/n/d")
+    show_table((*head, "p/n/d", ""), rows, right=right, above=("metric", "segment"), spare=("p/n/d",))
+
+
+def _score(w: Window, value: float) -> str:
+    """With its unit: `+14.3` of NPS, `85.2%`, `5.2/7`."""
+    if w.metric in ("csat", "csat_overall"):
+        return f"{value:.1f}%"
+    return f"{value:.1f}/{w.scale.rpartition('-')[2]}" if w.metric == "ces" else f"{value:+.1f}"
+
+
+def _counts(w: Window) -> str:
+    """Promoters, passives and detractors, of metrics that have them."""
+    counts = (w.promoters, w.passives, w.detractors)
+    return "" if None in counts else "/".join(map(str, counts))

@@ -115,12 +115,13 @@ def show_table(
     above: Collection[str] = (),
     indent: int = 0,
     last: bool = False,
+    spare: Collection[str] = (),
 ) -> None:
     """Print a table; columns named in `right` are flush right.
 
     On a terminal that is too narrow, the cells of the last column are cut if they are `last` in importance. The cells
     of the columns named in `above` stand on a line of their own, once for all neighbours that share them. Where that
-    does not suffice, cells are folded.
+    does not suffice, the columns named in `spare` are left out, and then cells are folded.
     """
     margin = " " * indent
     if not sys.stdout.isatty():
@@ -137,6 +138,11 @@ def show_table(
     lifted, kept = ([n for n, name in enumerate(head) if (name in above) == up] for up in (True, False))
     first, *lines = table([head[n] for n in kept], [[row[n] for n in kept] for row in rows], right).splitlines()
     if not lifted or not _fits([_GAP + margin + line for line in (first, *lines)], console):
+        if spare:
+            narrow = [n for n, name in enumerate(head) if name not in spare]
+            head, rows = [head[n] for n in narrow], [[row[n] for n in narrow] for row in rows]
+            show_table(head, rows, right, above, indent, last=last)
+            return
         console.print(Padding(_folded(head, rows, right), (0, 0, 0, indent)))
         return
     console.print(
@@ -259,8 +265,12 @@ def minute(instant: str, zone: tzinfo = UTC) -> str:
 
 def zoned_minute(instant: str, zone: tzinfo = UTC) -> str:
     """The same, and the zone: `2026-10-01 12:00 UTC`."""
-    local = to_datetime(from_rfc3339(instant)).astimezone(zone)
-    return f"{minute(instant, zone)} {local.tzname()}"
+    return f"{minute(instant, zone)} {zone_name(instant, zone)}"
+
+
+def zone_name(instant: str, zone: tzinfo) -> str:
+    """What the zone is called then: `UTC`, `CEST`."""
+    return to_datetime(from_rfc3339(instant)).astimezone(zone).tzname() or str(zone)
 
 
 def span(ms: int) -> str:
