@@ -21,6 +21,7 @@ from npsflow.streams.windows.panes import window_spec
 
 METRICS: tuple[str, ...] = get_args(Metric)
 OVERALL = "overall"
+_PERCENT = ("csat", "csat_overall")
 
 Wanted = dict[str, str | None]
 """Dimensions and the normalised value of each, None for any; {} is overall."""
@@ -67,7 +68,7 @@ def windows(
     shown = _first(sorted(chosen, key=_ORDERS[sort]), top)
     if not shown:
         _expect_known(current, load(), wanted, window)
-        click.echo("no windows yet" if not current else "no such windows: nothing was answered there", err=True)
+        click.echo(_nothing(current, wanted), err=True)
     elif as_json:
         for w in shown:
             click.echo(codec.encode(w))
@@ -128,7 +129,7 @@ def _first(windows: Sequence[Window], top: int | None) -> list[Window]:
 
 
 def _expect_known(current: Collection[Window], settings: Settings, wanted: Wanted | None, window: str | None) -> None:
-    """Raises UsageError for a length, a dimension or a pair that is not counted, ClickException for an unknown value."""
+    """Raises UsageError for a length, dimension or pair that is not counted, ClickException for an unknown value."""
     lengths = {*settings.windows.lengths, *(w.window for w in current)}
     if window is not None and window not in lengths:
         raise _unknown("window", window, sorted(lengths, key=lambda name: window_spec(name).length))
@@ -143,6 +144,15 @@ def _expect_known(current: Collection[Window], settings: Settings, wanted: Wante
         values = {w.segment[dimension] for w in current if dimension in w.segment}
         if value is not None and values and value not in map(normal, values):
             raise click.ClickException(f"no answer has {dimension}={one_line(value)}{_hint(value, sorted(values))}")
+
+
+def _nothing(current: Collection[Window], wanted: Wanted | None) -> str:
+    """Why there is none of what is known."""
+    if not current:
+        return "no windows yet"
+    if wanted and not any(w.segment.keys() == wanted.keys() for w in current):
+        return f"no windows yet by {' and '.join(wanted)}: no answer says one"
+    return "no such windows: nothing was answered there"
 
 
 def _unknown(what: str, name: str, known: list[str]) -> click.UsageError:
@@ -164,8 +174,8 @@ def _show(windows: list[Window], zone: tzinfo) -> None:
             w.window,
             minute(w.end, zone),
             str(w.n),
-            _score(w, w.score),
-            f"{_score(w, w.low)} to {_score(w, w.high)}",
+            _score(w),
+            _interval(w),
             _counts(w),
             "" if w.sufficient else "too few",
         )
@@ -175,11 +185,21 @@ def _show(windows: list[Window], zone: tzinfo) -> None:
     show_table((*head, "p/n/d", ""), rows, right=right, above=("metric", "segment"), spare=("p/n/d",))
 
 
-def _score(w: Window, value: float) -> str:
+def _score(w: Window) -> str:
     """With its unit: `+14.3` of NPS, `85.2%`, `5.2/7`."""
-    if w.metric in ("csat", "csat_overall"):
-        return f"{value:.1f}%"
-    return f"{value:.1f}/{w.scale.rpartition('-')[2]}" if w.metric == "ces" else f"{value:+.1f}"
+    if w.metric in _PERCENT:
+        return f"{w.score:.1f}%"
+    return f"{w.score:.1f}/{w.scale.rpartition('-')[2]}" if w.metric == "ces" else _signed(w.score)
+
+
+def _interval(w: Window) -> str:
+    if w.metric in (*_PERCENT, "ces"):
+        return f"{w.low:.1f} to {w.high:.1f}{'%' if w.metric in _PERCENT else ''}"
+    return f"{_signed(w.low)} to {_signed(w.high)}"
+
+
+def _signed(value: float) -> str:
+    return f"{round(value, 1) + 0.0:+.1f}"  # without -0.0
 
 
 def _counts(w: Window) -> str:
