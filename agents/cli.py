@@ -5,6 +5,7 @@ from importlib import import_module
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from npsflow.schemas.errors import NpsflowError, SettingsError
 
@@ -27,6 +28,7 @@ COMMANDS = {
     "forget": ("npsflow.agents.commands.forget:forget", "Remove what is known of a customer."),
     "check": ("npsflow.agents.commands.check:check", "Say what is wrong with settings, topics and readers."),
     "rebuild": ("npsflow.agents.commands.rebuild:rebuild", "Make the state anew from the responses."),
+    "completion": ("npsflow.agents.commands.completion:completion", "Let a shell complete by Tab."),
     "schemas": ("npsflow.agents.commands.schemas:schemas", "Export JSON Schemas and AsyncAPI."),
 }
 """Name to (module:attribute, help text): so `npsflow --help` imports no command and no Kafka client."""
@@ -46,6 +48,11 @@ class Commands(click.Group):
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command without importing any, and options of this group."""
+        names = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return names or click.Command.shell_complete(self, ctx, incomplete)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write names and help of all commands without importing them."""

@@ -2,12 +2,15 @@
 
 NpsflowError
 ├── SettingsError (ValueError)      npsflow.toml or NPSFLOW_* cannot be used
+├── NoSuchCase (LookupError)        no case has this id
+├── AmbiguousName (LookupError)     several ids begin like this
 ├── RefusedRecord (ValueError)      one input record cannot be accepted: it becomes a dead letter
 └── StateError (RuntimeError)       a partition cannot be worked on
     ├── ChangelogRefused            its changelog cannot be trusted: a person must decide
     └── TransactionFailed           a commit did not happen, or nobody knows: restore and replay
 """
 
+from collections.abc import Collection
 from typing import Literal
 
 Reason = Literal[
@@ -39,6 +42,8 @@ Reason = Literal[
 ]
 """The fixed words of `npsflow_dlq_reason`."""
 
+_MOST_CANDIDATES = 5  # are listed: nobody reads more
+
 
 class NpsflowError(Exception):
     """Base of all errors of this package. The text tells what to do and holds no personal data."""
@@ -46,6 +51,23 @@ class NpsflowError(Exception):
 
 class SettingsError(NpsflowError, ValueError):
     """A setting is unknown, missing or impossible."""
+
+
+class NoSuchCase(NpsflowError, LookupError):
+    """No case has this id, nor one that begins like it, nor any of its alerts."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no case {name}: see `npsflow cases`")
+        self.name = name
+
+
+class AmbiguousName(NpsflowError, LookupError):
+    """What begins with `name` is several; `candidates` are longer names."""
+
+    def __init__(self, name: str, candidates: Collection[str]) -> None:
+        self.name, self.candidates = name, sorted(candidates)
+        listed = ", ".join(self.candidates[:_MOST_CANDIDATES]) + (", …" if len(candidates) > _MOST_CANDIDATES else "")
+        super().__init__(f"{name} names {len(candidates)} of them, say which: {listed}")
 
 
 class RefusedRecord(NpsflowError, ValueError):

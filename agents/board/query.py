@@ -10,6 +10,7 @@ from npsflow.schemas.times import rfc3339
 from npsflow.streams.recovery.case_index import CaseFilter, ListedCase, Position
 
 _MAX_LIMIT = 1000
+_KINDS = ("unhappy", *get_args(Kind))
 _BOOLEANS = {"1": True, "true": True, "0": False, "false": False}
 
 
@@ -18,8 +19,8 @@ def parse_filter(query: Mapping[str, str]) -> CaseFilter:
     if unknown := sorted(query.keys() - {"open", "overdue", "owner", "department", "kind"}):
         name = unknown[0]
         bad_request(f"there is no `{name}` to ask for" if name.isidentifier() else "there is no such question")
-    if query.get("kind", "recovery") not in get_args(Kind):
-        bad_request(f"kind is one of {', '.join(get_args(Kind))}")
+    if query.get("kind", "unhappy") not in _KINDS:
+        bad_request(f"kind is one of {', '.join(_KINDS)}")
     fields: dict[str, Any] = dict(query)
     return CaseFilter(**fields | {name: parse_bool(query[name], name) for name in ("open", "overdue") if name in query})
 

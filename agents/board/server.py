@@ -35,6 +35,14 @@ _RETRY_AFTER = {"Retry-After": "5"}
 _IDS = ("case_id", "alert_id", "follow_up_id")
 _NOT_ABOUT_A_CASE = ("fixed", "forget")
 _JSON = "application/json"
+_HELP = "send the header Authorization: Bearer TOKEN; the token is in NPSFLOW_SECRET_BOARD where the board runs"
+_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>npsflow board</title>
+<h1>The board of npsflow</h1>
+<p>It serves cases as JSON to programs that show a token. A browser cannot send it.</p>
+<pre>curl -H "Authorization: Bearer TOKEN" "http://HOST:PORT/cases?open=1&amp;kind=unhappy"</pre>
+<p>TOKEN is what NPSFLOW_SECRET_BOARD holds where the board runs: ask whoever runs it.
+In a terminal that reaches Kafka, <code>npsflow cases</code> shows the same.</p>
+"""
 _NO_STORE = {"Cache-Control": "no-store"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -96,9 +104,7 @@ class Server:
             return None
         authorization = request.headers.get("Authorization", "")
         if not matches(authorization, self._tokens, lambda token: f"Bearer {token}"):
-            answer = _error(401, "the bearer token is missing or wrong")
-            answer.headers["WWW-Authenticate"] = "Bearer"
-            return answer
+            return _without_token(request)
         return None if self._reader.ready else _error(503, "cases are still being read", _RETRY_AFTER)
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -158,6 +164,15 @@ class Server:
             refused = {"error": "refused", "reason": entry.reason, "status": now.status}
             return web.json_response(accepted | refused, status=409)
         return web.Response(body=now.packed, content_type=_JSON)
+
+
+def _without_token(request: web.Request) -> web.Response:
+    """What to do about it: a browser gets a page, as it cannot send the token."""
+    challenge = {"WWW-Authenticate": "Bearer"}
+    if "text/html" in request.headers.get("Accept", ""):
+        return web.Response(status=401, text=_PAGE, content_type="text/html", headers=challenge)
+    error = {"error": "the bearer token is missing or wrong", "help": _HELP}
+    return web.json_response(error, status=401, headers=challenge)
 
 
 async def _read_action(request: web.Request, case_id: str) -> TeamAction:

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from npsflow.agents import platforms
+from npsflow.agents.commands import options
 from npsflow.agents.history.process import Import, run
 from npsflow.agents.platforms.times import Order, TimeFormat
 from npsflow.agents.runtime.terminal import progress
@@ -18,7 +19,11 @@ from npsflow.streams.engine.installation import read_installation
 @click.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False))
 @click.option("--platform", required=True, help=f"Where it is from: {', '.join(platforms.offering('export'))}.")
-@click.option("--intake", help="NAME of the [intake.NAME] that maps it, where several are of the platform.")
+@click.option(
+    "--intake",
+    shell_complete=options.of_settings(lambda settings: settings.intake),
+    help="NAME of the [intake.NAME] that maps it, where several are of the platform.",
+)
 @click.option("--dry-run", is_flag=True, help="Send nothing; only say what would become of it.")
 @click.option("--form", default="", help="Id of the form, where the file does not tell it.")
 @click.option("--zone", help="Of times that have none, for example Europe/Amsterdam.")

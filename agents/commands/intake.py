@@ -6,6 +6,7 @@ from typing import BinaryIO
 
 import click
 
+from npsflow.agents.commands import options
 from npsflow.agents.intake.endpoint import Understood, signed, unsigned
 from npsflow.agents.intake.explaining import explain
 from npsflow.agents.intake.process import run
@@ -64,7 +65,7 @@ def intake(ctx: click.Context, host: str, port: int, rate: float, connections: i
 
 
 @intake.command("try")
-@click.argument("name")
+@click.argument("name", shell_complete=options.of_settings(lambda settings: settings.intake))
 @click.argument("file", type=click.File("rb"))
 def try_(name: str, file: BinaryIO) -> None:
     """Show what the body in FILE would become at the entrance NAME; nothing is sent, no signature is looked at.

@@ -3,7 +3,9 @@
 from typing import get_args
 
 import click
+from click.shell_completion import CompletionItem
 
+from npsflow.agents.commands import options
 from npsflow.agents.kafka import clients
 from npsflow.agents.notify import delivery_log, process
 from npsflow.agents.runtime.process import prepare
@@ -15,6 +17,8 @@ from npsflow.streams.config.settings import load
 from npsflow.streams.engine import logs
 from npsflow.streams.engine.installation import read_installation
 
+_notifiers = options.of_settings(lambda settings: settings.notify)
+
 
 class NotifierGroup(click.Group):
     """Makes a command of every notifier of the settings, and of every kind that needs none."""
@@ -22,6 +26,10 @@ class NotifierGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Any name is a command: whether there is such a notifier is known once the settings are read."""
         return super().get_command(ctx, cmd_name) or _command(cmd_name)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete notifiers of the settings, too."""
+        return [*super().shell_complete(ctx, incomplete), *_notifiers(ctx, None, incomplete)]
 
 
 @click.group(cls=NotifierGroup, subcommand_metavar="NAME | COMMAND [ARGS]...")
@@ -47,7 +55,7 @@ def _command(name: str) -> click.Command:
 
 
 @notify.command("log")
-@click.argument("name", required=False)
+@click.argument("name", required=False, shell_complete=_notifiers)
 @click.option("--state", type=click.Choice(get_args(State)), help="Only those in this state.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def show(name: str | None, state: str | None, as_json: bool) -> None:
@@ -64,8 +72,8 @@ def show(name: str | None, state: str | None, as_json: bool) -> None:
 
 
 @notify.command()
-@click.argument("name")
-@click.option("--id", "event_id", help="Only the message about this event.")
+@click.argument("name", shell_complete=_notifiers)
+@click.option("--id", "event_id", help="Only messages about the event with this id, or of which the id begins like it.")
 def replay(name: str, event_id: str | None) -> None:
     """Send messages again that were given up, after what stood in the way has been mended."""
     process.expect_notifier(load(), name)

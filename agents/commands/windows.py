@@ -156,7 +156,7 @@ def _nothing(current: Collection[Window], wanted: Wanted | None) -> str:
 
 
 def _unknown(what: str, name: str, known: list[str]) -> click.UsageError:
-    return click.UsageError(f"there is no {what} {one_line(name)}{_hint(name, known)}; there are {', '.join(known)}")
+    return click.UsageError(f"there is no {what} {one_line(name)}{_hint(name, known)} (there are {', '.join(known)})")
 
 
 def _hint(name: str, known: Collection[str]) -> str:

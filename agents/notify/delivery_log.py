@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 
 from aiokafka import AIOKafkaProducer
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.notify.context import Context
 from npsflow.schemas import codec, topics
+from npsflow.schemas.errors import AmbiguousName
 from npsflow.schemas.notify import Delivery, decode_delivery
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.notify.queue import Fence, Queue
@@ -92,15 +93,35 @@ async def latest_deliveries(installation: Installation) -> list[tuple[int, Deliv
 
 
 async def replay(installation: Installation, name: str, event_id: str | None) -> int:
-    """Let a notifier send given up messages again: that about this event, or all. Returns how many."""
-    chosen = [
+    """Let a notifier send given up messages again: those about `event_id`, see `named_events`, or all.
+
+    Returns how many. Raises AmbiguousName.
+    """
+    given_up = [
         (partition, delivery)
         for partition, delivery in await latest_deliveries(installation)
-        if (delivery.notifier, delivery.state) == (name, "given_up") and event_id in (None, delivery.event_id)
+        if (delivery.notifier, delivery.state) == (name, "given_up")
     ]
+    event_ids = named_events((delivery.event_id for _, delivery in given_up), event_id or "")
+    chosen = [(partition, delivery) for partition, delivery in given_up if delivery.event_id in event_ids]
     async with clients.producer(installation) as producer:
         delivery_log = DeliveryLog(producer, installation)
         for partition, delivery in chosen:
             waiting = replace(delivery, state="waiting", attempts=0, not_before=0, error="", owner=0)
             await delivery_log.write(partition, [waiting])
     return len(chosen)
+
+
+def named_events(event_ids: Iterable[str], name: str) -> set[str]:
+    """That with this id, else all about the one case or alert whose id, or an event's, begins like it.
+
+    Raises AmbiguousName when several do; "" names all.
+    """
+    known = set(event_ids)
+    if name in known:
+        return {name}
+    found = {event_id for event_id in known if event_id.startswith(name)}
+    subjects = {event_id.rpartition(".")[0] for event_id in found}
+    if name and len(subjects) > 1:
+        raise AmbiguousName(name, subjects)
+    return found

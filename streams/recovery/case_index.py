@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Kind, Status
-from npsflow.schemas.errors import NpsflowError
+from npsflow.schemas.errors import AmbiguousName, NoSuchCase
 from npsflow.schemas.events import Instant, Severity
 from npsflow.schemas.times import from_rfc3339, rfc3339
 from npsflow.streams.recovery.case import CLOSED
@@ -21,22 +21,7 @@ SHORTEST_NAME = 4
 """Characters: fewer of an id are more likely a slip than a choice."""
 
 _SHORT_ID = 8
-_MOST_CANDIDATES = 5
 _URGENCY: dict[Severity | None, int] = {"critical": 0, "high": 1, "medium": 2, None: 3}
-
-
-class NoSuchCase(NpsflowError, LookupError):
-    """Nothing has this id, nor one that begins like this."""
-
-
-class AmbiguousName(NpsflowError, LookupError):
-    """What `name` begins with is several; `candidates`: names that are long enough."""
-
-    def __init__(self, name: str, candidates: Collection[str]) -> None:
-        self.name, self.candidates = name, sorted(candidates)
-        more = ", …" if len(candidates) > _MOST_CANDIDATES else ""
-        listed = ", ".join(self.candidates[:_MOST_CANDIDATES])
-        super().__init__(f"{name} names {len(candidates)} of them, say which: {listed}{more}")
 
 
 class ListedCase(Struct, gc=False, kw_only=True):
@@ -187,7 +172,7 @@ class CaseIndex:
         ids = {case_id for case_id in self._by_id if case_id.startswith(name)}
         ids |= {case_id for fact_id, case_id in self._by_fact.items() if fact_id.startswith(name)}
         if not ids or len(name) < SHORTEST_NAME:
-            raise NoSuchCase(f"there is no case {name}: see `npsflow cases`")
+            raise NoSuchCase(name)
         if len(ids) > 1:
             length = self.short_length(ids)
             raise AmbiguousName(name, [case_id[:length] for case_id in ids])
