@@ -182,7 +182,7 @@ class CaseIndex:
         """How many characters of each of these ids are enough to name one case."""
         for length in range(_SHORT_ID, max(map(len, case_ids), default=0)):
             shown = {case_id[:length] for case_id in case_ids}
-            if sum(case_id[:length] in shown for case_id in self._by_id) == len(case_ids):
+            if sum(case_id[:length] in shown for case_id in self._by_id) == len(shown):
                 return length
         return max(map(len, case_ids), default=0)
 

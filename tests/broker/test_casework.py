@@ -50,23 +50,23 @@ def test_a_case_from_alert_to_closed_loop(harness: CommandHarness) -> None:
         again = harness.run("act", "contact", first["case_id"])
         assert again.exit_code == 1
         assert "refused, is_contacted" in again.stderr
-        unsaid = harness.run("act", "note", first["case_id"])
-        assert unsaid.stderr == f"Error: refused, comment_missing: {first['case_id']} stays contacted; add --comment\n"
+        early = harness.run("act", "reopen", first["case_id"], "--by", "anna")
+        assert early.stderr == f"Error: refused, still_open: {first['case_id']} stays contacted\n"
 
         resolved = ("--root-cause", "late", "--comment", "refunded", "--by", "anna", "--action-id", "one")
         for _ in range(2):  # the same action counts once
             assert harness.run("act", "resolve", first["case_id"], *resolved).exit_code == 0
-        assert harness.run("act", "resolve", second["case_id"], "--root-cause", "no_complaint").exit_code == 0
+        assert harness.run("act", "resolve", second["case_id"][:10], "--root-cause", "No complaint").exit_code == 0
         assert "fixed: customers to be told: 1," in harness.run("act", "fixed", "late").stdout
-        unheard = harness.run("act", "fixed", "never heard of")
+        unheard = harness.run("act", "fixed", "never", "heard", "of", "--by", "anna")
         assert "fixed: customers to be told: 0," in unheard.stdout
         assert unheard.stderr == "resolved cases have these root causes: late\n"
-        assert "loop_closed: " in harness.run("act", "close_loop", first["case_id"]).stdout
+        assert "loop_closed: " in harness.run("act", "Close-Loop", first["case_id"][:10]).stdout
 
         shown = json.loads(harness.run("cases", "show", first["case_id"], "--json").stdout)
         assert [(entry["what"], entry["by"]) for entry in shown["history"]] == [
             ("opened", "npsflow"), ("contacted", getpass.getuser()),
-            ("action_refused", getpass.getuser()), ("action_refused", getpass.getuser()),
+            ("action_refused", getpass.getuser()), ("action_refused", "anna"),
             ("resolved", "anna"), ("assigned", getpass.getuser()), ("loop_closed", getpass.getuser()),
         ]  # fmt: skip
         text = harness.run("cases", "show", first["case_id"]).stdout
@@ -74,7 +74,19 @@ def test_a_case_from_alert_to_closed_loop(harness: CommandHarness) -> None:
         assert "resolved        anna              late  “refunded”" in text
         assert [case["customer_id"] for case in cases(harness, "--open")] == ["C-2"]
         assert cases(harness, "--overdue") == cases(harness, "--owner", "nobody") == []
-        assert len(cases(harness, "--department", "SUPPORT", "--kind", "recovery")) == 1
+        assert [case["customer_id"] for case in cases(harness)] == ["C-2"]
+        assert cases(harness, "--department", "SUPPORT", "--kind", "recovery") == []
+        assert len(cases(harness, "--department", "SUPPORT", "--status", "loop-closed")) == 1
+        assert len(cases(harness, "--kind", "all", "--status", "all")) == 2
+
+        both = harness.run("act", "note", first["case_id"], second["case_id"][:10], "--comment", "call", "--by", "anna")
+        assert both.stdout.splitlines() == [
+            f"noted: {case_id} is {status}, owner service-recovery"
+            for case_id, status in ((first["case_id"], "loop_closed"), (second["case_id"], "resolved"))
+        ]
+        one = harness.run("act", "contact", first["case_id"], second["case_id"], "--by", "anna")
+        assert (one.exit_code, one.stderr.count("refused, is_")) == (1, 2)
+
         assert "contacted in time  100%, 2 of 2 (target 90%, reached)" in harness.run("cases", "--report").stdout
         (report,) = harness.lines("cases", "--report", "--json")
         assert (report["overall"]["open"], report["department"]["support"]["cases"]) == (1, 1)

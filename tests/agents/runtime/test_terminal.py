@@ -4,10 +4,22 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from npsflow.agents.runtime.terminal import one_line, pad, table
+from npsflow.agents.runtime.terminal import (
+    minute,
+    one_line,
+    pad,
+    print_table,
+    short_span,
+    shortened,
+    table,
+    zoned_minute,
+)
+from npsflow.schemas.times import DAY, HOUR
 
 from .ptys import COLUMNS, on_terminal, plain, width
 
@@ -27,6 +39,12 @@ show_entry("warn", "groups: a worker is missing: " + "start it " * 20, "yellow")
 show_table(("topic", "kept"), [("production." * 9 + str(number), "90 days") for number in range(3)], right=("kept",))
 show_table(("a", "n"), [("short", "1")], right=("n",), indent=4)
 show("title", "bold")
+"""
+PRINT_CUT = """
+from npsflow.agents.runtime.terminal import show_table
+rows = [("c-123456", "word " * 30), ("c-123457", "short")]
+show_table(("case", "comment"), rows, above=("comment",), last=True)
+show_table(("until", "n", "score", "p/n/d"), [("N" * 70, "1", "2", "9" * 80)], above=("until",), spare=("p/n/d",))
 """
 PRINT_PROGRESS = """
 import sys
@@ -56,6 +74,56 @@ print("sent")
 )
 def test_foreign_text_on_one_line(text: object, line: str) -> None:
     assert one_line(text) == line
+
+
+def test_short_names_can_be_told_apart() -> None:
+    assert shortened(["Delivery", "Sales"], 14) == {"Delivery": "Delivery", "Sales": "Sales"}
+    ends = [f"Klantenservice Regio Noord {number:03}" for number in range(300)]
+    short = shortened(ends, 14)
+    assert short[ends[17]] == "Klanten…rd 017"
+    assert len(set(short.values())) == 300
+    assert max(map(width, short.values())) <= 14
+    starts = shortened(["first of many words", "second of many words"], 10)
+    assert starts["first of many words"] == "first of…"
+    middles = ["customer-000-of-the-shop", "customer-111-of-the-shop"]
+    assert shortened(middles, 9) == dict(zip(middles, middles, strict=True))  # nothing that fits tells them apart
+    assert all(width(text) <= 11 for text in shortened(["配送サービス速達一号", "配送サービス速達二号"], 11).values())
+
+
+def test_the_last_column_takes_the_room_that_is_left() -> None:
+    lines = plain(on_terminal(["-c", PRINT_CUT])).splitlines()
+    assert lines[0] == "case      comment"
+    assert lines[1:3] == [f"c-123456  {'word ' * 13}word…", "c-123457  short"]
+    assert max(map(width, lines)) <= COLUMNS
+    assert lines[-4:] == ["until", "  n  score", "N" * 70, "  1  2"]  # what is spare left the narrow table
+
+
+def test_a_long_table_begins_before_all_of_its_rows_are_made(capsys: pytest.CaptureFixture[str]) -> None:
+    def rows() -> Iterator[tuple[str, str]]:
+        for number in range(1200):
+            if number == 600:
+                assert capsys.readouterr().out.startswith("name  n\nr0    0\n")
+            yield (f"r{number}" if number < 1100 else "a longer name", str(number))
+
+    print_table(("name", "n"), rows())
+    assert capsys.readouterr().out.splitlines()[-1] == "a longer name  1199"
+    print_table(("name", "n"), [])
+    assert capsys.readouterr().out == "name  n\n"
+
+
+@pytest.mark.parametrize(
+    ("ms", "text"),
+    [(59_000, "59 s"), (HOUR - 1, "59 min"), (3 * HOUR + 59, "3 h"), (47 * HOUR, "47 h"), (5 * DAY + HOUR, "5 d")],
+)
+def test_short_spans(ms: int, text: str) -> None:
+    assert short_span(ms) == text
+
+
+def test_times_are_of_a_zone() -> None:
+    amsterdam = ZoneInfo("Europe/Amsterdam")
+    assert zoned_minute("2026-10-01T23:30:00Z") == "2026-10-01 23:30 UTC"
+    assert zoned_minute("2026-10-01T23:30:00Z", amsterdam) == "2026-10-02 01:30 CEST"
+    assert minute("2026-12-01T00:30:00+02:00", amsterdam) == "2026-11-30 23:30"
 
 
 def test_columns_are_aligned_by_cells_of_a_terminal() -> None:

@@ -8,8 +8,10 @@ import pytest
 from npsflow.agents.commands import case_report
 from npsflow.agents.runtime.terminal import table
 from npsflow.schemas.cases import Case, CaseEvent, Entry
+from npsflow.schemas.errors import AmbiguousName, NoSuchCase
 from npsflow.schemas.times import HOUR, rfc3339
-from npsflow.streams.recovery.case_index import CaseFilter, CaseIndex
+from npsflow.streams.recovery.case import contacted_late, next_deadline
+from npsflow.streams.recovery.case_index import CaseFilter, CaseIndex, ListedCase
 from npsflow.streams.recovery.report import Figures, Share, as_json, report
 from npsflow.streams.recovery.state import CaseRecord, pack_case
 from tests.streams.contexts import context
@@ -53,6 +55,80 @@ def test_a_case_is_found_by_its_own_id_and_by_those_of_its_alerts() -> None:
     assert (cases.find("a-2"), cases.find("c-9"), len(cases)) == (None, None, 2)
     cases.update(0, b"c-2", None)
     assert (cases.find("a-3"), cases.find("c-2"), len(cases)) == (None, None, 1)
+
+
+def test_a_case_is_named_by_the_beginning_of_an_id() -> None:
+    cases = index_of(
+        case_record(1, case_id="c-7eb3ef70", alert_ids=("a-11111111", "a-11112222")),
+        case_record(2, case_id="c-7eb3ef99", alert_ids=("a-33333333",)),
+    )
+    for name in ("c-7eb3ef70", "c-7eb3ef7", "a-1111", "a-11112222"):
+        assert cases.named(name).case_id == "c-7eb3ef70"
+    for name in ("c-7eb3ef71", "c-", "a-3", "", "x"):  # unknown, or so short that it may be a slip
+        with pytest.raises(NoSuchCase, match=f"there is no case {name}: see"):
+            cases.named(name)
+    with pytest.raises(AmbiguousName) as refused:
+        cases.named("c-7eb")
+    assert str(refused.value) == "c-7eb names 2 of them, say which: c-7eb3ef7, c-7eb3ef9"
+
+
+def test_of_many_candidates_some_are_listed() -> None:
+    cases = index_of(*(case_record(n, case_id=f"c-{n:08}", alert_ids=()) for n in range(9)))
+    with pytest.raises(AmbiguousName) as refused:
+        cases.named("c-0000")
+    assert str(refused.value).count("c-0000000") == 5
+    assert "names 9 of them" in str(refused.value)
+    assert str(refused.value).endswith(", …")
+
+
+def test_the_shortest_ids_that_name_one_case() -> None:
+    ids = ["c-12345678aa", "c-12345678bb", "c-99999999cc"]
+    cases = index_of(*(case_record(n, case_id=case_id) for n, case_id in enumerate(ids)))
+    assert cases.short_length(ids[2:]) == 8
+    assert cases.short_length(ids[:1]) == 11
+    assert cases.short_length([]) == 0
+    assert index_of(case_record(1)).short_length(["c-1"]) == 3
+
+
+def test_the_worst_stands_first_where_that_is_asked_for() -> None:
+    cases = index_of(
+        case_record(1, severity="medium", due_at=-48),
+        case_record(2, severity="critical", due_at=9),
+        case_record(3, severity="critical", due_at=3),
+        case_record(4, kind="ask", due_at=1),
+        case_record(5, severity="critical", status="closed"),
+        case_record(6, severity="high"),
+        case_record(7, kind="bundle", severity="high", due_at=2),
+    )
+
+    def selected(**fields: Any) -> list[str]:
+        return [case.case_id for case in cases.select(CaseFilter(**fields), NOW, worst_first=True)]
+
+    assert selected() == ["c-3", "c-2", "c-7", "c-6", "c-1", "c-4", "c-5"]
+    assert selected(open=True, kind="unhappy") == ["c-3", "c-2", "c-7", "c-6", "c-1"]
+    assert selected(severities=("high", "medium")) == ["c-7", "c-6", "c-1"]
+    assert selected(status="closed") == ["c-5"]
+
+
+def test_cases_since_a_time() -> None:
+    cases = index_of(case_record(1, opened_at=-5), case_record(2, opened_at=0), case_record(3, opened_at=2))
+    found = cases.select(CaseFilter(since=rfc3339(NOW)), NOW)
+    assert sorted(case.case_id for case in found) == ["c-2", "c-3"]
+
+
+def test_a_list_agrees_with_what_recover_decides_about_deadlines() -> None:
+    for fields in (
+        {},
+        {"contacted_at": 2},
+        {"contacted_at": 30},
+        {"due_at": 240},
+        {"status": "closed"},
+        {"kind": "ask"},
+    ):
+        record = case_record(1, **fields)
+        listed = ListedCase.unpack(3, pack_case(record))
+        assert (listed.deadline, listed.contacted_late) == (next_deadline(record.case), contacted_late(record.case))
+        assert (listed.partition, listed.record()) == (3, record)
 
 
 def test_an_alert_that_has_moved_to_another_case_is_found_there() -> None:
