@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from npsflow.agents.cases.actions import InvalidAction, parse_action, send_action
 from npsflow.agents.cases.reader import CaseReader, load_cases
-from npsflow.agents.commands.options import Words, by, login
+from npsflow.agents.commands.options import Words, by, login, warn_of_root
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.runtime import terminal
@@ -98,6 +98,8 @@ async def _act(installation: Installation, action: TeamAction, names: Sequence[s
     for case_id, entry in entries.items():
         if entry.what != "action_refused":
             click.echo(f"{entry.what}: {case_id} is {now[case_id].status}, owner {one_line(now[case_id].owner)}")
+    if len(refused) < len(entries):
+        warn_of_root(action.by)
     if refused:
         raise click.ClickException("\n".join(refused))
 
@@ -138,6 +140,8 @@ async def _fixed(installation: Installation, action: TeamAction, timeout: float)
                 concerned = await _fewer(reader, concerned, action, timeout)
     reopened = sum(reader.outcome(case.case_id, action.action_id) is not None for case in reader.cases)
     click.echo(f"fixed: customers to be told: {reopened}, see `npsflow cases`")
+    if reopened:
+        warn_of_root(action.by)
     causes = {_root_cause(case) for case in _resolved(reader)} - {None, NO_COMPLAINT}
     if not reopened and causes:
         listed = ", ".join(sorted(one_line(cause) for cause in causes))

@@ -5,7 +5,7 @@ import time
 from collections import deque
 from contextlib import aclosing, suppress
 from datetime import tzinfo
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
@@ -22,8 +22,14 @@ _TYPE = "npsflow.alert."
 _SHORT_ID = 10  # characters: two of a million alerts may share them
 _BEFORE_NEW_ONES = 10
 
-_Line = tuple[str, str]
-"""Its label, and the rest of it."""
+
+class _Line(NamedTuple):
+    """Of an event: when it happened, what and to whom, by when something is due, and what the customer wrote."""
+
+    time: str
+    subject: str
+    due: str = ""
+    comment: str = ""
 
 
 @click.command()
@@ -106,52 +112,21 @@ class _Shown:
         for alert_id, line in held:
             self._print(line, taken_back=alert_id in self._retracted)
 
-    def _line(self, event: dict[str, Any]) -> _Line:
-        return ("", codec.dumps(event).decode()) if self._as_json else _line(event, self._zone)
-
-    def _fits(self, event: dict[str, Any]) -> bool:
-        """A retraction says neither severity nor department: it is shown if another event of its alert was."""
-        is_severe = not self._severities or event.get("severity") in self._severities
-        return is_severe and self._department in (None, normal(event.get("department", "")))
-
-    def _print(self, line: _Line, *, taken_back: bool = False) -> None:
-        self.any = True
-        label, text = line
-        if self._as_json:
-            click.echo(text)
-        elif taken_back:
-            show_entry(label, f"{text}  (taken back later)", "dim")
-        else:
-            show_entry(label, text)
-
-
-def _event(record: Record) -> dict[str, Any] | None:
-    """The alert event of a record, None for any other (decisions about cases are on the topic, too)."""
-    headers = dict(record.headers)
-    kind = headers.get("ce_type", b"").decode()
-    if not kind.startswith(_TYPE) or not record.value:
-        return None
-    fields: dict[str, Any] = codec.loads(record.value)
-    cloud_event = {"type": kind, "id": headers["ce_id"].decode(), "time": headers["ce_time"].decode()}
-    return fields | cloud_event | {"key": (record.key or b"").decode()}
-
-
-def _kind(event: dict[str, Any]) -> str:
-    return str(event["type"]).removeprefix(_TYPE).partition(".")[0]
-
-
-def _line(event: dict[str, Any], zone: tzinfo) -> tuple[str, str]:
-    """The time; then id, what happened, how bad, the score, whom it is about (customer or response), where, by when."""
-    due, cause, comment = event.get("due_at"), event.get("cause"), event.get("comment")
+    def _line(event: dict[str, Any], zone: tzinfo) -> _Line:
+    """Id, what happened, how bad, the score, whom it is about (the key: customer or response), where, until when."""
+    due, cause, alert_id = event.get("due_at"), event.get("cause"), event.get("alert_id", "")
     parts = [
-        event.get("alert_id", "")[: _SHORT_ID if sys.stdout.isatty() else None],
+        alert_id[: _SHORT_ID if sys.stdout.isatty() else None],
         f"{_kind(event):<10}",
         f"{event.get('severity', ''):<8}",
         f"{event['metric']} {event.get('score', '')}".ljust(8),
         pad(clean(event["key"]), 24),
         pad(clean(event.get("channel", "")), 6),
         pad(clean(event.get("department", "")), 12),
-        f"due {zoned_minute(due, zone)}" if due else f"because of: {cause}" if cause else "",
-        f"“{one_line(comment)}”" if comment else "",
     ]
-    return minute(event["time"], zone), "  ".join(parts)
+    return _Line(
+        minute(event["time"], zone),
+        "  ".join(parts if alert_id else parts[1:]),
+        f"due {zoned_minute(due, zone)}" if due else f"because of: {cause}" if cause else "",
+        one_line(event.get("comment", "")),
+    )

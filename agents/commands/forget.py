@@ -10,7 +10,7 @@ import click
 
 from npsflow.agents.cases.actions import InvalidAction, parse_action
 from npsflow.agents.cases.erasure import REMEMBERED_TOPIC, RETAINING_TOPICS, STATE_TOPIC, Erasure, Retained
-from npsflow.agents.commands.options import by, login
+from npsflow.agents.commands.options import by, login, warn_of_root
 from npsflow.agents.kafka import clients
 from npsflow.agents.runtime.terminal import reading, show_table
 from npsflow.schemas import topics
@@ -86,6 +86,7 @@ async def _forget(
         with reading(REMEMBERED_TOPIC) as progress:
             rows.append(_remembered(await work.retained_by_classify(progress), settings.horizon_days))
     _show(rows)
+    warn_of_root(action.by)
     for line in _compacted(configs[installation.topic(topics.CASES)], configs[installation.topic(STATE_TOPIC)]):
         click.echo(line)
     if not any("@" in name for name in names):

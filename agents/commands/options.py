@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_ROOT = "root"
 _UNITS = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
 
 
@@ -94,11 +95,13 @@ def login() -> str:
         name = getpass.getuser()
     except (OSError, KeyError):  # KeyError before Python 3.13: a user without a name
         raise click.UsageError("this user has no name: say who you are with --by or NPSFLOW_BY") from None
-    if name == "root":
-        name = os.environ.get("SUDO_USER") or name
-    if name == "root":
-        click.echo("done by `root`, who may be anybody: say who you are with --by or NPSFLOW_BY", err=True)
-    return name
+    return os.environ.get("SUDO_USER") or name if name == _ROOT else name
+
+
+def warn_of_root(name: str) -> None:
+    """Say that something was done in the name of nobody in particular."""
+    if name == _ROOT:
+        click.echo(f"done by `{_ROOT}`, who may be anybody: say who you are with --by or NPSFLOW_BY", err=True)
 
 
 def completions(names: Iterable[str], incomplete: str) -> list[CompletionItem]:

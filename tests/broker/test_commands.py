@@ -220,7 +220,7 @@ def test_output_that_nobody_reads_on_ends_quietly(harness: CommandHarness) -> No
         assert process.stderr
         line = process.stdout.readline()
         assert line.startswith(b"2026-01-01 00:00  raised ")
-        assert b"  due 2026-01-02 00:00  " in line  # in UTC, as the rest
+        assert b"  due 2026-01-02 00:00 UTC  " in line  # in UTC, as the rest
         process.stdout.close()
         assert process.wait(SECONDS) == 1
         assert process.stderr.read() == b""
@@ -308,6 +308,8 @@ def test_from_responses_to_alerts_windows_and_dead_letters(harness: CommandHarne
     assert shown.endswith("“still waiting”")
     assert "retracted" in gone
     assert gone.endswith("because of: category")
+    assert "  taken back later  " in shown  # its deadline is not one any more
+    assert shown.split()[2] == gone.split()[2] == raised["alert_id"]
     assert "example.com" not in shown
     assert "+31" not in shown
 
@@ -327,7 +329,8 @@ def test_from_responses_to_alerts_windows_and_dead_letters(harness: CommandHarne
     assert harness.lines("windows", "--json", "--metric", "ces") == []
     row = harness.run("windows", "--segment", "overall", "--window", "7d").stdout.splitlines()[1].split()
     assert row[:3] == ["nps", "overall", "7d"]
-    assert row[5:7] == ["3", "100.0"]
+    assert row[5:7] == ["3", "+100.0"]
+    assert row[-3:] == ["3/0/0", "too", "few"]
 
     letters = harness.lines("dlq", "list", "--json")
     assert sorted(letter["reason"] for letter in letters) == ["null_value", "score_out_of_range"]

@@ -95,7 +95,12 @@ def test_the_last_column_takes_the_room_that_is_left() -> None:
     assert lines[0] == "case      comment"
     assert lines[1:3] == [f"c-123456  {'word ' * 13}word…", "c-123457  short"]
     assert max(map(width, lines)) <= COLUMNS
-    assert [line.rstrip() for line in lines[-4:]] == ["until", "  n  score", "N" * 72, "  1  2"]  # what is spare left the narrow table
+    assert [line.rstrip() for line in lines[-4:]] == [
+        "until",
+        "  n  score",
+        "N" * 72,
+        "  1  2",
+    ]  # what is spare left the narrow table
 
 
 def test_a_long_table_begins_before_all_of_its_rows_are_made(capsys: pytest.CaptureFixture[str]) -> None:
