@@ -112,7 +112,40 @@ class _Shown:
         for alert_id, line in held:
             self._print(line, taken_back=alert_id in self._retracted)
 
-    def _line(event: dict[str, Any], zone: tzinfo) -> _Line:
+    def _line(self, event: dict[str, Any]) -> _Line:
+        return _Line("", codec.dumps(event).decode()) if self._as_json else _line(event, self._zone)
+
+    def _fits(self, event: dict[str, Any]) -> bool:
+        """A retraction says neither severity nor department: it is shown if another event of its alert was."""
+        is_severe = not self._severities or event.get("severity") in self._severities
+        return is_severe and self._department in (None, normal(event.get("department", "")))
+
+    def _print(self, line: _Line, *, taken_back: bool = False) -> None:
+        self.any = True
+        if self._as_json:
+            click.echo(line.subject)
+            return
+        due = "taken back later" if taken_back else line.due
+        parts = (line.subject, due, f"“{line.comment}”" if line.comment else "")
+        show_entry(line.time, "  ".join(parts), "dim" if taken_back else "")
+
+
+def _event(record: Record) -> dict[str, Any] | None:
+    """The alert event of a record, None for any other (decisions about cases are on the topic, too)."""
+    headers = dict(record.headers)
+    kind = headers.get("ce_type", b"").decode()
+    if not kind.startswith(_TYPE) or not record.value:
+        return None
+    fields: dict[str, Any] = codec.loads(record.value)
+    cloud_event = {"type": kind, "id": headers["ce_id"].decode(), "time": headers["ce_time"].decode()}
+    return fields | cloud_event | {"key": (record.key or b"").decode()}
+
+
+def _kind(event: dict[str, Any]) -> str:
+    return str(event["type"]).removeprefix(_TYPE).partition(".")[0]
+
+
+def _line(event: dict[str, Any], zone: tzinfo) -> _Line:
     """Id, what happened, how bad, the score, whom it is about (the key: customer or response), where, until when."""
     due, cause, alert_id = event.get("due_at"), event.get("cause"), event.get("alert_id", "")
     parts = [
