@@ -54,14 +54,14 @@ def alerts(since: int | None, new: bool, follow: bool, **choice: Any) -> None:
     """
     if follow and since is None and choice["limit"] is None:
         since, choice["limit"] = int(time.time() * 1000) - DAY, _BEFORE_NEW_ONES
-    shown = _Shown(**choice)
+    shown = Shown(**choice)
     with suppress(KeyboardInterrupt):
         clients.run(_show(read_installation(), shown, since or 0, follow=follow or new, only_new=new))
     if not shown.any:
         click.echo(shown.nothing, err=True)
 
 
-async def _show(installation: Installation, shown: "_Shown", since: int, *, follow: bool, only_new: bool) -> None:
+async def _show(installation: Installation, shown: "Shown", since: int, *, follow: bool, only_new: bool) -> None:
     records = reading.committed_records(
         installation,
         topics.SERVICE_RECOVERY,
@@ -76,7 +76,7 @@ async def _show(installation: Installation, shown: "_Shown", since: int, *, foll
                 shown.add(event)
 
 
-class _Shown:
+class Shown:
     """Chooses events, holds back those before the end of the topic to see which are taken back, and prints them."""
 
     def __init__(

@@ -60,15 +60,15 @@ def windows(
     NPS goes from -100 to +100, CSAT is in percent, CES is a mean on its scale, 1 to 7 as a rule. p/n/d counts
     promoters, passives and detractors.
     """
-    current, wanted = clients.run(_current(read_installation())), _wanted(segments)
+    current, wanted = clients.run(_current(read_installation())), wanted_segments(segments)
     chosen = [
         w for w in current
-        if metric in (None, w.metric) and window in (None, w.window) and _is_chosen(w.segment, wanted)
+        if metric in (None, w.metric) and window in (None, w.window) and is_chosen(w.segment, wanted)
     ]  # fmt: skip
-    shown = _first(sorted(chosen, key=_ORDERS[sort]), top)
+    shown = first_of_each(sorted(chosen, key=ORDERS[sort]), top)
     if not shown:
-        _expect_known(current, load(), wanted, window)
-        click.echo(_nothing(current, wanted), err=True)
+        expect_known(current, load(), wanted, window)
+        click.echo(why_nothing(current, wanted), err=True)
     elif as_json:
         for w in shown:
             click.echo(codec.encode(w))
@@ -82,7 +82,7 @@ async def _current(installation: Installation) -> list[Window]:
     return [codec.convert(codec.loads(value), Window) for _, value in latest.values()]
 
 
-def _wanted(segments: tuple[str, ...]) -> Wanted | None:
+def wanted_segments(segments: tuple[str, ...]) -> Wanted | None:
     """`department=Delivery` to the dimension and its value; None for every segment."""
     if not segments:
         return None
@@ -92,7 +92,8 @@ def _wanted(segments: tuple[str, ...]) -> Wanted | None:
     return {dimension.strip(): normal(value) if separator else None for dimension, separator, value in parts}
 
 
-def _is_chosen(segment: dict[str, str], wanted: Wanted | None) -> bool:
+def is_chosen(segment: dict[str, str], wanted: Wanted | None) -> bool:
+    """Whether a window of this segment is asked for."""
     if wanted is None:
         return True
     return segment.keys() == wanted.keys() and all(v in (None, normal(segment[d])) for d, v in wanted.items())
@@ -110,7 +111,8 @@ def _by_n(w: Window) -> tuple[object, ...]:
     return *_group(w), -w.n, _by_segment(w)
 
 
-_ORDERS = {"segment": _by_segment, "score": _by_score, "n": _by_n}
+ORDERS = {"segment": _by_segment, "score": _by_score, "n": _by_n}
+"""Of --sort."""
 
 
 def _group(w: Window) -> tuple[int, str, int]:
@@ -118,7 +120,7 @@ def _group(w: Window) -> tuple[int, str, int]:
     return METRICS.index(w.metric), w.scale, window_spec(w.window).length
 
 
-def _first(windows: Sequence[Window], top: int | None) -> list[Window]:
+def first_of_each(windows: Sequence[Window], top: int | None) -> list[Window]:
     """The first `top` of each group."""
     seen, first = Counter[tuple[int, str, int]](), list[Window]()
     for w in windows:
@@ -128,7 +130,7 @@ def _first(windows: Sequence[Window], top: int | None) -> list[Window]:
     return first
 
 
-def _expect_known(current: Collection[Window], settings: Settings, wanted: Wanted | None, window: str | None) -> None:
+def expect_known(current: Collection[Window], settings: Settings, wanted: Wanted | None, window: str | None) -> None:
     """Raises UsageError for a length, dimension or pair that is not counted, ClickException for an unknown value."""
     lengths = {*settings.windows.lengths, *(w.window for w in current)}
     if window is not None and window not in lengths:
@@ -146,7 +148,7 @@ def _expect_known(current: Collection[Window], settings: Settings, wanted: Wante
             raise click.ClickException(f"no answer has {dimension}={one_line(value)}{_hint(value, sorted(values))}")
 
 
-def _nothing(current: Collection[Window], wanted: Wanted | None) -> str:
+def why_nothing(current: Collection[Window], wanted: Wanted | None) -> str:
     """Why there is none of what is known."""
     if not current:
         return "no windows yet"
@@ -174,8 +176,8 @@ def _show(windows: list[Window], zone: tzinfo) -> None:
             w.window,
             minute(w.end, zone),
             str(w.n),
-            _score(w),
-            _interval(w),
+            score(w),
+            interval(w),
             _counts(w),
             "" if w.sufficient else "too few",
         )
@@ -185,14 +187,15 @@ def _show(windows: list[Window], zone: tzinfo) -> None:
     show_table((*head, "p/n/d", ""), rows, right=right, above=("metric", "segment"), spare=("p/n/d",))
 
 
-def _score(w: Window) -> str:
+def score(w: Window) -> str:
     """With its unit: `+14.3` of NPS, `85.2%`, `5.2/7`."""
     if w.metric in _PERCENT:
         return f"{w.score:.1f}%"
     return f"{w.score:.1f}/{w.scale.rpartition('-')[2]}" if w.metric == "ces" else _signed(w.score)
 
 
-def _interval(w: Window) -> str:
+def interval(w: Window) -> str:
+    """95%, in the unit of the score."""
     if w.metric in (*_PERCENT, "ces"):
         return f"{w.low:.1f} to {w.high:.1f}{'%' if w.metric in _PERCENT else ''}"
     return f"{_signed(w.low)} to {_signed(w.high)}"
