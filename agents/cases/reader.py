@@ -33,7 +33,12 @@ class CaseReader:
 
         Raises KafkaError, and KafkaFailed for a case of another version of npsflow.
         """
-        latest = await reading.latest_by_key(reading.to_the_end(self._consumer, self._partitions, progress))
+        latest: dict[bytes, tuple[int, bytes]] = {}
+        async for records in reading.batches_to_the_end(self._consumer, self._partitions, progress):
+            for record in records:
+                latest.pop(record.key or b"", None)
+                if record.key is not None and record.value is not None:
+                    latest[record.key] = record.partition, record.value
         for number, (key, (partition, value)) in enumerate(latest.items()):
             self._apply(partition, key, value)
             if number % _YIELD_EVERY == 0:

@@ -73,7 +73,7 @@ def unknown(*segments: str, length: str | None = None, settings: str = "") -> tu
 def test_what_is_misspelt_is_an_error_that_names_what_is_meant() -> None:
     assert unknown("departmnt")[0] == 2
     assert "there is no segment departmnt; did you mean department? (there are overall, " in unknown("departmnt")[1]
-    assert unknown(length="2d") == (2, "there is no window 2d; did you mean 7d? (there are 1h, 24h, 7d, 30d)")
+    assert unknown(length="17d") == (2, "there is no window 17d; did you mean 7d? (there are 1h, 24h, 7d, 30d)")
     assert unknown("department=delivry") == (1, "no answer has department=delivry; did you mean delivery?")
     assert unknown("department=sals") == (1, "no answer has department=sals; did you mean Sales?")
     assert unknown("channel", "tier")[1] == "channel and tier are not counted together: name them in segments.pairs"
