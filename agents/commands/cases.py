@@ -229,11 +229,24 @@ def _show_case(record: CaseRecord, zone: tzinfo) -> None:
     fields = codec.loads(codec.encode(record.case)) | codec.loads(codec.encode(record.context))
     for name, value in fields.items():
         if name not in ("history", "plan"):
-            text = value if isinstance(value, str) else codec.dumps(value).decode()
-            show_entry(f"{name:<16}", one_line(text, 1000))
+            show_entry(f"{name:<16}", one_line(field_text(value, zone), 1000))
     click.echo()
     for entry in record.case.history:
         show_entry(zoned_minute(entry.at, zone), _text(entry))
+
+
+def field_text(value: Any, zone: tzinfo) -> str:
+    """A field as people read it: an answer of the customer in one line, the rest as published."""
+    if isinstance(value, dict) and {"metric", "score", "submitted_at"} <= value.keys():
+        parts = [
+            f"{value['metric']} {value['score']}",
+            value.get("severity"),
+            zoned_minute(value["submitted_at"], zone),
+        ]
+        parts += [value.get("channel"), value.get("department")]
+        comment = f" “{value['comment']}”" if value.get("comment") else ""
+        return ", ".join(filter(None, parts)) + comment
+    return value if isinstance(value, str) else codec.dumps(value).decode()
 
 
 def _text(entry: Entry) -> str:
