@@ -159,6 +159,14 @@ async def test_who_may_not_and_what_cannot(broker: Broker) -> None:
                 assert (await get(client, path, headers=headers))[0] == 401
             assert (await post(client, "/cases/c-1/actions", {}, headers=headers))[0] == 401
         assert (await get(client, "/cases", headers={"Authorization": f"Bearer {TOKENS[1]}"}))[0] == 200
+        refused = (await get(client, "/cases", headers={"Authorization": ""}))[1]
+        assert refused["error"] == "the bearer token is missing or wrong"
+        assert "send the header Authorization: Bearer TOKEN" in refused["help"]
+        browser = {"Authorization": "", "Accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
+        async with client.get("/", headers=browser) as answer:
+            assert (answer.status, answer.content_type) == (401, "text/html")
+            assert "curl -H &quot;Authorization" in (page := await answer.text()).replace('"', "&quot;")
+            assert "npsflow cases" in page
 
         good = {"action": "contact", "by": "anna"}
         actions = "/cases/c-1/actions"

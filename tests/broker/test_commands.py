@@ -251,6 +251,12 @@ def test_tables_fit_a_terminal_of_80_columns(harness: CommandHarness) -> None:
         ]
         alert = {"metric": "nps", "score": 1, "department": f"{long}{number}", "comment": "長い" * 40}
         producer.produce(name("service-recovery"), json.dumps(alert).encode(), b"C-%d" % number, headers=event)
+        case_id = f"c-{number * 2654435761 % 2**32:08x}{number:024x}"
+        case = {"case_id": case_id, "kind": "recovery", "revision": 1, "status": "opened", "key": "C"}
+        case |= dict.fromkeys(("opened_at", "due_at", "finish_by"), f"2026-03-02T09:00:{number // 4:02}.000Z")
+        case |= {"source": "s", "survey_id": "q", "response_id": "r", "category": "detractor", "severity": "high"}
+        case |= {"submitted_at": "2026-03-02T09:00:00Z", "customer_id": f"customer-of-the-shop-{number}"}
+        producer.produce(name("recovery-cases"), json.dumps(case | alert).encode(), case_id.encode())
         letter = DeadLetter("too_late", "why " * 30, "survey-responses", 0, number, "2026-01-01", long)
         refused: list[Any] = list(letter.headers([]))
         producer.produce(name("survey-responses-dlq"), b"{}", b"k", headers=refused)
@@ -262,6 +268,15 @@ def test_tables_fit_a_terminal_of_80_columns(harness: CommandHarness) -> None:
         words = " ".join(" ".join(lines).split())
         if command in (["windows"], ["alerts"]):
             assert all(f"{long}{number} " in words for number in range(60))
+    listed = plain(on_terminal(["-m", "npsflow.agents.cli", "cases"], harness.environment))
+    rows = [line for line in listed.splitlines() if line.startswith("c-")]
+    assert max(map(width, listed.splitlines())) <= COLUMNS
+    assert len({row.split()[0] for row in rows}) == len(rows) == 50
+    assert len({row.split()[5] for row in rows}) == 50  # customers can be told apart
+    assert "10 more: --limit 0 shows all" in listed
+    whole = harness.run("cases", "--severity", "high").stdout.splitlines()
+    assert len(whole) == 61
+    assert all("長い" * 40 in row and " ".join(long.split()) in row for row in whole[1:])
     piped = harness.run("windows").stdout.splitlines()
     assert [line.partition("=")[2].partition(" channel=")[0] for line in piped[1::4]] == sorted(
         f"{' '.join(long.split())} {number}" for number in range(60)
