@@ -45,15 +45,15 @@ class ErasedCustomers:
             begin = max(0, since - _MARGIN)
             end = (await reading.offsets_since(consumer, [tp], begin))[tp]
         until = (await consumer.end_offsets([tp]))[tp]
-        async for action in reading.between(consumer, {tp: (end, until)}):
-            if _erases(action.value):
+        async for actions in reading.batches_between(consumer, {tp: (end, until)}):
+            for action in filter(_erases, actions):
                 self._erased_at[partition, (action.key or b"").decode(errors="replace")] = action.timestamp
         self._ranges[partition] = begin, max(end, until), now
 
 
-def _erases(value: bytes | None) -> bool:
+def _erases(record: Record) -> bool:
     try:
-        action = codec.loads(value or b"")
+        action = codec.loads(record.value or b"")
     except codec.NotJson:
         return False
     return isinstance(action, dict) and action.get("action") == "forget"
