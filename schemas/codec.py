@@ -5,6 +5,7 @@ alone needs 2.9 to build the dict. orjson loads foreign JSON whose shape is not 
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Any, TypeVar
@@ -59,15 +60,45 @@ class NotFinite:
     def __init__(self, text: str) -> None:
         self.text = text
 
+    def __str__(self) -> str:
+        return self.text
 
-def loads_not_finite(data: bytes) -> Any:
-    """`loads`, but NaN, Infinity and numbers beyond a double are NotFinite. Slower. Raises NotJson."""
+
+def loads_lenient(data: bytes | str) -> Any:
+    """JSON as others write it: `loads`, and what that refuses is mended where it can be.
+
+    Half of a character becomes U+FFFD; NaN, Infinity and numbers beyond a double are NotFinite. Raises NotJson.
+    """
     try:
-        return _not_strict.decode(data.decode())
+        return loads(data)
+    except NotJson as error:
+        if error.too_deep:
+            raise
+    mended = with_whole_characters(data if isinstance(data, bytes) else data.encode())
+    try:
+        return loads(mended)
+    except NotJson:
+        if not _NOT_FINITE.search(mended):
+            raise
+    try:
+        return _not_strict.decode(mended.decode())
     except RecursionError:
         raise NotJson(too_deep=True) from None
     except ValueError:
         raise NotJson(too_deep=False) from None
+
+
+def with_whole_characters(data: bytes) -> bytes:
+    """The same JSON, with U+FFFD for each escape that is half of a character."""
+    return _LONE_SURROGATE.sub(lambda escape: escape[0] if escape[1] is None else rb"\ufffd", data)
+
+
+# Platforms that cut a comment by UTF-16 units leave half of an emoji at its end, which is no JSON. A pair and any other
+# escape are passed over; the group is a half alone.
+_LONE_SURROGATE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
+)
+_NOT_FINITE = re.compile(rb"NaN|Infinity|[eE]\+?\d{3}|\d{309}")  # without it, no number in JSON is beyond a double
 
 
 def _integer(text: str) -> Any:
@@ -76,26 +107,15 @@ def _integer(text: str) -> Any:
 
 def _float(text: str) -> Any:
     number = float(text)
-    return number if isfinite(number) else NotFinite("Infinity")
+    return number if isfinite(number) else NotFinite("Infinity" if number > 0 else "-Infinity")
 
 
 _not_strict = json.JSONDecoder(parse_constant=NotFinite, parse_float=_float, parse_int=_integer)
 
 
-def loads_with_nan(data: bytes | str) -> Any:
-    """As `loads`, and with the NaN, Infinity and -Infinity that Python writes, as floats. Raises NotJson."""
-    try:
-        return loads(data)
-    except NotJson:
-        try:
-            return json.loads(data)
-        except (ValueError, RecursionError) as error:
-            raise NotJson(isinstance(error, RecursionError)) from None
-
-
-def dumps_with_nan(value: Any) -> str:
-    """The text that `loads_with_nan` reads, on one line."""
-    return json.dumps(value, ensure_ascii=False)
+def dumps_lenient(value: Any) -> str:
+    """The text that `loads_lenient` reads, on one line."""
+    return json.dumps(value, ensure_ascii=False, default=lambda number: float(number.text))
 
 
 def dumps(value: Any, *, indent: bool = False) -> bytes:

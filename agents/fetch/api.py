@@ -109,7 +109,7 @@ class HttpApi:
             if len(body) > self.max_bytes:
                 raise Permanent(f"its answer is larger than {self.max_bytes >> 20} MiB")
         try:
-            value = codec.loads(bytes(body))
+            value = codec.loads_lenient(bytes(body))
         except codec.NotJson:
             raise Transient("its answer is not JSON") from None
         if not isinstance(value, dict):

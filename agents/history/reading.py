@@ -169,7 +169,7 @@ def _json(
     blank: int, first: str, lines: Iterator[str], export: Export, form: FormMapping, options: FileOptions
 ) -> ExportFile:
     try:
-        value = codec.loads_with_nan(first) if len(first) < _LINE else None
+        value = codec.loads_lenient(first) if len(first) < _LINE else None
     except codec.NotJson:
         value = None
     if isinstance(value, dict):
@@ -214,8 +214,8 @@ def _parts(data: bytes, lists: Sequence[str]) -> Iterable[tuple[str, Any]]:
     try:
         parts = codec.parts(data, lists)
     except codec.NotJson:
-        items = codec.items_of(codec.loads_with_nan(data), lists)
-        return [(codec.dumps_with_nan(item), item) for item in items]
+        items = codec.items_of(codec.loads_lenient(data), lists)
+        return [(codec.dumps_lenient(item), item) for item in items]
     return map(_part, parts)
 
 

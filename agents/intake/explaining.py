@@ -86,7 +86,7 @@ def _short(value: Any) -> str:
             return "null"
         case bool():
             return f"{value}".lower()
-        case int() | float():
+        case int() | float() | codec.NotFinite():
             return f"number {one_line(value, 40)}"
         case str():
             return f'text "{one_line(value, 40)}"'

@@ -65,7 +65,7 @@ class Letter(NamedTuple):
         if self.why["topic"] != topics.RESPONSES:
             return None
         try:
-            fields = codec.loads(self.record.value or b"")
+            fields = codec.loads_lenient(self.record.value or b"")
         except codec.NotJson:
             fields = None
         if (named := named_response(fields)) is not None:

@@ -1,5 +1,6 @@
 """Which optional fields of accepted responses do not become what their producer may think."""
 
+from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
@@ -37,10 +38,7 @@ class FieldNotes:
         notes = [
             _MENDED.get(name) or f"{name} is of a wrong type or too long: it is dropped or cut" for name in warnings
         ]
-        try:
-            fields = codec.loads(value)
-        except codec.NotJson:  # it was read leniently
-            fields = {}
+        fields = codec.loads_lenient(value.removeprefix(BOM_UTF8))
         for note in dict.fromkeys([*notes, *_unknown(fields)]):
             if note in self._first or len(self._first) < _MOST_NOTES:
                 self._first.setdefault(note, number)

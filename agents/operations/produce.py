@@ -159,7 +159,7 @@ async def _checked(fd: int, check: Check, *, done: bool) -> AsyncIterator[list[L
 def _message(line: Line) -> Message:
     """Key and value; without a key where the line names no response."""
     try:
-        fields = codec.loads(line.text)
+        fields = codec.loads_lenient(line.text)
     except codec.NotJson:
         return Message(None, line.text)
     if not isinstance(fields, dict):

@@ -115,7 +115,7 @@ def _typed(headers: Headers, body: bytes) -> Headers:
     if CONTENT_TYPE in dict(headers):
         return headers
     try:
-        codec.loads(body)
+        codec.loads_lenient(body)
     except codec.NotJson:
         return [*headers, (CONTENT_TYPE, _FORM)]
     return headers

@@ -32,7 +32,7 @@ def read(body: bytes) -> Any:
 
 def _json(body: bytes) -> Any:
     try:
-        return codec.loads(body)
+        return codec.loads_lenient(body)
     except codec.NotJson:
         raise Malformed("the body is not JSON, and no form") from None
 

@@ -13,7 +13,7 @@ T = TypeVar("T")
 def json_object(body: bytes) -> dict[str, Any]:
     """Raises Malformed when the body is no JSON object."""
     try:
-        value = codec.loads(body)
+        value = codec.loads_lenient(body)
     except codec.NotJson:
         raise Malformed("the body is not JSON") from None
     if not isinstance(value, dict):
@@ -24,7 +24,7 @@ def json_object(body: bytes) -> dict[str, Any]:
 def json_or_none(body: bytes) -> Any:
     """The JSON in a body, None where it is none."""
     try:
-        return codec.loads(body)
+        return codec.loads_lenient(body)
     except codec.NotJson:
         return None
 
@@ -59,7 +59,7 @@ def objects(fields: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
 def scalar(fields: Mapping[str, Any], name: str) -> str:
     """A text or a number, as text; empty if there is none."""
     value = fields.get(name)
-    return "" if value is None or isinstance(value, dict | list | bool) else str(value)
+    return "" if value is None or isinstance(value, dict | list | bool | codec.NotFinite) else str(value)
 
 
 def time(fields: Mapping[str, Any], name: str, options: FileOptions) -> str | None:

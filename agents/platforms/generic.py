@@ -21,6 +21,7 @@ from npsflow.agents.platforms.protocol import (
     Webhook,
 )
 from npsflow.agents.platforms.times import InvalidTime, TimeFormat
+from npsflow.schemas.codec import NotFinite
 from npsflow.streams.intake.mapping import (
     FormMapping,
     Offer,
@@ -130,14 +131,14 @@ def _names(setting: PathSetting) -> str:
 def _text(content: Mapping[str, Any], path: PathSetting) -> str | None:
     """An id may be a number, one that became a float on the way too."""
     value = find(content, path)
-    if value is None or value == "" or isinstance(value, dict | list | bool):
+    if value is None or value == "" or isinstance(value, dict | list | bool | NotFinite):
         return None
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _time(content: Mapping[str, Any], name: str, path: PathSetting, times: TimeFormat) -> str | None:
     value = find(content, path)
-    if value is None or isinstance(value, dict | list | bool) or not str(value).strip():
+    if value is None or isinstance(value, dict | list | bool | NotFinite) or not str(value).strip():
         return None
     try:
         return times.parse(value)

@@ -5,7 +5,6 @@ field by field: only an unusable identity, metric, score or time refuses a recor
 field, which is dropped and named in `warnings`.
 """
 
-import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
@@ -39,13 +38,8 @@ _TYPES = {f.name: f.type for f in msgspec.structs.fields(Response)}
 _MAX_ATTRIBUTES = 20
 _IDENTIFIERS = ("source", "response_id", "survey_id")
 
-# Platforms that cut a comment by UTF-16 units leave half of an emoji at its end, which is no JSON. A pair and any other
-# escape are passed over; the group is a half alone.
-_LONE_SURROGATE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
-)
+_NOT_FINITE = {"nan", "inf", "infinity"}
 _REPLACEMENT = "\ufffd"
-_NOT_FINITE = re.compile(rb"NaN|Infinity|[eE]\+?\d{3}|\d{309}")  # without it, no number in JSON is beyond a double
 _TOMBSTONE = (
     "the record has no value: where producers delete responses by that, set topics.tombstones_delete = true, then "
     "replay it"
@@ -158,15 +152,10 @@ def _json_object(value: bytes) -> tuple[dict[str, Any], list[str]]:
 
 def _loads_mended(value: bytes, warnings: list[str]) -> Any:
     """JSON that is not strict: with halves of characters, or with numbers that are none. Raises codec.NotJson."""
-    mended = _LONE_SURROGATE.sub(_replace_lone, value)
+    mended = codec.with_whole_characters(value)
     if mended != value:
         warnings.append("lone_surrogate")
-    try:
-        return codec.loads(mended)
-    except codec.NotJson:
-        if not _NOT_FINITE.search(mended):
-            raise
-    return codec.loads_not_finite(mended)
+    return codec.loads_lenient(mended)
 
 
 def _lenient_response(
@@ -211,10 +200,6 @@ def _keep_readable(
     return kept
 
 
-def _replace_lone(escape: re.Match[bytes]) -> bytes:
-    return escape[0] if escape[1] is None else b"\\ufffd"
-
-
 def _identifier(fields: dict[str, Any], name: str, source: str | None) -> str:
     value = fields.get(name)
     if value is None:
@@ -243,11 +228,16 @@ def _answered_scale(value: Any, source: str) -> AnsweredScale:
 def _score(value: Any, scale: Scale, source: str) -> int:
     whole = _whole(value)
     if whole is None:
-        kind = value.text if isinstance(value, codec.NotFinite) else f"a {type(value).__name__}"
-        raise RefusedRecord("invalid_score", f"score is {kind}, not an integer", source)
+        raise RefusedRecord("invalid_score", f"score is {_kind(value)}, not an integer", source)
     if not scale.low <= whole <= scale.high:
         raise _out_of_range(scale, source)
     return whole
+
+
+def _kind(value: Any) -> str:
+    """What it is instead of a number; NaN, also of a producer that made a text of it, by that name."""
+    text = str(value).strip() if isinstance(value, codec.NotFinite | str) else ""
+    return text if text.lstrip("+-").lower() in _NOT_FINITE else f"a {type(value).__name__}"
 
 
 def _time(value: Any, name: str, source: str) -> Any:

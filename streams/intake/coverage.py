@@ -75,7 +75,7 @@ def present_paths(content: Any, path: str = "", depth: int = 0) -> Iterator[tupl
     """
     if isinstance(content, str) and content.lstrip()[:1] in ("{", "["):
         with suppress(codec.NotJson):
-            content, path = codec.loads(content), path + "|json"
+            content, path = codec.loads_lenient(content), path + "|json"
     if depth < _MAX_DEPTH and isinstance(content, Mapping) and content:
         for name, value in content.items():
             yield from present_paths(value, f"{path}.{name}" if path else str(name), depth + 1)

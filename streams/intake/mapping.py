@@ -7,12 +7,12 @@ be, `paths` says.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
+from npsflow.schemas.codec import NotFinite
 from npsflow.schemas.invitation import Invitation
 from npsflow.schemas.response import Customer, Metric, Reference, Response, Scalar, Scale
 from npsflow.streams.intake.paths import InvalidPath, compiled, find, is_empty
@@ -28,6 +28,7 @@ _INNER = {"customer.": set(Customer.__struct_fields__), "reference.": set(Refere
 _TRUTHS = {"contact_requested", "test", "internal", "customer.contact_allowed"}
 COLUMNS = {"response_id", "submitted_at", "updated_at", "form", "invitation_id", "sent_at"}
 """What a column of an export may be besides a path, see `FormMapping.columns`."""
+_NO_TEXT = (dict, list, NotFinite)
 _MAX_SCORE = 1e9  # a larger number is no score, and may be too large for JSON
 _WHOLE = re.compile(r"([0-9]{1,9})(?:[.,]0{1,2})?")  # spreadsheets and pandas write 9.0
 _LEADING = re.compile(r"([0-9]{1,9})[\s\-\u2013\u2014:.)=(]+(?=[^\d\s])")  # not of 7-8 or 1.5
@@ -395,8 +396,8 @@ def _score(score: Score, answer: Any) -> Any:
     """A whole number where the answer is one; anything else stays what it is, to be refused by name."""
     if isinstance(answer, list) and len(answer) == 1:  # the only one of several choices
         answer = answer[0]
-    if _is_nan(answer):
-        return str(answer)  # JSON has no such number: it would be null
+    if isinstance(answer, NotFinite):
+        return answer.text  # JSON has no such number
     if isinstance(answer, dict | list):
         return type(answer)()  # what it holds may lie too deep to be written as JSON
     if isinstance(answer, str) and answer in score.words:
@@ -430,21 +431,16 @@ def _whole(answer: Any, *, leading: bool) -> int | None:
     return answer if isinstance(answer, int) and not isinstance(answer, bool) else None
 
 
-def _is_nan(value: Any) -> bool:
-    """Whether it is a float that is no number, or infinite."""
-    return isinstance(value, float) and not isfinite(value)
-
-
 def _joined(choices: list[Any]) -> str | None:
     """Several choices as one text."""
-    texts = (str(choice) for choice in choices if choice is not None and not isinstance(choice, dict | list))
+    texts = (str(choice) for choice in choices if choice is not None and not isinstance(choice, _NO_TEXT))
     return ", ".join(text for text in texts if text.strip()) or None
 
 
 def _driver(path: str, topic: str, answer: Any) -> dict[str, Any] | None:
     if isinstance(answer, list):
         answer = _joined(answer)
-    if answer is None or isinstance(answer, dict) or _is_nan(answer):
+    if answer is None or isinstance(answer, dict | NotFinite):
         return None
     kind = "score" if isinstance(answer, int | float) and not isinstance(answer, bool) else "text"
     return {"question_id": compiled(path).last, "topic": topic, kind: answer if kind == "score" else str(answer)}
@@ -453,7 +449,7 @@ def _driver(path: str, topic: str, answer: Any) -> dict[str, Any] | None:
 def _as_field(name: str, value: Any) -> Any:
     if isinstance(value, list):
         value = _joined(value)
-    if value is None or isinstance(value, dict) or _is_nan(value):
+    if value is None or isinstance(value, dict | NotFinite):
         return None
     if name in _TRUTHS:
         return value if isinstance(value, bool) else str(value).strip().lower() in _TRUE

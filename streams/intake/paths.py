@@ -261,7 +261,7 @@ def _decoded(how: str, content: Any) -> Any:
         return content
     try:
         if how == "json":
-            return codec.loads(content)
+            return codec.loads_lenient(content)
         standard = "".join(content.split()).translate(_STANDARD)
         return b64decode(standard + "=" * (-len(standard) % 4), validate=True).decode()
     except (codec.NotJson, Error, ValueError):
