@@ -26,7 +26,7 @@ def board(host: str, port: int) -> None:
     that of NPSFLOW_SECRET_BOARD_NEXT will do too.
     """
     logs.set_up("INFO")
-    tokens = read_secrets(TOKENS, os.environ)
+    tokens = read_secrets(TOKENS, os.environ, ours=True)
     if not tokens:
         raise SettingsError(f"{TOKENS} is not set: without a token nobody could look at cases")
     prepare()

@@ -55,6 +55,11 @@ class Endpoint:
     secrets: Sequence[str] = ()
     scales: Scales = field(default_factory=Scales)
 
+    @property
+    def has_path(self) -> bool:
+        """Whether its secret stands behind its name in the address."""
+        return self.entrance.form.verification == "path"
+
     def verify(self, delivery: Delivery, now: float) -> None:
         """Raises Rejected when no secret fits the delivery; `now` in seconds."""
         self.webhook.verify(delivery, self.entrance.form, self.secrets, now)

@@ -29,6 +29,12 @@ _NOT_LOGGED = {"accepted", "no_score", "ignored", "handshake", "failed", "kafka_
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+def no_entrance(request: web.Request) -> web.Response:
+    """The answer where no entrance is."""
+    request[OUTCOME] = "unknown"
+    return text_answer(404, "there is no such entrance")
+
+
 class RequestLimits:
     """`names`: of all endpoints."""
 
@@ -63,7 +69,7 @@ class RequestLimits:
         except web.HTTPNotFound:
             self._count("unknown", "unknown")
             self._log("unknown", "unknown", "")
-            return text_answer(404, "there is no such entrance")
+            return no_entrance(request)
 
     def _sender(self, request: web.Request, connection: Connection) -> str:
         if not connection.is_proxy:
@@ -90,7 +96,7 @@ class RequestLimits:
             return text_answer(500, "our mistake, please send it again")
         finally:
             self._at_once -= 1
-            known = name if name in self._names else "unknown"
+            known = "unknown" if request[OUTCOME] == "unknown" else name
             self._count(known, request[OUTCOME])
             if request[OUTCOME] not in _NOT_LOGGED:
                 self._log(known, request[OUTCOME], request.get(REASON, ""))
@@ -114,8 +120,7 @@ class RequestLimits:
     def _refusal(self, request: web.Request, name: str, sender: str, now: float) -> web.Response | None:
         """The answer to a request that is refused before its body is read, None if it is not."""
         if name not in self._names:
-            request[OUTCOME] = "unknown"
-            return text_answer(404, "there is no such entrance")
+            return no_entrance(request)
         if self._at_once > self._limits.at_once:
             request[OUTCOME] = "busy"
             return retry_answer(503, "too many requests at once")

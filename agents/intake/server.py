@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from aiohttp import web
 
 from npsflow.agents.intake.endpoint import Endpoint, Understood
-from npsflow.agents.intake.limits import MAX_BODY, OUTCOME, REASON, RequestLimits
+from npsflow.agents.intake.limits import MAX_BODY, OUTCOME, REASON, RequestLimits, no_entrance
 from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.producer import Producer
 from npsflow.agents.platforms.protocol import CONTENT_TYPE, Delivery, Malformed, Rejected
@@ -19,8 +19,11 @@ from npsflow.schemas.times import rfc3339
 from npsflow.streams.engine.health import routes
 from npsflow.streams.intake.entrance import KeyedRecord
 
-_ADDRESS = "/{_1:/*}in/{_2:/*}{name}{_3:/*}"
-"""Slashes too many are no other entrance: people and proxies add them, and no POST survives a redirect."""
+_ADDRESS = "/{_:/*}in/{__:/*}{name}{path:(/.*)?}"
+"""Slashes too many are no other entrance: people and proxies add them, and no POST survives a redirect.
+
+The path behind the entrance may be its secret.
+"""
 
 
 class Server:
@@ -41,13 +44,15 @@ class Server:
         self.app.router.add_routes(routes(limiter.metrics.registry, lambda: producer.ready, "Kafka is away"))
 
     async def _receive(self, request: web.Request) -> web.Response:
-        endpoint = self._endpoints[request.match_info["name"]]
+        endpoint = self._endpoint(request)
+        if endpoint is None:
+            return no_entrance(request)
         try:
             body = await self._body(request)
         except TimeoutError:
             request[OUTCOME] = "slow"
             return text_answer(408, "the body took too long")
-        delivery, now = Delivery(_headers(request), body, dict(request.query)), self._clock()
+        delivery, now = Delivery(_headers(request), body, dict(request.query), _path(request)), self._clock()
         if endpoint.webhook.handshake(delivery):
             request[OUTCOME] = "handshake"
             return json_answer({"responses": 0})
@@ -94,8 +99,19 @@ class Server:
 
     async def _probe(self, request: web.Request) -> web.Response:
         """For platforms that check the address, by GET or HEAD, before they send to it."""
+        if self._endpoint(request) is None:
+            return no_entrance(request)
         request[OUTCOME] = "handshake"
         return json_answer({"entrance": request.match_info["name"]})
+
+    def _endpoint(self, request: web.Request) -> Endpoint | None:
+        """The entrance that is addressed; None where more stands behind it than it has."""
+        endpoint = self._endpoints[request.match_info["name"]]
+        return endpoint if endpoint.has_path or not _path(request) else None
+
+
+def _path(request: web.Request) -> str:
+    return request.match_info["path"].strip("/")
 
 
 def _headers(request: web.Request) -> dict[str, str]:

@@ -22,6 +22,8 @@ from npsflow.streams.engine.admin import Wanted, partition_counts, topic_configs
 from npsflow.streams.engine.changelog import FORMAT
 from npsflow.streams.engine.counters import decode_counters
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.recovery.counters import COUNTERS as RECOVER_COUNTERS
+from npsflow.streams.recovery.counters import FORWARDED, READ
 from npsflow.streams.topology import STAGES, wanted
 
 COMMITS_WITHIN = 2.0
@@ -224,6 +226,10 @@ async def _outcomes(settings: Settings, installation: Installation) -> list[Find
             f"{source} {count:,}{_share(count, counters[SOURCE, source])}" for source, count in misplaced
         )
         results.append(_warn(f"outcomes: records in another partition than their keys give: {listed}", _PARTITIONER))
+    recovered = Counter(decode_counters(RECOVER_COUNTERS, await reading.counters(installation, "recover")))
+    if forwarded := recovered[READ, FORWARDED]:
+        text = f"outcomes: actions in another partition than their keys give: {forwarded:,}"
+        results.append(_warn(text, _PARTITIONER))
     return results
 
 
@@ -244,7 +250,7 @@ async def _mappings(settings: Settings, installation: Installation) -> list[Find
 
 
 _PARTITIONER = (
-    "they are forwarded and counted once, at the cost of reading them twice. Set Kafka's default partitioner in these "
+    "they are forwarded and count once, at the cost of reading them twice. Set Kafka's default partitioner in these "
     "producers: partitioner=murmur2_random for librdkafka (confluent-kafka, kcat, .NET, node-rdkafka), "
     "NewMurmur2Partitioner for sarama, Murmur2Balancer for kafka-go, the default one for kafkajs"
 )

@@ -15,8 +15,8 @@ from npsflow.streams.intake.mapping import FormMapping
 
 _SHARED = {"bodies", "fields", "protocol", "signing", "times", "webhook_bridge"}
 _EVERYWHERE = {
-    "platform", "scores", "source", "survey_id", "forms", "comment", "fields", "values", "drivers", "only", "deleted",
-    "test",
+    "platform", "scores", "source", "survey_id", "forms", "comment", "fields", "values", "drivers", "no_answer",
+    "only", "deleted", "test",
 }  # fmt: skip
 """Settings of `[intake.NAME]` that have an effect on every platform."""
 

@@ -53,7 +53,9 @@ def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: f
         case "basic":
             signing.basic(delivery, secrets)
         case "query":
-            signing.in_address(delivery, form.parameter, secrets)
+            signing.in_query(delivery, form.parameter, secrets)
+        case "path":
+            signing.in_path(delivery, secrets)
         case "signature" if form.signature is not None:
             signing.described(delivery, form.signature, secrets, now)
         case _:

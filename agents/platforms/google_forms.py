@@ -31,7 +31,7 @@ from npsflow.agents.platforms.protocol import (
     Transient,
     Webhook,
 )
-from npsflow.agents.platforms.signing import in_address
+from npsflow.agents.platforms.signing import in_query
 from npsflow.agents.platforms.webhook_bridge import parse_as_answer
 from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Submission
 
@@ -42,7 +42,7 @@ _MOST_PAGES = 1000
 
 def verify(delivery: Delivery, form: FormMapping, secrets: Sequence[str], now: float) -> None:
     """The secret is in the address."""
-    in_address(delivery, "token", secrets)
+    in_query(delivery, "token", secrets)
 
 
 def parse(delivery: Delivery, form: FormMapping) -> Iterable[FetchRequest]:

@@ -29,11 +29,15 @@ CONTENT_TYPE = "content-type"
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One request: headers by lower-case name, the raw body, and the query of its address."""
+    """One request: headers by lower-case name, the raw body, and the query of its address.
+
+    `path`: what stands in the address behind the entrance, without the slashes around it.
+    """
 
     headers: Mapping[str, str]
     body: bytes
     query: Mapping[str, str] = field(default_factory=dict)
+    path: str = ""
 
 
 class Rejected(Exception):

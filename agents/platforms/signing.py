@@ -132,7 +132,16 @@ def basic(delivery: Delivery, secrets: Sequence[str]) -> None:
         raise Forged("the user or the password is missing or wrong")
 
 
-def in_address(delivery: Delivery, parameter: str, secrets: Sequence[str]) -> None:
+def in_query(delivery: Delivery, parameter: str, secrets: Sequence[str]) -> None:
     """The secret as it is in this parameter of the address. Raises Forged."""
-    if not matches(delivery.query.get(parameter, ""), secrets, str):
+    _in_address(delivery.query.get(parameter, ""), secrets)
+
+
+def in_path(delivery: Delivery, secrets: Sequence[str]) -> None:
+    """The secret as it is in the address, behind the entrance; slashes around it do not matter. Raises Forged."""
+    _in_address(delivery.path, [secret.strip("/") for secret in secrets])
+
+
+def _in_address(given: str, secrets: Sequence[str]) -> None:
+    if not given or not matches(given, secrets, str):
         raise Forged("the secret in the address is missing or wrong")

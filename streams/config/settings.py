@@ -30,6 +30,7 @@ from npsflow.streams.config.sections import (
 )
 from npsflow.streams.intake import mapping, recipes
 from npsflow.streams.intake.mapping import FormMapping
+from npsflow.streams.intake.signature import spelled_out
 from npsflow.streams.notify import settings as notifying
 from npsflow.streams.notify.settings import NotifierSettings
 from npsflow.streams.recovery import settings as recovering
@@ -129,7 +130,7 @@ def _with_recipes(written: dict[str, Any]) -> dict[str, Any]:
     intake = written.get("intake")
     if not isinstance(intake, dict):
         return written
-    return written | {"intake": {name: recipes.completed(mapping) for name, mapping in intake.items()}}
+    return written | {"intake": {name: recipes.completed(spelled_out(mapping)) for name, mapping in intake.items()}}
 
 
 def _check(s: Settings) -> None:

@@ -117,7 +117,7 @@ class FormMapping(Struct, frozen=True, forbid_unknown_fields=True):
     each: str | None = None
     zone: str = ""
     time_of_arrival: bool = False
-    verification: Literal["standard_webhooks", "bearer", "basic", "signature", "query"] = "standard_webhooks"
+    verification: Literal["standard_webhooks", "bearer", "basic", "signature", "query", "path"] = "standard_webhooks"
     header: str = ""
     parameter: str = "token"
     signature: Signature | None = None

@@ -9,10 +9,10 @@ from msgspec import Struct
 
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import CaseEvent, event_type
-from npsflow.schemas.headers import CloudEvents, DeadLetter
+from npsflow.schemas.headers import CloudEvents, DeadLetter, with_origin
 from npsflow.schemas.times import rfc3339
 from npsflow.streams.recovery.case import Changes, add_entry, contacted_late, is_open
-from npsflow.streams.recovery.counters import CASE, FIRST_CONTACT, READ
+from npsflow.streams.recovery.counters import CASE, FIRST_CONTACT, FORWARDED, READ
 from npsflow.streams.recovery.customers import Customer, Outcome
 from npsflow.streams.recovery.state import Burst, CaseRecord, FixedCause, RecoveryState, pack_case
 from npsflow.streams.stage import CounterKey, Output, Record
@@ -103,6 +103,13 @@ class UnitOfWork:
         headers = letter.headers(record.headers)
         self.outputs.append(Output(topics.DEAD_LETTERS, self._partition, record.key, record.value, headers))
         self.counts[READ, "dead"] += 1
+
+    def forward(self, record: Record, partition: int) -> None:
+        """Send an action on to the partition of its key."""
+        headers = with_origin(record.headers, record.timestamp, record.partition, record.offset)
+        self.outputs.append(Output(topics.ACTIONS, partition, record.key, record.value, headers))
+        self.counts[READ, FORWARDED] += 1
+        self.urgent = True
 
     def write_to_state(self) -> None:
         """Make the changes in the state that was read from; count first contacts."""

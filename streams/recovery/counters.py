@@ -3,6 +3,8 @@
 from npsflow.streams.stage import CounterSpec, GaugeSpec
 
 READ, CASE, FIRST_CONTACT = "recover", "case", "first_contact"
+FORWARDED = "forwarded"
+"""A kind of READ."""
 COUNTERS = (
     CounterSpec(READ, "recover_records", "Records that recover has read, by what they are", ("kind",)),
     CounterSpec(CASE, "case_events", "What happened to cases", ("type",)),

@@ -11,7 +11,8 @@ from npsflow.schemas import topics
 from npsflow.schemas.cases import CaseEvent, Status, TeamAction, event_type
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.events import AlertRetracted, FollowUpRetracted
-from npsflow.schemas.headers import CloudEvents
+from npsflow.schemas.headers import CloudEvents, origin
+from npsflow.schemas.partitioner import partition_of
 from npsflow.streams.recovery.actions import MAX_STEP_BYTES, Actions
 from npsflow.streams.recovery.alerts import Alerts
 from npsflow.streams.recovery.case import apply_deadline
@@ -35,7 +36,7 @@ class Recover:
     gauges = GAUGES
 
     def __init__(self, policy: Policy, event_source: str, prefix: str) -> None:
-        as_input = (topics.SERVICE_RECOVERY, topics.CASES, topics.DEAD_LETTERS)
+        as_input = (topics.SERVICE_RECOVERY, topics.CASES, topics.DEAD_LETTERS, topics.ACTIONS)
         self.outputs: dict[str, int | None] = dict.fromkeys(as_input)
         self.fixed: dict[str, Any] = {}  # an open case keeps the deadlines that it was given
         self._policy, self._prefix = policy, prefix
@@ -43,7 +44,7 @@ class Recover:
 
     def open(self, partition: int, partitions: int, emit: Emit) -> "RecoveryFold":
         """Make an empty fold for one task."""
-        return RecoveryFold(self._policy, self._sender, self._prefix, partition, emit)
+        return RecoveryFold(self._policy, self._sender, self._prefix, partition, partitions, emit)
 
 
 class RecoveryFold(Fold):
@@ -51,27 +52,41 @@ class RecoveryFold(Fold):
 
     stream_time = 0
 
-    def __init__(self, policy: Policy, sender: CloudEvents, prefix: str, partition: int, emit: Emit) -> None:
+    def __init__(
+        self, policy: Policy, sender: CloudEvents, prefix: str, partition: int, partitions: int, emit: Emit
+    ) -> None:
         self.counters: Counter[CounterKey] = Counter()
         self.state = RecoveryState()
         self._policy, self._sender, self._prefix = policy, sender, prefix
-        self._partition, self._emit = partition, emit
+        self._partition, self._partitions, self._emit = partition, partitions, emit
         self._alerts, self._follow_ups, self._actions = Alerts(policy), FollowUps(policy), Actions(policy)
 
     def read(self, record: Record) -> UnitOfWork:
         """Give what a record changes; an action that is not valid becomes a dead letter.
 
+        An action in another partition than that of its key is forwarded there, once, and done as of when it came.
         Raises Undecodable for a fact that classify did not write.
         """
-        work = self._work(record.timestamp)
+        topic = record.topic.removeprefix(self._prefix)
+        first = origin(record.headers) if topic == topics.ACTIONS else None
+        work = self._work(record.timestamp if first is None else first[0])
         try:
-            fact = decode_fact(record, record.topic.removeprefix(self._prefix))
+            fact = decode_fact(record, topic)
         except RefusedRecord as refused:
             work.refuse(record, refused.reason, str(refused))
-        else:
-            work.counts[READ, KINDS[type(fact)]] += 1
-            self._handle(work, (record.key or b"").decode(errors="replace"), fact)
+            return work
+        if first is None and isinstance(fact, TeamAction) and (place := self._place(record, fact)) != self._partition:
+            work.forward(record, place)
+            return work
+        work.counts[READ, KINDS[type(fact)]] += 1
+        self._handle(work, (record.key or b"").decode(errors="replace"), fact)
         return work
+
+    def _place(self, record: Record, action: TeamAction) -> int:
+        """The partition of the customer that an action is about; `fixed` is sent to all of them."""
+        if record.key is None or action.action == "fixed":
+            return self._partition
+        return partition_of(record.key, self._partitions)
 
     def _handle(self, work: UnitOfWork, key: str, fact: Fact | None) -> None:
         match fact:

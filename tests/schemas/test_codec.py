@@ -13,9 +13,11 @@ from npsflow.schemas.codec import (
     convert,
     decode_response,
     dumps,
+    dumps_lenient,
     encode,
     joined,
     loads,
+    loads_lenient,
     pack,
     parts,
     unpack,
@@ -49,6 +51,28 @@ def test_what_is_no_json(value: bytes, deep: bool) -> None:
     assert error.value.too_deep == deep
     with pytest.raises(Undecodable):
         decode_response(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ('{"a": [NaN, -Infinity, 1.5, "NaN"]}', {"a": ["NaN", "-Infinity", 1.5, "NaN"]}),
+        ("[1e999, -1e999, 1" + "0" * 400 + "]", ["Infinity", "-Infinity", "Infinity"]),
+        (r'"cut \ud83d"', "cut \ufffd"),
+        (r'["\ud83d\ude00 \\ud83d \ude00", Infinity]', ["\U0001f600 \\ud83d \ufffd", "Infinity"]),
+        ('{"a": 1}', {"a": 1}),
+    ],
+)
+def test_json_that_is_not_strict_is_read_as_it_is_meant(text: str, read: Any) -> None:
+    for value in (loads_lenient(text), loads_lenient(text.encode()), loads_lenient(dumps_lenient(loads_lenient(text)))):
+        assert json.loads(json.dumps(value, default=str)) == read
+
+
+@pytest.mark.parametrize(("text", "deep"), [("nan", False), ("{NaN", False), ("", False), ("[" * 9999 + "NaN", True)])
+def test_what_is_no_json_to_anybody(text: str, deep: bool) -> None:
+    with pytest.raises(NotJson) as error:
+        loads_lenient(text)
+    assert error.value.too_deep == deep
 
 
 def test_equal_content_gives_equal_bytes() -> None:

@@ -4,8 +4,10 @@ import json
 import logging
 import time
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from yarl import URL
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.intake.endpoint import Endpoint, signed
@@ -15,9 +17,11 @@ from npsflow.streams.config.settings import parse
 from npsflow.streams.engine.installation import Installation
 from tests.agents.platforms.signing import SIGN, standard_webhooks
 
+from .raw import connected
 from .serving import Serving, install, records, serving
 
 FORM, BEARER, LINK = "whsec_Zm9ybWJyaWNrcyBzZWNyZXQgb25l", "a secret of words", "whsec_c29tZWJvZHkgZWxzZSdzIHNlY3JldA=="
+PATH = "qz/x+1 %2F\u00e9"
 ENTRANCES = parse("""
 [intake.forms]
 platform = "formbricks"
@@ -33,6 +37,15 @@ platform = "generic"
 verification = "bearer"
 scores = [{ question = "score", metric = "nps" }, { question = "other.stars", metric = "csat" }]
 
+[intake.link]
+platform = "jotform"
+verification = "path"
+fields = { "attributes.age" = "age", channel = "channel" }
+drivers = { speed = "speed" }
+time_of_arrival = true
+paths = { response_id = "id", form = "form" }
+scores = [{ question = "score", metric = "nps" }]
+
 [intake.app]
 platform = "survicate"
 scores = [{ question = "answers.7", metric = "nps" }]
@@ -46,7 +59,7 @@ NOW = "2026-03-01T15:02:11Z"
 
 @pytest.fixture(scope="module")
 def endpoints() -> dict[str, Endpoint]:
-    secrets = {"FORMS": FORM, "TYPED": BEARER, "SHOP": BEARER, "APP": BEARER, "DESK": BEARER}
+    secrets = {"FORMS": FORM, "TYPED": BEARER, "SHOP": BEARER, "LINK": PATH, "APP": BEARER, "DESK": BEARER}
     return signed(ENTRANCES, {f"NPSFLOW_SECRET_{name}": secret for name, secret in secrets.items()})
 
 
@@ -66,6 +79,8 @@ async def installation(broker: Broker, installed: list[str]) -> Installation:
 
 def sent(name: str, body: bytes) -> dict[str, Any]:
     """Signed as the platform of the entrance does."""
+    if name == "link":
+        return {"data": body}
     if name == "shop":
         return {"data": body, "headers": {"Authorization": f"Bearer {BEARER}"}}
     platform = ENTRANCES.intake[name].platform
@@ -73,7 +88,8 @@ def sent(name: str, body: bytes) -> dict[str, Any]:
 
 
 async def post(intake: Serving, name: str, body: bytes) -> tuple[int, Any]:
-    async with intake.client.post(f"/in/{name}", **sent(name, body)) as answer:
+    path = f"/in/{name}/{quote(PATH)}" if name == "link" else f"/in/{name}"
+    async with intake.client.post(URL(path, encoded=True), **sent(name, body)) as answer:
         return answer.status, await answer.json()
 
 
@@ -181,6 +197,23 @@ async def test_of_a_form_with_a_bad_answer_the_good_one_counts_and_all_of_it_is_
     assert (headers["npsflow_dlq_topic"], headers["npsflow_dlq_source"]) == (b"intake/shop", b"generic")
 
 
+async def test_a_number_that_json_does_not_have_costs_its_field(
+    installation: Installation, endpoints: dict[str, Endpoint]
+) -> None:
+    body = b'{"id": "nan", "form": "f1", "score": 9, "age": %s, "channel": %s, "speed": %s, "more": ["\\ud83d"]}'
+    async with serving(installation, endpoints=endpoints) as intake:
+        for number in (b"NaN", b"-Infinity", b"1e999"):
+            assert await post(intake, "link", body % (number, number, number)) == (200, {"responses": 1})
+            async with intake.client.post(
+                URL(f"/in/link/{quote(PATH)}", encoded=True), data=b'{"id": 1, "form": "f1", "score": %s}' % number
+            ) as answer:
+                named = number.decode() if number != b"1e999" else "Infinity"
+                text = f"kept, but not understood: invalid_score: score is {named}, not an integer"
+                assert (answer.status, await answer.json()) == (202, {"status": text})
+    written = [json.loads(r.value or b"") for r in await records(installation, RESPONSES) if r.key == b"jotform/nan"]
+    assert [fields.keys() & {"score", "attributes", "channel", "answers"} for fields in written] == [{"score"}] * 3
+
+
 # Handshakes
 
 
@@ -254,6 +287,34 @@ async def test_an_address_that_is_no_entrance_is_counted_without_it(
         assert intake.counted("unknown", "unknown") == 6
 
 
+async def test_a_secret_in_the_path_opens_its_own_entrance_and_is_written_nowhere(
+    installation: Installation, endpoints: dict[str, Endpoint], caplog: pytest.LogCaptureFixture
+) -> None:
+    body = b'{"id": 1, "form": "f1"}'
+    with caplog.at_level(logging.DEBUG):
+        async with serving(installation, endpoints=endpoints) as intake:
+            for path, status in (
+                (f"/in/link/{quote(PATH)}", 202), (f"//in/link//{quote(PATH, safe='')}/", 202), ("/in/link", 401),
+                ("/in/link/", 401), (f"/in/link/x{quote(PATH)}", 401), (f"/in/link?token={quote(PATH)}", 401),
+                (f"/in/shop/{quote(PATH)}", 404), (f"/in/{quote(PATH)}", 404),
+            ):  # fmt: skip
+                async with intake.client.post(URL(path, encoded=True), data=body) as answer:
+                    assert (path, answer.status) == (path, status)
+                    assert "qz" not in await answer.text()
+            async with intake.client.head(URL(f"/in/link/{quote(PATH)}", encoded=True)) as answer:
+                assert answer.status == 200
+            async with connected(intake.port) as raw:  # what aiohttp itself turns down
+                raw.send(b"POST /in/link/qz/x\x01 HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n")
+                assert (await raw.answer())[0] == 400
+            async with intake.client.get("/metrics") as answer:
+                assert "qz" not in await answer.text()
+    letters = [letter for letter in await records(installation, DEAD_LETTERS) if letter.value == body]
+    assert len(letters) == 2
+    ours = [vars(record) for record in caplog.records if record.name.startswith(("npsflow", "aiohttp"))]
+    assert ours
+    assert "qz" not in str([letter.headers for letter in letters]) + str(ours)
+
+
 # The log
 
 
@@ -311,6 +372,8 @@ def test_a_setting_without_effect_is_refused(settings: str, setting: str) -> Non
         'platform = "generic"\nverification = "bearer"\nheader = "X-Secret"',
         'platform = "asknicely"\nheader = "X-Secret"',
         'platform = "zendesk"\nevents = { answered = "x" }\napi = "https://api.example.com"',
+        'platform = "generic"\nno_answer = [-99]',
+        'platform = "generic"\nverification = "path"',
         'platform = "typeform"\ncolumns = { NPS = "answers.nps" }',
     ],
 )

@@ -193,7 +193,12 @@ def test_what_python_writes_for_no_number_costs_its_field(literal: str) -> None:
         plan, _ = imported(SHEET, text)
         (made,) = values(plan)
         assert not {"customer", "answers"} & made.keys()
-        assert [(entry.number, entry.reason) for entry in plan.refused] == [(2, "invalid_score")]
+        (entry,) = plan.refused
+        assert (entry.number, entry.reason, entry.message) == (
+            2,
+            "invalid_score",
+            f"score is {literal}, not an integer",
+        )
 
 
 # Titles

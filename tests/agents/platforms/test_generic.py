@@ -321,8 +321,10 @@ RAW = b'{"id": 1}'
 FIXED = {"header": "X-Sig"}
 
 
-def verify(headers: dict[str, str], secret: str = SECRET, query: dict[str, str] | None = None, **settings: Any) -> None:
-    delivery = Delivery({name.lower(): value for name, value in headers.items()}, RAW, query or {})
+def verify(
+    headers: dict[str, str], secret: str = SECRET, query: dict[str, str] | None = None, path: str = "", **settings: Any
+) -> None:
+    delivery = Delivery({name.lower(): value for name, value in headers.items()}, RAW, query or {}, path)
     generic.verify(delivery, mapping(**settings), ["another", secret], NOW)
 
 
@@ -408,6 +410,22 @@ def test_other_ways_to_know_the_sender() -> None:
     for headers, settings in wrong:
         with pytest.raises(Forged):
             verify(headers, secret="user:pass word", **settings)
+
+
+def test_the_secret_may_be_the_end_of_the_address() -> None:
+    verify({}, path=SECRET, verification="path")
+    verify({}, path="a/b", secret="/a/b/", verification="path")
+    for path, query, settings in (
+        ("", {}, {"verification": "path"}),
+        (SECRET + "x", {}, {"verification": "path"}),
+        ("", {"token": SECRET}, {"verification": "path"}),
+        (SECRET, {}, {"verification": "query"}),
+        (SECRET, {}, {"verification": "bearer"}),
+    ):
+        with pytest.raises(Forged):
+            verify({}, path=path, query=query, **settings)
+    with pytest.raises(Forged):
+        verify({}, secret="////////", verification="path")
 
 
 # Recipes.

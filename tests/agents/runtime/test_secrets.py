@@ -43,6 +43,14 @@ def test_what_is_no_secret_is_refused_and_not_shown(values: dict[str, str], mess
     assert "hunter22" not in str(refused.value)
 
 
+def test_a_short_secret_of_our_own_choice_is_refused_and_not_shown() -> None:
+    assert read_secrets(X, {X: "qwzxqwzx"}, ours=True) == ["qwzxqwzx"]
+    for values in ({X: "qwzxqwz"}, {X: "a secret of words", f"{X}_NEXT": "qwzx"}):
+        with pytest.raises(SettingsError, match="can be guessed: set at least 8 characters") as refused:
+            read_secrets(X, values, ours=True)
+        assert "qwzx" not in str(refused.value)
+
+
 def test_a_short_secret_is_a_warning_without_it(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         assert read_secrets(X, {X: "qwzx"}) == ["qwzx"]

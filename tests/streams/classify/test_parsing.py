@@ -317,7 +317,14 @@ def test_numbers_that_are_none_and_halves_of_characters_at_once() -> None:
 
 
 def test_a_refused_score_names_what_it_is() -> None:
-    for raw, kind in ((b"NaN", "NaN"), (b"-Infinity", "-Infinity"), (b"9.5", "a float"), (b'"9"', "a str")):
+    for raw, kind in (
+        (b"NaN", "NaN"),
+        (b"-Infinity", "-Infinity"),
+        (b"9.5", "a float"),
+        (b'"9"', "a str"),
+        (b'" nan "', "nan"),
+        (b'"nano"', "a str"),
+    ):
         with pytest.raises(RefusedRecord, match=f"^score is {kind}, not an integer$"):
             read(with_raw("score", raw), SCALES)
 
