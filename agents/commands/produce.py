@@ -34,6 +34,7 @@ def _check(*, to_stderr: bool) -> Check:
     settings = load()
     return Check(
         scales=settings.all_scales(),
+        tombstones_delete=settings.topics.tombstones_delete,
         alert_metrics=settings.alerts.metrics,
         follow_ups=settings.follow_ups.enabled,
         report=lambda line: click.echo(line, err=to_stderr),

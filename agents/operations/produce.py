@@ -20,7 +20,7 @@ from npsflow.schemas.errors import NpsflowError, RefusedRecord
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.response import Deletion, Metric
 from npsflow.schemas.times import to_ms
-from npsflow.streams.classify.parsing import read
+from npsflow.streams.classify.parsing import read_record
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.scoring.scores import Scales
@@ -56,6 +56,7 @@ class Check:
     """
 
     scales: Scales
+    tombstones_delete: bool
     alert_metrics: Collection[Metric]
     follow_ups: bool
     report: Callable[[str], None]
@@ -134,12 +135,12 @@ async def _checked(fd: int, check: Check, *, done: bool) -> AsyncIterator[list[L
             for line in lines:
                 key, value = _message(line)
                 try:
-                    response, scale, warnings = read(value, check.scales)
+                    response, scale, warnings = read_record(key, value, check.scales, check.tombstones_delete)
                 except RefusedRecord as error:
                     refused += 1
                     check.report(f"line {line.number}: {error.reason}: {error}")
                     continue
-                notes.add(line.number, value or b"", warnings)
+                notes.add(line.number, value or b"{}", warnings)
                 if scale is None or isinstance(response, Deletion):
                     effects.pop(key, None)
                 else:

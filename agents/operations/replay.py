@@ -25,7 +25,7 @@ from npsflow.schemas.fetch import decode_fetch
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.response import Response
 from npsflow.schemas.times import DAY, rfc3339, to_ms
-from npsflow.streams.classify.parsing import read, read_tombstone
+from npsflow.streams.classify.parsing import read_record
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import partition_counts
 from npsflow.streams.engine.installation import Installation
@@ -73,10 +73,8 @@ class ReplayCheck:
     def _check_response(self, letter: Letter, value: bytes | None) -> bytes:
         """Read it as classify does; gives its key."""
         try:
-            if value is None and self._settings.topics.tombstones_delete:
-                content, _, _ = read_tombstone(letter.record.key)
-            else:
-                content, _, _ = read(value, self._scales)
+            tombstones_delete = self._settings.topics.tombstones_delete
+            content, _, _ = read_record(letter.record.key, value, self._scales, tombstones_delete)
         except RefusedRecord:
             raise
         except Exception as error:  # our mistake: classify makes the same of it

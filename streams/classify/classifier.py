@@ -20,7 +20,7 @@ from npsflow.streams.classify.counters import CORRECTION, DEAD, MISPLACED, RESPO
 from npsflow.streams.classify.deltas import PaneCount
 from npsflow.streams.classify.events import Arrival, EventBuilder, Events
 from npsflow.streams.classify.memory import RememberedResponses
-from npsflow.streams.classify.parsing import read, read_tombstone
+from npsflow.streams.classify.parsing import read_record
 from npsflow.streams.classify.settings import ClassifySettings
 from npsflow.streams.classify.stored import DELETED, ID, INTERNAL, TEST, Remembered, Version, place
 from npsflow.streams.scoring.scores import Scale
@@ -85,10 +85,7 @@ class Classifier:
     def read(self, record: Record) -> Change:
         """Give what a record changes, whatever it holds."""
         try:
-            if record.value is None and self._tombstones_delete:
-                content, scale, warnings = read_tombstone(record.key)
-            else:
-                content, scale, warnings = read(record.value, self._scales)
+            content, scale, warnings = read_record(record.key, record.value, self._scales, self._tombstones_delete)
             key = f"{content.source}/{content.response_id}".encode()
             first = origin(record.headers) if record.headers else None
             if first is not None:

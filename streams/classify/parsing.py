@@ -80,6 +80,11 @@ def read(value: bytes | None, scales: Scales) -> Read:
     return response, scale, ()
 
 
+def read_record(key: bytes | None, value: bytes | None, scales: Scales, tombstones_delete: bool) -> Read:
+    """The same, and where the settings say so the deletion that a record without a value is. Raises RefusedRecord."""
+    return read_tombstone(key) if value is None and tombstones_delete else read(value, scales)
+
+
 def _scale(metric: str, answered: AnsweredScale, scales: Scales, source: str) -> Scale:
     scale = scales.find(metric, answered.min, answered.max)
     if scale is None:
@@ -93,7 +98,7 @@ def _out_of_range(scale: Scale, source: str) -> RefusedRecord:
 
 
 def read_tombstone(key: bytes | None) -> Read:
-    """The deletion that a record without a value is, where the settings say so. Raises RefusedRecord."""
+    """The deletion that a record without a value is. Raises RefusedRecord."""
     try:
         source, _, response_id = (key or b"").decode().partition("/")
     except UnicodeDecodeError:

@@ -232,7 +232,7 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
 
     # A check only looks whether a worker may do it, and a rebuild neither pauses nor recovers.
     accept = Acl("GROUP", "LITERAL", f"{PREFIX}npsflow-dlq-accept", "DESCRIBE")
-    # No platform of the test says who was asked, and no action is refused.
+    # No platform of the test says who was asked, and no action is refused or on a wrong partition.
     invite = Acl("TOPIC", "LITERAL", f"{PREFIX}survey-invitations", "WRITE")
     act = Acl("TOPIC", "LITERAL", f"{PREFIX}recovery-actions", "WRITE")
     worker_may = table(PREFIX)["worker"]
@@ -240,7 +240,8 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
     # The console sends no digest and knows of no tickets.
     elsewhere = re.compile("recovery-cases|customer-follow-up|recovery-actions")
     idle = {
-        "check": worker_may, "rebuild": {accept, *recovering}, "intake": {invite}, "dlq replay": {invite, act},
+        "worker": {act}, "check": worker_may, "rebuild": {accept, *recovering}, "intake": {invite},
+        "dlq replay": {invite, act},
         "notify": {acl for acl in table(PREFIX)["notify"] if elsewhere.search(acl.name)},
     }  # fmt: skip
     for process in PROCESSES:

@@ -27,13 +27,15 @@ def response(number: int, score: int, age: int, now: int, **more: Any) -> dict[s
     }  # fmt: skip
 
 
-def tried(folder: Path, lines: list[Any], follow_ups: bool = True) -> tuple[int, list[str]]:
+def tried(
+    folder: Path, lines: list[Any], follow_ups: bool = True, tombstones_delete: bool = False
+) -> tuple[int, list[str]]:
     path = folder / "responses.jsonl"
     path.write_text("\n".join(line if isinstance(line, str) else json.dumps(line) for line in lines))
     reported: list[str] = []
     fd = os.open(path, os.O_RDONLY)
     try:
-        check = Check(Scales(), METRICS, follow_ups, reported.append)
+        check = Check(Scales(), tombstones_delete, METRICS, follow_ups, reported.append)
         return asyncio.run(try_out(fd, check)), [" ".join(line.split()) for line in reported]
     finally:
         os.close(fd)
@@ -58,6 +60,16 @@ def test_what_the_lines_would_cause_is_said(tmp_path: Path, now: int) -> None:
         ],
     )
     assert not any("follow-ups" in line for line in tried(tmp_path, lines, follow_ups=False)[1])
+
+
+def test_a_line_without_a_value_is_a_deletion_where_the_settings_say_so(tmp_path: Path, now: int) -> None:
+    lines = [response(1, 0, HOUR, now), response(2, 0, HOUR, now), {"key": "s/r1", "value_base64": None}]
+    count, (fresh,) = tried(tmp_path, lines, tombstones_delete=True)
+    assert (count, fresh[:40]) == (3, "1 alerts at most would be fresh and reac")
+    with pytest.raises(ProduceFailed, match="1 of 3 lines are refused"):
+        tried(tmp_path, lines)
+    with pytest.raises(ProduceFailed, match="1 of 1 lines are refused"):
+        tried(tmp_path, [{"key": "no-response", "value_base64": None}], tombstones_delete=True)
 
 
 def test_a_refused_line_is_named_and_nothing_is_said_of_the_others(tmp_path: Path, now: int) -> None:

@@ -99,6 +99,17 @@ def test_a_webhook_becomes_what_its_form_means_now(name: str, headers: Any) -> N
     assert [(record.topic, (record.key or b"")[:8]) for record in records] == [("survey-responses", b"wootric/")]
 
 
+@pytest.mark.parametrize("mended", [None, b'{"id": 1, "form": "f", "score": 4}'])
+def test_a_body_without_a_time_is_of_when_it_arrived_and_not_of_its_replay(mended: bytes | None) -> None:
+    settings = '[intake.shop]\nplatform = "generic"\ntime_of_arrival = true\npaths = { response_id = "id" }\n'
+    score = 'scores = [{ question = "score", metric = "nps" }]\n'
+    value, arrived = b'{"id": 1, "form": "f", "score": 3}', NOW - 3 * DAY
+    kept = letter(topic="intake/shop", reason="unmapped", key=None, value=value, written=arrived)
+    assert refusal(check(settings), kept) == "unmapped"
+    (record,) = check(settings + score).records(kept, mended)
+    assert json.loads(record.value or b"")["submitted_at"] == rfc3339(arrived)
+
+
 def test_a_mended_webhook_is_of_the_type_of_its_new_body() -> None:
     form = [("content-type", b"application/x-www-form-urlencoded")]
     kept = letter(topic="intake/shop", reason="unmapped", key=None, value=b"a=1", headers=form)
