@@ -5,6 +5,7 @@ field by field: only an unusable identity, metric, score or time refuses a recor
 field, which is dropped and named in `warnings`.
 """
 
+import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 from typing import Any, get_args
@@ -39,6 +40,9 @@ _MAX_ATTRIBUTES = 20
 _IDENTIFIERS = ("source", "response_id", "survey_id")
 
 _NOT_FINITE = {"nan", "inf", "infinity"}
+_JAVA = re.compile(
+    r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d)(:\d\d(?:\.\d+)?)?([Zz]|[+-]\d\d:?\d\d)(?:\[[\w/+:-]{1,64}\])?", re.ASCII
+)
 _REPLACEMENT = "\ufffd"
 _TOMBSTONE = (
     "the record has no value: where producers delete responses by that, set topics.tombstones_delete = true, then "
@@ -247,9 +251,26 @@ def _kind(value: Any) -> str:
 
 def _time(value: Any, name: str, source: str) -> Any:
     try:
-        return codec.convert(value, Time)
+        return _moment(value)
     except msgspec.ValidationError:
         raise RefusedRecord("invalid_time", f"{name} is not an RFC 3339 time with an offset", source) from None
+
+
+def _moment(value: Any) -> Any:
+    """RFC 3339; as Java prints it too: without seconds that are zero, and with the name of the zone behind the offset.
+
+    Raises msgspec.ValidationError.
+    """
+    if isinstance(value, str) and (java := _JAVA.fullmatch(value)):
+        value = f"{java[1]}{java[2] or ':00'}{java[3]}"
+    return codec.convert(value, Time)
+
+
+def _optional_time(value: Any, name: str, warnings: list[str]) -> Any:
+    try:
+        return _moment(value)
+    except msgspec.ValidationError:
+        return None
 
 
 def _of_type(kind: Any) -> Lenient:
@@ -327,4 +348,5 @@ _answer = _parts(Answer, score=_number)
 _LENIENT: dict[str, Lenient] = {
     name: _reader(kind) for name, kind in _TYPES.items() if name not in (*_REQUIRED, "source", "response_id", "scale")
 } | {"customer": _parts(Customer), "reference": _parts(Reference), "answers": _answers, "attributes": _attributes}
+_LENIENT["updated_at"] = _optional_time
 _LENIENT_DELETION = {"updated_at": _LENIENT["updated_at"]}

@@ -9,7 +9,9 @@ from typing import Any, NoReturn
 from .model import MINUTE, SCALES, Fields, Record, Version
 
 _MAX_DEPTH = 1024
-_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d+)?([Zz]|[+-]\d\d:?[0-5]\d)")
+_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(?:(:\d\d)(\.\d+)?)?([Zz]|[+-]\d\d:?[0-5]\d)(?:\[[A-Za-z0-9_/+:-]{1,64}\])?"
+)
 _MAX_IDENTIFIER, _MAX_TEXT, _MAX_COMMENT, _MAX_ATTRIBUTES = 256, 128, 16_384, 20
 _BEGINNINGS = (
     ("not_utf8", rb"\xff\xfe|\xfe\xff|[{\[]\0|\0[{\[]", 2),  # UTF-16
@@ -271,14 +273,17 @@ _OPTIONAL = {
 
 
 def _time(text: object) -> datetime:
-    """A moment with its offset, rounded to microseconds: RFC 3339, a blank for the T and no colon in the offset too."""
+    """A moment with its offset, rounded to microseconds.
+
+    RFC 3339; a blank for the T, no colon in the offset, no seconds and the name of a zone behind it will do, too.
+    """
     match = _TIME.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         raise DeadError("invalid_time")
-    day, time, fraction, zone = match.groups()
+    day, minute, second, fraction, zone = match.groups()
     digits = (fraction or ".")[1:8].ljust(7, "0")
     try:
-        return datetime.fromisoformat(f"{day}T{time}{zone.upper()}") + timedelta(
+        return datetime.fromisoformat(f"{day}T{minute}{second or ':00'}{zone.upper()}") + timedelta(
             microseconds=int(digits[:6]) + (digits[6] >= "5")
         )
     except (ValueError, OverflowError):
