@@ -134,7 +134,9 @@ _changes: dict[str, SearchStrategy[Any]] = {
     "metric": st.sampled_from(["nps", "csat", "ces", "enps", "csat_overall"]),
     "score": st.sampled_from([1, 2, 3, 4, 5, 5, 7, 10, 11]),
     "submitted_at": times(timedelta(days=34)) | st.just("2099-01-01T00:00:00Z"),
-    "updated_at": times() | times().map(lambda time: f"{time}[UTC]") | st.sampled_from(["soon", "2026-03-01T15:07Z"]),
+    "updated_at": times()
+    | times().map(lambda time: f"{time}[UTC]")
+    | st.sampled_from(["soon", "2026-03-01T15:07Z", "2099-01-01T00:00:00Z"]),
     "comment": st.sampled_from(["", "slow", "late", "é" * 9_000, 7, "half \ud83d"]),
     "question": st.sampled_from(["why?", "what?"]),
     "channel": values,
