@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from datetime import tzinfo
+from decimal import ROUND_HALF_UP, Decimal
 from difflib import get_close_matches
 from typing import get_args
 
@@ -190,19 +191,25 @@ def _show(windows: list[Window], zone: tzinfo) -> None:
 def score(w: Window) -> str:
     """With its unit: `+14.3` of NPS, `85.2%`, `5.2/7`."""
     if w.metric in _PERCENT:
-        return f"{w.score:.1f}%"
-    return f"{w.score:.1f}/{w.scale.rpartition('-')[2]}" if w.metric == "ces" else _signed(w.score)
+        return f"{tenths(w.score)}%"
+    return f"{tenths(w.score)}/{w.scale.rpartition('-')[2]}" if w.metric == "ces" else _signed(w.score)
 
 
 def interval(w: Window) -> str:
     """95%, in the unit of the score."""
     if w.metric in (*_PERCENT, "ces"):
-        return f"{w.low:.1f} to {w.high:.1f}{'%' if w.metric in _PERCENT else ''}"
+        return f"{tenths(w.low)} to {tenths(w.high)}{'%' if w.metric in _PERCENT else ''}"
     return f"{_signed(w.low)} to {_signed(w.high)}"
 
 
 def _signed(value: float) -> str:
-    return f"{round(value, 1) + 0.0:+.1f}"  # without -0.0
+    return f"{Decimal(tenths(value)):+}"
+
+
+def tenths(score: float) -> str:
+    """With one decimal, as people round: half of a tenth away from zero, and no zero below it."""
+    rounded = Decimal(repr(score)).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    return str(rounded or abs(rounded))
 
 
 def _counts(w: Window) -> str:

@@ -26,6 +26,17 @@ _ZONE = re.compile(r"(?:UTC|GMT|[Zz])?\s*(?:(?P<sign>[+-])(?P<h>\d{1,2})(?::?(?P
 _ABBREVIATION = re.compile("[A-Z]{3,5}")
 _YEAR_FIRST = re.compile(r"(\d{4})[-/.](\d{1,2})[-/.](\d{1,2})")
 _YEAR_LAST = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})")
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_MONTH = (
+    "Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|"
+    "Nov(?:ember)?|Dec(?:ember)?"
+)
+_WITH_MONTH = re.compile(  # Fri, 20 Nov 2026 10:00:00 GMT; November 20, 2026 at 10:00 AM; Fri Nov 20 2026 10:00:00
+    rf"(?:[A-Z][a-z]{{2,8}},?\s+)?(?:(\d{{1,2}})[\s-]({_MONTH})\.?|({_MONTH})\.?\s(\d{{1,2}})),?[\s-](\d{{4}})"
+    r"(?:,?\sat)?(?=[,\s]\s?\d)",
+    re.ASCII | re.IGNORECASE,
+)
+_NAME_OF_ZONE = re.compile(r"(?<=\d)\s?(?:\[[^\[\]]*\]|\([^()]*\))$")  # as JavaScript and Java add to an offset
 _SAY_ZONE = "say which with --zone, or for webhooks with zone in [intake.NAME]"
 
 
@@ -70,18 +81,20 @@ class TimeFormat:
         """RFC 3339; in UTC, except where the value has an offset.
 
         A number, or a text of digits, is time since 1970: up to eleven digits are seconds, more are milliseconds. A
-        time without an offset is one of the zone; in the hour that comes twice when clocks are put back, the first,
-        unless an abbreviation (CET, EDT) says which. An abbreviation counts only where the zone itself has it then.
+        month may be an English word. A time without an offset is one of the zone; in the hour that comes twice when
+        clocks are put back, the first, unless an abbreviation (CET, EDT) says which. An abbreviation counts only where
+        the zone itself has it then.
 
         `zone`: the one that the platform documents. Raises InvalidTime when the value is no time, or not clear.
         """
-        text = str(value).strip()
+        text = _NAME_OF_ZONE.sub("", str(value).strip())
         if _USUAL.fullmatch(text) and (usual := _usual(text, zone or self.zone)):
             return _rfc3339(usual)
         if unix := _UNIX.fullmatch(text):
             return _rfc3339(_since_1970(unix))
         if (moment := parse_iso(text)) is not None:
             return _rfc3339(moment)
+        text = _WITH_MONTH.sub(_in_digits, text, count=1)
         date = _DATE.match(text)
         time = None if date is None else _TIME.match(text, date.end())
         if date is None or time is None:
@@ -119,6 +132,11 @@ class TimeFormat:
             return datetime(int(year), int(month), int(day), hour, int(time["m"]), int(time["s"] or 0), micros)
         except ValueError:
             raise InvalidTime("there is no such date or time") from None
+
+
+def _in_digits(date: re.Match[str]) -> str:
+    day, month = date[1] or date[4], date[2] or date[3]
+    return f"{date[5]}-{_MONTHS.index(month[:3].lower()) + 1}-{day}"
 
 
 def _usual(text: str, zone: tzinfo | None) -> datetime | None:

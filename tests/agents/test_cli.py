@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from npsflow.agents.broker.embedded import free_port
 from npsflow.agents.cli import COMMANDS, main
+from npsflow.agents.commands.windows import tenths
 from npsflow.agents.kafka import clients
 
 HEAVY = {"aiokafka", "faust", "msgspec", "orjson"}
@@ -123,3 +124,19 @@ def test_check_reports_platforms_and_kinds_that_do_not_exist(table: str, expecte
 
     assert result.exit_code == 1
     assert result.stdout.startswith(f"fail  settings: {expected}")
+
+
+@pytest.mark.parametrize(
+    ("score", "shown"),
+    [
+        (12.25, "12.3"),
+        (-12.25, "-12.3"),
+        (12.35, "12.4"),
+        (-0.02, "0.0"),
+        (-0.05, "-0.1"),
+        (100.0, "100.0"),
+        (0.0, "0.0"),
+    ],
+)
+def test_scores_are_shown_as_people_round(score: float, shown: str) -> None:
+    assert tenths(score) == shown
