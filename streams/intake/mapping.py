@@ -31,9 +31,7 @@ COLUMNS = {"response_id", "submitted_at", "updated_at", "form", "invitation_id",
 _NO_TEXT = (dict, list, NotFinite)
 _MAX_SCORE = 1e9  # a larger number is no score, and may be too large for JSON
 _WHOLE = re.compile(r"([0-9]{1,9})(?:[.,]0{1,2})?")  # spreadsheets and pandas write 9.0
-_LEADING = re.compile(
-    r"([0-9]{1,9})(?:\s*/\s*(?=[0-9])|[\s\-\u2013\u2014:.)=(]+(?=[^\d\s]))"
-)  # 9/10; not of 7-8 or 1.5
+_LEADING = re.compile(r"([0-9]{1,9})[\s\-\u2013\u2014:.)=(]+(?=[^\d\s])")  # not of 7-8 or 1.5
 _TRUE = {"true", "yes", "1", "on"}
 _API = re.compile(r"(https://[^/?#@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/[^?#\s]*)?")  # a token is sent there
 
