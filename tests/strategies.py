@@ -136,7 +136,7 @@ _changes: dict[str, SearchStrategy[Any]] = {
     "submitted_at": times(timedelta(days=34)) | st.just("2099-01-01T00:00:00Z"),
     "updated_at": times()
     | times().map(lambda time: f"{time}[UTC]")
-    | st.sampled_from(["soon", "2026-03-01T15:07Z", "2099-01-01T00:00:00Z"]),
+    | st.sampled_from(["soon", "2026-03-01T15:07Z", "0001-01-01T00:00:00Z", "2099-01-01T00:00:00Z"]),
     "comment": st.sampled_from(["", "slow", "late", "é" * 9_000, 7, "half \ud83d"]),
     "question": st.sampled_from(["why?", "what?"]),
     "channel": values,
@@ -161,7 +161,7 @@ def _new(response_id: str) -> Fields:
 
 _deletions = st.fixed_dictionaries(
     {"source": st.just("s"), "response_id": st.sampled_from("123"), "deleted": st.just(True)},
-    optional={"updated_at": times() | st.sampled_from(["soon", "2099-01-01T00:00:00Z"])},
+    optional={"updated_at": times() | st.sampled_from(["soon", "1970-01-01T00:00:00Z", "2099-01-01T00:00:00Z"])},
 )
 _odd_scores: SearchStrategy[Any] = st.sampled_from([3.0, 3.5, 11.0, float("nan"), float("inf")])
 _odd_scales: SearchStrategy[Any] = st.sampled_from(

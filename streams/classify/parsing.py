@@ -29,6 +29,7 @@ from npsflow.schemas.response import (
     Time,
 )
 from npsflow.schemas.response import Scale as AnsweredScale
+from npsflow.schemas.times import to_datetime
 from npsflow.schemas.topics import MAX_INPUT
 from npsflow.streams.classify import unreadable
 from npsflow.streams.scoring.scores import Scale, Scales
@@ -39,6 +40,7 @@ _TYPES = {f.name: f.type for f in msgspec.structs.fields(Response)}
 _MAX_ATTRIBUTES = 20
 _IDENTIFIERS = ("source", "response_id", "survey_id")
 
+_NEVER = to_datetime(0)  # Go writes the year 1 for a time that is not set, others 1970
 _NOT_FINITE = {"nan", "inf", "infinity"}
 _JAVA = re.compile(
     r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d)(:\d\d(?:\.\d+)?)?([Zz]|[+-]\d\d:?\d\d)(?:\[[\w/+:-]{1,64}\])?", re.ASCII
@@ -74,7 +76,7 @@ def read(value: bytes | None, scales: Scales) -> Read:
         return _read_leniently(value, scales)
     if response.deleted or "/" in response.source or len(value) > MAX_COMMENT:
         return _read_leniently(value, scales)
-    if response.answers is not None and _has_float(response.answers):
+    if (response.answers is not None or response.updated_at is not None) and _is_odd(response):
         return _read_leniently(value, scales)
     scale = scales.defaults[response.metric]
     if response.scale is not None:
@@ -112,9 +114,11 @@ def read_tombstone(key: bytes | None) -> Read:
     return Deletion(response_id=response_id, source=source), None, ()
 
 
-def _has_float(answers: list[Answer]) -> bool:
-    """Whether a score among these may be a whole float, which is taken as an integer."""
-    return float in [type(answer.score) for answer in answers]
+def _is_odd(response: Response) -> bool:
+    """Whether a score may be a whole float, which is taken as an integer, or the time of change was never set."""
+    if response.updated_at is not None and response.updated_at <= _NEVER:
+        return True
+    return response.answers is not None and float in [type(answer.score) for answer in response.answers]
 
 
 # The lenient path, field by field.
@@ -266,11 +270,13 @@ def _moment(value: Any) -> Any:
     return codec.convert(value, Time)
 
 
-def _optional_time(value: Any, name: str, warnings: list[str]) -> Any:
+def _time_of_change(value: Any, name: str, warnings: list[str]) -> Any:
+    """None where it is no time, or nobody has set it: any other version would be newer than that."""
     try:
-        return _moment(value)
+        moment = _moment(value)
     except msgspec.ValidationError:
         return None
+    return moment if moment > _NEVER else None
 
 
 def _of_type(kind: Any) -> Lenient:
@@ -348,5 +354,5 @@ _answer = _parts(Answer, score=_number)
 _LENIENT: dict[str, Lenient] = {
     name: _reader(kind) for name, kind in _TYPES.items() if name not in (*_REQUIRED, "source", "response_id", "scale")
 } | {"customer": _parts(Customer), "reference": _parts(Reference), "answers": _answers, "attributes": _attributes}
-_LENIENT["updated_at"] = _optional_time
+_LENIENT["updated_at"] = _time_of_change
 _LENIENT_DELETION = {"updated_at": _LENIENT["updated_at"]}

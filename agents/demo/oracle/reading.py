@@ -224,10 +224,12 @@ def _kind(raw: Any) -> object:
 
 
 def _updated(raw: Any) -> object:
+    """A time of change; one up to 1970 was never set."""
     try:
-        return _time(raw)
+        time = _time(raw)
     except DeadError:
         return _DROPPED
+    return time if _milliseconds(time) > 0 else _DROPPED
 
 
 def _object(**readers: Callable[[Any], object]) -> Callable[[Any], object]:

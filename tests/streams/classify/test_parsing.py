@@ -250,6 +250,8 @@ def test_a_refusal_names_the_platform_once_it_is_known() -> None:
         ({"comment": "a" + "é" * 8_192}, {"comment": "a" + "é" * 8_191}, ("comment",)),
         ({"question": "x" * 20_000}, {"question": "x" * 16_384}, ("question",)),
         ({"updated_at": "soon"}, {}, ("updated_at",)),
+        ({"updated_at": "0001-01-01T00:00:00Z"}, {}, ("updated_at",)),
+        ({"updated_at": "1970-01-01T00:00:00+00:00"}, {}, ("updated_at",)),
         ({"updated_at": "2026-03-01T15:02Z"}, {"updated_at": "2026-03-01T15:02:00Z"}, ()),
         ({"updated_at": "2026-03-01T15:02+01:00[Europe/Amsterdam]"}, {"updated_at": "2026-03-01T15:02:00+01:00"}, ()),
         ({"submitted_at": "2026-03-01 15:02:03.5Z[UTC]"}, {"submitted_at": "2026-03-01T15:02:03.500000Z"}, ()),

@@ -12,7 +12,7 @@ from npsflow.schemas.deltas import TICK, decode_tick, delta_key
 from npsflow.schemas.headers import ORIGIN
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import DAY, MINUTE, rfc3339
-from npsflow.streams.classify import classifier, parsing
+from npsflow.streams.classify import parsing
 from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.classify.parsing import Read
 from npsflow.streams.classify.stage import Classify
@@ -163,6 +163,17 @@ def test_what_has_left_the_horizon_is_as_if_never_seen() -> None:
     assert [event.type for event in events(task.committed, topics.SERVICE_RECOVERY)] == ["npsflow.alert.raised.v1"] * 3
     task = fold(response("1", submitted_at=old), response("2", submitted_at=new), response("1", submitted_at=old))
     assert dead(task.committed) == [("too_late", 0, 2)]
+
+
+@pytest.mark.parametrize("never", ["0001-01-01T00:00:00Z", "1970-01-01T00:00:00Z"])
+def test_a_time_of_change_that_was_never_set_is_none(never: str) -> None:
+    """As Go writes it: else no deletion would delete, and a correction would have been due two thousand years ago."""
+    first = response("1", score=9, submitted_at=rfc3339(NOW - DAY), updated_at=never)
+    task = fold(first, first | {"score": 2})
+    (alert,) = on_topic(task.committed, topics.SERVICE_RECOVERY)
+    assert json.loads(alert.value or b"")["due_at"].startswith("2026-03")
+    task = fold(first, {"source": "s", "response_id": "1", "deleted": True, "updated_at": never})
+    assert outcomes(task) == {"counted": 1, "deleted": 1}
 
 
 def test_a_deletion_is_remembered_as_long_as_what_it_deletes() -> None:
@@ -338,7 +349,7 @@ def test_a_record_that_crashes_reading_is_a_dead_letter_and_the_rest_goes_on(mon
             raise ZeroDivisionError("of a comment")
         return read(value, scales)
 
-    monkeypatch.setattr(classifier, "read", fails)
+    monkeypatch.setattr(parsing, "read", fails)
     task = fold(response("1"), response("2"), response("3"))
     assert dead(task.committed) == [("internal_error", 0, 1)]
     assert dict(on_topic(task.committed, topics.DEAD_LETTERS)[0].headers)["npsflow_dlq_message"] == b"ZeroDivisionError"

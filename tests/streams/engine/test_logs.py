@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaConnectionError
 from npsflow.agents.demo import sample
 from npsflow.schemas import topics
 from npsflow.schemas.errors import ChangelogRefused, RefusedRecord, TransactionFailed
-from npsflow.streams.classify import classifier
+from npsflow.streams.classify import parsing
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
@@ -116,7 +116,7 @@ async def test_a_crash_says_where_and_nothing_personal(
     def fails(value: bytes, scales: Scales) -> None:
         raise ValueError(value.decode())
 
-    monkeypatch.setattr(classifier, "read", fails)
+    monkeypatch.setattr(parsing, "read", fails)
     value = json.dumps(response(**PRIVATE)).encode()
     task.process(topics.RESPONSES, [Record(b"s/1", value, 7)], 8)
     (line,) = map(json.loads, lines.getvalue().splitlines())
