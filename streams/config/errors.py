@@ -12,6 +12,7 @@ _PLACE = re.compile(r"(.*?)(?: - at (`key` in )?`\$(.*)`)?", re.DOTALL)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\.\.\.)\]")
 _FIELD = re.compile(r"Object contains unknown field `(.*)`")
 _MISSING = re.compile(r"Object missing required field `(.*)`")
+_SECRETS = {"secret", "token", "password", "api_key", "key"}
 _RANGE = re.compile(r"Expected `(int|float)` [<>].*")
 
 
@@ -43,6 +44,7 @@ def explain(error: msgspec.ValidationError, expected: type, data: Any) -> str:
         close = get_close_matches(unknown[1], known, n=1)
         hint = f"; known: {', '.join(known)}" if known else "; it has none"
         hint = f"; did you mean {close[0]!r}?" if close else hint
+        hint = "; secrets stand in the environment, as NPSFLOW_SECRET_NAME" if unknown[1] in _SECRETS else hint
     elif missing := _MISSING.fullmatch(message):
         message = f"the key {missing[1]!r} is missing"
     elif message.startswith("Invalid enum value"):

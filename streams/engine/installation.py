@@ -1,6 +1,7 @@
 """Which cluster, and which installation in it: the names of everything that one prefix owns there."""
 
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -13,6 +14,7 @@ from npsflow.streams.engine.kafka.security import VARIABLES, Security, security
 
 _ENVIRONMENT = {"NPSFLOW_BROKERS": "brokers", "NPSFLOW_PREFIX": "prefix", "NPSFLOW_SESSION_MS": "session_ms"}
 _KNOWN = {"NPSFLOW_BY", "NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL", "NPSFLOW_ZONE", *VARIABLES}
+_NAME = re.compile(r"[A-Za-z0-9._-]{0,200}")  # what Kafka takes as part of a topic's name, and room for the rest of it
 _PREFIXES = ("NPSFLOW_FAUST_", "NPSFLOW_SECRET_", "NPSFLOW_TEST_", "NPSFLOW_TOKEN_")
 
 
@@ -61,4 +63,6 @@ def read_installation(environment: Mapping[str, str] = os.environ) -> Installati
     except msgspec.ValidationError:
         session = environment["NPSFLOW_SESSION_MS"]
         raise SettingsError(f"NPSFLOW_SESSION_MS is {session!r}, not a whole number of milliseconds") from None
+    if not _NAME.fullmatch(plain.prefix):
+        raise SettingsError(f"NPSFLOW_PREFIX is {plain.prefix!r}: topics are named by letters, digits, dots, _ and -")
     return msgspec.structs.replace(plain, security=security(environment))

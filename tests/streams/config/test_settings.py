@@ -246,7 +246,8 @@ SIGNED = "[intake.x]\nplatform = 'generic'\nverification = 'signature'\n[intake.
         ("[intake.x]\nplatform = 'generic'\napi_per_minute = -1", "below 0"),
         ("[intake.x]\nplatform = 'generic'\nzone = 'CET+1'", "zone: 'CET+1'"),
         ("[intake.x]\nplatform = 'generic'\nverification = 'signature'", "without the other"),
-        ("[intake.x]\nplatform = 'generic'\nsignature = {header = 'X-S'}", "without the other"),
+        ("[intake.x]\nplatform = 'generic'\nverification = 'basic'\nsignature = {header = 'X-S'}", "without the other"),
+        ("[intake.x]\nplatform = 'tally'\nsecret = 'x'", "secrets stand in the environment, as NPSFLOW_SECRET_NAME"),
         (SIGNED + "prefix = 'v0='\nsigned = 'v0:{time}:{body}'", "signed: {time} is none of"),
         (SIGNED + "signed = '{timestamp}'\ntimestamp = 'X-T'", "without {body}"),
         (SIGNED + "signed = '{timestamp}{body}'", "timestamp has to be there"),
@@ -405,6 +406,12 @@ def test_a_typo_in_the_environment_is_named(name: str) -> None:
 def test_a_session_that_is_no_number() -> None:
     with pytest.raises(SettingsError, match="NPSFLOW_SESSION_MS is 'soon', not a whole number"):
         read_installation({"NPSFLOW_SESSION_MS": "soon"})
+
+
+@pytest.mark.parametrize("prefix", ["we ird/", "a/b", "é.", "x" * 201, "a\n"])
+def test_a_prefix_that_no_topic_may_have_is_refused(prefix: str) -> None:
+    with pytest.raises(SettingsError, match="NPSFLOW_PREFIX is "):
+        read_installation({"NPSFLOW_PREFIX": prefix})
 
 
 def test_the_file_that_is_named_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
