@@ -1,13 +1,16 @@
 """`npsflow`, the command line: finds the command that is called, and prints an error as one line."""
 
+import errno
 import logging
+import sys
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 from click.shell_completion import CompletionItem
 
-from npsflow.schemas.errors import NpsflowError, SettingsError
+from npsflow.agents.runtime import interrupts
+from npsflow.schemas.errors import NpsflowError, SettingsError, StateError, TransactionFailed
 
 COMMANDS = {
     "demo": ("npsflow.agents.commands.demo:demo", "Run the whole system on sample data."),
@@ -47,6 +50,7 @@ class Commands(click.Group):
             return None
         module, _, attribute = COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), attribute)
+        ctx.call_on_close(interrupts.interrupt_command())
         return command
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
@@ -60,13 +64,40 @@ class Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command that was called. Raises ClickException for errors of ours, status 2 for settings, else 1."""
+        """Run the command that was called. Ends with one line for an error of ours or of the system's files."""
         try:
             return super().invoke(ctx)
         except NpsflowError as error:
-            failure = click.ClickException(str(error))
-            failure.exit_code = 2 if isinstance(error, SettingsError) else 1
-            raise failure from error
+            _end(error, str(error), 2 if _is_lasting(error) else 1)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # whoever read our output has enough: click ends without a word
+                raise
+            _end(error, _explain(error), 2 if error.filename is not None or error.errno in _FULL else 1)
+        except KeyboardInterrupt:
+            sys.exit(interrupts.INTERRUPTED)
+        except click.Abort as abort:  # at a question
+            if isinstance(abort.__context__, KeyboardInterrupt):
+                sys.exit(interrupts.INTERRUPTED)
+            raise
+
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+
+
+def _is_lasting(error: NpsflowError) -> bool:
+    """Whether it comes again until a person changes something: a setting, or a state that cannot be gone on with."""
+    return isinstance(error, SettingsError | StateError) and not isinstance(error, TransactionFailed)
+
+
+def _explain(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return reason if error.filename is None else f"{error.filename} cannot be used: {reason}"
+
+
+def _end(error: Exception, text: str, status: int) -> NoReturn:
+    failure = click.ClickException(text)
+    failure.exit_code = status
+    raise failure from error
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from npsflow.agents.runtime.process import prepare
 from npsflow.agents.runtime.signals import Worker
+from npsflow.schemas.errors import NpsflowError
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.app import Host
 from npsflow.streams.engine.context import EngineSettings
@@ -45,10 +46,18 @@ def run(
 ) -> NoReturn:
     """Run until SIGTERM or Ctrl-C; everything folded is committed before it returns.
 
-    A `name` that lasts makes membership static: a worker back within the session keeps its partitions.
+    A `name` that lasts makes membership static: a worker back within the session keeps its partitions. Raises the
+    NpsflowError that it ends by, for which there is no other line: mode's would say less.
     """
     prepare()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
     app = host(settings, installation, stages, web=web, engine=EngineSettings(name=name)).app
-    Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True).execute_from_commandline()
+    worker = Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
+    try:
+        worker.execute_from_commandline()
+    except SystemExit as end:
+        cause = worker.crash_reason or end.__context__
+        if isinstance(cause, NpsflowError):
+            raise cause from None
+        raise

@@ -16,6 +16,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TextIO
 
+from npsflow.schemas.errors import NpsflowError, SettingsError
+
 OLDEST_JAVA = 17
 LOGGING = "log4j2.properties"
 INSTALL = """\
@@ -24,8 +26,12 @@ INSTALL = """\
   macOS:          brew install maven && brew install --cask temurin"""
 
 
-class BrokerError(RuntimeError):
+class BrokerError(NpsflowError, RuntimeError):
     """The broker cannot be fetched or does not run; the text says why and what to do."""
+
+
+class BrokerMisplaced(BrokerError, SettingsError):
+    """Its port or its folder cannot be used."""
 
 
 def _silent(message: str) -> None:
@@ -41,7 +47,7 @@ def fetch_kafka(progress: Callable[[str], None] = _silent, cache: Path | None = 
     _java()
     pom, logging = (files("npsflow.deploy.broker").joinpath(name).read_bytes() for name in ("pom.xml", LOGGING))
     version = _kafka_version(pom)
-    cache = (cache or Path(os.environ.get("NPSFLOW_CACHE") or "~/.cache/npsflow")).expanduser().resolve()
+    cache = (cache or Path(os.path.expanduser(os.environ.get("NPSFLOW_CACHE") or "~/.cache/npsflow"))).resolve()
     # The digest makes a changed pom fetch anew, beside the jars that other installations still use.
     kafka = cache / f"kafka-{version}-{hashlib.sha256(pom + logging).hexdigest()[:8]}"
     if kafka.exists():

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TextIO
 
-from npsflow.agents.broker.download import BrokerError, archive, fetch_kafka, java_command, take
+from npsflow.agents.broker.download import BrokerError, BrokerMisplaced, archive, fetch_kafka, java_command, take
 
 HOST = "127.0.0.1"
 START_SECONDS = 60
@@ -110,12 +110,14 @@ class Broker:
         self.kill()  # reap what ended by itself
         kafka = fetch_kafka(cache=self._cache)
         if not _is_free(self.port):
-            raise BrokerError(f"port {self.port} on {HOST} is taken: stop what listens there, or choose another port")
+            raise BrokerMisplaced(
+                f"port {self.port} on {HOST} is taken: stop what listens there, or choose another port"
+            )
         self.data.mkdir(parents=True, exist_ok=True)
         self._lock = (self.data / "lock").open("w")
         try:
             if not take(self._lock):  # Kafka finds out for itself, but too late to save its metadata
-                raise BrokerError(f"{self.data} is in use by another Kafka")
+                raise BrokerMisplaced(f"{self.data} is in use by another Kafka")
             self._write_properties()
             if not (self.data / "kafka" / "meta.properties").exists():
                 self._format()

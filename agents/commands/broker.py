@@ -33,9 +33,7 @@ def broker(port: int, data: Path | None) -> None:
             kafka.start()
             click.echo(f"Kafka is ready: NPSFLOW_BROKERS={kafka.bootstrap} (process {kafka.pid}; Ctrl-C stops it)")
             kafka.wait()
-            raise click.ClickException(f"Kafka ended by itself. The end of {kafka.log}:\n{kafka.tail()}")
-        except BrokerError as error:
-            raise click.ClickException(str(error)) from error
+            raise BrokerError(f"Kafka ended by itself. The end of {kafka.log}:\n{kafka.tail()}")
         except KeyboardInterrupt:
             click.echo("Kafka stops")
 

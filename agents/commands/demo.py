@@ -4,11 +4,9 @@ import sys
 
 import click
 
-from npsflow.agents.broker.download import BrokerError
 from npsflow.agents.demo.interrupts import Interrupts
 from npsflow.agents.demo.run import run
-
-_INTERRUPTED = 130
+from npsflow.agents.runtime.interrupts import INTERRUPTED
 
 
 @click.command()
@@ -22,8 +20,6 @@ def demo(once: bool) -> None:
     interrupts.listen()
     try:
         run(interrupts, once=once)
-    except BrokerError as error:
-        raise click.ClickException(str(error)) from error
     except KeyboardInterrupt:
         click.echo("stopped: nothing of the demo runs any more")
-        sys.exit(_INTERRUPTED if once else 0)
+        sys.exit(INTERRUPTED if once else 0)

@@ -9,6 +9,7 @@ import click
 
 from npsflow.agents.kafka import clients, permissions
 from npsflow.agents.kafka.diagnosis import KafkaFailed, Refused
+from npsflow.agents.kafka.starting import refusals
 from npsflow.agents.worker import run
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.config.settings import load
@@ -49,8 +50,10 @@ def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) ->
     level = os.environ.get("NPSFLOW_LOG_LEVEL", "INFO").upper()
     if level not in logging.getLevelNamesMapping():
         raise SettingsError(f"NPSFLOW_LOG_LEVEL is {level!r}; use DEBUG, INFO, WARNING or ERROR")
-    # Missing topics and permissions are reported before anything starts, a line for each.
+    # What it refuses is reported before anything starts, a line for each.
     _await(installation, permissions.of_worker(settings, installation, stages))
+    if refused := clients.run(refusals(settings, installation, stages)):
+        raise SettingsError("\n".join(map(str, refused)))
     _expect_free(web_host, web_port)
     logs.set_up(level)
     run(settings, installation, stages, (web_host, web_port), name)

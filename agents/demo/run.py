@@ -86,4 +86,4 @@ def _say_what_next(here: DemoInstallation) -> None:
 def _command() -> str:
     """How this program was called."""
     by_name = Path(sys.argv[0]).name == "npsflow"
-    return shlex.join([sys.argv[0]] if by_name else [sys.executable, "-m", "npsflow.agents.cli"])
+    return shlex.join([sys.argv[0]] if by_name else [sys.executable, "-m", "npsflow.agents.entry"])

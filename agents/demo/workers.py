@@ -13,7 +13,7 @@ from npsflow.agents.broker.embedded import HOST, WITH_PARENT, free_port
 from npsflow.agents.intake.endpoint import secret_name
 from npsflow.schemas.errors import NpsflowError
 
-_COMMAND = (sys.executable, "-m", "npsflow.agents.cli")
+_COMMAND = (sys.executable, "-m", "npsflow.agents.entry")
 _RATE = 100_000  # requests a second: here is one sender
 _LINES = 5
 

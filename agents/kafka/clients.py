@@ -8,9 +8,15 @@ from typing import Any, TypeVar
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaConnectionError, KafkaError, NodeNotReadyError, UnknownTopicOrPartitionError
+from aiokafka.errors import (
+    InvalidSessionTimeoutError,
+    KafkaConnectionError,
+    KafkaError,
+    NodeNotReadyError,
+    UnknownTopicOrPartitionError,
+)
 
-from npsflow.agents.kafka.diagnosis import FORBIDDEN, KafkaFailed, Refused, absent, forbidden, why_not
+from npsflow.agents.kafka.diagnosis import FORBIDDEN, KafkaFailed, Refused, absent, forbidden, session_refused, why_not
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.clients import Isolation, client_options, consumer_options, producer_options
 from npsflow.streams.engine.transaction import Outputs
@@ -23,13 +29,18 @@ _Step = Callable[[], Coroutine[Any, Any, None]]
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    """Run the work of a command in an event loop of its own. Raises KafkaFailed for any error of Kafka's client."""
+    """Run the work of a command in an event loop of its own.
+
+    Raises KafkaFailed for any error of Kafka's client; SettingsError for a session that the brokers do not allow.
+    """
     try:
         return asyncio.run(work)
     except FORBIDDEN as error:
         raise forbidden(error) from error
     except UnknownTopicOrPartitionError as error:
         raise absent(error.args[0] if error.args else "") from error
+    except InvalidSessionTimeoutError as error:
+        raise session_refused() from error
     except (KafkaError, TimeoutError) as error:
         raise KafkaFailed(f"Kafka: {str(error) or 'no answer in time'}") from error
 

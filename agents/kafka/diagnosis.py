@@ -22,7 +22,7 @@ from aiokafka.errors import (
 )
 from aiokafka.protocol.metadata import MetadataRequest
 
-from npsflow.schemas.errors import NpsflowError
+from npsflow.schemas.errors import NpsflowError, SettingsError
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka import security as names
 from npsflow.streams.engine.kafka.security import Security
@@ -73,6 +73,14 @@ def forbidden(error: KafkaError) -> Refused:
     about = error.args[0] if error.args else "it does not say which"
     named = ", ".join(sorted(about)) if isinstance(about, set | frozenset) else str(about)
     return Refused("permission", f"this client may not use {_FORBIDDEN[type(error)]} ({named})", ALLOW)
+
+
+def session_refused() -> SettingsError:
+    """The error for a session that the brokers do not allow."""
+    return SettingsError(
+        "NPSFLOW_SESSION_MS is not what the brokers allow: set it between their group.min.session.timeout.ms and "
+        "group.max.session.timeout.ms (6000 and 1800000 by default)"
+    )
 
 
 class Attempt(NamedTuple):

@@ -207,15 +207,24 @@ async def positions(installation: Installation, stage: str) -> list[dict[str, An
 
 async def positions_by_partition(installation: Installation, stage: str) -> dict[int, dict[str, Any]]:
     """The same by partition of the stage's input."""
-    topic = changelog(stage, "state")
-    tasks = len(await partitions(installation, topic))
-    newest: dict[int, bytes] = {}
-    for last in (_TAIL, None):  # each commit ends with its position: only many aborted ones put it further back
-        if len(newest) < tasks:
-            async for record in committed_records(installation, topic, last=last):
+    newest = await position_records(installation, stage)
+    return {partition: codec.loads(record.value or b"") for partition, record in newest.items()}
+
+
+async def position_records(installation: Installation, stage: str) -> dict[int, Record]:
+    """The records of these positions, by partition."""
+    missing, newest = await partitions(installation, changelog(stage, "state")), dict[int, Record]()
+    async with clients.reader(installation) as consumer:
+        for last in (_TAIL, None):  # each commit ends with its position: only many aborted ones put it further back
+            ranges = await offset_ranges(consumer, missing)
+            if last is not None:
+                ranges = {tp: (max(begin, end - last), end) for tp, (begin, end) in ranges.items()}
+            async for record in between(consumer, ranges):
                 if record.key == POSITION and record.value:
-                    newest[record.partition] = record.value
-    return {partition: codec.loads(value) for partition, value in newest.items()}
+                    newest[record.partition] = record
+            if not (missing := [tp for tp in missing if tp.partition not in newest]):
+                break
+    return newest
 
 
 async def counters(installation: Installation, stage: str) -> Counter[str]:

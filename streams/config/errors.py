@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from msgspec import inspect
@@ -16,57 +16,78 @@ _SECRETS = {"secret", "token", "password", "api_key", "key"}
 _RANGE = re.compile(r"Expected `(int|float)` [<>].*")
 
 
+class Mistake(NamedTuple):
+    """What is wrong, and where: `where` leads to it from the top; a key that is missing there, or that nobody knows."""
+
+    where: tuple[str | int, ...]
+    ending: str
+    missing: str = ""
+    unknown: bool = False
+
+    def __str__(self) -> str:
+        """The key, then what is wrong there, then what may stand there; of an unknown key the table it is in."""
+        steps = self.where[:-1] if self.unknown else self.where
+        key = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+        return key.removeprefix(".") + self.ending if key else self.ending.removeprefix(": ")
+
+
 def explain(error: msgspec.ValidationError, expected: type, data: Any) -> str:
-    """Explain why `data` is not as `expected`: the key, then what is wrong there, then what may stand there.
+    """Explain why `data` is not as `expected`, in one sentence: see Mistake."""
+    return str(find_mistake(error, expected, data))
+
+
+def find_mistake(error: msgspec.ValidationError, expected: type, data: Any) -> Mistake:
+    """The mistake in `data` that msgspec means.
 
     A number that has a range has a least (`ge` or `gt`) and a greatest (`le`).
     """
     match = _PLACE.fullmatch(str(error))
     assert match is not None  # it takes any text
     message, of_key, path = match.groups()
-    key, place, steps = "", inspect.type_info(expected), _STEP.findall(path or "")
-    alone, taken = data, list[str | int]()
+    place, steps = inspect.type_info(expected), _STEP.findall(path or "")
+    alone, where = data, list[str | int]()
     for name, index in steps:
         step: str | int = int(index) if index.isdigit() else name
         if index == "...":
-            alone, step = _faulty_key(error, expected, alone, taken)
-        taken.append(step)
-        key += f"[{step}]" if isinstance(step, int) else f".{step}"
+            alone, step = _faulty_key(error, expected, alone, where)
+        where.append(step)
         place = _below(place, name)
     if of_key and isinstance(place, inspect.DictType):
         place = place.key_type
     number = _required(place)
     if isinstance(number, inspect.IntType | inspect.FloatType) and _RANGE.fullmatch(message):
         return next(_outside(number, data, steps))
-    hint = ""
     if unknown := _FIELD.fullmatch(message):
-        message, known = f"there is no key {unknown[1]!r}", _known(place)
+        known = _known(place)
         close = get_close_matches(unknown[1], known, n=1)
         hint = f"; known: {', '.join(known)}" if known else "; it has none"
         hint = f"; did you mean {close[0]!r}?" if close else hint
         hint = "; secrets stand in the environment, as NPSFLOW_SECRET_NAME" if unknown[1] in _SECRETS else hint
-    elif missing := _MISSING.fullmatch(message):
-        message = f"the key {missing[1]!r} is missing"
-    elif message.startswith("Invalid enum value"):
-        hint = f"; known: {', '.join(_known(place))}"
-    return f"{key.removeprefix('.')}: {message}{hint}" if key else message + hint
+        return Mistake((*where, unknown[1]), f": there is no key {unknown[1]!r}{hint}", unknown=True)
+    if missing := _MISSING.fullmatch(message):
+        return Mistake(tuple(where), f": the key {missing[1]!r} is missing", missing[1])
+    if message.startswith("Invalid enum value"):
+        message += f"; known: {', '.join(_known(place))}"
+    return Mistake(tuple(where), f": {message}")
 
 
 def _outside(
-    number: inspect.IntType | inspect.FloatType, data: Any, steps: Sequence[tuple[str, str]], key: str = ""
-) -> Iterator[str]:
+    number: inspect.IntType | inspect.FloatType,
+    data: Any,
+    steps: Sequence[tuple[str, str]],
+    where: tuple[str | int, ...] = (),
+) -> Iterator[Mistake]:
     """What is out of range along these steps; where msgspec does not name the key, every one is tried."""
     if steps:
         (name, index), *rest = steps
         for chosen in data if index == "..." else [name or int(index)]:
-            step = f"[{chosen}]" if isinstance(chosen, int) else f".{chosen}"
             if not isinstance(data, dict) or chosen in data:
-                yield from _outside(number, data[chosen], rest, key + step)
+                yield from _outside(number, data[chosen], rest, (*where, chosen))
         return
     low, high = number.gt if number.ge is None else number.ge, number.le
     if data is not None and not (data > low if number.ge is None else data >= low) & (data <= high):
         value = f"{data:g}" if isinstance(data, float) else data
-        yield f"{key.removeprefix('.')} = {value} is not between {low:,} and {high:,}"
+        yield Mistake(where, f" = {value} is not between {low:,} and {high:,}")
 
 
 def _faulty_key(

@@ -3,12 +3,11 @@
 Those of recovery, notifiers and intake stand where they are used.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
 
-from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Action
 from npsflow.schemas.response import Metric
 from npsflow.schemas.times import DAY
@@ -93,49 +92,50 @@ class Topics(Struct, frozen=True, forbid_unknown_fields=True):
     tombstones_delete: bool = False
 
 
-def check_segments(segments: Segments, aliases: Iterable[str]) -> None:
-    """Raises SettingsError for an unknown or repeated dimension, a wrong pair, or too many of them."""
-    for dimension in (*segments.dimensions, *(d for pair in segments.pairs for d in pair), *aliases):
+def segment_mistakes(segments: Segments, aliases: Iterable[str]) -> Iterator[str]:
+    """An unknown or repeated dimension, a wrong pair, or too many of them."""
+    for dimension in dict.fromkeys((*segments.dimensions, *(d for pair in segments.pairs for d in pair), *aliases)):
         if not is_dimension(dimension):
-            raise SettingsError(f"{dimension!r} is not a field that can be a dimension")
-    _check_once("segments.dimensions", segments.dimensions)
-    _check_once("segments.pairs", [" and ".join(sorted(pair)) for pair in segments.pairs])
+            yield f"{dimension!r} is not a field that can be a dimension"
+    yield from _repeated("segments.dimensions", segments.dimensions)
+    yield from _repeated("segments.pairs", [" and ".join(sorted(pair)) for pair in segments.pairs])
     for pair in segments.pairs:
         if pair[0] == pair[1]:
-            raise SettingsError(f"segments.pairs: {pair[0]!r} is paired with itself")
-        if missing := [d for d in pair if d not in segments.dimensions]:
-            raise SettingsError(f"segments.pairs names {missing[0]!r}, which is not in segments.dimensions")
+            yield f"segments.pairs: {pair[0]!r} is paired with itself"
+        elif missing := [d for d in pair if d not in segments.dimensions and is_dimension(d)]:
+            yield f"segments.pairs names {missing[0]!r}, which is not in segments.dimensions"
     if len(segments.dimensions) + len(segments.pairs) > MOST_SEGMENTS - 1:
-        raise SettingsError(f"segments: dimensions and pairs are together at most {MOST_SEGMENTS - 1}")
+        yield f"segments: dimensions and pairs are together at most {MOST_SEGMENTS - 1}"
 
 
-def check_windows(windows: Windows, horizon_days: int) -> None:
-    """Raises SettingsError for a wrong or repeated length, and for one beyond the horizon."""
-    _check_once("windows.lengths", windows.lengths)
-    try:
-        specs = windows.specs()
-    except ValueError as error:
-        raise SettingsError(f"windows.lengths: {error}") from None
-    for spec in specs:
-        if spec.length > horizon_days * DAY:
-            raise SettingsError(f"window {spec.name} is longer than horizon_days = {horizon_days}: raise that first")
+def window_mistakes(windows: Windows, horizon_days: int) -> Iterator[str]:
+    """A wrong or repeated length, and one beyond the horizon."""
+    yield from _repeated("windows.lengths", windows.lengths)
+    for name in windows.lengths:
+        try:
+            spec = window_spec(name)
+        except ValueError as error:
+            yield f"windows.lengths: {error}"
+        else:
+            if spec.length > horizon_days * DAY:
+                yield f"window {name} is longer than horizon_days = {horizon_days}: raise that first"
 
 
-def check_scales(scales: Sequence[ScaleSettings]) -> None:
-    """Raises SettingsError for a scale that is repeated, fixed, or contradicts itself."""
+def scale_mistakes(scales: Sequence[ScaleSettings]) -> Iterator[str]:
+    """A scale that is repeated, fixed, or contradicts itself."""
     names = [f"{scale.metric} {scale.min}-{scale.max}" for scale in scales]
-    _check_once("scales", names)
+    yield from _repeated("scales", names)
     own = {f"{scale.metric} {scale.name}" for scale in DEFAULT_SCALES.values()}
     for name, scale in zip(names, scales, strict=True):
         scores = range(scale.min, scale.max + 1)
         if not 0 <= scale.min < scale.max <= 1000 or any(score not in scores for score in scale.worst + scale.middle):
-            raise SettingsError(f"scales: {name}: 0 <= min < max <= 1000, worst and middle within")
+            yield f"scales: {name}: 0 <= min < max <= 1000, worst and middle within"
         if set(scale.worst) & set(scale.middle):
-            raise SettingsError(f"scales: {name}: a score is both worst and middle")
+            yield f"scales: {name}: a score is both worst and middle"
         if name in own:
-            raise SettingsError(f"scales: {name} is the metric's own, its thresholds are fixed")
+            yield f"scales: {name} is the metric's own, its thresholds are fixed"
 
 
-def _check_once(name: str, values: list[str]) -> None:
-    if repeated := [value for value in values if values.count(value) > 1]:
-        raise SettingsError(f"{name} names {repeated[0]!r} more than once")
+def _repeated(name: str, values: list[str]) -> Iterator[str]:
+    for value in dict.fromkeys(value for value in values if values.count(value) > 1):
+        yield f"{name} names {value!r} more than once"

@@ -3,11 +3,10 @@
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-import msgspec
 from msgspec import Meta, Struct
 
 from npsflow.schemas.errors import SettingsError
@@ -15,7 +14,8 @@ from npsflow.schemas.response import Customer, Response
 from npsflow.schemas.times import DAY
 from npsflow.streams.classify.policy import Rule
 from npsflow.streams.classify.settings import ClassifySettings
-from npsflow.streams.config.errors import explain
+from npsflow.streams.config.errors import Mistake
+from npsflow.streams.config.mistakes import convert, line_of
 from npsflow.streams.config.sections import (
     Alerts,
     DeadLetters,
@@ -24,9 +24,9 @@ from npsflow.streams.config.sections import (
     Segments,
     Topics,
     Windows,
-    check_scales,
-    check_segments,
-    check_windows,
+    scale_mistakes,
+    segment_mistakes,
+    window_mistakes,
 )
 from npsflow.streams.intake import mapping, recipes
 from npsflow.streams.intake.mapping import FormMapping
@@ -95,34 +95,57 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
         )
 
 
+_FILE = "npsflow.toml"
 _ENTRANCE = re.compile("[a-z0-9][a-z0-9-]{0,63}")
 
 
+def settings_file(environment: Mapping[str, str] = os.environ) -> Path | None:
+    """The file of `NPSFLOW_CONFIG`, else `./npsflow.toml`; None where the latter is not there. Raises SettingsError."""
+    if named := environment.get("NPSFLOW_CONFIG"):
+        return Path(named)
+    return Path(_FILE) if os.path.lexists(_FILE) else None
+
+
+def described(file: Path | None) -> str:
+    """Where settings come from, for people; with the folder, so that nobody takes one file for another."""
+    return str(file.absolute()) if file is not None else f"defaults, as there is no {Path(_FILE).absolute()}"
+
+
 def load(environment: Mapping[str, str] = os.environ) -> Settings:
-    """From `NPSFLOW_CONFIG`, else `./npsflow.toml`, else defaults. Raises SettingsError."""
-    named = environment.get("NPSFLOW_CONFIG")
-    path = Path(named or "npsflow.toml")
-    if not path.exists():
-        if named:
-            raise SettingsError(f"NPSFLOW_CONFIG names {named}, which does not exist")
+    """From `settings_file`, else defaults. Raises SettingsError, with a line for each mistake."""
+    if (file := settings_file(environment)) is None:
         return Settings()
     try:
-        return parse(path.read_text("utf-8"))
-    except (SettingsError, OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: {error}") from None
+        return parse(file.read_text("utf-8"))
+    except FileNotFoundError:
+        raise SettingsError(f"NPSFLOW_CONFIG names {file}, which does not exist") from None
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"{file} is not in UTF-8") from None
+    except SettingsError as error:
+        raise SettingsError("\n".join(f"{file}: {line}" for line in str(error).splitlines())) from None
 
 
 def parse(text: str) -> Settings:
-    """Settings from TOML. Raises SettingsError for a typo, a wrong type or a contradiction."""
+    """Settings from TOML. Raises SettingsError with a line for each typo, wrong type and contradiction."""
     try:
         data = _with_recipes(tomllib.loads(text))
-        settings = msgspec.convert(data, Settings)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(str(error)) from None
-    except msgspec.ValidationError as error:
-        raise SettingsError(explain(error, Settings, data)) from None
-    _check(settings)
+    settings, mistakes = convert(data, Settings)
+    lines = [_located(text, mistake) for mistake in mistakes]
+    if settings is not None:
+        unclear = {mistake.where[0] for mistake in mistakes}
+        lines += [line for of, found in _contradictions(settings) if not unclear & set(of) for line in found]
+    if settings is None or lines:
+        raise SettingsError("\n".join(lines))
     return settings
+
+
+def _located(text: str, mistake: Mistake) -> str:
+    line = line_of(text, mistake.where)
+    return str(mistake) if line is None else f"{mistake} (line {line})"
 
 
 def _with_recipes(written: dict[str, Any]) -> dict[str, Any]:
@@ -133,27 +156,31 @@ def _with_recipes(written: dict[str, Any]) -> dict[str, Any]:
     return written | {"intake": {name: recipes.completed(spelled_out(mapping)) for name, mapping in intake.items()}}
 
 
-def _check(s: Settings) -> None:
-    """Raises SettingsError for keys that contradict each other."""
-    check_segments(s.segments, s.aliases)
-    check_windows(s.windows, s.horizon_days)
-    check_scales(s.scales)
-    _check_intake(s)
-    recovering.check(s.recovery)
-    notifying.check(s.notify)
-    for rule in s.follow_ups.promoters:
+def _contradictions(s: Settings) -> Iterator[tuple[tuple[str, ...], Iterator[str]]]:
+    """Keys that contradict each other, by the sections that they are in."""
+    yield ("segments", "aliases"), segment_mistakes(s.segments, s.aliases)
+    yield ("windows", "horizon_days"), window_mistakes(s.windows, s.horizon_days)
+    yield ("scales",), scale_mistakes(s.scales)
+    yield ("intake",), _intake_mistakes(s)
+    yield ("recovery",), recovering.mistakes(s.recovery)
+    yield ("notify",), notifying.mistakes(s.notify)
+    yield ("follow_ups",), _follow_up_mistakes(s.follow_ups)
+
+
+def _follow_up_mistakes(follow_ups: FollowUps) -> Iterator[str]:
+    for rule in follow_ups.promoters:
         for name in rule.when:
             if name not in Response.__struct_fields__ and name not in Customer.__struct_fields__:
-                raise SettingsError(f"follow_ups.promoters: {name!r} is not a field of a response or its customer")
+                yield f"follow_ups.promoters: {name!r} is not a field of a response or its customer"
 
 
-def _check_intake(s: Settings) -> None:
+def _intake_mistakes(s: Settings) -> Iterator[str]:
     for name, form in s.intake.items():
         if not _ENTRANCE.fullmatch(name):
-            raise SettingsError(f"intake.{name}: a name is made of a-z, 0-9 and -")
-        if name in ("customers", "board") or name.startswith("notify-"):
-            raise SettingsError(f"intake.{name}: NPSFLOW_SECRET_* of this name is that of something else")
-        if name.endswith("-next"):
-            raise SettingsError(f"intake.{name}: NPSFLOW_SECRET_*_NEXT is the secret that replaces another: rename it")
-        if wrong := mapping.check(form):
-            raise SettingsError(f"intake.{name}: {wrong}")
+            yield f"intake.{name}: a name is made of a-z, 0-9 and -"
+        elif name in ("customers", "board") or name.startswith("notify-"):
+            yield f"intake.{name}: NPSFLOW_SECRET_* of this name is that of something else"
+        elif name.endswith("-next"):
+            yield f"intake.{name}: NPSFLOW_SECRET_*_NEXT is the secret that replaces another: rename it"
+        for wrong in mapping.mistakes(form):
+            yield f"intake.{name}: {wrong}"

@@ -142,7 +142,7 @@ class Changelog:
         offset, value = latest.pop(POSITION, (-1, b""))
         if offset < 0:
             return None
-        position = self._position(codec.loads(value), offset)
+        position = self.decode(value, offset)
         for key, (_, value) in latest.items():
             fold.restore(key, value)
         if self.log is not None:
@@ -154,11 +154,7 @@ class Changelog:
         self, consumer: AIOKafkaConsumer, log: TopicPartition, position: Position, fold: Fold
     ) -> None:
         begin, end = (await consumer.beginning_offsets([log]))[log], (await consumer.end_offsets([log]))[log]
-        if begin > position.log[0] or end < position.log[1]:
-            raise self._refused(
-                f"{log.topic} holds {begin} to {end} where {position.log[0]} to {position.log[1]} were written: "
-                "records were deleted, or the topic was made anew; run `npsflow rebuild`"
-            )
+        self.check_log(position, begin, end)
         async for record in self._read(consumer, log, end):
             self.logged(record.offset, fold.restore_log(record.value))
         self.log_range = position.log[0], end
@@ -178,7 +174,9 @@ class Changelog:
         finally:
             consumer.unsubscribe()  # else its waiting fetches would hold up every other request on the connection
 
-    def _position(self, record: dict[str, Any], offset: int) -> Position:
+    def decode(self, value: bytes, offset: int) -> Position:
+        """Give the position in a record at this offset. Raises ChangelogRefused as `restore`."""
+        record: dict[str, Any] = codec.loads(value)
         if record["format"] != FORMAT:
             raise self._refused(
                 f"it was written in format {record['format']}, this version of npsflow knows {FORMAT}: "
@@ -202,6 +200,14 @@ class Changelog:
         begin, end = record["log"]
         counters = decode_counters(self.stage.counters, record["counters"])
         return Position(record["offsets"], record["stream_time"], counters, (begin, end))
+
+    def check_log(self, position: Position, begin: int, end: int) -> None:
+        """Compare with [begin, end) of the log. Raises ChangelogRefused where something that was written is gone."""
+        if begin > position.log[0] or end < position.log[1]:
+            raise self._refused(
+                f"its log holds {begin} to {end} where {position.log[0]} to {position.log[1]} were written: "
+                "records were deleted, or the topic was made anew; run `npsflow rebuild`"
+            )
 
     def check(
         self,

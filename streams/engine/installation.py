@@ -3,10 +3,10 @@
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.topics import changelog
@@ -23,7 +23,7 @@ class Installation(Struct, frozen=True):
 
     brokers: str = "127.0.0.1:9092"
     prefix: str = ""
-    session_ms: int = 10_000
+    session_ms: Annotated[int, Meta(ge=1000, le=3_600_000)] = 10_000
     """`NPSFLOW_SESSION_MS`: a worker not heard of for this long has lost its partitions."""
     security: Security = Security()
 
@@ -62,7 +62,7 @@ def read_installation(environment: Mapping[str, str] = os.environ) -> Installati
         plain = msgspec.convert(fields, Installation, strict=False)
     except msgspec.ValidationError:
         session = environment["NPSFLOW_SESSION_MS"]
-        raise SettingsError(f"NPSFLOW_SESSION_MS is {session!r}, not a whole number of milliseconds") from None
+        raise SettingsError(f"NPSFLOW_SESSION_MS is {session!r}, no whole number from 1000 to 3600000") from None
     if not _NAME.fullmatch(plain.prefix):
         raise SettingsError(f"NPSFLOW_PREFIX is {plain.prefix!r}: topics are named by letters, digits, dots, _ and -")
     return msgspec.structs.replace(plain, security=security(environment))

@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 PAUSE = 10.0
 """Seconds between two equal lines of Kafka's client."""
 
+_CRASHED = "We experienced a crash!"
 _MOST_LINES = 1000  # different ones that are remembered
 _KNOWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -73,6 +74,16 @@ class RepeatFilter(logging.Filter):
         if left_out:
             vars(record)["repeated"] = left_out
         return True
+
+
+def _is_new(record: logging.LogRecord) -> bool:
+    """Whether no other line says it: mode logs up to four times what a worker ends by, and the worker says it last."""
+    if record.name.partition(".")[0] not in ("faust", "mode"):
+        return True
+    errors = [record.exc_info[1]] if record.exc_info else []
+    if isinstance(record.args, tuple):
+        errors += [value for value in record.args if isinstance(value, BaseException)]
+    return not any(isinstance(error, NpsflowError) for error in errors) and not str(record.msg).startswith(_CRASHED)
 
 
 class LogObserver(Observer):
@@ -130,6 +141,7 @@ def set_up(level: str = "INFO", stream: TextIO = sys.stderr) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     handler.addFilter(RepeatFilter())
+    handler.addFilter(_is_new)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("aiokafka", "faust", "mode", "kafka"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))

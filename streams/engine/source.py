@@ -11,7 +11,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import IllegalStateError, KafkaError
 from mode import Service
 
-from npsflow.schemas.errors import StateError
+from npsflow.schemas.errors import StateError, TransactionFailed
 from npsflow.streams.engine import admin
 from npsflow.streams.engine.assignment import Assignment
 from npsflow.streams.engine.clock import BrokerClock
@@ -230,7 +230,7 @@ class Source(Service):
     async def end_rebuild(self) -> None:
         """Read no further, and write that what was rebuilt is whole, so that workers may have it.
 
-        Raises StateError when the last commits do not end well in time.
+        Raises TransactionFailed when the last commits do not end well in time.
         """
         tasks = list(self.tasks.values())
         self._consumer.pause(*(tp for task in tasks for tp in self._assignment.inputs(task.partition)))
@@ -239,7 +239,7 @@ class Source(Service):
         in_time = await self._assignment.committer.finish(tasks, _REBUILD)
         if unfinished := [task.partition for task in tasks if not task.active or not in_time]:
             state = self.installation.changelog(self.stage.name, "state")
-            raise StateError("the last commit did not end: run it again", topic=state, partition=unfinished[0])
+            raise TransactionFailed("the last commit did not end: run it again", topic=state, partition=unfinished[0])
 
     # Pauses: the stage asks for one, a person ends it.
 

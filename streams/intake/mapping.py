@@ -176,24 +176,30 @@ def every_path(setting: PathSetting) -> tuple[str, ...]:
 
 def check(form: FormMapping) -> str | None:
     """The first mistake in a mapping, None if there is none."""
+    return next(mistakes(form), None)
+
+
+def mistakes(form: FormMapping) -> Iterator[str]:
+    """All mistakes in a mapping; of a signature the first."""
     for name in (*form.fields, *form.values):
         prefix, dot, inner = name.partition(".")
         known = _INNER.get(prefix + dot, set())
         if not (inner in known or (prefix == "attributes" and inner) or (not dot and _is_free(name))):
-            return f"{name!r} is not a field that a form can fill"
+            yield f"{name!r} is not a field that a form can fill"
     if form.api and not _API.fullmatch(form.api):
-        return "api is no https:// address (http:// only of this machine)"
+        yield "api is no https:// address (http:// only of this machine)"
     if form.api_per_minute < 0:
-        return "api_per_minute is below 0"
+        yield "api_per_minute is below 0"
     if form.zone and not _is_zone(form.zone):
-        return f"zone: {form.zone!r} is not a time zone, as Europe/Amsterdam is"
+        yield f"zone: {form.zone!r} is not a time zone, as Europe/Amsterdam is"
     if (form.signature is not None) != (form.verification == "signature"):
-        return 'signature and verification = "signature" go together: one is there without the other'
+        yield 'signature and verification = "signature" go together: one is there without the other'
     if form.signature is not None and (mistake := form.signature.mistake()):
-        return f"signature: {mistake}"
+        yield f"signature: {mistake}"
     if "/" in form.source:
-        return "source contains a slash"
-    return _wrong_path(form) or _wrong_score(form)
+        yield "source contains a slash"
+    yield from _wrong_paths(form)
+    yield from _wrong_scores(form)
 
 
 def _is_zone(name: str) -> bool:
@@ -204,16 +210,15 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _wrong_path(form: FormMapping) -> str | None:
+def _wrong_paths(form: FormMapping) -> Iterator[str]:
     for setting, paths in _all_paths(form):
         if not paths:
-            return f"{setting} names no path"
+            yield f"{setting} names no path"
         for path in paths:
             try:
                 compiled(path)
             except InvalidPath as error:
-                return f"{setting}: {path!r} is no path: {error}"
-    return None
+                yield f"{setting}: {path!r} is no path: {error}"
 
 
 def _all_paths(form: FormMapping) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -232,16 +237,15 @@ def _all_paths(form: FormMapping) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "each", (form.each,)
 
 
-def _wrong_score(form: FormMapping) -> str | None:
+def _wrong_scores(form: FormMapping) -> Iterator[str]:
     questions = [score.name for score in form.scores]
-    if twice := [question for question in questions if questions.count(question) > 1]:
-        return f"question {twice[0]!r} is named twice"
+    for question in dict.fromkeys(question for question in questions if questions.count(question) > 1):
+        yield f"question {question!r} is named twice"
     for score in form.scores:
         words: dict[str | None, int] = {}
         for word, number in score.words.items():
             if words.setdefault(_folded(word), number) != number:
-                return f"words: {word!r} is there twice, with two scores"
-    return None
+                yield f"words: {word!r} is there twice, with two scores"
 
 
 def _is_free(name: str) -> bool:

@@ -1,7 +1,7 @@
 """`[notify.NAME]` in `npsflow.toml`: who hears of which events, how, and which private fields are sent."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import time
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -9,7 +9,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from msgspec import Meta, Struct, field
 
 from npsflow.schemas.cases import CaseEvent, Kind
-from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.events import Severity
 from npsflow.streams.notify.texts import DIGEST_PLACEHOLDERS, LANGUAGES, PLACEHOLDERS, TITLES
 
@@ -56,36 +55,34 @@ def digest_time(notifier: NotifierSettings) -> time | None:
     return time.fromisoformat(notifier.digest) if notifier.digest else None
 
 
-def check(notifiers: Mapping[str, NotifierSettings]) -> None:
-    """Raises SettingsError for the first notifier whose name or settings are wrong."""
+def mistakes(notifiers: Mapping[str, NotifierSettings]) -> Iterator[str]:
+    """What is wrong with names and settings."""
     for name, notifier in notifiers.items():
-        if problem := _name_problem(name) or _problem(notifier):
-            raise SettingsError(f"notify.{name}: {problem}")
+        for problem in (*_name_problems(name), *_problems(notifier)):
+            yield f"notify.{name}: {problem}"
 
 
-def _name_problem(name: str) -> str:
+def _name_problems(name: str) -> Iterator[str]:
     if not _NAME.fullmatch(name) or name in _RESERVED:
-        return f"a name is made of a-z, 0-9 and -, and {' and '.join(_RESERVED)} are taken"
+        yield f"a name is made of a-z, 0-9 and -, and {' and '.join(_RESERVED)} are taken"
     if name.endswith("-next"):
-        return "NPSFLOW_SECRET_*_NEXT is the secret that replaces another: rename it"
-    return ""
+        yield "NPSFLOW_SECRET_*_NEXT is the secret that replaces another: rename it"
 
 
-def _problem(notifier: NotifierSettings) -> str:
+def _problems(notifier: NotifierSettings) -> Iterator[str]:
     try:
         ZoneInfo(notifier.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        return f"zone: {notifier.zone!r} is not a time zone, as Europe/Amsterdam is"
+        yield f"zone: {notifier.zone!r} is not a time zone, as Europe/Amsterdam is"
     if notifier.digest and not re.fullmatch("([01][0-9]|2[0-3]):[0-5][0-9]", notifier.digest):
-        return f"digest: {notifier.digest!r} is no time of day, as 08:30 is"
+        yield f"digest: {notifier.digest!r} is no time of day, as 08:30 is"
     if notifier.language not in LANGUAGES:
-        return f"language: there are {', '.join(LANGUAGES)}"
+        yield f"language: there are {', '.join(LANGUAGES)}"
     for event, text in notifier.texts.items():
         if event not in TITLES["en"]:
-            return f"texts: {event!r} is no event"
+            yield f"texts: {event!r} is no event"
         placeholders = DIGEST_PLACEHOLDERS if event == "digest" else PLACEHOLDERS
         try:
             text.format_map(dict.fromkeys(placeholders, ""))
         except (KeyError, ValueError, IndexError, AttributeError):
-            return f"texts.{event}: in braces may stand {', '.join(placeholders)}"
-    return ""
+            yield f"texts.{event}: in braces may stand {', '.join(placeholders)}"

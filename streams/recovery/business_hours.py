@@ -30,6 +30,7 @@ class WallClock:
 class BusinessHours:
     """Only the time from `opens` to `closes` in `zone` counts, on `days` (Monday is 0) that are not `closed`.
 
+    On the days in `opened` it counts whatever day that is.
     A change to or from summer time in opening hours makes that day shorter or longer.
     """
 
@@ -38,6 +39,7 @@ class BusinessHours:
     opens: time
     closes: time
     closed: Callable[[date], bool]
+    opened: frozenset[date] = frozenset()
 
     def after(self, start: int, duration: int) -> int:
         """Give the instant at which `duration` of opening hours has passed since `start`.
@@ -48,7 +50,7 @@ class BusinessHours:
         day = to_datetime(start).astimezone(self.zone).date()
         last_open = day
         while day - last_open < _YEAR:
-            if day.weekday() in self.days and not self.closed(day):
+            if day in self.opened or (day.weekday() in self.days and not self.closed(day)):
                 begin, end = max(start, self._instant(day, self.opens)), self._instant(day, self.closes)
                 if begin < end:
                     if begin + duration <= end:

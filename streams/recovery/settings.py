@@ -14,6 +14,7 @@ from npsflow.streams.scoring.questions import OPEN_QUESTIONS
 
 Day = Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"]
 Positive = Annotated[float, Meta(gt=0, le=10_000)]
+Share = Annotated[float, Meta(gt=0, le=1)]
 NotNegative = Annotated[float, Meta(ge=0, le=10_000)]
 When = dict[str, str]
 """Fields of the alert, or `severity`, and the value that each must have; upper and lower case are the same."""
@@ -50,17 +51,23 @@ class Escalation(Struct, frozen=True, forbid_unknown_fields=True):
     """`[[recovery.escalations]]`: `to` hears of the case when `at` of the time for the first contact (1.0) is over."""
 
     to: str
-    at: Positive = 1.0
+    at: Annotated[float, Meta(gt=0, le=10)] = 1.0
 
 
 class Business(Struct, frozen=True, forbid_unknown_fields=True):
-    """`[recovery.business]`: opening hours. `country` (two letters) names public holidays, `closed` more days."""
+    """`[recovery.business]`: opening hours.
+
+    `country` (ISO 3166, two letters) and `region` (a part of it) name public holidays. `closed`: more days without
+    opening hours; `open`: days with them, be they holidays or weekends.
+    """
 
     days: list[Day] = field(default_factory=lambda: ["mon", "tue", "wed", "thu", "fri"])
     opens: str = "09:00"
     closes: str = "17:00"
     country: str = ""
+    region: str = ""
     closed: list[str] = []
+    open: list[str] = []
 
 
 class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
@@ -75,7 +82,7 @@ class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
     owners: list[OwnerRule] = []
     first_contact_hours: Positive = 24.0
     first_contact: list[FirstContact] = []
-    warn_at: Positive = 0.75
+    warn_at: Share = 0.75
     escalations: list[Escalation] = []
     finish_days: Positive = 7.0
     cooldown_hours: NotNegative = 24.0
@@ -98,47 +105,64 @@ def clock_of(settings: Recovery) -> Clock:
         zone = ZoneInfo(settings.zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise SettingsError(f"recovery.zone: {settings.zone!r} is not a time zone, as Europe/Amsterdam is") from None
-    business = settings.business
+    hours = _hours(settings.business, zone)
+    return WallClock() if settings.clock == "wall" else hours
+
+
+def _hours(business: Business, zone: ZoneInfo) -> BusinessHours:
     try:
         opens, closes = time.fromisoformat(business.opens), time.fromisoformat(business.closes)
-        closed = frozenset(date.fromisoformat(day) for day in business.closed)
-        public = _public_holidays(business.country)
-    except (ValueError, NotImplementedError) as error:
+        closed, opened = (frozenset(map(date.fromisoformat, days)) for days in (business.closed, business.open))
+    except ValueError as error:
         raise SettingsError(f"recovery.business: {error}") from None
     if opens.tzinfo or closes.tzinfo:
         raise SettingsError("recovery.business: opens and closes are times of recovery.zone, without an offset")
     if not opens < closes or not business.days:
         raise SettingsError("recovery.business: it opens on one day at least, and before it closes")
-    if settings.clock == "wall":
-        return WallClock()
-    days = frozenset(get_args(Day).index(day) for day in business.days)
-    return BusinessHours(zone, days, opens, closes, lambda day: day in closed or day in public)
+    if both := closed & opened:
+        raise SettingsError(f"recovery.business: {min(both)} is in closed and in open")
+    days, public = frozenset(get_args(Day).index(day) for day in business.days), _holidays(business)
+    return BusinessHours(zone, days, opens, closes, lambda day: day in closed or day in public, opened)
 
 
-def _public_holidays(country: str) -> Container[date]:
-    """Raises NotImplementedError for an unknown country."""
-    if not country:
+def _holidays(business: Business) -> Container[date]:
+    """Public holidays, of any year."""
+    if not business.country:
+        if business.region:
+            raise SettingsError("recovery.business.region is a part of a country: set country as well")
         return ()
     import holidays  # it takes as long as a list of cases, which needs none
 
-    return holidays.country_holidays(country)
+    regions = holidays.list_supported_countries(include_aliases=False).get(business.country)
+    if regions is None:
+        raise SettingsError(
+            f"recovery.business.country: {business.country!r} is no country in two letters (ISO 3166), as NL and GB are"
+        )
+    if business.region and business.region not in regions:
+        known = ", ".join(regions) or "it has none"
+        raise SettingsError(f"recovery.business.region: {business.region!r} is no part of {business.country}: {known}")
+    public: Container[date] = holidays.country_holidays(business.country, subdiv=business.region or None)
+    return public
 
 
-def check(settings: Recovery) -> None:
-    """Raise SettingsError where settings contradict each other, or name a field that no alert has."""
-    clock_of(settings)
+def mistakes(settings: Recovery) -> Iterator[str]:
+    """Where settings contradict each other, or name a field that no alert has."""
+    try:
+        clock_of(settings)
+    except SettingsError as error:
+        yield str(error)
     for name, when in _conditions(settings):
         for alert_field in when:
             known = alert_field == "severity" or alert_field in Context.__struct_fields__
             if not known and not alert_field.startswith("attributes."):
-                raise SettingsError(f"recovery.{name}: {alert_field!r} is not a field of an alert")
+                yield f"recovery.{name}: {alert_field!r} is not a field of an alert"
     for language in settings.questions.keys() | settings.thanks.keys():
         if not (len(language) == 2 and language.isascii() and language.islower()):
-            raise SettingsError(f"recovery.questions, thanks: {language!r} is not a language in two letters, as de is")
+            yield f"recovery.questions, thanks: {language!r} is not a language in two letters, as de is"
     for language in sorted((settings.questions.keys() ^ settings.thanks.keys()) - OPEN_QUESTIONS.keys()):
-        raise SettingsError(f"recovery: questions and thanks both need {language}, or a message mixes two languages")
+        yield f"recovery: questions and thanks both need {language}, or a message mixes two languages"
     if settings.remember_days < settings.keep_days:
-        raise SettingsError("recovery.remember_days is less than keep_days: a case is kept only with its customer")
+        yield "recovery.remember_days is less than keep_days: a case is kept only with its customer"
 
 
 def _conditions(settings: Recovery) -> Iterator[tuple[str, When]]:

@@ -56,7 +56,7 @@ def run(at: Installation) -> None:
 
 @contextmanager
 def _notifier(environment: dict[str, str]) -> Iterator[None]:
-    command = [sys.executable, "-m", "npsflow.agents.cli", "notify", "desk", "--port", str(free_port())]
+    command = [sys.executable, "-m", "npsflow.agents.entry", "notify", "desk", "--port", str(free_port())]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE) as process:
         try:
             assert process.stdout is not None

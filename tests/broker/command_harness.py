@@ -52,7 +52,7 @@ class CommandHarness:
     @contextmanager
     def started(self, *args: str, stderr: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
         """The command as a process of its own, killed at the end if it still runs."""
-        command = [sys.executable, "-m", "npsflow.agents.cli", *args]
+        command = [sys.executable, "-m", "npsflow.agents.entry", *args]
         with subprocess.Popen(
             command, env=os.environ | self.environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
         ) as process:

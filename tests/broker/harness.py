@@ -158,7 +158,7 @@ class Harness:
         self,
         folder: Path,
         *options: str,
-        module: str = "npsflow.agents.cli",
+        module: str = "npsflow.agents.entry",
         environment: dict[str, str] | None = None,
     ) -> Iterator["Process"]:
         """A worker in a process of its own, with these options on its command line; killed if it outlives the block.

@@ -214,7 +214,7 @@ def output_of_check(installation: dict[str, str]) -> list[str]:
 
 def output_of_worker(installation: dict[str, str]) -> list[str]:
     """What a worker says that does not start."""
-    command = [sys.executable, "-m", "npsflow.agents.cli", "worker", f"--web-port={free_port()}"]
+    command = [sys.executable, "-m", "npsflow.agents.entry", "worker", f"--web-port={free_port()}"]
     environment = os.environ | installation | {"NPSFLOW_LOG_LEVEL": "DEBUG"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
     assert done.returncode == 1

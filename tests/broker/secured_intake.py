@@ -77,7 +77,7 @@ async def _posted(url: str, body: bytes, headers: Mapping[str, str]) -> int:
 @asynccontextmanager
 async def _running(words: list[str], environment: Mapping[str, str]) -> AsyncIterator[None]:
     """A process that ends well when it is told."""
-    command = [sys.executable, "-m", "npsflow.agents.cli", *words]
+    command = [sys.executable, "-m", "npsflow.agents.entry", *words]
     process = await asyncio.create_subprocess_exec(*command, env=os.environ | environment, stdout=PIPE, stderr=STDOUT)
     try:
         yield

@@ -290,7 +290,7 @@ async def test_a_case_of_another_version_is_not_passed_over(broker: Broker) -> N
 async def test_the_command(broker: Broker) -> None:
     async with Harness(broker, "board-command.") as harness:
         port = free_port()
-        command = [sys.executable, "-m", "npsflow.agents.cli", "board", "--port", str(port)]
+        command = [sys.executable, "-m", "npsflow.agents.entry", "board", "--port", str(port)]
         environment = os.environ | harness.environment
         bare = await asyncio.to_thread(subprocess.run, command, env=environment, capture_output=True, text=True)
         assert (bare.returncode, "NPSFLOW_SECRET_BOARD is not set" in bare.stderr) == (2, True)

@@ -263,7 +263,7 @@ def test_tables_fit_a_terminal_of_80_columns(harness: CommandHarness) -> None:
     producer.flush(SECONDS)
 
     for command in (["windows"], ["alerts"], ["dlq", "list"], ["topics", "list"], ["check"]):
-        lines = plain(on_terminal(["-m", "npsflow.agents.cli", *command], harness.environment)).splitlines()
+        lines = plain(on_terminal(["-m", "npsflow.agents.entry", *command], harness.environment)).splitlines()
         assert max(map(width, lines)) <= COLUMNS, command
         words = " ".join(" ".join(lines).split())
         if command in (["windows"], ["alerts"]):

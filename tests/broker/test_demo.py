@@ -20,7 +20,7 @@ from tests.support.waiting import wait_until
 
 SECONDS = 120
 STOP_SECONDS = 5
-DEMO = (sys.executable, "-m", "npsflow.agents.cli", "demo")
+DEMO = (sys.executable, "-m", "npsflow.agents.entry", "demo")
 PARTS = (
     r"^\(a\)",
     r"gives a 2 .* without a comment \(Formbricks\)",

@@ -16,7 +16,7 @@ from .harness import FIXED, SECONDS, Harness, lines
 async def command(harness: Harness, *words: str) -> subprocess.CompletedProcess[str]:
     """`npsflow WORDS` on this installation."""
     names = {"NPSFLOW_BROKERS": harness.installation.brokers, "NPSFLOW_PREFIX": harness.installation.prefix}
-    called = [sys.executable, "-m", "npsflow.agents.cli", *words]
+    called = [sys.executable, "-m", "npsflow.agents.entry", *words]
     return await asyncio.to_thread(
         subprocess.run, called, env=os.environ | names, capture_output=True, text=True, timeout=3 * SECONDS
     )

@@ -99,7 +99,7 @@ class Processes:
 
     async def run(self, process: str, *words: str, fails: bool = False) -> str:
         """A command that ends by itself; gives what it printed."""
-        command = [sys.executable, "-m", "npsflow.agents.cli", *process.split(), *words]
+        command = [sys.executable, "-m", "npsflow.agents.entry", *process.split(), *words]
         done = await asyncio.to_thread(
             subprocess.run,
             command,
@@ -121,7 +121,7 @@ async def on_cases(processes: Processes) -> None:
     assert "noted: " in await processes.run("act", "note", first["case_id"], "--comment", "called")
     environment = os.environ | processes.door("board") | {"NPSFLOW_SECRET_BOARD": BOARD_TOKEN}
     port = free_port()
-    command = [sys.executable, "-m", "npsflow.agents.cli", "board", "--port", str(port)]
+    command = [sys.executable, "-m", "npsflow.agents.entry", "board", "--port", str(port)]
     board = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.PIPE)
     try:
         assert board.stdout is not None
@@ -145,7 +145,7 @@ async def on_cases(processes: Processes) -> None:
 
 async def received(processes: Processes) -> None:
     """Who tells of cases, until something is told."""
-    command = [sys.executable, "-m", "npsflow.agents.cli", "notify", "desk", "--port", str(free_port())]
+    command = [sys.executable, "-m", "npsflow.agents.entry", "notify", "desk", "--port", str(free_port())]
     environment = os.environ | processes.door("notify")
     notify = await asyncio.create_subprocess_exec(*command, env=environment, stdout=subprocess.PIPE)
     try:

@@ -82,7 +82,7 @@ def test_the_demo_runs_on_a_secured_cluster(secured: Secured, tmp_path: Path) ->
     secured.add_user("demo")
     secured.allow("demo", [Acl(acl.resource, "PREFIXED", "demo-", "ALL") for acl in ANYTHING])
     done = subprocess.run(
-        [sys.executable, "-m", "npsflow.agents.cli", "demo", "--once"],
+        [sys.executable, "-m", "npsflow.agents.entry", "demo", "--once"],
         env=os.environ | secured.with_login("demo") | {"TMPDIR": str(tmp_path)},
         cwd=tmp_path,
         capture_output=True,

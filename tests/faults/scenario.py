@@ -101,7 +101,7 @@ class Scenario:
 
         `environment`: variables beside the usual. The process is killed at the very end.
         """
-        module = "npsflow.agents.cli"
+        module = "npsflow.agents.entry"
         if fault is not None:
             module, environment = "tests.faults.faulty", environment | {FAULT: fault}
         started = self.harness.process(self._folder, *options, module=module, environment=environment)

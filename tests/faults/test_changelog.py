@@ -134,7 +134,7 @@ def is_case_event(record: Record) -> bool:
 async def rebuild(harness: Harness) -> None:
     """`npsflow rebuild`, once the group has noticed that all workers have gone."""
     names = {"NPSFLOW_BROKERS": harness.installation.brokers, "NPSFLOW_PREFIX": harness.installation.prefix}
-    called = [sys.executable, "-m", "npsflow.agents.cli", "rebuild", "--yes"]
+    called = [sys.executable, "-m", "npsflow.agents.entry", "rebuild", "--yes"]
 
     async def rebuilt() -> bool:
         done = await asyncio.to_thread(

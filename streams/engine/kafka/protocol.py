@@ -1,12 +1,13 @@
 """Requests that aiokafka lacks: topics and groups together with the operations that this client may do on them.
 
-https://kafka.apache.org/protocol: Metadata 8 and DescribeGroups 3. They change nothing, and need no permission but to
-describe.
+https://kafka.apache.org/protocol: Metadata 8 and DescribeGroups 4, which change nothing and need no permission but to
+describe; and JoinGroup 5, to ask whether a session may be so long.
 """
 
 from typing import Any
 
 from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.group import JoinGroupRequest_v5
 from aiokafka.protocol.types import Array, Boolean, Bytes, Int16, Int32, Schema, String
 
 _TEXT = String("utf-8")
@@ -72,7 +73,7 @@ class DescribeTopics(Request[_MetadataRequest]):  # type: ignore[misc]
 
 class _GroupsResponse(Response):  # type: ignore[misc]
     API_KEY = 15
-    API_VERSION = 3
+    API_VERSION = 4
     SCHEMA = Schema(
         ("throttle_time_ms", Int32),
         (
@@ -87,6 +88,7 @@ class _GroupsResponse(Response):  # type: ignore[misc]
                     "members",
                     Array(
                         ("member_id", _TEXT),
+                        ("instance", _TEXT),
                         ("client_id", _TEXT),
                         ("client_host", _TEXT),
                         ("member_metadata", Bytes),
@@ -101,7 +103,7 @@ class _GroupsResponse(Response):  # type: ignore[misc]
 
 class _GroupsRequest(RequestStruct):  # type: ignore[misc]
     API_KEY = 15
-    API_VERSION = 3
+    API_VERSION = 4
     RESPONSE_TYPE = _GroupsResponse
     SCHEMA = Schema(("groups", Array(_TEXT)), ("include_authorized_operations", Boolean))
 
@@ -117,3 +119,19 @@ class DescribeGroup(Request[_GroupsRequest]):  # type: ignore[misc]
     def build(self, request: Any) -> Any:
         """Give the request to be sent; aiokafka calls it."""
         return request([self._name], True)
+
+
+class AskForSession(Request[JoinGroupRequest_v5]):  # type: ignore[misc]
+    """Asks whether a member of the group may have this session, in ms. To be sent to its coordinator.
+
+    Nobody joins by it: a broker that takes the session first answers which id to join under.
+    """
+
+    API_KEY = 11
+
+    def __init__(self, group: str, session_ms: int) -> None:
+        self._group, self._session_ms = group, session_ms
+
+    def build(self, request: Any) -> Any:
+        """Give the request to be sent; aiokafka calls it."""
+        return request(self._group, self._session_ms, self._session_ms, "", None, "consumer", [("range", b"")])

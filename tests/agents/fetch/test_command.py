@@ -29,7 +29,7 @@ async def test_the_process(broker: Broker, tmp_path: Path) -> None:
     ):
         await shop.ask(event(1))
         environment = os.environ | shop.commands.environment | {"NPSFLOW_TOKEN_SHOP": TOKEN}
-        command = [sys.executable, "-m", "npsflow.agents.cli", "fetch", "--port", str(port)]
+        command = [sys.executable, "-m", "npsflow.agents.entry", "fetch", "--port", str(port)]
         process = await asyncio.create_subprocess_exec(*command, env=environment, stdout=PIPE, stderr=STDOUT)
         try:
             await eventually(partial(all_fetched, shop))

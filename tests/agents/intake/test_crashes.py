@@ -41,7 +41,7 @@ class Intake:
             "NPSFLOW_PREFIX": installation.prefix,
             "NPSFLOW_CONFIG": str(config),
         }
-        command = [sys.executable, "-m", "npsflow.agents.cli", "intake", "--rate=100000", f"--port={self.url[-5:]}"]
+        command = [sys.executable, "-m", "npsflow.agents.entry", "intake", "--rate=100000", f"--port={self.url[-5:]}"]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, env=os.environ | names | {"NPSFLOW_SECRET_SHOP": SECRET}, stdout=log, stderr=log

@@ -35,7 +35,7 @@ def process(desk: Desk, name: str = NAME, secret: str = Endpoint.SECRET) -> Iter
     port = free_port()
     environment = os.environ | desk.commands.environment | {"NPSFLOW_SECRET_NOTIFY_DESK": secret}
     environment["NPSFLOW_SESSION_MS"] = "1000"
-    command = [sys.executable, "-m", "npsflow.agents.cli", "notify", name, "--port", str(port)]
+    command = [sys.executable, "-m", "npsflow.agents.entry", "notify", name, "--port", str(port)]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
         running.port = port  # type: ignore[attr-defined]
         try:

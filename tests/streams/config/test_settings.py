@@ -58,7 +58,9 @@ days = ["mon", "tue", "wed", "thu", "fri"]
 opens = "09:00"
 closes = "17:00"
 country = ""
+region = ""
 closed = []
+open = []
 [topics]
 partitions = 4
 pane_partitions = 2
@@ -119,7 +121,9 @@ days = ["sat"]
 opens = "10:00"
 closes = "16:00"
 country = "NL"
+region = "Zuid"
 closed = ["2026-12-24"]
+open = ["2026-04-03"]
 [topics]
 partitions = 8
 pane_partitions = 1
@@ -369,12 +373,14 @@ def test_where_it_runs_comes_from_the_environment() -> None:
         ("horizon_days = 3651", "horizon_days = 3651 is not between 1 and 3,650"),
         ("topics.replication = 0", "topics.replication = 0 is not between 1 and 100"),
         ("windows.sufficient = 1_000_001", "windows.sufficient = 1000001 is not between 1 and 1,000,000"),
-        ("recovery.warn_at = 0.0", "recovery.warn_at = 0 is not between 0 and 10,000"),
+        ("recovery.warn_at = 0.0", "recovery.warn_at = 0 is not between 0 and 1"),
+        ("recovery.warn_at = 75", "recovery.warn_at = 75 is not between 0 and 1"),
+        ("horizon_days = 0", "horizon_days = 0 is not between 1 and 3,650"),
         ("recovery.cooldown_hours = -0.5", "recovery.cooldown_hours = -0.5 is not between 0 and 10,000"),
         ("recovery.keep_days = nan", "recovery.keep_days = nan is not between 0 and 10,000"),
         (
             "recovery.escalations = [{to = 'a'}, {to = 'b', at = 0}]",
-            "recovery.escalations[1].at = 0 is not between 0 and 10,000",
+            "recovery.escalations[1].at = 0 is not between 0 and 10",
         ),
         (
             "[notify]\nslack.per_second = 1\nconsole = {}\ndesk.per_second = 0",
@@ -404,7 +410,7 @@ def test_a_typo_in_the_environment_is_named(name: str) -> None:
 
 
 def test_a_session_that_is_no_number() -> None:
-    with pytest.raises(SettingsError, match="NPSFLOW_SESSION_MS is 'soon', not a whole number"):
+    with pytest.raises(SettingsError, match="NPSFLOW_SESSION_MS is 'soon', no whole number from 1000 to 3600000"):
         read_installation({"NPSFLOW_SESSION_MS": "soon"})
 
 

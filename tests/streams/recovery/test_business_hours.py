@@ -1,6 +1,7 @@
 """Opening hours beside a walk through every minute, and what is wrong with settings of them."""
 
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,7 +12,7 @@ from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.times import HOUR, MINUTE
 from npsflow.streams.config.settings import parse
 from npsflow.streams.recovery.business_hours import BusinessHours
-from npsflow.streams.recovery.settings import Business, Recovery, check, clock_of
+from npsflow.streams.recovery.settings import Business, Recovery, clock_of, mistakes
 
 from .recovering import World
 
@@ -74,6 +75,25 @@ def test_an_alert_on_friday_evening_is_due_on_monday() -> None:
     assert world.case["due_at"] == "2026-03-03T09:00:00.000Z"
 
 
+def opening(day: tuple[int, int, int], **business: Any) -> int:
+    """When an hour of opening hours begins that is asked for at midnight."""
+    clock = clock_of(Recovery(zone="Europe/Amsterdam", clock="business", business=Business(**business)))
+    return clock.after(ms(*day, 0), 0)
+
+
+def test_a_holiday_of_a_region_is_one_only_there() -> None:
+    assumption = (2025, 8, 15)  # of Mary, a Friday: a holiday in the Saarland, not in Berlin
+    assert opening(assumption, country="DE", region="BE") == opening(assumption, country="DE") == ms(*assumption, 9)
+    assert opening(assumption, country="DE", region="SL") == ms(2025, 8, 18, 9)
+
+
+def test_days_that_are_named_are_open_whatever_the_calendar_says() -> None:
+    good_friday, sunday = (2026, 4, 3), (2026, 3, 29)
+    assert opening(good_friday, country="NL") == ms(2026, 4, 7, 9)
+    assert opening(good_friday, country="NL", open=["2026-04-03"]) == ms(*good_friday, 9)
+    assert opening(sunday, open=["2026-03-29"]) == ms(*sunday, 9)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -82,7 +102,14 @@ def test_an_alert_on_friday_evening_is_due_on_monday() -> None:
         ('business = {opens = "09:00+01:00"}', "without an offset"),
         ("business = {days = []}", "opens on one day"),
         ('business = {opens = "9"}', "recovery.business"),
-        ('business = {country = "XX"}', "recovery.business"),
+        ('business = {country = "XX"}', "recovery.business.country: 'XX' is no country in two letters"),
+        ('business = {country = "UK"}', "'UK' is no country"),
+        ('business = {country = "NLD"}', "'NLD' is no country"),
+        ('business = {country = "nl"}', "'nl' is no country"),
+        ('business = {country = "DE", region = "Bayern"}', "region: 'Bayern' is no part of DE: BB, BE, BW, BY,"),
+        ('business = {region = "BY"}', "set country as well"),
+        ('business = {open = ["Easter"]}', "recovery.business"),
+        ('business = {open = ["2026-04-03"], closed = ["2026-04-03"]}', "2026-04-03 is in closed and in open"),
         ('business = {closed = ["Christmas"]}', "recovery.business"),
         (
             'questions = {de = "Warum?"}',
@@ -104,4 +131,4 @@ def test_what_is_wrong_with_settings_is_named(text: str, message: str) -> None:
 
 
 def test_defaults_are_right() -> None:
-    check(Recovery())
+    assert not list(mistakes(Recovery()))

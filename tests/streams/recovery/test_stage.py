@@ -8,7 +8,7 @@ from npsflow.schemas import topics
 from npsflow.schemas.events import ALERT_RAISED
 from npsflow.schemas.times import HOUR, rfc3339
 from npsflow.streams.recovery.report import report
-from npsflow.streams.recovery.settings import Escalation, FirstContact, OwnerRule, Recovery, SeverityRule, check
+from npsflow.streams.recovery.settings import Escalation, FirstContact, OwnerRule, Recovery, SeverityRule, mistakes
 from npsflow.streams.recovery.state import unpack_case
 from tests.streams.folding import Record
 
@@ -295,7 +295,7 @@ def test_what_is_not_for_recover_is_skipped_and_what_nobody_can_read_is_a_dead_l
 
 def test_an_attribute_decides_who_owns_a_case() -> None:
     recovery = Recovery(owners=[OwnerRule("key-accounts", {"attributes.plan": "Enterprise"})])
-    check(recovery)
+    assert not list(mistakes(recovery))
     world = World(recovery)
     world.respond(2, "C-1", attributes={"plan": "enterprise"})
     world.respond(2, "C-2", attributes={"plan": "free"})
