@@ -3,6 +3,8 @@
 import errno
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -63,22 +65,34 @@ class Commands(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As click's, which prints --help and --version here. Ends as `invoke`."""
+        with _one_line():
+            return super().parse_args(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was called. Ends with one line for an error of ours or of the system's files."""
-        try:
+        with _one_line():
             return super().invoke(ctx)
-        except NpsflowError as error:
-            _end(error, str(error), 2 if _is_lasting(error) else 1)
-        except OSError as error:
-            if error.errno == errno.EPIPE:  # whoever read our output has enough: click ends without a word
-                raise
-            _end(error, _explain(error), 2 if error.filename is not None or error.errno in _FULL else 1)
-        except KeyboardInterrupt:
-            sys.exit(interrupts.INTERRUPTED)
-        except click.Abort as abort:  # at a question
-            if isinstance(abort.__context__, KeyboardInterrupt):
-                sys.exit(interrupts.INTERRUPTED)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    """End the command by what ends the block."""
+    try:
+        yield
+    except NpsflowError as error:
+        _end(error, str(error), 2 if _is_lasting(error) else 1)
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever read our output has enough: click ends without a word
             raise
+        _end(error, _explain(error), 2 if error.filename is not None or error.errno in _FULL else 1)
+    except KeyboardInterrupt:
+        sys.exit(interrupts.INTERRUPTED)
+    except click.Abort as abort:
+        if isinstance(abort.__context__, KeyboardInterrupt):  # at a question
+            sys.exit(interrupts.INTERRUPTED)
+        raise
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)

@@ -47,13 +47,14 @@ def forget(customers: tuple[str, ...], by: str | None, yes: bool, timeout: float
         raise click.UsageError("the id of a customer is not empty")
     if any(0xD800 <= ord(character) <= 0xDFFF for customer in customers for character in customer):
         raise click.UsageError("the id of a customer is UTF-8")
+    settings, installation = load(), read_installation()
     addresses, key = [name for name in customers if "@" in name], os.environ.get(CUSTOMERS, "")
     if addresses and not key:
         click.echo(f"{CUSTOMERS} is not set: an id that intake has made of an address is not looked for", err=True)
     if not yes:
         click.confirm("Remove what is known of this customer, cases too? There is no way back", abort=True)
     names = [*customers, *(pseudonym(address, key) for address in addresses if key)]
-    clients.run(_forget(load(), read_installation(), names, action, timeout))
+    clients.run(_forget(settings, installation, names, action, timeout))
 
 
 class Row(NamedTuple):

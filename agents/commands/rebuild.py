@@ -15,8 +15,8 @@ def rebuild(yes: bool) -> None:
 
     Workers have to be stopped. Alerts, follow-ups and dead letters that stand already are not written again.
     """
-    installation = read_installation()
+    settings, installation = load(), read_installation()
     if not yes:
         click.confirm(f"Empty the state below prefix {installation.prefix!r} and replay?", abort=True)
-    clients.run(rebuilding.rebuild(load(), installation, click.echo))
+    clients.run(rebuilding.rebuild(settings, installation, click.echo))
     click.echo("rebuilt: workers can be started")
