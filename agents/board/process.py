@@ -14,7 +14,7 @@ from npsflow.agents.kafka import clients, reading
 from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
-from npsflow.agents.web.serving import serve, stop_signal
+from npsflow.agents.web.serving import beside, serve, stop_signal
 from npsflow.schemas import topics
 from npsflow.streams.engine.installation import Installation
 
@@ -54,5 +54,6 @@ async def open_board(
         reader = CaseReader(consumer, partitions)
         metrics = Metrics(CollectorRegistry(), reader.cases)
         server = Server(reader, producer, installation, tokens, metrics, patience)
-        async with serve(server.app, host, port, ConnectionLimiter(limits, Senders(), metrics)) as listening_on:
+        limiter = ConnectionLimiter(limits, Senders(), metrics)
+        async with beside(reader.contact.keep()), serve(server.app, host, port, limiter) as listening_on:
             yield reader, listening_on

@@ -19,7 +19,8 @@ from npsflow.agents.web.connections import connection_of
 from npsflow.agents.web.signatures import matches
 from npsflow.schemas import codec
 from npsflow.schemas.cases import TeamAction
-from npsflow.streams.engine.health import routes
+from npsflow.schemas.times import rfc3339
+from npsflow.streams.engine.health import Health, routes
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.recovery.case_index import ListedCase, position
 from npsflow.streams.recovery.report import as_json, report
@@ -28,6 +29,9 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 256 << 10
 """Bytes: enough for the longest comment with every character escaped."""
+
+STALE_SINCE = "Npsflow-Stale-Since"
+"""The header of answers that are older than they look: since then Kafka is away."""
 
 _READ_SECONDS = 10.0
 _KAFKA_SECONDS = 4.0
@@ -67,7 +71,9 @@ class Server:
         self._reader, self._producer, self._installation, self._tokens = reader, producer, installation, tokens
         self._metrics, self._patience, self._clock = metrics, patience, clock
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guard])
-        open_routes = routes(metrics.registry, lambda: reader.ready, "reading")
+        limit, silent_for = installation.session_ms / 1000, reader.contact.silent_for
+        self._health = Health(lambda: reader.ready, "reading", limit, silent_for)
+        open_routes = routes(metrics.registry, self._health)
         self._open = {route.path for route in open_routes}
         self.app.router.add_routes(open_routes)
         self.app.router.add_get("/cases", self._list)
@@ -96,6 +102,8 @@ class Server:
             connection.request_finished()
         if page not in self._open:
             answer.headers.update(_NO_STORE)
+            if stale := self._stale_since():
+                answer.headers[STALE_SINCE] = stale
         self._metrics.requests.labels(page, str(answer.status)).inc()
         return answer
 
@@ -115,6 +123,8 @@ class Server:
         cases, more = b",".join(listed.packed for listed in rest[:limit]), b""
         if len(rest) > limit:
             more = b',"next":%b' % codec.dumps(query.cursor(rest[limit - 1]))
+        if stale := self._stale_since():
+            more += b',"stale_since":%b' % codec.dumps(stale)
         return web.Response(body=b'{"cases":[%b]%b,"total":%d}' % (cases, more, len(matching)), content_type=_JSON)
 
     async def _report(self, request: web.Request) -> web.Response:
@@ -126,6 +136,11 @@ class Server:
 
     async def _show(self, request: web.Request) -> web.Response:
         return web.Response(body=self._find(request).packed, content_type=_JSON)
+
+    def _stale_since(self) -> str:
+        """Since when nothing new was heard, in RFC 3339; "" while Kafka answers."""
+        health = self._health
+        return rfc3339(self._now() - int(health.silent_for() * 1000)) if health.silent else ""
 
     def _now(self) -> int:
         return int(self._clock() * 1000)

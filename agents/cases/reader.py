@@ -13,6 +13,7 @@ from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import Entry
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.kafka.contact import Contact
 from npsflow.streams.recovery.case import find_entry
 from npsflow.streams.recovery.case_index import CaseIndex
 
@@ -20,11 +21,15 @@ _YIELD_EVERY = 500  # cases
 
 
 class CaseReader:
-    """All cases, from these partitions of `recovery-cases`; `ready` once they are read to their end."""
+    """All cases, from these partitions of `recovery-cases`; `ready` once they are read to their end.
+
+    `contact`: for how long nothing was heard from Kafka.
+    """
 
     def __init__(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
         self.cases = CaseIndex()
         self.ready = False
+        self.contact = Contact(consumer, partitions[0].topic)
         self._consumer, self._partitions = consumer, partitions
         self._changed = asyncio.Condition()
 

@@ -12,10 +12,12 @@ from npsflow.agents.kafka.diagnosis import KafkaFailed, Refused
 from npsflow.agents.kafka.starting import refusals
 from npsflow.agents.worker import run
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.config.settings import load
+from npsflow.streams.config.settings import described, load, settings_file
 from npsflow.streams.engine import logs
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.topology import STAGES
+
+log = logging.getLogger(__name__)
 
 _INTERVAL = 1.0  # seconds between attempts
 
@@ -56,6 +58,10 @@ def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) ->
         raise SettingsError("\n".join(map(str, refused)))
     _expect_free(web_host, web_port)
     logs.set_up(level)
+    log.info(
+        "worker starts",
+        extra={"settings": described(settings_file()), "stages": stages} | ({"called": name} if name else {}),
+    )
     run(settings, installation, stages, (web_host, web_port), name)
 
 

@@ -12,11 +12,13 @@ from npsflow.agents.fetch.fetcher import Fetcher, Writer
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
 from npsflow.agents.kafka import clients, reading
-from npsflow.agents.web.serving import serve, stop_signal
+from npsflow.agents.web.serving import beside, serve, stop_signal
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.engine.health import routes
+from npsflow.streams.config.settings import described, settings_file
+from npsflow.streams.engine.health import Health, routes
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.kafka.contact import Contact
 from npsflow.streams.intake.mapping import FormMapping
 
 
@@ -45,7 +47,10 @@ async def run(
         ):
             metrics, app = Metrics(CollectorRegistry()), web.Application()
             fetcher = Fetcher(found, consumer, Writer(producer, installation, partitions), metrics)
-            app.router.add_routes(routes(metrics.registry, fetcher.ready, "reading"))
-            async with serve(app, host, port):
-                click.echo(f"Fetching for {', '.join(sorted(found))}; http://{host}:{port}/metrics")
-                await fetcher.run(installation.topic(topics.FETCHES), stopping)
+            contact = Contact(consumer, topic := installation.topic(topics.FETCHES))
+            health = Health(fetcher.ready, "reading", installation.session_ms / 1000, contact.silent_for)
+            app.router.add_routes(routes(metrics.registry, health))
+            async with serve(app, host, port), beside(contact.keep()):
+                where = f"http://{host}:{port}/metrics; settings: {described(settings_file())}"
+                click.echo(f"Fetching for {', '.join(sorted(found))}; {where}")
+                await fetcher.run(topic, stopping)

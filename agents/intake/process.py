@@ -13,6 +13,7 @@ from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
 from npsflow.agents.web.serving import serve, stop_signal
+from npsflow.streams.config.settings import described, settings_file
 from npsflow.streams.engine.installation import Installation
 
 
@@ -35,5 +36,6 @@ async def run(
         open_producer(installation, metrics) as producer,
         serve(Server(endpoints, producer, limiter).app, host, port, limiter),
     ):
-        click.echo(f"Intake is ready: http://{host}:{port}/in/NAME for {', '.join(sorted(endpoints))}")
+        where = f"http://{host}:{port}/in/NAME for {', '.join(sorted(endpoints))}"
+        click.echo(f"Intake is ready: {where}; settings: {described(settings_file())}")
         await stopping.wait()

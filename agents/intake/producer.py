@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
@@ -28,6 +29,7 @@ class Producer:
 
     def __init__(self, installation: Installation, metrics: Metrics) -> None:
         self.ready = False
+        self._heard = time.monotonic()
         self._installation, self._metrics = installation, metrics
         self._lingering: LingeringProducer | None = None
 
@@ -43,6 +45,10 @@ class Producer:
         self.ready = False
         self._metrics.produce_failures.inc()
         return False
+
+    def silent_for(self) -> float:
+        """Seconds since Kafka answered a probe."""
+        return time.monotonic() - self._heard
 
     async def connect(self, until_closed: AsyncExitStack) -> None:
         """Raises KafkaFailed when Kafka is not there, does not let us in or has no topics."""
@@ -60,6 +66,8 @@ class Producer:
                     await self.connect(until_closed)
                 else:
                     self.ready = await self._answers(self._lingering.producer)
+                if self.ready:
+                    self._heard = time.monotonic()
             except (KafkaError, KafkaFailed, TimeoutError) as error:
                 self.ready = False
                 log.warning("Kafka is away", extra={"error": type(error).__name__})

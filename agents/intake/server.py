@@ -1,6 +1,7 @@
 """The web server of intake: answers 2xx only when Kafka has acknowledged."""
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Mapping
 
@@ -16,7 +17,7 @@ from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.schemas import topics
 from npsflow.schemas.headers import DeadLetter
 from npsflow.schemas.times import rfc3339
-from npsflow.streams.engine.health import routes
+from npsflow.streams.engine.health import Health, routes
 from npsflow.streams.intake.entrance import KeyedRecord
 
 _ADDRESS = "/{_:/*}in/{__:/*}{name}{path:(/.*)?}"
@@ -41,7 +42,8 @@ class Server:
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[RequestLimits(endpoints, limiter).middleware])
         self.app.router.add_post(_ADDRESS, self._receive)
         self.app.router.add_get(_ADDRESS, self._probe)
-        self.app.router.add_routes(routes(limiter.metrics.registry, lambda: producer.ready, "Kafka is away"))
+        health = Health(lambda: producer.ready, "Kafka is away", math.inf, producer.silent_for)  # ready says it sooner
+        self.app.router.add_routes(routes(limiter.metrics.registry, health))
 
     async def _receive(self, request: web.Request) -> web.Response:
         endpoint = self._endpoint(request)

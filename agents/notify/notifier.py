@@ -29,6 +29,7 @@ from npsflow.agents.notify.planner import Planner
 from npsflow.schemas import topics
 from npsflow.schemas.notify import decode_delivery
 from npsflow.schemas.times import DAY, HOUR
+from npsflow.streams.engine.kafka.contact import Contact
 from npsflow.streams.notify.queue import DIGEST_PARTITION, Queue
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]
         self._context, self._consumer, self._events = context, consumer, events
         self._event_topic = context.installation.topic(topics.SERVICE_RECOVERY)
         self._log_topic = context.installation.topic(topics.NOTIFY_LOG)
+        self.contact = Contact(consumer, self._event_topic)
         self.queue = Queue()
         self._planner = Planner(context.name, context.settings, self.queue)
         self._recorder = Recorder(context, self.queue, delivery_log)

@@ -22,11 +22,11 @@ from npsflow.agents.notify.kind import Sender, open_sender
 from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifier import Notifier
 from npsflow.agents.notify.status_polling import POLL_SECONDS, polling
-from npsflow.agents.web.serving import serve, stop_signal
+from npsflow.agents.web.serving import beside, serve, stop_signal
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.config.settings import Settings
-from npsflow.streams.engine.health import routes
+from npsflow.streams.config.settings import Settings, described, settings_file
+from npsflow.streams.engine.health import Health, routes
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.notify.settings import NotifierSettings
 
@@ -57,9 +57,11 @@ async def run(installation: Installation, name: str, notifier: NotifierSettings,
             await reading.partitions(installation, topic)  # raises KafkaFailed if there is no such topic
         async with open_notifier(context, sender) as running:
             app = web.Application()
-            app.router.add_routes(routes(context.metrics.registry, running.ready, "reading"))
-            async with serve(app, host, port):
-                click.echo(f"Notifying {name}; http://{host}:{port}/metrics")
+            contact = running.contact
+            health = Health(running.ready, "reading", installation.session_ms / 1000, contact.silent_for)
+            app.router.add_routes(routes(context.metrics.registry, health))
+            async with serve(app, host, port), beside(contact.keep()):
+                click.echo(f"Notifying {name}; http://{host}:{port}/metrics; settings: {described(settings_file())}")
                 await running.run(stopping)
 
 

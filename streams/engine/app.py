@@ -13,7 +13,7 @@ from faust.app.base import BootStrategy
 
 from npsflow.streams.engine.committer import CommitRateLimit
 from npsflow.streams.engine.context import Context, EngineSettings
-from npsflow.streams.engine.health import Web
+from npsflow.streams.engine.health import Health, Web
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.logs import LogObserver
 from npsflow.streams.engine.metrics import Metrics
@@ -69,7 +69,8 @@ class Host:
             self.sources.append(Source(context, _sender(channel), commit_rate))
             self.app.service(self.sources[-1])  # type: ignore[arg-type]
         if web is not None:
-            self.app.web_server(Web(*web, metrics.registry, lambda: self.ready))
+            health = Health(lambda: self.ready, "restoring", installation.session_ms / 1000, self.silent_for)
+            self.app.web_server(Web(*web, metrics.registry, health))
         self.app.on_startup_finished = self._open_channels
 
     async def _open_channels(self) -> None:
@@ -79,6 +80,10 @@ class Host:
     def ready(self) -> bool:
         """Whether every assigned partition of every stage is restored and being read."""
         return all(source.ready for source in self.sources)
+
+    def silent_for(self) -> float:
+        """Seconds since Kafka was last heard of, by the stage for which that is longest ago."""
+        return max((source.silent_for() for source in self.sources), default=0.0)
 
 
 def _sender(channel: Any) -> Callable[[Batch], Awaitable[Any]]:

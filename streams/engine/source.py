@@ -18,6 +18,7 @@ from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.committer import CommitRateLimit
 from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.kafka.clients import changelog_reader, client_options, stage_consumer
+from npsflow.streams.engine.kafka.contact import Contact
 from npsflow.streams.engine.observer import Accepted, Fetched, Lagging, Paused
 from npsflow.streams.engine.restorer import Restorer
 from npsflow.streams.engine.task import Task
@@ -87,6 +88,7 @@ class Source(Service):
         self._context, self._send = context, send
         self._observe, self._hold = context.observer.observe, context.observer.hold
         self._topics = {self.installation.topic(name): name for name in self.stage.inputs}
+        self._contact: Contact | None = None
         self._assignment = Assignment(
             context, commit_rate, on_ready=self._begin_reading, spawn=self.add_future, crash=self.crash
         )
@@ -95,6 +97,10 @@ class Source(Service):
     def ready(self) -> bool:
         """Whether every assigned partition is restored and being read."""
         return self._assignment.complete
+
+    def silent_for(self) -> float:
+        """Seconds since Kafka was last heard of; 0 before it starts."""
+        return 0.0 if self._contact is None else self._contact.silent_for()
 
     @property
     def tasks(self) -> dict[int, Task]:
@@ -114,6 +120,7 @@ class Source(Service):
         await self._admin.start()
         await self._consumer.start()
         partitions = await admin.input_counts(self._admin, self.stage, self.installation)
+        self._contact = Contact(self._consumer, next(iter(self._topics)))
         clock = BrokerClock(time.monotonic, time.time)
         restorer = Restorer(context, self._reader, self._consumer, partitions, clock)
         self._assignment.start(self._consumer, restorer, next(iter(partitions.values())))
@@ -124,6 +131,11 @@ class Source(Service):
         await self._consumer.stop()
         await self._reader.stop()
         await self._admin.close()
+
+    @Service.task
+    async def _keep_contact(self) -> None:
+        if self._contact is not None:
+            await self._contact.keep()
 
     # Reading.
 
