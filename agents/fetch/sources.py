@@ -10,6 +10,7 @@ import aiohttp
 from npsflow.agents import platforms
 from npsflow.agents.fetch.api import HttpApi
 from npsflow.agents.platforms.protocol import Answers
+from npsflow.agents.runtime.secrets import SecretMissing
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.intake.entrance import Entrance, configured_entrance, variable
 from npsflow.streams.intake.mapping import FormMapping, Submission
@@ -39,18 +40,27 @@ def sources(
     Raises SettingsError for an unknown platform, a missing token or a missing address.
     """
     found = {}
-    for name, platform in platforms.with_webhook(configured).items():
-        if (answers := platform.answers) is None:
-            continue
-        form, token_name = configured[name], variable("NPSFLOW_TOKEN_", name)
-        if not (token := environment.get(token_name, "").strip()):
-            raise SettingsError(f"intake.{name} has no token: set {token_name}, or @ and a file that holds it")
+    for name, token in read_tokens(configured, environment).items():
+        form = configured[name]
+        answers = platforms.by_name(form.platform).answers
+        assert answers is not None  # it has a token
         if not (base := form.api or answers.base):
             raise SettingsError(f"intake.{name}: say in `api` where {form.platform} answers for your account")
         per_minute = form.api_per_minute or answers.per_minute
         api = HttpApi(session, answers, base, per_minute, partial(_read, token), clock=clock)
         found[name] = Source(configured_entrance(name, form, environment), answers, api)
     return found
+
+
+def read_tokens(configured: Mapping[str, FormMapping], environment: Mapping[str, str]) -> dict[str, str]:
+    """The tokens of those entrances whose platform has answers to fetch. Raises SettingsError as `sources`."""
+    tokens = dict[str, str]()
+    for name, platform in platforms.with_webhook(configured).items():
+        variable_name = variable("NPSFLOW_TOKEN_", name)
+        if platform.answers is not None and not tokens.setdefault(name, environment.get(variable_name, "").strip()):
+            text = f"intake.{name} has no token: set {variable_name}, or @ and a file that holds it"
+            raise SecretMissing(text, variable_name)
+    return tokens
 
 
 def _read(token: str) -> str:

@@ -8,9 +8,9 @@ import msgspec
 
 from npsflow.agents import platforms
 from npsflow.agents.platforms.protocol import CONTENT_TYPE, Delivery, Webhook
-from npsflow.agents.runtime.secrets import read_secrets
+from npsflow.agents.runtime.secrets import SecretMissing, read_secrets
 from npsflow.schemas import codec, topics
-from npsflow.schemas.errors import RefusedRecord, SettingsError
+from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.invitation import Invitation
 from npsflow.streams.classify.parsing import read
@@ -124,7 +124,7 @@ def signed(settings: Settings, environment: Mapping[str, str]) -> dict[str, Endp
     endpoints = unsigned(settings, environment)
     for name, endpoint in endpoints.items():
         if not (secrets := read_secrets(secret_name(name), environment)):
-            raise SettingsError(f"intake.{name} has no secret: set {secret_name(name)}")
+            raise SecretMissing(f"intake.{name} has no secret: set {secret_name(name)}", secret_name(name))
         endpoints[name] = replace(endpoint, secrets=secrets)
     return endpoints
 

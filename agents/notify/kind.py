@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import msgspec
 from msgspec import Struct
 
-from npsflow.agents.runtime.secrets import read_secrets
+from npsflow.agents.runtime.secrets import SecretMissing, read_secrets
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.config.errors import explain
 from npsflow.streams.notify.message import Message
@@ -134,21 +134,27 @@ def check_options(name: str, kind: Kind, notifier: NotifierSettings) -> Struct:
     return options
 
 
-@asynccontextmanager
-async def open_sender(
-    name: str, kind: Kind, notifier: NotifierSettings, environment: Mapping[str, str]
-) -> AsyncIterator[Sender]:
-    """The sender of a notifier. Raises SettingsError when its options, addresses or secret are wrong."""
-    options, variable = check_options(name, kind, notifier), secret_variable(name)
+def read_kind_secrets(name: str, kind: Kind, environment: Mapping[str, str]) -> list[str]:
+    """The secrets of a notifier. Raises SettingsError, SecretMissing among them."""
+    variable = secret_variable(name)
     secrets = read_secrets(variable, environment) if kind.secret else []
     if kind.secret and not secrets and not kind.secret_optional:
-        raise SettingsError(f"notify.{name} has no secret: set {variable} to {kind.secret}")
+        raise SecretMissing(f"notify.{name} has no secret: set {variable} to {kind.secret}", variable)
     if len(secrets) > 1 and not kind.two_secrets:
         raise SettingsError(
             f"notify.{name}: {variable}_NEXT has no effect on this kind of notifier: replace {variable}"
         )
     if not all(map(kind.secret_fits, secrets)):
         raise SettingsError(f"notify.{name}: {variable} has to be {kind.secret}")
+    return secrets
+
+
+@asynccontextmanager
+async def open_sender(
+    name: str, kind: Kind, notifier: NotifierSettings, environment: Mapping[str, str]
+) -> AsyncIterator[Sender]:
+    """The sender of a notifier. Raises SettingsError when its options, addresses or secret are wrong."""
+    options, secrets = check_options(name, kind, notifier), read_kind_secrets(name, kind, environment)
     async with AsyncExitStack() as stack:
         try:
             sender = await stack.enter_async_context(kind.open(options, secrets))

@@ -4,58 +4,35 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import Literal, NamedTuple
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from npsflow.agents.intake.endpoint import unsigned
 from npsflow.agents.intake.mapping_faults import mapping_faults
 from npsflow.agents.kafka import clients, permissions, reading
 from npsflow.agents.kafka.diagnosis import ALLOW, KafkaFailed, furthest, try_all
+from npsflow.agents.kafka.starting import refusals
+from npsflow.agents.operations.check_groups import group_findings
+from npsflow.agents.operations.finding import Finding, fail, ok, warn
 from npsflow.schemas import topics as names
 from npsflow.schemas.times import DAY
 from npsflow.streams.classify.counters import COUNTERS, DEAD, MISPLACED, OUTCOMES, SOURCE
-from npsflow.streams.config.settings import Settings
+from npsflow.streams.config.settings import Settings, described, settings_file
 from npsflow.streams.engine.admin import Wanted, partition_counts, topic_configs
-from npsflow.streams.engine.changelog import FORMAT
 from npsflow.streams.engine.counters import decode_counters
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.recovery.counters import COUNTERS as RECOVER_COUNTERS
 from npsflow.streams.recovery.counters import FORWARDED, READ
 from npsflow.streams.topology import STAGES, wanted
 
-COMMITS_WITHIN = 2.0
-"""Seconds in which a worker that reads commits at least once."""
-
 _SECTION = 20.0  # seconds for each of the sections below
 _NEWEST = 200  # records of each partition that are looked at for mappings
-
-
-class Finding(NamedTuple):
-    """One line of the report; `text` says what to do unless the level is `ok`."""
-
-    level: Literal["ok", "warn", "fail"]
-    text: str
-
-
-def _ok(text: str) -> Finding:
-    return Finding("ok", text)
-
-
-def _warn(text: str, todo: str) -> Finding:
-    return Finding("warn", f"{text}: {todo}")
-
-
-def _fail(text: str, todo: str) -> Finding:
-    return Finding("fail", f"{text}: {todo}")
 
 
 async def findings(settings: Settings, installation: Installation) -> AsyncIterator[Finding]:
     """What is right and wrong, as it is results. A section that fails is the last: the others rest on it."""
     sections: tuple[Callable[[Settings, Installation], Awaitable[list[Finding]]], ...]
-    sections = (_settings, _broker, _access, _topics, _state, _groups, _outcomes, _mappings)
+    sections = (_settings, _broker, _access, _topics, _state, group_findings, _outcomes, _mappings)
     for section in sections:
         try:
             async with asyncio.timeout(_SECTION):
@@ -63,7 +40,7 @@ async def findings(settings: Settings, installation: Installation) -> AsyncItera
         except KafkaFailed as error:
             results = [Finding("fail", str(error))]
         except (KafkaError, TimeoutError) as error:
-            results = [_fail(f"Kafka says {str(error) or 'nothing in time'}", "look into its log, and try again")]
+            results = [fail(f"Kafka says {str(error) or 'nothing in time'}", "look into its log, and try again")]
         for finding in results:
             yield finding
         if any(finding.level == "fail" for finding in results):
@@ -71,12 +48,13 @@ async def findings(settings: Settings, installation: Installation) -> AsyncItera
 
 
 async def _settings(settings: Settings, installation: Installation) -> list[Finding]:
-    results = [_ok(f"settings: horizon {settings.horizon_days} days, windows {' '.join(settings.windows.lengths)}")]
+    counted = f"horizon {settings.horizon_days} days, windows {' '.join(settings.windows.lengths)}"
+    results = [ok(f"settings: {described(settings_file())}; {counted}")]
     if not settings.idle_ticks:
-        results.append(_warn("settings: windows stand still while nothing arrives", "set idle_ticks = true"))
+        results.append(warn("settings: windows stand still while nothing arrives", "set idle_ticks = true"))
     if settings.alerts.private_fields:
         todo = "set alerts.private_fields = false unless every subscriber may see them"
-        results.append(_warn("settings: names, e-mail addresses and phone numbers are in events", todo))
+        results.append(warn("settings: names, e-mail addresses and phone numbers are in events", todo))
     return results
 
 
@@ -89,13 +67,13 @@ async def _broker(settings: Settings, installation: Installation) -> list[Findin
     security = installation.security
     who = f" to user {security.username!r}" if security.login else ""
     results = [
-        _ok(f"broker: {installation.brokers} answers{who} by {security.protocol}, brokers in the cluster: {brokers}")
+        ok(f"broker: {installation.brokers} answers{who} by {security.protocol}, brokers in the cluster: {brokers}")
     ]
     results += [Finding("warn", str(attempt.refused)) for attempt in attempts if attempt.refused is not None]
     copies = settings.topics.replication
     if copies < 3 <= brokers:
         text = f"broker: new topics have {copies} copies, and are lost with as many brokers"
-        results.append(_warn(text, "set topics.replication = 3"))
+        results.append(warn(text, "set topics.replication = 3"))
     return results
 
 
@@ -103,7 +81,7 @@ async def _access(settings: Settings, installation: Installation) -> list[Findin
     """What a worker needs, as if this was one: Kafka does not say what others may do."""
     needs = permissions.of_worker(settings, installation, STAGES)
     results = [Finding("fail", str(refused)) for refused in await permissions.missing(installation, needs)]
-    return results or [_ok("permission: all that a worker needs is allowed")]
+    return results or [ok("permission: all that a worker needs is allowed")]
 
 
 async def _topics(settings: Settings, installation: Installation) -> list[Finding]:
@@ -113,123 +91,62 @@ async def _topics(settings: Settings, installation: Installation) -> list[Findin
         results = []
         if absent := [t.name for t in topics if t.name not in counts]:  # those that no worker needs
             text = f"topics: there is no {', '.join(absent)}, or this client may not DESCRIBE it"
-            results.append(_warn(text, "run `npsflow topics create`, or allow it"))
+            results.append(warn(text, "run `npsflow topics create`, or allow it"))
         topics = [t for t in topics if t.name in counts]
         try:
             configs = await topic_configs(client, [t.name for t in topics])
         except TopicAuthorizationFailedError as error:
             text = f"permission: this client may not DESCRIBE_CONFIGS topic {error.args[0]}, and so not check it"
-            return [*results, _warn(text, ALLOW)]
+            return [*results, warn(text, ALLOW)]
     horizon = settings.horizon_days * DAY
     results += [f for t in topics for f in _topic(t, counts[t.name], configs[t.name], horizon)]
-    return results or [_ok(f"topics: all {len(topics)} are as they should be")]
+    return results or [ok(f"topics: all {len(topics)} are as they should be")]
 
 
 def _topic(topic: Wanted, count: int, config: Mapping[str, str], horizon: int) -> Iterator[Finding]:
     if count != topic.partitions:
         text = f"topics: {topic.name} has {count} partitions, the settings say {topic.partitions}"
-        yield _fail(text, "set [topics] in npsflow.toml to that; if partitions were added, run `npsflow rebuild`")
+        yield fail(text, "set [topics] in npsflow.toml to that; if partitions were added, run `npsflow rebuild`")
 
     def differs(key: str, why: str) -> tuple[str, str]:
         return f"topics: {topic.name} has {key}={config[key]}, {why}", f"set {topic.config[key]} with kafka-configs"
 
     if config["cleanup.policy"] != topic.config["cleanup.policy"]:
-        yield _fail(*differs("cleanup.policy", "so what is needed disappears or what is old stays"))
+        yield fail(*differs("cleanup.policy", "so what is needed disappears or what is old stays"))
     if config["message.timestamp.type"] != "LogAppendTime":
-        yield _warn(*differs("message.timestamp.type", "so retention deletes replayed history at once"))
+        yield warn(*differs("message.timestamp.type", "so retention deletes replayed history at once"))
     if int(config["max.message.bytes"]) < int(topic.config["max.message.bytes"]):
-        yield _warn(*differs("max.message.bytes", "so one large record stops its partition"))
+        yield warn(*differs("max.message.bytes", "so one large record stops its partition"))
     kept, asked = int(config["retention.ms"]), int(topic.config.get("retention.ms", 0))
     if asked < 0 <= kept:
-        yield _fail(*differs("retention.ms", "so a restart misses what it needs"))
+        yield fail(*differs("retention.ms", "so a restart misses what it needs"))
     elif topic.name.endswith(names.RESPONSES) and 0 <= kept < horizon:
-        yield _fail(*differs("retention.ms", "so a rebuild misses responses within the horizon"))
+        yield fail(*differs("retention.ms", "so a rebuild misses responses within the horizon"))
 
 
 async def _state(settings: Settings, installation: Installation) -> list[Finding]:
-    async with clients.admin(installation) as client:
-        counts = await partition_counts(client)
-    results = []
-    for stage in STAGES:
-        positions = await reading.positions(installation, stage)
-        if any(position["format"] != FORMAT for position in positions):
-            todo = "start the version that wrote it, or run `npsflow rebuild`"
-            results.append(_fail(f"state: that of {stage} is in another format than {FORMAT}", todo))
-        elif changed := {
-            topic
-            for position in positions
-            for topic, count in position["partitions"].items()
-            if counts[installation.topic(topic)] != count
-        }:
-            todo = "set the count back, or run `npsflow rebuild`"
-            results.append(
-                _fail(f"state: that of {stage} is for another partition count of {', '.join(changed)}", todo)
-            )
-    return results or [_ok("state: fits the topics")]
-
-
-class Lag(NamedTuple):
-    """Records that a group has still to read, and the sum of the offsets it has committed."""
-
-    records: int
-    committed: int
-
-
-async def _groups(settings: Settings, installation: Installation) -> list[Finding]:
-    ours = {
-        installation.group(name): [installation.topic(topic) for topic in make(settings, installation).inputs]
-        for name, (make, _) in STAGES.items()
-    }
-    recovery = installation.topic(names.SERVICE_RECOVERY)
-    async with clients.admin(installation) as client, clients.reader(installation) as consumer:
-        before = {group: await _lag(client, consumer, group, of) for group, of in ours.items()}
-        if any(lag and lag.records for lag in before.values()):
-            await asyncio.sleep(COMMITS_WITHIN)
-        results = [_group(group, before[group], await _lag(client, consumer, group, of)) for group, of in ours.items()]
-        groups = {group for group, kind in await client.list_consumer_groups() if kind in ("consumer", "")}
-        for group in sorted(groups - ours.keys()):
-            if lag := await _lag(client, consumer, group, [recovery]):
-                results.append(_ok(f"groups: {group} reads {recovery}, lag {lag.records}"))
-    return results
-
-
-async def _lag(client: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, group: str, of: list[str]) -> Lag | None:
-    """That of a group on these topics; None where it has committed nothing there."""
-    offsets = await reading.committed_offsets(client, group)
-    committed = {tp: offset for tp, offset in offsets.items() if tp.topic in of}
-    if not committed:
-        return None
-    counts = await partition_counts(client)
-    tps = [TopicPartition(topic, partition) for topic in of for partition in range(counts[topic])]
-    return Lag(await reading.lag(consumer, tps, committed), sum(at.offset for at in committed.values()))
-
-
-def _group(group: str, before: Lag | None, after: Lag | None) -> Finding:
-    if after is None:
-        return _warn(f"groups: {group} has read nothing yet", "start `npsflow worker`")
-    if after.records and after == before:
-        text = f"groups: {group} has lag {after.records} and read nothing for {COMMITS_WITHIN:.0f} s"
-        return _warn(text, "start `npsflow worker`, or look into its log")
-    return _ok(f"groups: {group}, lag {after.records}")
+    """What a worker would say at its start."""
+    refused = await refusals(settings, installation, STAGES)
+    return [Finding("fail", f"worker: {error}") for error in refused] or [ok("state: fits the topics and the settings")]
 
 
 async def _outcomes(settings: Settings, installation: Installation) -> list[Finding]:
     counters = Counter(decode_counters(COUNTERS, await reading.counters(installation, "classify")))
     listed = ", ".join(f"{outcome} {counters['', outcome]}" for outcome in OUTCOMES if counters["", outcome])
-    results = [_ok(f"outcomes: {listed or 'nothing has been read yet'}")]
+    results = [ok(f"outcomes: {listed or 'nothing has been read yet'}")]
     if ours := sum(n for key, n in counters.items() if key[:2] == (DEAD, "internal_error")):
         todo = "report it; after an update run `npsflow dlq replay --reason internal_error`"
-        results.append(_warn(f"outcomes: {ours} records met a mistake of npsflow itself", todo))
+        results.append(warn(f"outcomes: {ours} records met a mistake of npsflow itself", todo))
     misplaced = sorted((key[1], count) for key, count in counters.items() if key[0] == MISPLACED and count)
     if misplaced:
         listed = ", ".join(
             f"{source} {count:,}{_share(count, counters[SOURCE, source])}" for source, count in misplaced
         )
-        results.append(_warn(f"outcomes: records in another partition than their keys give: {listed}", _PARTITIONER))
+        results.append(warn(f"outcomes: records in another partition than their keys give: {listed}", _PARTITIONER))
     recovered = Counter(decode_counters(RECOVER_COUNTERS, await reading.counters(installation, "recover")))
     if forwarded := recovered[READ, FORWARDED]:
         text = f"outcomes: actions in another partition than their keys give: {forwarded:,}"
-        results.append(_warn(text, _PARTITIONER))
+        results.append(warn(text, _PARTITIONER))
     return results
 
 
@@ -244,9 +161,9 @@ async def _mappings(settings: Settings, installation: Installation) -> list[Find
             for topic in (names.RESPONSES, names.DEAD_LETTERS)
         ]
     except KafkaFailed:
-        return [_ok("mappings: not looked at, this client may not read responses and dead letters")]
-    results = [_warn(text, todo) for text, todo in mapping_faults(endpoints.values(), responses, letters)]
-    return results or [_ok("mappings: every path has found something, or there are too few responses to tell")]
+        return [ok("mappings: not looked at, this client may not read responses and dead letters")]
+    results = [warn(text, todo) for text, todo in mapping_faults(endpoints.values(), responses, letters)]
+    return results or [ok("mappings: every path has found something, or there are too few responses to tell")]
 
 
 _PARTITIONER = (

@@ -12,6 +12,14 @@ _SHORT = 8
 _SCHEMES = {"basic", "bearer", "token"}
 
 
+class SecretMissing(SettingsError):
+    """A process needs a secret that is not in its environment; `variable` names it."""
+
+    def __init__(self, text: str, variable: str) -> None:
+        super().__init__(text)
+        self.variable = variable
+
+
 def read_secrets(variable: str, environment: Mapping[str, str], *, ours: bool = False) -> list[str]:
     """The secret in `variable`, and the one in `variable` with `_NEXT` while it replaces the other; none is set: [].
 

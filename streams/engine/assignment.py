@@ -12,9 +12,10 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
-from npsflow.schemas.errors import StateError
+from npsflow.schemas.errors import SettingsError, StateError
 from npsflow.streams.engine.committer import CommitRateLimit, Committer
 from npsflow.streams.engine.context import Context
+from npsflow.streams.engine.namesake import Namesake
 from npsflow.streams.engine.observer import Assigned, Dropped, Released, Restored, RestoreFailed
 from npsflow.streams.engine.restorer import Restorer
 from npsflow.streams.engine.task import Task
@@ -47,9 +48,10 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         self._restoring: asyncio.Task[None] | None = None
         self._failures: Counter[int] = Counter()  # of each partition, since its last commit
 
-    def start(self, consumer: AIOKafkaConsumer, restorer: Restorer, partitions: int) -> None:
+    def start(self, consumer: AIOKafkaConsumer, restorer: Restorer, partitions: int, namesake: Namesake) -> None:
         """Take part in the group; every input has so many `partitions`."""
         self._consumer, self._restorer, self._partitions = consumer, restorer, partitions
+        self._namesake = namesake
         consumer.subscribe(self._topics, listener=self)
 
     @property
@@ -67,6 +69,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     async def on_partitions_revoked(self, revoked: set[TopicPartition]) -> None:
         """Finish what is open, within a third of the session; keep clean tasks in case they come back."""
         self._assigned = None  # first: a commit that fails from here on is no reason to restore
+        await self._leave_name()
         await self._cancel_restore()
         await self.committer.finish(self.tasks.values(), self._finish_within)
         for partition, task in self.tasks.items():
@@ -78,8 +81,17 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
                 self._spawn(self._close(task))
         self.tasks.clear()
 
+    async def _leave_name(self) -> None:
+        """End, where another worker has the name of this one and is to keep it."""
+        try:
+            await self._namesake.check()
+        except SettingsError as error:
+            await self._crash(error)
+            raise asyncio.CancelledError from error  # ends aiokafka's task, which would take the name once more
+
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
         """Pause them all, and restore what is missing outside of this callback."""
+        self._namesake.joined()
         partitions = {tp.partition for tp in assigned}
         if paused := [tp for p in partitions for tp in self.inputs(p)]:
             self._consumer.pause(*paused)

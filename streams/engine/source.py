@@ -19,6 +19,7 @@ from npsflow.streams.engine.committer import CommitRateLimit
 from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.kafka.clients import changelog_reader, client_options, stage_consumer
 from npsflow.streams.engine.kafka.contact import Contact
+from npsflow.streams.engine.namesake import Namesake
 from npsflow.streams.engine.observer import Accepted, Fetched, Lagging, Paused
 from npsflow.streams.engine.restorer import Restorer
 from npsflow.streams.engine.task import Task
@@ -111,8 +112,8 @@ class Source(Service):
 
     async def on_start(self) -> None:
         """Connect, check the topics and join the group. Raises StateError for topics of the wrong shape."""
-        context, name = self._context, self._context.settings.name
-        instance = None if name is None else f"{self.installation.group(self.stage.name)}-{name}"
+        context, name, group = self._context, self._context.settings.name, self.installation.group(self.stage.name)
+        instance = None if name is None else f"{group}-{name}"
         self._consumer = stage_consumer(self.installation, self.stage.name, instance)
         self._reader = changelog_reader(self.installation)
         self._admin = AIOKafkaAdminClient(**client_options(self.installation))
@@ -123,7 +124,8 @@ class Source(Service):
         self._contact = Contact(self._consumer, next(iter(self._topics)))
         clock = BrokerClock(time.monotonic, time.time)
         restorer = Restorer(context, self._reader, self._consumer, partitions, clock)
-        self._assignment.start(self._consumer, restorer, next(iter(partitions.values())))
+        namesake = Namesake(self._consumer, group, instance, self.installation.session_ms)
+        self._assignment.start(self._consumer, restorer, next(iter(partitions.values())), namesake)
 
     async def on_stop(self) -> None:
         """Commit what was folded, and leave the group."""

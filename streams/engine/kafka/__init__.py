@@ -20,6 +20,7 @@ class Touch(NamedTuple):
 
 TOUCHED = (
     Touch("AIOKafkaConsumer", "_client", "AIOKafkaClient", "clients"),
+    Touch("AIOKafkaConsumer", "_coordinator", "NoneType", "clients"),
     Touch("AIOKafkaConsumer", "_request_timeout_ms", "int", "clients"),
     Touch("AIOKafkaClient", "_metadata_update", "cluster_metadata,topics", "metadata_backoff"),
     Touch("AIOKafkaClient", "send", "node_id,request,group", "guarded_producer"),

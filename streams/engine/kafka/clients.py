@@ -101,3 +101,8 @@ def changelog_reader(installation: Installation) -> AIOKafkaConsumer:
 def client_of(consumer: AIOKafkaConsumer) -> AIOKafkaClient:
     """The client inside of a consumer, for single requests."""
     return consumer._client
+
+
+def member_id(consumer: AIOKafkaConsumer) -> str:
+    """The id that its group has given to it; "" while it has none."""
+    return str(consumer._coordinator.member_id)
