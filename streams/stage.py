@@ -4,7 +4,7 @@ The engine and the stages both import this module, and nothing of each other.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -43,6 +43,8 @@ class CounterSpec(NamedTuple):
     `stored` begins its names in the changelog, the values of `labels` follow, all joined by colons. The one spec of a
     stage whose `stored` is empty owns the names that begin with no other: a plain word. `metric` is empty for what is
     only kept. Where several specs share `stored`, each feeds its metric with first labels that begin with `only`.
+    `known`: labels that it has at 0 from the start, as no rule sees a series that begins above 0 grow; with `along`
+    each followed by every label that is counted under the `stored` of that name, from then on.
     """
 
     stored: str
@@ -50,6 +52,13 @@ class CounterSpec(NamedTuple):
     help: str
     labels: tuple[str, ...] = ()
     only: str = ""
+    known: tuple[tuple[str, ...], ...] = ()
+    along: str = ""
+
+
+def each(words: Iterable[str]) -> tuple[tuple[str, ...], ...]:
+    """`known` of a counter with one label."""
+    return tuple((word,) for word in words)
 
 
 class GaugeSpec(NamedTuple):

@@ -70,6 +70,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
         self._attempts: dict[asyncio.Task[None], Due] = {}
         self._paused_until = 0.0
         for name in sources:
+            metrics.begin(name)
             metrics.pending.labels(name).set_function(partial(self._queue.pending, name))
             metrics.oldest.labels(name).set_function(partial(self._age, name))
 

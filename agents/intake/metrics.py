@@ -1,8 +1,17 @@
 """The metrics of the process `npsflow intake`."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+OUTCOMES = (
+    "accepted", "unmapped", "no_score", "ignored", "handshake", "forged", "stale", "malformed", "too_large",
+    "compressed", "slow", "gone", "limited", "busy", "kafka_away", "failed",
+)  # fmt: skip
+"""What can become of a webhook at an entrance that is there; see Metrics."""
 
 
 class Metrics:
@@ -31,3 +40,11 @@ class Metrics:
         self.connections_cut = Counter(
             "npsflow_intake_connections_cut", "Connections that took too long over a step", registry=registry
         )
+
+    def begin(self, entrances: Iterable[str]) -> None:
+        """Show every count of these entrances from 0 on: no rule sees a series grow that begins above that."""
+        for entrance in entrances:
+            for outcome in OUTCOMES:
+                self.requests.labels(entrance, outcome)
+        for outcome in ("unknown", "malformed"):
+            self.requests.labels("unknown", outcome)

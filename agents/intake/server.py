@@ -38,6 +38,7 @@ class Server:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._endpoints, self._producer, self._clock = endpoints, producer, clock
+        limiter.metrics.begin(endpoints)
         self._body_seconds = limiter.limits.body_seconds
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[RequestLimits(endpoints, limiter).middleware])
         self.app.router.add_post(_ADDRESS, self._receive)

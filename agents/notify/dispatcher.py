@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from npsflow.agents.notify.attempt import Attempts, Outcome
 from npsflow.agents.notify.context import Context
 from npsflow.agents.notify.delivery_log import PAUSE, Recorder, log_fields
+from npsflow.agents.notify.kind import OUTCOMES
 from npsflow.agents.notify.membership import Membership
 from npsflow.schemas.notify import Delivery
 from npsflow.streams.notify.queue import Item, Queue
@@ -38,7 +39,7 @@ class Dispatcher:
         self._tasks: dict[asyncio.Task[None], Item] = {}
         self._closed: dict[str, float] = {}  # by address: the time (s) before which nothing is sent there
         self._stopping = False  # messages under way end, and none begins
-        context.metrics.disabled.labels(context.name).set(0)
+        context.metrics.begin(context.name, OUTCOMES.values())
 
     def start(self) -> None:
         """Begin to send messages that are due, up to the limit."""

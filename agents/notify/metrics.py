@@ -1,5 +1,7 @@
 """The metrics of a notifier's process."""
 
+from collections.abc import Iterable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400)
@@ -38,3 +40,10 @@ class Metrics:
             "npsflow_notify_produce_failures", "Times that Kafka did not take what became of a message",
             registry=registry,
         )  # fmt: skip
+
+    def begin(self, notifier: str, outcomes: Iterable[str]) -> None:
+        """Show its counts from 0 on: no rule sees a series grow that begins above that."""
+        for outcome in outcomes:
+            self.deliveries.labels(notifier, outcome)
+        self.given_up.labels(notifier)
+        self.disabled.labels(notifier)

@@ -124,12 +124,10 @@ async def _transactions(settings: Settings, look: _Look) -> list[Finding]:
 
 
 def _hanging(one: OpenTransaction) -> Finding:
-    name = (
-        f"transaction {one.transactional_id!r}" if one.transactional_id else f"transaction of producer {one.producer}"
-    )
+    whose = repr(one.transactional_id) if one.transactional_id else f"of producer {one.producer}"
     text = (
-        f"transactions: {one.tp.topic}[{one.tp.partition}]: {one.waiting} records wait behind an open {name}, "
-        f"which wrote last at {rfc3339(one.written_at)}"
+        f"transactions: {one.tp.topic}[{one.tp.partition}]: {one.waiting} records wait behind the open transaction "
+        f"{whose}, which wrote last at {rfc3339(one.written_at)}"
     )
     return warn(text, "end or mend the program that writes it; else Kafka aborts it at its transaction.timeout.ms")
 
@@ -182,5 +180,6 @@ async def _share_group(look: _Look, group: str) -> list[Finding]:
     text = f"groups: share group {group} reads {', '.join(sorted(read))}"
     if await groups.share_isolation(look.admin, group) == "read_committed":
         return [ok(f"{text}, committed records only")]
-    todo = f"kafka-configs.sh --alter --group {group} --add-config share.isolation.level=read_committed"
+    config = "--add-config share.isolation.level=read_committed"
+    todo = f"kafka-configs.sh --alter --entity-type groups --entity-name {group} {config}"
     return [warn(f"{text} and is handed {_UNCOMMITTED}", todo)]

@@ -21,6 +21,9 @@ from npsflow.streams.engine.observer import (
 )
 from npsflow.streams.stage import CounterKey, GaugeKey, Stage
 
+UNKNOWN = "unknown"
+"""The label of what goes along with a label that nobody has counted."""
+
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
@@ -61,6 +64,13 @@ class Metrics(Observer):
         self._restore_time = seconds("restore", "From assignment of a task to ready", "stage")
         # Dashboards know it as npsflow_alert_seconds.
         self._urgent_time = seconds("alert", "From arrival of an urgent record to the end of its commit")
+        self._begun = set[tuple[str, str, str]]()
+        for stage in stages:
+            for counted in (self._commits, self._failures):
+                counted.labels(stage.name)
+            for spec, metric in self._counters[stage.name]:
+                for labels in spec.known:
+                    metric.labels(*labels, *([UNKNOWN] if spec.along else []))
 
     def observe(self, event: Event) -> None:
         """Count it."""
@@ -94,9 +104,19 @@ class Metrics(Observer):
     def count(self, stage: str, counters: Mapping[CounterKey, int]) -> None:
         """Add what this stage has counted."""
         for (stored, *labels), amount in counters.items():
+            self._begin(stage, stored, labels)
             for spec, counter in self._counters.get(stage, ()):
                 if spec.stored == stored and (not spec.only or labels[0].startswith(spec.only)):
                     (counter.labels(*labels) if labels else counter).inc(amount)
+
+    def _begin(self, stage: str, stored: str, labels: list[str]) -> None:
+        """Let series begin at 0 that go along with this label."""
+        if not labels or (stage, stored, labels[0]) in self._begun:
+            return
+        self._begun.add((stage, stored, labels[0]))
+        for spec, counter in self._counters.get(stage, ()):
+            for known in spec.known if spec.along == stored else ():
+                counter.labels(*known, labels[0])
 
     def show(self, task: TaskId, gauges: Mapping[GaugeKey, float]) -> None:
         """Set the gauges of a fold."""

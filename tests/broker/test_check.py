@@ -12,7 +12,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from npsflow.agents.operations import check
+from npsflow.agents.operations import check_groups
 from npsflow.schemas.headers import DeadLetter
 from tests.support.waiting import wait_until
 
@@ -76,7 +76,10 @@ def test_check_finds_other_partition_counts(harness: CommandHarness) -> None:
 def position(harness: CommandHarness, partitions: int, **counters: int) -> None:
     """A position record, as a worker writes it."""
     of = {"survey-responses": partitions}
-    record = {"format": 1, "partitions": of, "offsets": {}, "stream_time": 0, "log": [0, 0]}
+    record = {
+        "format": 1, "partitions": of, "offsets": {}, "stream_time": 0, "log": [0, 0], "settings": {},
+        "rebuilding": False,
+    }  # fmt: skip
     topic = harness.installation.changelog("classify", "state")
     producer = Producer({"bootstrap.servers": harness.installation.brokers})
     for partition in (0, 3):
@@ -99,7 +102,9 @@ def test_check_reads_the_newest_counters(harness: CommandHarness) -> None:
 def test_check_finds_state_for_another_partition_count(harness: CommandHarness) -> None:
     position(harness, 2)
 
-    assert "that of classify is for another partition count of survey-responses" in harness.checked()["fail"][0]
+    changelog = harness.installation.changelog("classify", "state")
+    found = f"worker: {changelog}[0]@1: it was written for {{'survey-responses': 2}} input partitions, now there are "
+    assert harness.checked()["fail"][0].startswith(found)
 
 
 def commit(harness: CommandHarness, group: str, topic: str, offset: int) -> None:
@@ -109,7 +114,7 @@ def commit(harness: CommandHarness, group: str, topic: str, offset: int) -> None
 
 
 def test_check_shows_readers_and_their_lag(harness: CommandHarness, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "COMMITS_WITHIN", 0.01)
+    monkeypatch.setattr(check_groups, "COMMITS_WITHIN", 0.01)
     group = harness.installation.group("classify")
     producer = Producer({"bootstrap.servers": harness.installation.brokers})
     for topic in ("survey-responses", "service-recovery"):
@@ -147,4 +152,96 @@ fields = { "customer.id" = "contact.userIdd", channel = "via" }
         "mappings: intake.shop does not understand 1 of the newest bodies: "
         "the form is finished, and no score question is in it: nothing is at score",
         "mappings: intake.shop: fields.customer.id = contact.userIdd found nothing in the last 20 bodies",
+    ]
+
+
+def transactional(harness: CommandHarness, name: str) -> Producer:
+    """A producer in whose transaction one can write."""
+    settings = {"bootstrap.servers": harness.installation.brokers, "transactional.id": name, "linger.ms": 0}
+    producer = Producer(settings)
+    producer.init_transactions()
+    producer.begin_transaction()
+    return producer
+
+
+def test_check_counts_to_the_end_and_names_who_holds_it_up(
+    harness: CommandHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_groups, "COMMITS_WITHIN", 0.01)
+    monkeypatch.setattr(check_groups, "_OPEN_FOR", -60_000)
+    group, topic = harness.installation.group("classify"), harness.installation.topic("survey-responses")
+    commit(harness, group, "survey-responses", 0)
+    stranger = f"{harness.installation.prefix}stranger"
+    producer = transactional(harness, stranger)
+    for _ in range(2):
+        producer.produce(topic, b"x", partition=0)
+    producer.flush(SECONDS)
+    levels = harness.checked()
+
+    assert [text for text in levels["warn"] if text.startswith(f"groups: {group} has lag 2 and read nothing")]
+    held = f"transactions: {topic}[0]: 2 records wait behind the open transaction '{stranger}', which wrote last at 20"
+    assert [text for text in levels["warn"] if text.startswith(held)]
+
+    producer.abort_transaction(SECONDS)
+    levels = harness.checked()
+    assert f"groups: {group}, lag 0" in levels["ok"]  # what was aborted nobody reads
+    assert not [text for text in levels["warn"] if text.startswith("transactions")]
+
+
+def test_check_tells_ends_of_transactions_and_what_was_never_read_from_lag(harness: CommandHarness) -> None:
+    topic, crm = harness.installation.topic("service-recovery"), f"{harness.installation.prefix}crm"
+    producer = transactional(harness, f"{harness.installation.prefix}w")
+    for partition in (0, 1, 1, 2):
+        producer.produce(topic, b"x", partition=partition)
+    producer.commit_transaction(SECONDS)
+    commit(harness, crm, "service-recovery", 1)
+
+    text = f"groups: {crm} reads {topic}, lag 0, and 1 offsets that hold nothing to read (ends of transactions); "
+    assert text + "it has committed nothing in 2 partitions (5 records)" in harness.checked()["ok"]
+
+
+def test_check_names_notifiers_that_do_not_run_and_secrets_that_are_missing(harness: CommandHarness) -> None:
+    harness.config.write_text("""
+[notify.desk]
+kind = "webhook"
+to = { "*" = "https://example.com/in" }
+[notify.ops]
+kind = "console"
+[intake.shop]
+platform = "surveymonkey"
+survey_id = "s"
+scores = [{ question = "1", metric = "nps" }]
+""")
+    for _ in range(3):
+        harness.produce("service-recovery", b"C-1", b"{}", [])
+    commit(harness, ops := harness.installation.group("notify-ops"), "service-recovery", 1)
+    levels = harness.checked()
+
+    assert f"groups: {ops} has lag 2, and no process of it runs: start `npsflow notify ops`" in levels["warn"]
+    desk = harness.installation.group("notify-desk")
+    assert f"groups: {desk} has read nothing yet: start `npsflow notify desk`" in levels["warn"]
+    assert [text for text in levels["warn"] if "no answers are fetched for intake.shop: start `npsflow fetch`" in text]
+    missing = "settings: secrets that are not in this environment: NPSFLOW_SECRET_SHOP, NPSFLOW_TOKEN_SHOP, "
+    assert levels["warn"][0].startswith(missing + "NPSFLOW_SECRET_NOTIFY_DESK: set them where ")
+    assert f"settings: {harness.config}; horizon 35 days, windows 1h 24h 7d 30d" in levels["ok"]
+
+
+def test_check_says_what_a_worker_would_refuse_and_the_worker_says_the_same(harness: CommandHarness) -> None:
+    """Its state was made with other windows, and the broker allows no session as long as that."""
+    harness.environment["NPSFLOW_SESSION_MS"] = "3600000"
+    record = {
+        "format": 1, "partitions": {"nps-panes": 2}, "offsets": {"nps-panes": 0}, "stream_time": 0, "log": [0, 0],
+        "counters": {}, "settings": {"windows.lengths": ["1h"]}, "rebuilding": False,
+    }  # fmt: skip
+    harness.produce("npsflow-rollup-state", b"position", json.dumps(record).encode(), [])
+    failed = harness.checked()["fail"]
+
+    changelog = harness.installation.changelog("rollup", "state")
+    assert failed[0].startswith("worker: NPSFLOW_SESSION_MS is not what the brokers allow: ")
+    assert failed[1].startswith(f"worker: {changelog}[0]@0: it was made with {{'windows.lengths': ['1h']}}, now ")
+    assert len(failed) == 2
+    result = harness.run("worker")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        ("" if number else "Error: ") + text.removeprefix("worker: ") for number, text in enumerate(failed)
     ]
