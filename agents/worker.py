@@ -4,8 +4,10 @@ import asyncio
 from collections.abc import Iterable
 from typing import NoReturn
 
+from aiokafka.errors import InvalidSessionTimeoutError
 from prometheus_client import CollectorRegistry
 
+from npsflow.agents.kafka.diagnosis import session_refused
 from npsflow.agents.runtime.process import prepare
 from npsflow.agents.runtime.signals import Worker
 from npsflow.schemas.errors import NpsflowError
@@ -58,6 +60,8 @@ def run(
         worker.execute_from_commandline()
     except SystemExit as end:
         cause = worker.crash_reason or end.__context__
+        if isinstance(cause, InvalidSessionTimeoutError):
+            raise session_refused() from None
         if isinstance(cause, NpsflowError):
             raise cause from None
         raise

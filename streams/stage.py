@@ -53,7 +53,7 @@ class CounterSpec(NamedTuple):
     labels: tuple[str, ...] = ()
     only: str = ""
     known: tuple[tuple[str, ...], ...] = ()
-    along: str = ""
+    along: str | None = None
 
 
 def each(words: Iterable[str]) -> tuple[tuple[str, ...], ...]:

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import GroupAuthorizationFailedError
 
 from npsflow.agents import platforms
 from npsflow.agents.kafka import clients, groups, reading
@@ -46,9 +47,12 @@ class _Look(NamedTuple):
         return [TopicPartition(name, number) for name in prefixed for number in range(self.partitions.get(name, 0))]
 
     async def lag(self, group: str, topics: tuple[str, ...] | list[str]) -> Lag | None:
-        """That of a group on these topics; None where it has committed nothing there."""
+        """That of a group on these topics; None where it has committed nothing there, or this client may not ask."""
         tps = self.tps(topics)
-        offsets = await reading.committed_offsets(self.admin, group)
+        try:
+            offsets = await reading.committed_offsets(self.admin, group)
+        except GroupAuthorizationFailedError:
+            return None
         committed = {tp: offsets[tp].offset for tp in tps if tp in offsets}
         return await groups.lag(committed, tps, self.ends, self.reader) if committed else None
 
@@ -137,7 +141,7 @@ async def _notifiers(settings: Settings, look: _Look) -> list[Finding]:
     for name in settings.notify:
         group, todo = look.installation.group(f"notify-{name}"), f"start `npsflow notify {name}`"
         lag, members = await look.lag(group, [names.SERVICE_RECOVERY]), await groups.members(look.client, group)
-        if lag is None and not members:
+        if lag is None and members == []:
             results.append(warn(f"groups: {group} has read nothing yet", todo))
         elif lag is not None and lag.records and members == []:
             results.append(warn(f"groups: {group} has lag {lag.records}, and no process of it runs", todo))

@@ -70,7 +70,7 @@ class Metrics(Observer):
                 counted.labels(stage.name)
             for spec, metric in self._counters[stage.name]:
                 for labels in spec.known:
-                    metric.labels(*labels, *([UNKNOWN] if spec.along else []))
+                    metric.labels(*labels, *([] if spec.along is None else [UNKNOWN]))
 
     def observe(self, event: Event) -> None:
         """Count it."""
