@@ -45,7 +45,7 @@ class Lag(NamedTuple):
     committed: int = 0
     """The sum of its offsets."""
     untouched: int = 0
-    """Partitions in which it has committed nothing."""
+    """Partitions with records in which it has committed nothing."""
     untouched_records: int = 0
 
 
@@ -83,7 +83,7 @@ async def lag(
     ranges = await reading.offset_ranges(ends, sorted(tps))
     stable = await reading.offset_ranges(reader, sorted(ranges))
     unread = {tp: (max(begin, committed.get(tp, 0)), end) for tp, (begin, end) in ranges.items()}
-    untouched = {tp: end - begin for tp, (begin, end) in unread.items() if tp not in committed}
+    untouched = {tp: end - begin for tp, (begin, end) in unread.items() if tp not in committed and begin < end}
     behind = {tp: (at, end) for tp, (at, end) in unread.items() if tp in committed and at < end}
     near = {tp: (at, stable[tp][1]) for tp, (at, end) in behind.items() if end - at <= _NEAR and at < stable[tp][1]}
     empty = sum(end - at for at, end in near.values()) - await _count(reader, near)

@@ -171,7 +171,7 @@ def _read(look: _Look, group: str, topic: str, lag: Lag) -> str:
     text = f"groups: {group} reads {look.installation.topic(topic)}, lag {lag.records}"
     if lag.empty:
         text += f", and {lag.empty} offsets that hold nothing to read (ends of transactions)"
-    if lag.untouched and lag.untouched_records:
+    if lag.untouched:
         text += f"; it has committed nothing in {lag.untouched} partitions ({lag.untouched_records} records)"
     return text
 

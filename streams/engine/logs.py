@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 PAUSE = 10.0
 """Seconds between two equal lines of Kafka's client."""
 
-_CRASHED = "We experienced a crash!"
+_CRASHED, _REASON = "We experienced a crash!", ("Crashed reason=", "Error: %r")  # of mode
 _MOST_LINES = 1000  # different ones that are remembered
 _KNOWN = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
@@ -77,13 +77,14 @@ class RepeatFilter(logging.Filter):
 
 
 def _is_new(record: logging.LogRecord) -> bool:
-    """Whether no other line says it: mode logs up to four times what a worker ends by, and the worker says it last."""
-    if record.name.partition(".")[0] not in ("faust", "mode"):
-        return True
+    """Whether no other line says it: mode logs, for every service, what a worker ends by, and the worker says it last."""
+    text = str(record.msg)
+    if _CRASHED in text:
+        return False
     errors = [record.exc_info[1]] if record.exc_info else []
     if isinstance(record.args, tuple):
         errors += [value for value in record.args if isinstance(value, BaseException)]
-    return not any(isinstance(error, NpsflowError) for error in errors) and not str(record.msg).startswith(_CRASHED)
+    return not (any(part in text for part in _REASON) and any(isinstance(error, NpsflowError) for error in errors))
 
 
 class LogObserver(Observer):

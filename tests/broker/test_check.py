@@ -73,11 +73,11 @@ def test_check_finds_other_partition_counts(harness: CommandHarness) -> None:
     assert harness.checked()["fail"][0].startswith(found)
 
 
-def position(harness: CommandHarness, partitions: int, **counters: int) -> None:
-    """A position record, as a worker writes it."""
-    of = {"survey-responses": partitions}
+def position(harness: CommandHarness, partitions: int, offset: int | None = None, **counters: int) -> None:
+    """A position record, as a worker writes it; `offset` in its input."""
+    of, offsets = {"survey-responses": partitions}, {} if offset is None else {"survey-responses": offset}
     record = {
-        "format": 1, "partitions": of, "offsets": {}, "stream_time": 0, "log": [0, 0], "settings": {},
+        "format": 1, "partitions": of, "offsets": offsets, "stream_time": 0, "log": [0, 0], "settings": {},
         "rebuilding": False,
     }  # fmt: skip
     topic = harness.installation.changelog("classify", "state")
@@ -122,13 +122,15 @@ def test_check_shows_readers_and_their_lag(harness: CommandHarness, monkeypatch:
             producer.produce(harness.installation.topic(topic), b"x", partition=partition)
     producer.flush(SECONDS)
     commit(harness, group, "survey-responses", 1)
+    position(harness, 4, 0)
     commit(harness, f"{harness.installation.prefix}crm", "service-recovery", 3)
     commit(harness, f"{harness.installation.prefix}unrelated", "survey-responses", 0)
     levels = harness.checked()
 
     assert [text for text in levels["warn"] if text.startswith(f"groups: {group} has lag 3 and read nothing")]
     recovery = harness.installation.topic("service-recovery")
-    assert f"groups: {harness.installation.prefix}crm reads {recovery}, lag 1" in levels["ok"]
+    crm = f"groups: {harness.installation.prefix}crm reads {recovery}, lag 0; it has committed nothing in "
+    assert f"{crm}1 partitions (1 records)" in levels["ok"]
     assert not [text for text in levels["ok"] if "unrelated" in text]
 
 
@@ -171,6 +173,7 @@ def test_check_counts_to_the_end_and_names_who_holds_it_up(
     monkeypatch.setattr(check_groups, "_OPEN_FOR", -60_000)
     group, topic = harness.installation.group("classify"), harness.installation.topic("survey-responses")
     commit(harness, group, "survey-responses", 0)
+    position(harness, 4, 0)
     stranger = f"{harness.installation.prefix}stranger"
     producer = transactional(harness, stranger)
     for _ in range(2):
