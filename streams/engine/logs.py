@@ -76,15 +76,18 @@ class RepeatFilter(logging.Filter):
         return True
 
 
-def _is_new(record: logging.LogRecord) -> bool:
-    """Whether no other line says it: mode logs, for every service, what a worker ends by, and the worker says it last."""
-    text = str(record.msg)
-    if _CRASHED in text:
-        return False
-    errors = [record.exc_info[1]] if record.exc_info else []
-    if isinstance(record.args, tuple):
-        errors += [value for value in record.args if isinstance(value, BaseException)]
-    return not (any(part in text for part in _REASON) and any(isinstance(error, NpsflowError) for error in errors))
+class EndFilter(logging.Filter):
+    """Leaves out what mode logs, for every service, of the error that a worker ends by: the worker says it last."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether the line passes."""
+        text = str(record.msg)
+        if _CRASHED in text:
+            return False
+        errors = [record.exc_info[1]] if record.exc_info else []
+        if isinstance(record.args, tuple):
+            errors += [value for value in record.args if isinstance(value, BaseException)]
+        return not (any(part in text for part in _REASON) and any(isinstance(error, NpsflowError) for error in errors))
 
 
 class LogObserver(Observer):
@@ -142,7 +145,7 @@ def set_up(level: str = "INFO", stream: TextIO = sys.stderr) -> None:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter())
     handler.addFilter(RepeatFilter())
-    handler.addFilter(_is_new)
+    handler.addFilter(EndFilter())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("aiokafka", "faust", "mode", "kafka"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -12,13 +12,14 @@ from aiokafka.errors import KafkaConnectionError
 
 from npsflow.agents.demo import sample
 from npsflow.schemas import topics
-from npsflow.schemas.errors import ChangelogRefused, RefusedRecord, TransactionFailed
+from npsflow.schemas.errors import ChangelogRefused, RefusedRecord, SettingsError, TransactionFailed
+from npsflow.streams.classify import classifier
 from npsflow.streams.classify import parsing
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.counters import encode_counters
-from npsflow.streams.engine.logs import JsonFormatter, LogObserver, RepeatFilter, set_up
+from npsflow.streams.engine.logs import EndFilter, JsonFormatter, LogObserver, RepeatFilter, set_up
 from npsflow.streams.engine.task import Task
 from npsflow.streams.scoring.scores import Scales
 from tests.strategies import END
@@ -231,3 +232,15 @@ def test_a_foreign_error_leaves_its_text_out_wherever_it_is_logged(lines: io.Str
     crashed, ours, kafkas = [json.loads(line)["message"] for line in lines.getvalue().splitlines()]
     assert (crashed, ours) == ("Source Crashed reason='ValueError'", "trying again: ValueError")
     assert kafkas == "trying again: KafkaConnectionError: nobody there"
+
+
+def test_what_a_worker_ends_by_is_left_to_its_last_line() -> None:
+    """As mode logs it, for every service that goes down with the first."""
+
+    def passes(message: str, *args: object) -> bool:
+        return bool(EndFilter().filter(logging.LogRecord("a", logging.ERROR, "b", 1, message, args, None)))
+
+    assert not passes("[%s] Crashed reason=%r", "^--Source", SettingsError("it may not start"))
+    assert not passes("[^Worker]: We experienced a crash! Reraising original exception...")
+    assert passes("[%s] Crashed reason=%r", "^--Source", KeyError("x"))
+    assert passes("restore failed, trying again: %s", SettingsError("it is no end"))
