@@ -14,8 +14,9 @@ INTERRUPTED = 130
 
 
 def end_at_once() -> None:
-    """From now on Ctrl-C ends the process, silently; to be called in the main thread."""
-    signal.signal(signal.SIGINT, _end)
+    """From now on Ctrl-C ends the process, silently, unless it was started to ignore that; in the main thread."""
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as a shell does for what it runs in the background
+        signal.signal(signal.SIGINT, _end)
 
 
 def interrupt_command() -> Callable[[], Any]:

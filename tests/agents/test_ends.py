@@ -250,3 +250,17 @@ def test_ctrl_c_at_a_question(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(click, "confirm", interrupted)
     result = CliRunner().invoke(main, ["rebuild"])
     assert (result.exit_code, result.stderr) == (130, "")
+
+
+def test_what_was_started_to_ignore_ctrl_c_goes_on_ignoring_it(here: Path) -> None:
+    """As a shell starts what it runs in the background."""
+    (here / "aiokafka.py").write_text(BLOCKING)
+    path = os.environ | {"PYTHONPATH": str(here)}
+    ignoring = f"trap '' INT; exec {sys.executable} -m npsflow.agents.entry alerts"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(["/bin/sh", "-c", ignoring], env=path, **pipes) as process:  # type: ignore[call-overload]
+        assert process.stdout.readline() == b"here\n"
+        process.send_signal(signal.SIGINT)
+        process.communicate()
+
+    assert process.returncode == 1  # by what the module lacks, not by the signal
