@@ -219,9 +219,8 @@ async def position_records(installation: Installation, stage: str) -> dict[int, 
             ranges = await offset_ranges(consumer, missing)
             if last is not None:
                 ranges = {tp: (max(begin, end - last), end) for tp, (begin, end) in ranges.items()}
-            async for record in between(consumer, ranges):
-                if record.key == POSITION and record.value:
-                    newest[record.partition] = record
+            async for records in batches_between(consumer, ranges):
+                newest |= {record.partition: record for record in records if record.key == POSITION and record.value}
             if not (missing := [tp for tp in missing if tp.partition not in newest]):
                 break
     return newest

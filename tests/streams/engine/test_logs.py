@@ -13,7 +13,6 @@ from aiokafka.errors import KafkaConnectionError
 from npsflow.agents.demo import sample
 from npsflow.schemas import topics
 from npsflow.schemas.errors import ChangelogRefused, RefusedRecord, SettingsError, TransactionFailed
-from npsflow.streams.classify import classifier
 from npsflow.streams.classify import parsing
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.classify.stage import Classify
