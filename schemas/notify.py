@@ -1,7 +1,8 @@
 """What stands on `notify-log`: how far each notifier has come with each event. It is delivery log and retry queue.
 
-A record names its event by where that stands on `service-recovery`; nothing of its content is in it, so there is
+A `Delivery` names its event by where that stands on `service-recovery`; nothing of its content is in it, so there is
 nothing to be forgotten here. The key is `NAME/event id`, the partition that of the event.
+`Hurry` and `Backlog` are about many messages; their keys begin with `NAME/!`, as no id of an event does.
 """
 
 from typing import Literal
@@ -46,5 +47,49 @@ class Delivery(Struct, frozen=True, omit_defaults=True):
         return f"{self.notifier}/{self.event_id}".encode()
 
 
+class Hurry(Struct, frozen=True, omit_defaults=True):
+    """A command: what waits in this partition is sent now; of `event_id` only, if one is named. `at` in ms."""
+
+    notifier: str
+    at: int
+    event_id: str = ""
+
+    def key(self) -> bytes:
+        """`NAME/!now`, and the event."""
+        return f"{self.notifier}{_NOW}{self.event_id}".encode()
+
+
+class Backlog(Struct, frozen=True, omit_defaults=True):
+    """Events from before the very first start that are not sent: those in this partition from `begin` to before `end`.
+
+    `count`: how many messages they are, of the last `hours`; 0 when all are sent. `at` in ms. `owner` as of a delivery.
+    """
+
+    notifier: str
+    begin: int
+    end: int
+    count: int
+    hours: float
+    at: int
+    owner: int = 0
+
+    def key(self) -> bytes:
+        """`NAME/!backlog`."""
+        return f"{self.notifier}{_BACKLOG}".encode()
+
+
+_NOW, _BACKLOG = "/!now", "/!backlog"
+
+LogRecord = Delivery | Hurry | Backlog
+
 decode_delivery = codec.decoder(Delivery)
 """From JSON. Raises codec.Undecodable."""
+_decode_hurry, _decode_backlog = codec.decoder(Hurry), codec.decoder(Backlog)
+
+
+def decode_record(key: bytes | None, value: bytes) -> LogRecord:
+    """A record of the log, by its key. Raises codec.Undecodable."""
+    _, mark, rest = (key or b"").decode(errors="replace").partition("/")
+    if not mark or not rest.startswith("!"):
+        return decode_delivery(value)
+    return _decode_backlog(value) if f"/{rest}" == _BACKLOG else _decode_hurry(value)

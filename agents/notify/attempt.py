@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from math import inf
 from typing import NamedTuple
 
 from aiokafka.errors import KafkaError
@@ -14,12 +15,14 @@ from npsflow.agents.notify.erased_customers import ErasedCustomers
 from npsflow.agents.notify.event_cache import EventCache
 from npsflow.agents.notify.kind import (
     OUTCOMES,
+    Concern,
     Delivered,
     Disabled,
     Rejected,
     Result,
     RetryLater,
     Sender,
+    Unavailable,
     Unconfirmed,
 )
 from npsflow.agents.web.rate_limit import RateLimit
@@ -33,15 +36,16 @@ log = logging.getLogger(__name__)
 
 
 class Outcome(NamedTuple):
-    """What came of an attempt: its `label` in metrics, and the `record` to write, if any.
+    """What came of an attempt: its `label` in metrics, and the `record` to write.
 
-    `closed_until`: the address takes nothing before this time, in seconds. `disabled`: it takes nothing any more.
+    `concerns`: who waits, None if nobody has to; at least for `seconds`, and why.
     """
 
     label: str
-    record: Delivery | None
-    closed_until: float = 0.0
-    disabled: bool = False
+    record: Delivery
+    concerns: Concern | None = None
+    reason: str = ""
+    seconds: float = 0.0
 
 
 class Attempts:
@@ -109,30 +113,32 @@ class Attempts:
             raise UnreadableEvent("the event is not as npsflow writes them") from None
 
     def _outcome(self, delivery: Delivery, result: Result) -> Outcome:
-        label, now, attempts = OUTCOMES[type(result)], self._context.clock(), delivery.attempts + 1
-        at = int(now * 1000)
+        label, now = OUTCOMES[type(result)], self._context.now()
+        tried = replace(delivery, attempts=delivery.attempts + 1)
         match result:
             case Delivered(reference):
-                delivered = replace(
-                    delivery, state="delivered", at=at, attempts=attempts, reference=reference, error=""
-                )
-                return Outcome(label, delivered)
-            case Disabled():
-                return Outcome(label, None, disabled=True)
+                return Outcome(label, replace(tried, state="delivered", at=now, reference=reference, error=""))
             case Rejected(reason):
-                return self._given_up(replace(delivery, attempts=attempts), reason, label)
-            case RetryLater(reason, seconds, pause_all):
-                closed_until = now + seconds if pause_all else 0.0
-            case Unconfirmed(reason):
-                seconds, closed_until = 0.0, 0.0
-        if attempts >= MAX_ATTEMPTS:
-            outcome = self._given_up(
-                replace(delivery, attempts=attempts), f"given up after {attempts} tries: {reason}", label
-            )
-            return outcome._replace(closed_until=closed_until)
-        not_before = int((now + delay(attempts, self._context.jitter(), seconds)) * 1000)
-        waiting = replace(delivery, at=at, attempts=attempts, not_before=not_before, error=reason)
-        return Outcome(label, waiting, closed_until)
+                return self._given_up(tried, reason, label)
+            case Disabled(reason):
+                reason += "; a restart or `npsflow notify replay` tries it again"
+                return Outcome(label, replace(delivery, at=now, error=reason), "address", reason, inf)
+            case Unavailable(reason, seconds, concerns):
+                return Outcome(label, replace(delivery, at=now, error=reason), concerns, reason, seconds)
+            case RetryLater(reason, seconds, concerns):
+                return self._failed(label, tried, reason, concerns, seconds)
+            case Unconfirmed(reason, concerns):
+                return self._failed(label, tried, reason, concerns)
+
+    def _failed(self, label: str, tried: Delivery, reason: str, concerns: Concern, seconds: float = 0.0) -> Outcome:
+        """A try has failed that counts."""
+        if tried.attempts >= MAX_ATTEMPTS:
+            outcome = self._given_up(tried, f"given up after {tried.attempts} tries: {reason}", label)
+        else:
+            now = self._context.clock()
+            not_before = int((now + delay(tried.attempts, self._context.jitter(), seconds)) * 1000)
+            outcome = Outcome(label, replace(tried, at=int(now * 1000), not_before=not_before, error=reason))
+        return outcome._replace(concerns=None if concerns == "message" else concerns, reason=reason, seconds=seconds)
 
     def _given_up(self, delivery: Delivery, reason: str, label: str) -> Outcome:
         return Outcome(label, replace(delivery, state="given_up", at=self._context.now(), error=reason))

@@ -13,7 +13,10 @@ from npsflow.streams.notify.settings import NotifierSettings
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`name` as in `[notify.NAME]`. `clock` gives seconds since the epoch; `jitter` a number from 0 to 1."""
+    """`name` as in `[notify.NAME]`. `clock` gives seconds since the epoch; `jitter` a number from 0 to 1.
+
+    `send_backlog`: the messages from before the very first start are sent, however many they are.
+    """
 
     name: str
     settings: NotifierSettings
@@ -22,6 +25,7 @@ class Context:
     metrics: Metrics
     clock: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
+    send_backlog: bool = False
 
     def now(self) -> int:
         """The clock in ms."""

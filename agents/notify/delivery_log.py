@@ -6,6 +6,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import aclosing
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
@@ -14,7 +15,7 @@ from npsflow.agents.kafka import clients, reading
 from npsflow.agents.notify.context import Context
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import AmbiguousName
-from npsflow.schemas.notify import Delivery, decode_delivery
+from npsflow.schemas.notify import Backlog, Delivery, Hurry, LogRecord, decode_record
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.notify.queue import Fence, Queue
 
@@ -32,15 +33,15 @@ class DeliveryLog:
     def __init__(self, producer: AIOKafkaProducer, installation: Installation) -> None:
         self._producer, self._topic = producer, installation.topic(topics.NOTIFY_LOG)
 
-    async def write(self, partition: int, deliveries: Sequence[Delivery]) -> int:
+    async def write(self, partition: int, records: Sequence[LogRecord]) -> int:
         """Write all of them or none; returns the offset of the first.
 
         Raises KafkaError, TimeoutError, and ValueError for more than one batch can hold.
         """
         batch = self._producer.create_batch()
-        for delivery in deliveries:
+        for record in records:
             now = int(time.time() * 1000)
-            if batch.append(key=delivery.key(), value=codec.encode(delivery), timestamp=now) is None:
+            if batch.append(key=record.key(), value=codec.encode(record), timestamp=now) is None:
                 raise ValueError("more than one batch can hold")
         async with asyncio.timeout(_SECONDS):
             written = await (await self._producer.send_batch(batch, self._topic, partition=partition))
@@ -54,10 +55,14 @@ class Recorder:
     def __init__(self, context: Context, queue: Queue, delivery_log: DeliveryLog) -> None:
         self._context, self._queue, self._log = context, queue, delivery_log
 
-    async def record(self, partition: int, deliveries: Sequence[Delivery]) -> None:
-        """Write these under the ownership of the partition. Raises KafkaError, TimeoutError."""
-        owned = [replace(delivery, owner=self._queue.owner_since(partition)) for delivery in deliveries]
-        offset = await self._log.write(partition, owned)
+    async def record(self, partition: int, deliveries: Sequence[Delivery], backlog: Backlog | None = None) -> None:
+        """Write these under the ownership of the partition, all or none. Raises KafkaError, TimeoutError."""
+        owner = self._queue.owner_since(partition)
+        owned = [replace(delivery, owner=owner) for delivery in deliveries]
+        left = [] if backlog is None else [replace(backlog, owner=owner)]
+        offset = await self._log.write(partition, [*owned, *left])
+        for one in left:
+            self._queue.set_backlog(partition, one)
         for number, delivery in enumerate(owned):
             self._queue.apply(partition, offset + number, delivery, written=True)
             if delivery.state == "given_up":
@@ -77,39 +82,57 @@ def log_fields(delivery: Delivery) -> dict[str, object]:
     }  # fmt: skip
 
 
-async def latest_deliveries(installation: Installation) -> list[tuple[int, Delivery]]:
-    """The newest record of each message, with its partition, in the order in which they were written."""
-    latest: dict[tuple[int, bytes | None], Delivery] = {}
+class LogState(NamedTuple):
+    """The newest records of `notify-log`, each with its partition, in the order in which they were written."""
+
+    deliveries: list[tuple[int, Delivery]]
+    backlogs: list[tuple[int, Backlog]]
+
+
+async def read_state(installation: Installation) -> LogState:
+    """Read the log to its end. Raises KafkaError, KafkaFailed."""
+    latest: dict[tuple[int, bytes | None], LogRecord] = {}
     fences: defaultdict[tuple[int, str], Fence] = defaultdict(Fence)
     async with aclosing(reading.committed_records(installation, topics.NOTIFY_LOG)) as records:
         async for record in records:
-            delivery = decode_delivery(record.value) if record.value else None
-            if delivery is not None and not fences[record.partition, delivery.notifier].admits(delivery):
+            read = decode_record(record.key, record.value) if record.value else None
+            if isinstance(read, Hurry) or (
+                read is not None and not fences[record.partition, read.notifier].admits(read)
+            ):
                 continue
             latest.pop((record.partition, record.key), None)
-            if delivery is not None:
-                latest[record.partition, record.key] = delivery
-    return [(partition, delivery) for (partition, _), delivery in latest.items()]
+            if read is not None:
+                latest[record.partition, record.key] = read
+    newest = [(partition, read) for (partition, _), read in latest.items()]
+    return LogState(
+        [(partition, read) for partition, read in newest if isinstance(read, Delivery)],
+        [(partition, read) for partition, read in newest if isinstance(read, Backlog) and read.count],
+    )
 
 
-async def replay(installation: Installation, name: str, event_id: str | None) -> int:
-    """Let a notifier send given up messages again: those about `event_id`, see `named_events`, or all.
+async def replay(installation: Installation, name: str, event_id: str | None) -> tuple[int, int]:
+    """Let a notifier send messages now, given up or waiting: those about `event_id`, see `named_events`, or all.
 
-    Returns how many. Raises AmbiguousName.
+    Returns how many were given up, and how many wait. Raises AmbiguousName.
     """
-    given_up = [
-        (partition, delivery)
-        for partition, delivery in await latest_deliveries(installation)
-        if (delivery.notifier, delivery.state) == (name, "given_up")
+    mine = [
+        (partition, one)
+        for partition, one in (await read_state(installation)).deliveries
+        if one.notifier == name and one.state in ("given_up", "waiting")
     ]
-    event_ids = named_events((delivery.event_id for _, delivery in given_up), event_id or "")
-    chosen = [(partition, delivery) for partition, delivery in given_up if delivery.event_id in event_ids]
+    event_ids = named_events((one.event_id for _, one in mine), event_id or "")
+    chosen = [(partition, one) for partition, one in mine if one.event_id in event_ids]
+    given_up = [(partition, one) for partition, one in chosen if one.state == "given_up"]
+    waiting = [(partition, one) for partition, one in chosen if one.state == "waiting"]
     async with clients.producer(installation) as producer:
         delivery_log = DeliveryLog(producer, installation)
-        for partition, delivery in chosen:
-            waiting = replace(delivery, state="waiting", attempts=0, not_before=0, error="", owner=0)
-            await delivery_log.write(partition, [waiting])
-    return len(chosen)
+        for partition, delivery in given_up:
+            again = replace(delivery, state="waiting", attempts=0, not_before=0, error="", owner=0)
+            await delivery_log.write(partition, [again])
+        # A record of a message that waits would undo what a running notifier writes meanwhile: a command does not.
+        for partition, hurried in {(partition, one.event_id if event_id else "") for partition, one in waiting}:
+            await delivery_log.write(partition, [Hurry(name, int(time.time() * 1000), hurried)])
+    return len(given_up), len(waiting)
 
 
 def named_events(event_ids: Iterable[str], name: str) -> set[str]:

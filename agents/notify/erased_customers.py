@@ -48,6 +48,7 @@ class ErasedCustomers:
         async for actions in reading.batches_between(consumer, {tp: (end, until)}):
             for action in filter(_erases, actions):
                 self._erased_at[partition, (action.key or b"").decode(errors="replace")] = action.timestamp
+        consumer.pause(tp)  # it reads ahead otherwise
         self._ranges[partition] = begin, max(end, until), now
 
 

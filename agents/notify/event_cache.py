@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import AsyncGenerator
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -47,4 +48,27 @@ class EventCache:
                 return None
             consumer.seek(tp, offset)
             record: Record = await consumer.getone(tp)
+            consumer.pause(tp)  # it reads ahead otherwise
         return record if record.offset == offset else None
+
+    async def range_since(self, partition: int, since: int) -> tuple[int, int]:
+        """The offset of the first event that is not older than `since`, in ms, and of the end. Raises KafkaError."""
+        tp = TopicPartition(self._topic, partition)
+        async with self._lock, asyncio.timeout(_SECONDS):
+            self._consumer.assign([tp])
+            end: int = (await self._consumer.end_offsets([tp]))[tp]
+            found = (await self._consumer.offsets_for_times({tp: since}))[tp]
+            self._consumer.pause(tp)
+        return (end if found is None else min(found.offset, end)), end
+
+    async def batches(self, partition: int, begin: int, end: int) -> AsyncGenerator[list[Record]]:
+        """The records from one offset to before another. Raises KafkaError, TimeoutError."""
+        tp, consumer = TopicPartition(self._topic, partition), self._consumer
+        async with self._lock:
+            consumer.assign([tp])
+            consumer.seek(tp, begin)
+            while await consumer.position(tp) < end:
+                async with asyncio.timeout(_SECONDS):
+                    fetched = (await consumer.getmany(tp, timeout_ms=1000)).get(tp, [])
+                yield [record for record in fetched if record.offset < end]
+            consumer.pause(tp)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import msgspec
 from msgspec import Struct
@@ -18,6 +18,10 @@ SEND_SECONDS = 20.0
 """How long a sender waits for an answer."""
 
 
+Concern = Literal["message", "address", "receiver"]
+"""What a failure is about: one message, all to its address (channel, mailbox, URL), or all to its receiver (a host)."""
+
+
 class Delivered(NamedTuple):
     """The receiver has the message; `reference` is what it calls it."""
 
@@ -25,36 +29,60 @@ class Delivered(NamedTuple):
 
 
 class RetryLater(NamedTuple):
-    """The receiver could not take it now. `seconds`: the least to wait. `pause_all`: all other messages wait, too."""
+    """The receiver could not take it now. `seconds`: the least to wait.
+
+    It counts as a try of this message, which may be the cause. All others that it `concerns` wait until one of them has
+    come through.
+    """
 
     reason: str
     seconds: float = 0.0
-    pause_all: bool = False
+    concerns: Concern = "message"
+    words: str = ""
+
+
+class Unavailable(NamedTuple):
+    """The receiver cannot be reached, or refuses us and not the message: no try of a message, and none is given up.
+
+    `seconds`: the least to wait. All that it `concerns` wait until one message has come through.
+    """
+
+    reason: str
+    seconds: float = 0.0
+    concerns: Concern = "receiver"
+    words: str = ""
 
 
 class Unconfirmed(NamedTuple):
-    """The receiver gave no answer and may have the message: it is sent again under the same id."""
+    """The receiver gave no answer and may have the message: it is sent again under the same id, the others wait."""
 
     reason: str
+    concerns: Concern = "receiver"
+    words: str = ""
 
 
 class Rejected(NamedTuple):
     """The receiver will never take this message."""
 
     reason: str
+    words: str = ""
 
 
 class Disabled(NamedTuple):
-    """The receiver wants no messages any more."""
+    """This address wants no messages any more."""
 
     reason: str
+    words: str = ""
 
 
-Result = Delivered | RetryLater | Unconfirmed | Rejected | Disabled
-"""A `reason` is written to the log: it holds no secret and nothing of the message."""
+Failure = RetryLater | Unavailable | Unconfirmed | Rejected | Disabled
+Result = Delivered | Failure
+"""A `reason` is written to the log: it holds no secret and nothing of the message, and says what to do where that is
+known. `words` are what the receiver answered, for whoever tries it by hand."""
 
 OUTCOMES: Mapping[type[Result], str] = {
-    Delivered: "delivered", RetryLater: "later", Unconfirmed: "unanswered", Rejected: "refused", Disabled: "gone",
+    Delivered: "delivered", RetryLater: "later", Unavailable: "later", Unconfirmed: "unanswered", Rejected: "refused",
+    Disabled: "gone",
 }  # fmt: skip
 """The name of each result in metrics."""
 
@@ -64,6 +92,15 @@ class Sender(Protocol):
 
     async def send(self, message: Message) -> Result:
         """Send it once, within about `SEND_SECONDS`. Does not raise for what the receiver does."""
+        ...
+
+
+@runtime_checkable
+class NamesReceiver(Protocol):
+    """A sender that can also say where messages go."""
+
+    def receiver(self, address: str) -> str:
+        """Host and port of where messages to this address go: nothing that is secret."""
         ...
 
 
@@ -103,7 +140,7 @@ class Kind:
     be one. `two_secrets`: the one that replaces it is used too. `address`: says what an address is, "" if there is
     none. `address_problem(options, address)`: what is wrong with an address, "" if nothing is. `per_second`: messages
     to one address, unless the settings say otherwise.
-    `separate_addresses`: each address is another receiver, so one that is closed closes no other.
+    `separate_addresses`: each address has a receiver of its own, which its sender names.
     """
 
     options: type[Struct]
@@ -161,6 +198,11 @@ async def open_sender(
         except SettingsError as error:
             raise SettingsError(f"notify.{name}: {error}") from None
         yield sender
+
+
+def receiver_of(sender: Sender, address: str) -> str:
+    """Where messages to this address go, "" where the sender does not say."""
+    return sender.receiver(address) if isinstance(sender, NamesReceiver) else ""
 
 
 def secret_variable(name: str) -> str:

@@ -29,6 +29,9 @@ class Metrics:
         self.disabled = Gauge(
             "npsflow_notify_disabled", "Addresses that want nothing any more", ("notifier",), registry=registry
         )
+        self.held = Gauge(
+            "npsflow_notify_held", "Addresses that take no messages just now", ("notifier",), registry=registry
+        )
         self.seconds = Histogram(
             "npsflow_notify_seconds",
             "From an event to its delivery",

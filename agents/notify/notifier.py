@@ -11,6 +11,7 @@ record says since when its writer owns the partition: records of an earlier owne
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from math import ceil
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -24,17 +25,20 @@ from npsflow.agents.notify.digest_schedule import DigestSchedule
 from npsflow.agents.notify.digests import Digests
 from npsflow.agents.notify.dispatcher import Dispatcher
 from npsflow.agents.notify.event_cache import EventCache
+from npsflow.agents.notify.first_start import FirstStart
+from npsflow.agents.notify.holds import Holds
+from npsflow.agents.notify.kind import Sender
 from npsflow.agents.notify.membership import Membership
 from npsflow.agents.notify.planner import Planner
 from npsflow.schemas import topics
-from npsflow.schemas.notify import decode_delivery
-from npsflow.schemas.times import DAY, HOUR
+from npsflow.schemas.notify import Backlog, Delivery, LogRecord, decode_record
+from npsflow.schemas.times import DAY
 from npsflow.streams.engine.kafka.contact import Contact
 from npsflow.streams.notify.queue import DIGEST_PARTITION, Queue
 
 log = logging.getLogger(__name__)
 
-_TICK = 200  # ms
+_TICK = 1.0  # seconds after which it looks at the clock at the latest; all else it is woken for
 _THREAD_AGE = 90 * DAY  # of a case without news: the log keeps its thread no longer, either
 _MAX_WAITING = 50_000  # messages; further events stay in the topic
 
@@ -50,6 +54,7 @@ class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]
         events: EventCache,
         digests: Digests,
         delivery_log: DeliveryLog,
+        sender: Sender,
     ) -> None:
         self._context, self._consumer, self._events = context, consumer, events
         self._event_topic = context.installation.topic(topics.SERVICE_RECOVERY)
@@ -58,21 +63,28 @@ class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]
         self.queue = Queue()
         self._planner = Planner(context.name, context.settings, self.queue)
         self._recorder = Recorder(context, self.queue, delivery_log)
+        self._first_start = FirstStart(context, self.queue, events, self._planner, self._recorder)
         self._membership = Membership(consumer, context.installation.session_ms)
         self._joined = False  # the group has assigned partitions
         self._unread: set[int] = set()  # partitions whose log is not read to its end
         self._steady = asyncio.Lock()  # held while events become messages: partitions are not revoked in between
         self._merging = False  # a comment is written into a message that waits for it
         self._digests = DigestSchedule(context, digests, self.queue, self._recorder, self._steady)
+        self._holds = Holds(context, sender, self.queue)
         self._dispatcher = Dispatcher(
-            context, self.queue, attempts, self._recorder, self._membership, lambda: bool(self._unread) or self._merging
-        )
+            context, self.queue, attempts, self._recorder, self._membership, self._holds,
+            lambda: bool(self._unread) or self._merging,
+        )  # fmt: skip
         context.metrics.waiting.labels(context.name).set_function(self.queue.waiting_count)
         context.metrics.oldest.labels(context.name).set_function(self._oldest_seconds)
 
     def ready(self) -> bool:
         """Whether it is in the group, and has read the log of all its partitions."""
         return self._joined and not self._unread
+
+    def problems(self) -> list[str]:
+        """Which addresses take no messages now, and why."""
+        return self._holds.problems()
 
     def assignment(self) -> set[TopicPartition]:
         """The partitions of events and log that the group has assigned to it."""
@@ -90,7 +102,8 @@ class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]
             await self._membership.commit(force=True)
 
     async def _step(self) -> None:
-        fetched = await self._consumer.getmany(timeout_ms=_TICK)
+        wait = self._dispatcher.next_start() - self._context.clock()
+        fetched = await self._consumer.getmany(timeout_ms=ceil(1000 * max(0.0, min(wait, _TICK))))
         for tp, records in fetched.items():
             if tp.topic == self._log_topic:
                 self._read_log(records)
@@ -98,6 +111,7 @@ class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]
         for tp, records in fetched.items():
             if tp.topic == self._event_topic:
                 await self._plan(tp, records)
+        await self._pass_markers()
         self._limit_waiting()
         self.queue.expire_threads(self._context.now() - _THREAD_AGE)
         if DIGEST_PARTITION not in self._unread:
@@ -134,39 +148,63 @@ class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]
         for record in records:
             if record.value and (record.key or b"").startswith(self._context.name.encode() + b"/"):
                 try:
-                    delivery = decode_delivery(record.value)
+                    self._apply(record, decode_record(record.key, record.value))
                 except ValueError:
                     log.error("not a delivery", extra={"partition": record.partition, "offset": record.offset})
-                    continue
-                self.queue.apply(record.partition, record.offset, delivery)
+
+    def _apply(self, record: Any, read: LogRecord) -> None:
+        if isinstance(read, Delivery):
+            self.queue.apply(record.partition, record.offset, read)
+        elif isinstance(read, Backlog):
+            self.queue.set_backlog(record.partition, read)
+        else:
+            self.queue.hurry(record.partition, read.event_id)
+            if record.partition not in self._unread:
+                self._holds.try_now()
 
     async def _begin_events(self) -> None:
-        """Read the events of each partition whose log is read to its end."""
+        """Read the events once the log of all partitions is read to its end."""
         if not self._unread:
             return
         try:
-            tps = {partition: TopicPartition(self._log_topic, partition) for partition in self._unread}
-            ends = await self._consumer.end_offsets(list(tps.values()))
-            for partition, tp in tps.items():
-                if await self._consumer.position(tp) >= ends[tp]:
-                    await self._seek(TopicPartition(self._event_topic, partition))
-                    self.queue.claim(partition, self._context.now())
-                    self._unread.discard(partition)
-        except (KafkaError, IllegalStateError):
+            tps = {TopicPartition(self._log_topic, partition) for partition in self._unread}
+            ends = await self._consumer.end_offsets(list(tps))
+            if all([await self._consumer.position(tp) >= ends[tp] for tp in tps]):
+                await self._begin(sorted(self._unread))
+        except (KafkaError, IllegalStateError, TimeoutError):
             pass  # revoked meanwhile, or tried again in the next step
 
-    async def _seek(self, tp: TopicPartition) -> None:
+    async def _begin(self, partitions: Sequence[int]) -> None:
         """Go behind the newest event that is on the log or committed; on the very first start, some hours back."""
-        newest, committed = self.queue.newest_offset(tp.partition), await self._consumer.committed(tp)
-        if newest is None and committed is None:
-            since = self._context.now() - int(self._context.settings.first_hours * HOUR)
-            found = (await self._consumer.offsets_for_times({tp: since}))[tp]
-            offset = found.offset if found is not None else (await self._consumer.end_offsets([tp]))[tp]
-        else:
-            offset = max(committed or 0, -1 if newest is None else newest + 1)
-        self._consumer.seek(tp, offset)
-        self._consumer.resume(tp)
-        self._membership.positions[tp] = offset
+        offsets: dict[int, int] = {}
+        for partition in partitions:
+            self.queue.claim(partition, self._context.now())
+            committed = await self._consumer.committed(TopicPartition(self._event_topic, partition))
+            newest, backlog = self.queue.newest_offset(partition), self.queue.backlog(partition)
+            known = [committed, None if newest is None else newest + 1, None if backlog is None else backlog.end]
+            if found := [offset for offset in known if offset is not None]:
+                offsets[partition] = max(found)
+        async with self._steady:
+            offsets |= await self._first_start.offsets([one for one in partitions if one not in offsets])
+            for partition, offset in offsets.items():
+                if not self.queue.owns(partition):
+                    continue  # revoked meanwhile
+                await self._first_start.send_backlog(partition)
+                tp = TopicPartition(self._event_topic, partition)
+                self._consumer.seek(tp, offset)
+                self._consumer.resume(tp)
+                self._membership.positions[tp] = offset
+                self._unread.discard(partition)
+
+    async def _pass_markers(self) -> None:
+        """Nothing is unread before the position of the consumer: transaction markers count no more as lag."""
+        for tp in list(self._membership.positions):
+            try:
+                position = await self._consumer.position(tp)
+            except (KafkaError, IllegalStateError):
+                continue  # revoked meanwhile
+            if position > self._membership.positions.get(tp, position):
+                self._membership.positions[tp] = position
 
     def _limit_waiting(self) -> None:
         """Read no more events while too many messages wait."""

@@ -48,6 +48,13 @@ class Planner:
         if planned:
             yield planned
 
+    def wants(self, record: Record) -> bool:
+        """Whether there will be a message about it; also about one that cannot be read."""
+        try:
+            return is_case_event(record.headers) and is_wanted(read_event(record), self._notifier)
+        except (UnreadableEvent, ValueError):
+            return True
+
     def _delivery(self, record: Record, event: Event, now: int, merged: Delivery | None = None) -> Delivery:
         wait = int(settle_seconds(event, self._notifier) * 1000)
         return Delivery(

@@ -48,17 +48,22 @@ def expect_notifier(settings: Settings, name: str, others: Iterable[str] = ()) -
         raise SettingsError(f"there is no [notify.{name}] in npsflow.toml; known: {known}")
 
 
-async def run(installation: Installation, name: str, notifier: NotifierSettings, host: str, port: int) -> None:
-    """Run a notifier until SIGINT or SIGTERM. Raises SettingsError, KafkaFailed, click.UsageError for a taken port."""
+async def run(
+    installation: Installation, name: str, notifier: NotifierSettings, host: str, port: int, *, send_backlog: bool
+) -> None:
+    """Run a notifier until SIGINT or SIGTERM. Raises SettingsError, KafkaFailed, click.UsageError for a taken port.
+
+    `send_backlog`: the messages from before the very first start are sent, however many they are.
+    """
     stopping, kind = stop_signal(), kinds.named(notifier.kind)
-    context = Context(name, notifier, kind, installation, Metrics(CollectorRegistry()))
+    context = Context(name, notifier, kind, installation, Metrics(CollectorRegistry()), send_backlog=send_backlog)
     async with open_sender(name, kind, notifier, os.environ) as sender:
         for topic in (topics.NOTIFY_LOG, topics.ACTIONS):
             await reading.partitions(installation, topic)  # raises KafkaFailed if there is no such topic
         async with open_notifier(context, sender) as running:
             app = web.Application()
             contact = running.contact
-            health = Health(running.ready, "reading", installation.session_ms / 1000, contact.silent_for)
+            health = Health(running.ready, "reading", installation.session_ms / 1000, contact.silent_for, running.problems)
             app.router.add_routes(routes(context.metrics.registry, health))
             async with serve(app, host, port), beside(contact.keep()):
                 click.echo(f"Notifying {name}; http://{host}:{port}/metrics; settings: {described(settings_file())}")
@@ -67,7 +72,10 @@ async def run(installation: Installation, name: str, notifier: NotifierSettings,
 
 @asynccontextmanager
 async def open_notifier(
-    context: Context, sender: Sender, producer: AIOKafkaProducer | None = None, poll_seconds: float = POLL_SECONDS
+    context: Context,
+    sender: Sender,
+    producer: AIOKafkaProducer | None = None,
+    poll_seconds: float = POLL_SECONDS,
 ) -> AsyncIterator[Notifier]:
     """A notifier with its Kafka clients, ready to run. `producer` writes the log in place of its own."""
     installation = context.installation
@@ -83,6 +91,6 @@ async def open_notifier(
         digests = Digests(context)
         attempts = Attempts(context, sender, events, erased, digests)
         delivery_log = DeliveryLog(producer or own_producer, installation)
-        notifier = Notifier(context, consumer, attempts, events, digests, delivery_log)
+        notifier = Notifier(context, consumer, attempts, events, digests, delivery_log, sender)
         async with polling(context, sender, notifier.queue, events, own_producer, poll_seconds):
             yield notifier

@@ -51,14 +51,15 @@ def expect_allowed(url: URL, *, internal: bool) -> None:
     expect_public(url.host)
 
 
-def expect_tls(name: str, url: str) -> None:
+def expect_tls(name: str, url: str, cure: str = "") -> None:
     """Check a URL that a secret is sent to. Raises SettingsError if it is not https, except on this machine."""
     try:
         parsed = URL(url)
     except ValueError:
         raise SettingsError(f"{name} is no URL") from None
     if parsed.scheme != "https" and parsed.host not in ("127.0.0.1", "localhost", "::1"):
-        raise SettingsError(f"{name} is not https: the secret would go in the clear")
+        hint = f"; {cure}" if cure else ""
+        raise SettingsError(f"{name} is not https: the secret would go in the clear{hint}")
 
 
 def expect_public(address: str) -> None:

@@ -1,6 +1,6 @@
 """The pages of a process: `/health/live`, `/health/ready`, `/metrics`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,14 @@ class Health:
     """How a process is; `not_yet` says what it does while it is not `ready`.
 
     `silent_for`: seconds since it last heard from Kafka. For longer than `limit` seconds, NPSFLOW_SESSION_MS, it is not
-    ready whatever it thinks: by then its consumer group has given it up.
+    ready whatever it thinks: by then its consumer group has given it up. `problems`: what else keeps it from its work.
     """
 
     ready: Callable[[], bool]
     not_yet: str
     limit: float
     silent_for: Callable[[], float] = lambda: 0.0
+    problems: Callable[[], Sequence[str]] = tuple
 
     @property
     def silent(self) -> bool:
@@ -35,7 +36,10 @@ class Health:
         """Whether it does its work, and what to say of it."""
         if (seconds := self.silent_for()) > self.limit:
             return False, _silence(seconds) | {"limit_seconds": self.limit, "setting": "NPSFLOW_SESSION_MS"}
-        return (True, {"status": "ready"}) if self.ready() else (False, {"status": self.not_yet})
+        if not self.ready():
+            return False, {"status": self.not_yet}
+        found = list(self.problems())
+        return not found, {"status": "failing", "problems": found} if found else {"status": "ready"}
 
     def liveness(self) -> tuple[bool, dict[str, object]]:
         """Whether it may go on, and what to say of it."""

@@ -6,7 +6,7 @@ from itertools import chain
 from math import ceil, inf
 from typing import NamedTuple
 
-from npsflow.schemas.notify import DIGEST, Delivery
+from npsflow.schemas.notify import DIGEST, Backlog, Delivery
 
 OrderingKey = tuple[int, str]
 """A partition and a case. Messages of one key are sent one at a time, in the order of their events."""
@@ -51,11 +51,11 @@ class Fence:
     def __init__(self) -> None:
         self._newest = 0
 
-    def admits(self, delivery: Delivery) -> bool:
+    def admits(self, record: Delivery | Backlog) -> bool:
         """Whether this record counts; records of commands (owner 0) always do."""
-        if delivery.owner and delivery.owner < self._newest:
+        if record.owner and record.owner < self._newest:
             return False
-        self._newest = max(delivery.owner, self._newest)
+        self._newest = max(record.owner, self._newest)
         return True
 
     def claim(self, now: int) -> int:
@@ -71,9 +71,11 @@ class _Partition:
         self.fence = Fence()
         self.owner_since = 0
         self.newest_offset: int | None = None
+        self.backlog: Backlog | None = None
         self.waiting: dict[str, Delivery] = {}  # by event id
         self.cases: dict[str, list[tuple[int, str]]] = {}  # by case: offset and event id of its messages, in order
         self.merged: dict[str, int] = {}  # by event id: the offset of the newest event that was merged into it
+        self.hurried: set[str] = set()  # event ids of messages that are due now, whatever their record says
         self.threads: dict[str, Thread] = {}  # by case, the least recently delivered first
         self._written: dict[str, int] = {}  # by event id: the offset of our newest record, until it is read back
 
@@ -87,6 +89,7 @@ class _Partition:
         return offset > known and self.fence.admits(delivery)
 
     def apply(self, delivery: Delivery) -> None:
+        self.hurried.discard(delivery.event_id)
         if (before := self.waiting.pop(delivery.event_id, None)) is not None:
             messages = self.cases[before.case_id]
             messages.remove((before.offset, before.event_id))
@@ -112,7 +115,8 @@ class _Partition:
 
     def due(self, delivery: Delivery) -> int:
         """When it may be sent. A message that waits for a comment is due at once when the comment is merged into it."""
-        return 0 if delivery.event_id in self.merged and not delivery.attempts else delivery.not_before
+        commented = delivery.event_id in self.merged and not delivery.attempts
+        return 0 if commented or delivery.event_id in self.hurried else delivery.not_before
 
     def expire_threads(self, before: int) -> None:
         while self.threads:
@@ -177,7 +181,26 @@ class Queue:
         else:
             state.newest_offset = max(delivery.offset, state.newest_offset or 0)
         state.apply(delivery)
-        self._wake((partition, delivery.case_id))
+        self.wake((partition, delivery.case_id))
+
+    def set_backlog(self, partition: int, backlog: Backlog) -> None:
+        """Take a record of the log about what the first start left."""
+        state = self._partitions.get(partition)
+        if state is not None and state.fence.admits(backlog):
+            state.backlog = backlog
+
+    def backlog(self, partition: int) -> Backlog | None:
+        """What the first start left in this partition, None if it left nothing there."""
+        state = self._partitions.get(partition)
+        return None if state is None else state.backlog
+
+    def hurry(self, partition: int, event_id: str = "") -> None:
+        """What waits now is due now: the message about this event, or all of the partition."""
+        if (state := self._partitions.get(partition)) is None:
+            return
+        for delivery in [one for one in state.waiting.values() if event_id in ("", one.event_id)]:
+            state.hurried.add(delivery.event_id)
+            self.wake((partition, delivery.case_id))
 
     # What is due.
 
@@ -189,7 +212,7 @@ class Queue:
                 continue
             state, head = known
             if state.due(head) > at:
-                self._wake(key)  # it has to wait longer since this entry was made
+                self.wake(key)  # it has to wait longer since this entry was made
                 continue
             self._taken.add(key)
             return Item(key[0], head, state.merged.get(head.event_id, head.offset))
@@ -198,11 +221,30 @@ class Queue:
     def release(self, item: Item) -> None:
         """Unlock its ordering key."""
         self._taken.discard(item.ordering_key)
-        self._wake(item.ordering_key, self._postponed.pop(item.ordering_key, 0.0))
+        self.wake(item.ordering_key, self._postponed.pop(item.ordering_key, 0.0))
 
     def postpone(self, item: Item, until: float) -> None:
         """Do not give it out before `until` (seconds) after its release, unless a new record of its case comes."""
         self._postponed[item.ordering_key] = until
+
+    def wake(self, key: OrderingKey, not_before: float = 0.0) -> bool:
+        """Give it out when it is due, not before a time (seconds). False if nothing waits under this key."""
+        known = self._head(key)
+        if known is not None and not_before < inf:
+            state, head = known
+            heappush(self._heap, (max(state.due(head), ceil(not_before * 1000)), key))
+        return known is not None
+
+    def hasten(self, key: OrderingKey) -> None:
+        """Its message is due now: what its record waits for is over."""
+        if (known := self._head(key)) is not None:
+            state, head = known
+            state.hurried.add(head.event_id)
+            self.wake(key)
+
+    def next_due(self) -> int | None:
+        """When to `take` next, at the earliest; None if nothing waits."""
+        return self._heap[0][0] if self._heap else None
 
     def find_settling(self, partition: int, case_id: str, now: int) -> Delivery | None:
         """The message of this case that waits for a comment only, None if there is none."""
@@ -247,9 +289,3 @@ class Queue:
         state = self._partitions.get(key[0])
         head = state.head(key[1]) if state is not None else None
         return None if state is None or head is None else (state, head)
-
-    def _wake(self, key: OrderingKey, not_before: float = 0.0) -> None:
-        known = self._head(key)
-        if known is not None and not_before < inf:
-            state, head = known
-            heappush(self._heap, (max(state.due(head), ceil(not_before * 1000)), key))

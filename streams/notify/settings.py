@@ -20,7 +20,7 @@ EVERYBODY = "*"
 """In `to`: the address of everybody who is not named there."""
 
 _NAME = re.compile("[a-z0-9][a-z0-9-]{0,63}")
-_RESERVED = ("log", "replay")  # commands
+_RESERVED = ("log", "replay", "try")  # commands
 
 
 class NotifierSettings(Struct, frozen=True, forbid_unknown_fields=True):
@@ -64,7 +64,7 @@ def mistakes(notifiers: Mapping[str, NotifierSettings]) -> Iterator[str]:
 
 def _name_problems(name: str) -> Iterator[str]:
     if not _NAME.fullmatch(name) or name in _RESERVED:
-        yield f"a name is made of a-z, 0-9 and -, and {' and '.join(_RESERVED)} are taken"
+        yield f"a name is made of a-z, 0-9 and -, and {', '.join(_RESERVED)} are taken"
     if name.endswith("-next"):
         yield "NPSFLOW_SECRET_*_NEXT is the secret that replaces another: rename it"
 

@@ -1,55 +1,90 @@
-"""E-mail by SMTP: STARTTLS, plain text and HTML, one thread for each case.
+"""E-mail by SMTP: with STARTTLS or TLS, as plain text and HTML, one thread for each case.
 
-Sources: RFC 5321 (replies), RFC 3207 (STARTTLS), RFC 5322 3.6.4 (Message-ID, References).
+Sources: RFC 5321 4.1.1.1 (EHLO), RFC 3207 (STARTTLS), RFC 8314 (TLS), RFC 5322 3.6.4 (Message-ID, References), RFC 6531
+(SMTPUTF8); developers.google.com and learn.microsoft.com (XOAUTH2).
 """
 
 import asyncio
 import logging
 import re
+import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from email.errors import NonASCIILocalPartDefect
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from html import escape
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import aiosmtplib
 from msgspec import Struct
+from yarl import URL
 
-from npsflow.agents.notify.kind import SEND_SECONDS, Delivered, Kind, Rejected, Result, RetryLater, Unconfirmed
+from npsflow.agents.notify.http import in_words
+from npsflow.agents.notify.kind import SEND_SECONDS, Delivered, Kind, Result, Unavailable, Unconfirmed
+from npsflow.agents.notify.smtp_replies import Stage, result_of
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.notify.message import Message
 
 log = logging.getLogger(__name__)
 
-_REFUSES_US = (aiosmtplib.SMTPConnectResponseError, aiosmtplib.SMTPHeloError, aiosmtplib.SMTPSenderRefused)
+_STAGES: tuple[tuple[type[aiosmtplib.SMTPException], Stage], ...] = (
+    (aiosmtplib.SMTPConnectResponseError, "connect"),
+    (aiosmtplib.SMTPHeloError, "hello"),
+    (aiosmtplib.SMTPAuthenticationError, "login"),
+    (aiosmtplib.SMTPSenderRefused, "sender"),
+    (aiosmtplib.SMTPRecipientRefused, "recipient"),
+    (aiosmtplib.SMTPDataError, "data"),
+    (aiosmtplib.SMTPResponseException, "tls"),
+)
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
-_LOGIN_REFUSED = (454, 530, 534, 535, 538)
-_CLOSED = 60.0  # seconds to wait after it refused us
+_CLOSED = 60.0  # seconds to wait at least where only somebody's work helps
+_QUIT_SECONDS = 2.0
 _MAX_SUBJECT = 150
+_IMPLICIT_TLS = 465  # RFC 8314
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
     """The mail server. `starttls` false sends everything, the login too, in the clear.
 
-    `sender`: the From address. `user`: who logs in; the password is the secret. `ca`: PEM file of the authority that
-    signed the server's certificate, if the system does not know it.
+    `sender`: the From address, with or without a name. `port`: 587, and 465 with `tls`. `tls`: TLS from the first byte;
+    without it the port decides. `user`: who logs in; the secret is the password, or with `auth` xoauth2 an access token
+    or `@FILE`, which is read before each login. `hello`: our name in EHLO, the domain of `sender` if empty. `ca`: PEM
+    file of the authority that signed the server's certificate, if the system does not know it.
     """
 
     host: str
     sender: str
-    port: int = 587
+    port: int | None = None
     starttls: bool = True
+    tls: bool | None = None
     user: str = ""
+    auth: Literal["password", "xoauth2"] = "password"
+    hello: str = ""
     ca: str = ""
 
     def __post_init__(self) -> None:
-        if _domain(self.sender) is None:
+        if len(_mailboxes(self.sender)) != 1:
             raise ValueError("sender is no e-mail address")
+        if self.hello and not re.fullmatch(r"[A-Za-z0-9.-]+|\[[0-9A-Fa-f.:IPv]+\]", self.hello):
+            raise ValueError("hello is no name of a host")
+        if self.auth == "xoauth2" and not self.user:
+            raise ValueError("auth: xoauth2 needs a user")
+
+    @property
+    def implicit_tls(self) -> bool:
+        """Whether TLS begins with the first byte."""
+        return self.port == _IMPLICIT_TLS if self.tls is None else self.tls
+
+    @property
+    def port_used(self) -> int:
+        """The port, also where none is set."""
+        return self.port or (_IMPLICIT_TLS if self.implicit_tls else 587)
 
 
 class _Client(aiosmtplib.SMTP):
@@ -58,68 +93,124 @@ class _Client(aiosmtplib.SMTP):
     copies: tuple[str, ...] = ()
 
     async def rcpt(self, recipient: str, *args: Any, **kwargs: Any) -> aiosmtplib.SMTPResponse:
-        """Raises SMTPResponseException for the recipient, SMTPRecipientRefused for a copy."""
+        """Raises _Refused for the recipient, SMTPRecipientRefused for a copy."""
         try:
             return await super().rcpt(recipient, *args, **kwargs)
         except aiosmtplib.SMTPRecipientRefused as error:
             if recipient not in self.copies:
-                raise aiosmtplib.SMTPResponseException(error.code, "") from None
+                raise _Refused(result_of("recipient", error.code, error.message)) from None
             log.warning("a copy is refused", extra={"code": error.code})
             raise
+
+
+class _Refused(Exception):
+    """The server does not do what we need."""
+
+    def __init__(self, result: Result) -> None:
+        super().__init__()
+        self.result = result
 
 
 class Email:
     """A connection for each message: they are few, and servers close idle ones."""
 
-    def __init__(self, options: Options, password: str) -> None:
-        self._options, self._password = options, password
+    def __init__(self, options: Options, secret: str) -> None:
+        self._options, self._secret = options, secret
         self._tls = ssl.create_default_context(cafile=options.ca or None)
-        self._domain = _domain(options.sender)
+        (self._sender,) = _mailboxes(options.sender)
+        self._host = _ascii(options.host)
+
+    def receiver(self, _: str) -> str:
+        """The server."""
+        return f"{self._options.host}:{self._options.port_used}"
 
     async def send(self, message: Message) -> Result:
         """Hand it over to the server."""
         try:
-            return await self._hand_over(self._mail(message))
+            mail = self._mail(message)
         except (ValueError, IndexError):  # what libraries raise of addresses that are none
-            return RetryLater("its address is none")
-
-    async def _hand_over(self, mail: EmailMessage) -> Result:
+            return Unavailable("its address is none: mend it in `to`", concerns="address")
         options = self._options
         client = _Client(
-            hostname=options.host, port=options.port, start_tls=options.starttls, tls_context=self._tls,
-            timeout=SEND_SECONDS / 2,
+            hostname=self._host, port=options.port_used, use_tls=options.implicit_tls, start_tls=False,
+            tls_context=self._tls, local_hostname=options.hello or self._sender.domain, timeout=SEND_SECONDS / 2,
         )  # fmt: skip
         client.copies = tuple(copy.addr_spec for copy in mail["Cc"].addresses) if mail["Cc"] else ()
+        try:
+            return await self._hand_over(client, mail)
+        finally:
+            await _close(client)
+
+    async def _hand_over(self, client: _Client, mail: EmailMessage) -> Result:
         handed_over = False
         try:
             async with asyncio.timeout(SEND_SECONDS):
                 await client.connect()
-                if options.user:
-                    await client.login(options.user, self._password)
+                await self._greet(client)
+                if self._options.user:
+                    await self._login(client)
                 handed_over = True
                 await client.send_message(mail)
-        except _REFUSES_US as error:
-            return RetryLater(f"it refuses us or our sender ({error.code})", _CLOSED, pause_all=True)
+        except _Refused as refused:
+            return refused.result
         except aiosmtplib.SMTPResponseException as error:
-            return _refused(error.code)
+            stage = next(stage for kind, stage in _STAGES if isinstance(error, kind))
+            return result_of(stage, error.code, error.message)
+        except aiosmtplib.SMTPNotSupported:
+            return Unavailable("it takes no address with such letters (SMTPUTF8): name another", concerns="address")
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
-            why = type(error).__name__
-            if handed_over:
-                return Unconfirmed(f"it gives no answer: {why}")
-            return RetryLater(f"it cannot be reached: {why}")
-        finally:
-            client.close()
+            return Unconfirmed(f"it gives no answer: {type(error).__name__}") if handed_over else _unreachable(error)
         return Delivered(str(mail["Message-ID"]))
+
+    async def _greet(self, client: _Client) -> None:
+        """Say who we are, and begin TLS. Raises _Refused, SMTPException."""
+        starttls = self._options.starttls and not self._options.implicit_tls
+        try:
+            await client.ehlo()
+        except aiosmtplib.SMTPHeloError:
+            if starttls or self._options.user:
+                raise
+            await client.helo()
+        if starttls and not client.supports_extension("starttls"):
+            raise _Refused(
+                Unavailable(
+                    "it offers no STARTTLS: set `starttls = false` if the way there is safe, or `port = 465`", _CLOSED
+                )
+            )
+        if starttls:
+            await client.starttls()
+            await client.ehlo()
+
+    async def _login(self, client: _Client) -> None:
+        """Raises _Refused, SMTPException."""
+        if not client.supports_extension("auth"):
+            raise _Refused(Unavailable("it offers no login: leave `user` out, or use TLS", _CLOSED))
+        if self._options.auth == "xoauth2":
+            await client.auth_xoauth2(self._options.user, await self._token())
+        elif not set(client.supported_auth_methods) - {"xoauth2"}:
+            offered = "only xoauth2" if client.supported_auth_methods else "no way that we know"
+            raise _Refused(Unavailable(f"it takes no password: it offers {offered}; see options.auth", _CLOSED))
+        else:
+            await client.login(self._options.user, self._secret)
+
+    async def _token(self) -> str:
+        """The access token, from its file if it has one. Raises _Refused."""
+        if not self._secret.startswith("@"):
+            return self._secret
+        try:
+            return (await asyncio.to_thread(Path(self._secret[1:]).read_text)).strip()
+        except OSError as error:
+            raise _Refused(Unavailable(f"the file of the token: {in_words(error)}", _CLOSED)) from None
 
     def _mail(self, message: Message) -> EmailMessage:
         mail = EmailMessage(policy=SMTP)
-        mail["From"] = self._options.sender
-        mail["To"] = message.to
+        mail["From"] = self._sender
+        mail["To"] = _mailboxes(message.to, expected=True)
         if message.cc:
-            mail["Cc"] = ", ".join(message.cc)
+            mail["Cc"] = [copy for address in message.cc for copy in _mailboxes(address, expected=True)]
         mail["Subject"] = message.title[:_MAX_SUBJECT]
         mail["Date"] = format_datetime(datetime.now(UTC))
-        mail["Message-ID"] = f"<{_UNSAFE.sub('-', message.id)}@{self._domain}>"
+        mail["Message-ID"] = f"<{_UNSAFE.sub('-', message.id)}@{self._sender.domain}>"
         if message.thread:
             mail["In-Reply-To"] = message.thread
             mail["References"] = message.thread
@@ -131,13 +222,29 @@ class Email:
         return mail
 
 
-def _refused(code: int) -> Result:
-    """The result of a reply: 4xx is transient, 5xx is not, and a refused login pauses all."""
-    if code in _LOGIN_REFUSED:
-        return RetryLater(f"it refuses our login ({code})", _CLOSED, pause_all=True)
-    if code == 421:
-        return RetryLater("it is not available (421)", _CLOSED, pause_all=True)
-    return Rejected(f"it answers {code}") if code >= 500 else RetryLater(f"it answers {code}")
+async def _close(client: _Client) -> None:
+    """Take leave, so that nothing of the connection stays in memory until TLS gives up on its end."""
+    if client.is_connected:
+        with suppress(aiosmtplib.SMTPException, OSError, TimeoutError):
+            await client.quit(timeout=_QUIT_SECONDS)
+    client.close()
+
+
+def _unreachable(error: BaseException) -> Result:
+    """There was no answer before anything of the message was told."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            why = cause.verify_message or "it does not fit"
+            return Unavailable(f"its certificate is not trusted: {why}; see options.ca and options.host", _CLOSED)
+        if isinstance(cause, ssl.SSLError):
+            return Unavailable("it speaks no TLS there: port 465 takes `tls = true`, others `tls = false`", _CLOSED)
+        if isinstance(cause, socket.gaierror):
+            return Unavailable("it cannot be reached: its name is not known")
+        if type(cause) in (ConnectionRefusedError, ConnectionResetError) or isinstance(cause, TimeoutError):
+            return Unavailable(f"it cannot be reached: {in_words(cause)}")
+        cause = cause.__cause__ or cause.__context__
+    return Unavailable("it cannot be reached, or ends the connection at once")
 
 
 def _html(message: Message) -> str:
@@ -167,29 +274,38 @@ async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Email
     yield email
 
 
-def _domain(address: str) -> str | None:
-    """The domain of an e-mail address without a name; None if it is no address."""
+def _mailboxes(text: str, *, expected: bool = False) -> list[Address]:
+    """The addresses of a text, each with or without a name before it, their domains in ASCII; [] if one is none.
+
+    Raises ValueError for none if some are `expected`.
+    """
     try:
-        return Address(addr_spec=address).domain or None
+        mail = EmailMessage(policy=SMTP.clone(utf8=True))
+        mail["To"] = text
+        found = [Address(one.display_name, one.username, _ascii(one.domain)) for one in mail["To"].addresses]
+        defects = [one for one in mail["To"].defects if not isinstance(one, NonASCIILocalPartDefect)]  # SMTPUTF8 has it
+        good = not defects and all(one.username and one.domain for one in found)
     except (ValueError, IndexError):  # what the library raises of addresses that are none
-        return None
+        found, good = [], False
+    if expected and not (found and good):
+        raise ValueError("no e-mail address")
+    return found if good else []
+
+
+def _ascii(domain: str) -> str:
+    """An internationalised domain as DNS and mail servers know it (IDNA). Raises ValueError if it is none."""
+    return domain if domain.isascii() else URL.build(scheme="smtp", host=domain).raw_host or ""
 
 
 def _address_problem(_: Options, address: str) -> str:
     """One address or several, each with or without a name before it."""
-    try:
-        mail = EmailMessage(policy=SMTP)
-        mail["To"] = address
-        found, defects = mail["To"].addresses, mail["To"].defects
-    except (ValueError, IndexError):
-        return "is no e-mail address"
-    return "" if found and not defects and all(item.domain for item in found) else "is no e-mail address"
+    return "" if _mailboxes(address) else "is no e-mail address"
 
 
 KIND = Kind(
     Options,
     _open,
-    "the password of `options.user`",
+    "the password or token of `options.user`",
     secret_optional=True,
     address="an e-mail address",
     address_problem=_address_problem,

@@ -14,9 +14,19 @@ import aiohttp
 from msgspec import Struct
 from slack_sdk.errors import SlackApiError, SlackRequestError
 from slack_sdk.web.async_client import AsyncWebClient
+from yarl import URL
 
-from npsflow.agents.notify.http import failed, unanswered
-from npsflow.agents.notify.kind import SEND_SECONDS, Delivered, Kind, Rejected, Result, RetryLater, Unconfirmed
+from npsflow.agents.notify.http import failed, host_and_port, unanswered
+from npsflow.agents.notify.kind import (
+    SEND_SECONDS,
+    Delivered,
+    Kind,
+    Rejected,
+    Result,
+    RetryLater,
+    Unavailable,
+    Unconfirmed,
+)
 from npsflow.agents.notify.ssrf_guard import expect_tls
 from npsflow.agents.web.retry_after import retry_after
 from npsflow.streams.notify.message import Message
@@ -26,13 +36,35 @@ _MAX_TEXT = 4000  # of the fallback, which Slack advises to keep below
 _MAX_QUOTE = 2500
 _CLOSED = 60.0
 _MARKUP = re.compile(r"(?<![^\W_])[*_~`]")  # within a word they are what they are
-_TRANSIENT = {"internal_error", "fatal_error", "service_unavailable", "request_timeout", "team_added_to_org"}
-_BAD_TOKEN = {
-    "invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "missing_scope",
-    "no_permission", "not_allowed_token_type", "org_login_required", "ekm_access_denied", "access_denied",
-    "accesslimited",
-}  # fmt: skip
-_NO_CHANNEL = ("channel_not_found", "not_in_channel", "is_archived", "restricted_action")  # and its variants
+_RENEW = "set a new bot token and start again"
+CURES = {
+    "channel_not_found": "name a channel that is there, or invite the bot to a private one",
+    "not_in_channel": "invite the bot to the channel",
+    "is_archived": "unarchive the channel, or name another one",
+    "channel_is_archived": "unarchive the channel, or make a webhook of another one",
+    "user_not_found": "name a person or channel that is there",
+    "invalid_auth": _RENEW,
+    "not_authed": _RENEW,
+    "account_inactive": _RENEW,
+    "token_revoked": _RENEW,
+    "token_expired": _RENEW,
+    "not_allowed_token_type": "the token has to be one of a bot, which begins with xoxb-",
+    "missing_scope": "give the app the scope chat:write and install it again",
+    "no_permission": "an administrator of the workspace has to allow the app",
+    "access_denied": "an administrator of the workspace has to allow the app",
+    "action_prohibited": "an administrator of the workspace has to allow it",
+    "restricted_action": "the settings of the channel or workspace have to let the app write",
+    "posting_to_general_channel_denied": "an administrator has to allow it, or name another channel",
+    "invalid_token": "make a new webhook",
+    "no_service": "the webhook is removed or disabled: make a new one",
+    "no_service_id": "the webhook is removed: make a new one",
+    "no_team": "the workspace is gone: make a new webhook",
+    "team_disabled": "the workspace is switched off",
+}
+"""What to do about errors that are about us or our settings, and not about a message."""
+_OF_A_CHANNEL = ("channel_", "not_in_channel", "is_archived", "user_not_found", "restricted_action", "posting_to_")
+_OF_A_MESSAGE = ("invalid_blocks", "msg_", "no_text", "too_many_", "invalid_metadata", "metadata_", "markdown_text_")
+_TOO_MUCH = ("ratelimited", "rate_limited", "message_limit_exceeded")
 _NO_REPLY = {
     "cannot_reply_to_message", "thread_not_found", "restricted_action_thread_locked",
     "restricted_action_non_threadable_channel",
@@ -56,7 +88,11 @@ class Slack:
     """A workspace, through the bot of an app."""
 
     def __init__(self, client: AsyncWebClient) -> None:
-        self._client = client
+        self._client, self._receiver = client, host_and_port(URL(client.base_url))
+
+    def receiver(self, _: str) -> str:
+        """Host and port of the API."""
+        return self._receiver
 
     async def send(self, message: Message) -> Result:
         """Post it, in its case's thread if that is in the same channel."""
@@ -98,17 +134,30 @@ def _refused(error: SlackApiError) -> Result:
         return Unconfirmed("its answer cannot be read")
     status, headers = int(response.status_code), dict(response.headers)
     code = _code(response)
-    if status == 429 or code in ("ratelimited", "rate_limited", "message_limit_exceeded"):
+    words = f"{code} {_details(response)}".strip()
+    if status == 429 or code in _TOO_MUCH:
         wait = next((value for name, value in headers.items() if name.lower() == "retry-after"), "")
         seconds = retry_after(str(wait), time.time()) or _CLOSED
-        return RetryLater("it says that this is too much", seconds, pause_all=True)
+        return Unavailable("it says that this is too much", seconds, words=words)
     if status != 200:
-        return failed(status, headers)
-    if code in _BAD_TOKEN:
-        return RetryLater(f"it refuses our token: {code}", _CLOSED, pause_all=True)
-    if code.startswith(_NO_CHANNEL):
-        return RetryLater(f"it cannot write there: {code}")
-    return RetryLater(f"it answers {code}") if code in _TRANSIENT else Rejected(f"it answers {_word(code)}")
+        return failed(status, headers, code)
+    if code.startswith(_OF_A_CHANNEL):
+        return Unavailable(f"it cannot write there: {_with_cure(code)}", concerns="address", words=words)
+    if code.startswith(_OF_A_MESSAGE):
+        return Rejected(f"it answers {word(code)}", words)
+    if code in CURES:
+        return Unavailable(f"it refuses our token: {_with_cure(code)}", _CLOSED, words=words)
+    return RetryLater(f"it answers {word(code)}", concerns="receiver", words=words)
+
+
+def _with_cure(code: str) -> str:
+    return f"{word(code)}: {CURES[code]}" if code in CURES else word(code)
+
+
+def _details(response: Any) -> str:
+    """Which scopes are missing, where it says so."""
+    data = response.data if isinstance(response.data, dict) else {}
+    return ", ".join(f"{name} {data[name]}" for name in ("needed", "provided") if isinstance(data.get(name), str))
 
 
 def _code(response: Any) -> str:
@@ -116,14 +165,18 @@ def _code(response: Any) -> str:
     return str(data.get("error", "")) if isinstance(data, dict) else ""
 
 
-def _word(code: str) -> str:
-    """Slack's errors are words; anything else might quote us."""
+def word(code: str) -> str:
+    """An error of Slack, which is a word: anything else might quote us."""
     return code if code.replace("_", "").isalnum() and len(code) <= 60 else "an error"
 
 
 def fallback(message: Message) -> str:
-    """The text that is shown where blocks are not."""
-    return _cut(_escaped(message.title), _MAX_TEXT)
+    """All that matters as text, for receivers and screens that show no blocks."""
+    title, *lines = message.text().splitlines()
+    if message.severity and message.severity not in title.casefold():
+        title += f" [{message.severity}]"
+    link = str(message.data.get("response_url") or "")
+    return _cut("\n".join(map(_escaped, [title, *lines, *([link] if link else [])])), _MAX_TEXT)
 
 
 def blocks(message: Message) -> list[dict[str, Any]]:

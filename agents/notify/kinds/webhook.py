@@ -13,8 +13,8 @@ import aiohttp
 from msgspec import Struct
 from yarl import URL
 
-from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
-from npsflow.agents.notify.kind import Delivered, Disabled, Kind, Result, RetryLater
+from npsflow.agents.notify.http import TIMEOUT, failed, host_and_port, unanswered, words_of
+from npsflow.agents.notify.kind import Delivered, Disabled, Kind, Rejected, Result, RetryLater, Unavailable
 from npsflow.agents.notify.ssrf_guard import NotAllowed, PublicResolver, expect_allowed
 from npsflow.agents.web.signatures import standard_webhook
 from npsflow.schemas import codec
@@ -57,15 +57,31 @@ class Webhook:
                 url, data=body, headers=headers, allow_redirects=False, timeout=TIMEOUT
             ) as answer:
                 status, answered = answer.status, answer.headers
+                words = "" if 200 <= status < 300 else await words_of(answer)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return unanswered(error)
         if 200 <= status < 300:
             return Delivered(message.id)
         if status == 410:
-            return Disabled("it answers 410: it wants nothing any more")
-        # Any other error may be mended at the receiver: a message is given up only after all attempts.
-        result = failed(status, answered)
-        return result if isinstance(result, RetryLater) else RetryLater(result[0])
+            return Disabled("it answers 410: it wants nothing any more", f"410 {words}".strip())
+        return _of_this_address(failed(status, answered, words))
+
+    def receiver(self, address: str) -> str:
+        """Host and port of its URL."""
+        try:
+            return host_and_port(URL(address))
+        except ValueError:
+            return ""
+
+
+def _of_this_address(result: Result) -> Result:
+    """An answer says something about its URL, not about others of the host. Everything may be mended there."""
+    match result:
+        case RetryLater(concerns="receiver") | Unavailable():
+            return result._replace(concerns="address")
+        case Rejected(reason, words):
+            return RetryLater(reason, words=words)
+    return result
 
 
 def _body(message: Message) -> bytes:

@@ -3,6 +3,9 @@
 Sources: developer.zendesk.com, Ticketing API: tickets (create, update, list by external_id, show_many, sideloaded
 metric_sets), ticket comments, introduction (Idempotency-Key, which only the creation of tickets knows, and rate
 limits). Every note ends with the event's id, by which a repeated one is found before it is written again.
+
+A ticket that takes no note (deleted, closed, merged, of a group that our agent may not see) says nothing about others:
+a new one is opened in its place. Where Zendesk does not take the customer as its requester (suspended), it has none.
 """
 
 import logging
@@ -15,7 +18,7 @@ import aiohttp
 from msgspec import Struct
 from yarl import URL
 
-from npsflow.agents.notify.http import TIMEOUT, failed, unanswered
+from npsflow.agents.notify.http import TIMEOUT, failed, host_and_port, unanswered, words_of
 from npsflow.agents.notify.kind import Delivered, Kind, Resolution, Result, Unconfirmed
 from npsflow.agents.notify.ssrf_guard import expect_tls
 from npsflow.schemas import codec
@@ -29,6 +32,7 @@ _PRIORITIES = {"critical": "urgent", "high": "high", "medium": "normal"}
 _MAX_SUBJECT = 150
 _MAX_ANSWER = 8 << 20  # bytes
 _MAX_TICKETS = 100  # that show_many takes
+_TAKES_NO_NOTE = (403, 404, 410, 422)
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
@@ -66,6 +70,10 @@ class Zendesk:
             return Delivered(await self._write(message))
         except _Failed as failure:
             return failure.result
+
+    def receiver(self, _: str) -> str:
+        """Host and port of the account."""
+        return host_and_port(self._base)
 
     async def resolutions(self, references: Sequence[str]) -> list[Resolution]:
         """Those of these tickets that are solved; fewer if Zendesk does not answer."""
@@ -105,21 +113,39 @@ class Zendesk:
         ticket_id = str(ticket["id"])
         if ticket["status"] == "closed":
             return await self._create(message, ticket_id)
+        try:
+            await self._add_note(ticket, message)
+        except _Failed as failure:
+            if failure.status not in _TAKES_NO_NOTE:
+                raise
+            return await self._write_elsewhere(message, ticket_id)
+        return ticket_id
+
+    async def _write_elsewhere(self, message: Message, closed_to_us: str) -> str:
+        """As `_write`, in place of a ticket that takes no note. Raises _Failed."""
+        opened = await self._find_opened(message)  # perhaps in an attempt without an answer
+        if opened is None or str(opened["id"]) == closed_to_us or opened["status"] == "closed":
+            return await self._create(message, None)
+        await self._add_note(opened, message)
+        return str(opened["id"])
+
+    async def _add_note(self, ticket: Mapping[str, Any], message: Message) -> None:
+        """Unless it has the note already. Raises _Failed."""
+        ticket_id = str(ticket["id"])
         if not await self._has_note(ticket_id, message.id):
             # Nobody sees a note on a ticket that was solved before the survey, and it cannot be solved once more.
             reopens = ticket["status"] == "solved" and message.type in _CALLS_TO_ACT
             body = {"comment": _note(message)} | ({"status": "open"} if reopens else {})
             await self._ask("PUT", f"tickets/{ticket_id}.json", body={"ticket": body})
-        return ticket_id
 
     async def _find(self, ticket: str) -> dict[str, Any] | None:
-        """None if it is deleted, or of another account or system. Raises _Failed."""
+        """None if it is deleted, not for us, or of another account or system. Raises _Failed."""
         if not ticket.isascii() or not ticket.isdigit():
             return None
         try:
             return _ticket((await self._ask("GET", f"tickets/{ticket}.json")).get("ticket"))
         except _Failed as failure:
-            if failure.status != 404:
+            if failure.status not in _TAKES_NO_NOTE:
                 raise
             return None
 
@@ -142,11 +168,21 @@ class Zendesk:
         }
         if message.severity in _PRIORITIES:
             ticket["priority"] = _PRIORITIES[message.severity]
+        more: dict[str, Any] = {}
         if closed is not None:
-            ticket["via_followup_source_id"] = int(closed)
+            more["via_followup_source_id"] = int(closed)
         if email := message.data.get("email"):
-            ticket["requester"] = {"email": email, "name": message.data.get("name") or email}
-        answer = await self._ask("POST", "tickets.json", body={"ticket": ticket}, key=message.id)
+            more["requester"] = {"email": email, "name": message.data.get("name") or email}
+        try:
+            return await self._open(ticket | more, message.id)
+        except _Failed as failure:
+            if failure.status != 422 or not more:
+                raise
+            log.warning("a ticket is opened without its customer or predecessor", extra={"event": message.id})
+            return await self._open(ticket, f"{message.id}.plain")
+
+    async def _open(self, ticket: Mapping[str, Any], key: str) -> str:
+        answer = await self._ask("POST", "tickets.json", body={"ticket": ticket}, key=key)
         return str(_ticket(answer.get("ticket"))["id"])
 
     async def _ask(
@@ -163,7 +199,7 @@ class Zendesk:
         try:
             async with asking as answer:
                 if answer.status not in (200, 201):
-                    raise _Failed(failed(answer.status, answer.headers), answer.status)
+                    raise _Failed(failed(answer.status, answer.headers, await words_of(answer)), answer.status)
                 content = codec.loads(await answer.content.read(_MAX_ANSWER))
         except (aiohttp.ClientError, TimeoutError, OSError, codec.NotJson) as error:
             raise _Failed(unanswered(error)) from None

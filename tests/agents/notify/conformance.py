@@ -12,6 +12,7 @@ from npsflow.agents.notify.kind import (
     Rejected,
     RetryLater,
     Sender,
+    Unavailable,
     Unconfirmed,
     open_sender,
     secret_variable,
@@ -175,12 +176,15 @@ class Conformance:
                     self.message(first._replace(id=f"c-{how}.1", case=first.case | {"case_id": how}))
                 )
                 self.end.behaviour.clear()
-                assert isinstance(result, RetryLater | Rejected if how == "broken" else RetryLater), (how, result)
+                later = RetryLater | Unavailable
+                assert isinstance(result, later | Rejected if how == "broken" else later), (how, result)
                 if how == "later" and self.case.kind != "email":
                     assert result[1:2] == (RETRY_AFTER,)
-                if how == "locked":
+                if how == "busy":
                     assert isinstance(result, RetryLater)
-                    assert result.pause_all
+                    assert result.concerns in ("receiver", "address")
+                if how == "locked":
+                    assert isinstance(result, Unavailable)
                     assert result.seconds >= 30
                 assert self.case.secret.split()[0] not in str(result)
 
@@ -188,15 +192,16 @@ class Conformance:
         first, *_ = events()
         async with self.case.sending(self.case.other_secret) as sender:
             result = await sender.send(self.message(first))
-        assert isinstance(result, RetryLater)
-        assert result.pause_all
+        assert isinstance(result, Unavailable)
         assert self.end.received == []
 
     async def nobody_is_there(self) -> None:
         """To be called when the end is gone."""
         first, *_ = events()
         async with self.case.sending() as sender:
-            assert isinstance(await sender.send(self.message(first)), RetryLater)
+            result = await sender.send(self.message(first))
+        assert isinstance(result, Unavailable)
+        assert "cannot be reached: connection refused" in result.reason
 
     async def _delivered(self, sender: Sender, message: Message) -> Delivered:
         result = await sender.send(message)

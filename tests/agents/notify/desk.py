@@ -24,7 +24,7 @@ from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifier import Notifier
 from npsflow.agents.notify.process import open_notifier
 from npsflow.schemas import codec, topics
-from npsflow.schemas.notify import Delivery, decode_delivery
+from npsflow.schemas.notify import Delivery, decode_record
 from npsflow.streams.config.settings import parse
 from npsflow.streams.notify.queue import Fence
 from npsflow.streams.stage import Output, Record
@@ -131,7 +131,9 @@ class Desk:
         fences: defaultdict[int, Fence] = defaultdict(Fence)
         newest = {}
         for record in await self.records(topics.NOTIFY_LOG):
-            delivery = decode_delivery(record.value or b"")
+            delivery = decode_record(record.key, record.value or b"")
+            if not isinstance(delivery, Delivery):
+                continue
             if fences[record.partition].admits(delivery):
                 newest[delivery.event_id] = delivery
         return newest

@@ -15,7 +15,15 @@ from standardwebhooks import Webhook
 from yarl import URL
 
 from npsflow.agents.notify import kinds
-from npsflow.agents.notify.kind import Delivered, Disabled, Rejected, RetryLater, open_sender, secret_variable
+from npsflow.agents.notify.kind import (
+    Delivered,
+    Disabled,
+    Rejected,
+    RetryLater,
+    Unavailable,
+    open_sender,
+    secret_variable,
+)
 from npsflow.agents.notify.ssrf_guard import NotAllowed, PublicResolver, expect_allowed, expect_public
 from npsflow.agents.web.signatures import standard_webhook
 from npsflow.schemas import codec
@@ -66,7 +74,9 @@ async def test_a_redirect_is_not_followed(tmp_path: Path) -> None:
         options = f'to = {{ "*" = "{server.make_url("/here")}" }}\noptions = {{ internal = true }}'
         case = Case("webhook", options, Endpoint.SECRET, Endpoint())
         async with case.sending() as sender:
-            assert await sender.send(Conformance(case).message(events()[0])) == RetryLater("it answers 307")
+            result = await sender.send(Conformance(case).message(events()[0]))
+            assert isinstance(result, RetryLater)
+            assert result[:3] == ("it answers 307", 0.0, "address")
     assert asked == ["/here"]
 
 
@@ -75,7 +85,7 @@ async def test_an_address_that_is_none(tmp_path: Path) -> None:
         message = Conformance(case).message(events()[0])
         for address in ("https://[nothing", "example.com/hook", "https://", "https://example.com:port/"):
             result = await sender.send(replace(message, to=address))
-            assert isinstance(result, RetryLater), address
+            assert isinstance(result, Unavailable), address
 
 
 def test_the_library_of_the_specification_reads_what_is_signed() -> None:
@@ -127,7 +137,7 @@ async def test_a_name_may_not_lead_into_our_own_network(tmp_path: Path) -> None:
             async with case.sending() as sender:
                 message = Conformance(case).message(events()[0])
                 result = await sender.send(replace(message, to=f"https://{host}:{port}/"))
-                assert isinstance(result, RetryLater), (host, result)
+                assert isinstance(result, Unavailable), (host, result)
                 assert "internal" in result.reason or "address is none" in result.reason
     assert not reached.is_set()
 
@@ -160,7 +170,10 @@ async def test_what_its_thread_does_not_take_stands_by_itself(tmp_path: Path) ->
 async def test_a_channel_that_is_not_there_may_come(tmp_path: Path) -> None:
     async with a_slack(tmp_path) as case, case.sending() as sender:
         message = replace(Conformance(case).message(events()[0]), to="C0NONE")
-        assert await sender.send(message) == RetryLater("it cannot write there: channel_not_found")
+        result = await sender.send(message)
+        assert isinstance(result, Unavailable)
+        assert result.concerns == "address"
+        assert result.reason.startswith("it cannot write there: channel_not_found: name a channel that is there")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +224,7 @@ async def test_a_title_brings_no_headers(tmp_path: Path) -> None:
 async def test_an_address_that_is_refused_is_not_tried_again(tmp_path: Path) -> None:
     async with an_email(tmp_path) as case, case.sending() as sender:
         message = replace(Conformance(case).message(events()[0]), to="nobody@example.org")
-        assert await sender.send(message) == Rejected("it answers 550")
+        assert await sender.send(message) == Rejected("it answers 550", "550 no such user here")
 
 
 async def test_a_copy_that_is_refused_keeps_nobody_from_theirs(tmp_path: Path) -> None:
@@ -226,7 +239,7 @@ async def test_whoever_it_is_for_is_refused_with_a_copy_for_another(tmp_path: Pa
     """It does not count as told when only the copy would arrive, and nobody gets a copy of each try."""
     async with an_email(tmp_path) as case, case.sending() as sender:
         message = replace(Conformance(case).message(events()[0]), to="nobody@example.org", cc=("boss@example.com",))
-        assert await sender.send(message) == Rejected("it answers 550")
+        assert await sender.send(message) == Rejected("it answers 550", "550 no such user here")
         assert case.end.received == []
 
 
@@ -234,7 +247,7 @@ async def test_whoever_it_is_for_is_refused_with_a_copy_for_another(tmp_path: Pa
 async def test_an_address_of_mail_that_is_none(tmp_path: Path, address: str) -> None:
     async with an_email(tmp_path) as case, case.sending() as sender:
         result = await sender.send(replace(Conformance(case).message(events()[0]), to=address))
-        assert isinstance(result, RetryLater | Rejected)
+        assert isinstance(result, Unavailable)
         assert case.end.received == []
 
 
@@ -244,7 +257,8 @@ async def test_a_server_that_refuses_our_sender_may_be_mended(tmp_path: Path) ->
         case.settings = case.settings.replace("npsflow@example.com", "npsflow@example.net")
         async with case.sending() as sender:
             result = await sender.send(Conformance(case).message(events()[0]))
-            assert result == RetryLater("it refuses us or our sender (553)", 60.0, pause_all=True)
+            assert isinstance(result, Unavailable)
+            assert result.reason == "it refuses our sender (553): check options.sender"
 
 
 async def test_no_mail_without_tls(tmp_path: Path) -> None:
@@ -254,7 +268,7 @@ async def test_no_mail_without_tls(tmp_path: Path) -> None:
         for change in ((f', ca = "{case.end.ca}"', ""), ("user =", "starttls = false, user =")):  # type: ignore[attr-defined]
             case.settings = known.replace(*change)
             async with case.sending() as sender:
-                assert isinstance(await sender.send(Conformance(case).message(events()[0])), RetryLater)
+                assert isinstance(await sender.send(Conformance(case).message(events()[0])), Unavailable)
         assert case.end.received == []
 
 
