@@ -24,6 +24,8 @@ from npsflow.streams.engine.transaction import Outputs
 PATIENCE = 8.0
 """Seconds within which a broker has to answer."""
 
+_REST_MS = 500
+
 T = TypeVar("T")
 _Step = Callable[[], Coroutine[Any, Any, None]]
 
@@ -67,12 +69,16 @@ async def reader(
     group: str | None = None,
     session_ms: int = 10_000,
     isolation: Isolation = "read_committed",
+    *,
+    at_rest: bool = False,
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of committed records; with a `group` it can commit offsets for it, and never on its own.
 
-    `session_ms`: once it subscribes, the group notices its death after this time.
+    `session_ms`: once it subscribes, the group notices its death after this time. `at_rest`: it waits most of the time,
+    and asks for new records only twice a second; they come at once all the same.
     """
-    consumer = AIOKafkaConsumer(**consumer_options(installation, group, session_ms=session_ms, isolation=isolation))
+    options = consumer_options(installation, group, session_ms=session_ms, isolation=isolation)
+    consumer = AIOKafkaConsumer(**options | ({"fetch_max_wait_ms": _REST_MS} if at_rest else {}))
     async with _started(consumer.start, consumer.stop, installation):
         yield consumer
 

@@ -220,8 +220,10 @@ class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]
         async with self._steady:
             if tp not in self._membership.positions:
                 return  # revoked while those of another partition were written
+            planned_offsets: set[int] = set()
             try:
                 for planned in self._planner.plan(records, self._context.now()):
+                    planned_offsets |= {delivery.offset for delivery in planned}
                     self._merging = any(delivery.state == "merged" for delivery in planned)
                     await self._recorder.record(tp.partition, planned)
             except (KafkaError, TimeoutError) as error:
@@ -235,7 +237,8 @@ class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]
             finally:
                 self._merging = False
             for record in records:
-                self._events.add(record)
+                if record.offset in planned_offsets:
+                    self._events.add(record)
             self._membership.positions[tp] = records[-1].offset + 1
 
     def _oldest_seconds(self) -> float:

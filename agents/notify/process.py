@@ -81,7 +81,7 @@ async def open_notifier(
     installation = context.installation
     group = installation.group(f"notify-{context.name}")
     async with (
-        clients.reader(installation, group, installation.session_ms) as consumer,
+        clients.reader(installation, group, installation.session_ms, at_rest=True) as consumer,
         clients.reader(installation) as events_consumer,
         clients.reader(installation) as actions_consumer,
         clients.producer(installation) as own_producer,

@@ -13,12 +13,13 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from email.errors import NonASCIILocalPartDefect
-from email.headerregistry import Address
+from email.headerregistry import Address, HeaderRegistry
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from html import escape
 from pathlib import Path
+from secrets import token_hex
 from typing import Any, Literal
 
 import aiosmtplib
@@ -44,9 +45,30 @@ _STAGES: tuple[tuple[type[aiosmtplib.SMTPException], Stage], ...] = (
 )
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 _CLOSED = 60.0  # seconds to wait at least where only somebody's work helps
+_NOT_KNOWN = (500, 502)  # a command
 _QUIT_SECONDS = 2.0
 _MAX_SUBJECT = 150
 _IMPLICIT_TLS = 465  # RFC 8314
+
+
+class _Headers(HeaderRegistry):
+    """Makes the class of a header once. The library makes one for every header of every mail: hundreds of megabytes in
+    cycles, which wait for a full collection of garbage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._made: dict[str, type] = {}
+
+    def __getitem__(self, name: str) -> type:
+        """The class of a header, whatever the case of its name."""
+        key = name.lower()
+        if key not in self._made:
+            self._made[key] = super().__getitem__(name)
+        return self._made[key]
+
+
+_POLICY = SMTP.clone(header_factory=_Headers())
+_ANY_LETTERS = _POLICY.clone(utf8=True)
 
 
 class Options(Struct, frozen=True, forbid_unknown_fields=True):
@@ -167,8 +189,8 @@ class Email:
         starttls = self._options.starttls and not self._options.implicit_tls
         try:
             await client.ehlo()
-        except aiosmtplib.SMTPHeloError:
-            if starttls or self._options.user:
+        except aiosmtplib.SMTPHeloError as error:
+            if starttls or self._options.user or error.code not in _NOT_KNOWN:
                 raise
             await client.helo()
         if starttls and not client.supports_extension("starttls"):
@@ -203,7 +225,7 @@ class Email:
             raise _Refused(Unavailable(f"the file of the token: {in_words(error)}", _CLOSED)) from None
 
     def _mail(self, message: Message) -> EmailMessage:
-        mail = EmailMessage(policy=SMTP)
+        mail = EmailMessage(policy=_POLICY)
         mail["From"] = self._sender
         mail["To"] = _mailboxes(message.to, expected=True)
         if message.cc:
@@ -219,6 +241,7 @@ class Email:
             mail["Importance"] = "high"
         mail.set_content(message.text())
         mail.add_alternative(_html(message), subtype="html")
+        mail.set_boundary(f"=_{token_hex(16)}")  # else the generator sets it, by a class that is made for that
         return mail
 
 
@@ -280,7 +303,7 @@ def _mailboxes(text: str, *, expected: bool = False) -> list[Address]:
     Raises ValueError for none if some are `expected`.
     """
     try:
-        mail = EmailMessage(policy=SMTP.clone(utf8=True))
+        mail = EmailMessage(policy=_ANY_LETTERS)
         mail["To"] = text
         found = [Address(one.display_name, one.username, _ascii(one.domain)) for one in mail["To"].addresses]
         defects = [one for one in mail["To"].defects if not isinstance(one, NonASCIILocalPartDefect)]  # SMTPUTF8 has it
