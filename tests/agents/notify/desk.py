@@ -30,6 +30,8 @@ from npsflow.streams.notify.queue import Fence
 from npsflow.streams.stage import Output, Record
 from tests.broker.command_harness import CommandHarness
 
+from .ends import Endpoint
+
 NAME = "desk"
 
 
@@ -53,6 +55,7 @@ class Running:
     def __init__(self, metrics: Metrics, notifier: Notifier) -> None:
         self.metrics = metrics
         self.queue, self.ready, self.assignment = notifier.queue, notifier.ready, notifier.assignment
+        self.problems = notifier.problems
 
     def count(self, outcome: str) -> float:
         return self._value("npsflow_notify_deliveries_total", outcome=outcome)
@@ -90,9 +93,14 @@ class Desk:
 
     @asynccontextmanager
     async def notifying(
-        self, sender: Sender | None = None, producer: AIOKafkaProducer | None = None, secret: str = ""
+        self,
+        sender: Sender | None = None,
+        producer: AIOKafkaProducer | None = None,
+        secret: str = Endpoint.SECRET,
+        *,
+        send_backlog: bool = True,
     ) -> AsyncIterator[Running]:
-        """`sender` in place of the one that the settings name; `producer`: another one."""
+        """`sender` in place of the one that the settings name; `producer`: another one. A backlog is sent."""
         variables = os.environ | ({secret_variable(NAME): secret} if secret else {})
         kind = kinds.named(self.notifier.kind)
         async with open_sender(NAME, kind, self.notifier, variables) as own:
@@ -105,6 +113,7 @@ class Desk:
                 metrics,
                 self.clock,
                 lambda: 0.5,
+                send_backlog,
             )
             async with open_notifier(context, sender or own, producer, poll_seconds=0.1) as notifier:
                 work = asyncio.create_task(notifier.run(stopping))

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from npsflow.agents.notify.kind import (
     Delivered,
     Disabled,
     Rejected,
+    Result,
     RetryLater,
     Unavailable,
     open_sender,
@@ -31,9 +33,9 @@ from npsflow.schemas.errors import SettingsError
 from npsflow.streams.config.settings import parse
 from npsflow.streams.notify.message import build_message
 
-from .conformance import Case, Conformance, events
+from .conformance import Case, Conformance, events, with_private
 from .ends import Endpoint
-from .test_kinds import a_slack, a_webhook, a_zendesk, an_email
+from .test_kinds import a_slack, a_slack_webhook, a_webhook, a_zendesk, an_email
 from .zendesk import ZendeskApi
 
 # Webhooks
@@ -374,3 +376,91 @@ async def test_a_next_secret_that_nothing_uses_is_refused(tmp_path: Path) -> Non
     with pytest.raises(SettingsError, match="NPSFLOW_SECRET_NOTIFY_DESK_NEXT has no effect on this kind"):
         async with open_sender("desk", kinds.named("slack_webhook"), notifier, secrets):
             pass
+
+
+# What is about us, about an address, about one message
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "concerns"),
+    [
+        ("invalid_auth", Unavailable, "receiver"), ("token_revoked", Unavailable, "receiver"),
+        ("account_inactive", Unavailable, "receiver"), ("missing_scope", Unavailable, "receiver"),
+        ("is_archived", Unavailable, "address"), ("not_in_channel", Unavailable, "address"),
+        ("channel_is_archived", Unavailable, "address"),
+        ("restricted_action_read_only_channel", Unavailable, "address"),
+        ("ratelimited", Unavailable, "receiver"), ("internal_error", RetryLater, "receiver"),
+        ("something_new", RetryLater, "receiver"),
+    ],
+)  # fmt: skip
+async def test_what_slack_says_of_us(code: str, kind: type, concerns: str) -> None:
+    """What nobody knows is tried again: only what is wrong with a message gives it up."""
+    result = await _slack_answers(code)
+    assert isinstance(result, RetryLater | Unavailable)
+    assert isinstance(result, kind)
+    assert result.concerns == concerns
+    assert code == "ratelimited" or code in result.reason
+
+
+@pytest.mark.parametrize("code", ["invalid_blocks", "msg_too_long", "no_text", "msg_blocks_too_long"])
+async def test_what_slack_says_of_a_message(code: str) -> None:
+    assert isinstance(await _slack_answers(code), Rejected)
+
+
+async def _slack_answers(code: str) -> Result:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"ok": False, "error": code})
+
+    app = web.Application()
+    app.router.add_post("/chat.postMessage", answer)
+    async with TestServer(app) as server:
+        settings = f'to = {{ "*" = "C1" }}\noptions = {{ api = "{server.make_url("/")}" }}'
+        async with Case("slack", settings, "xoxb-1", Endpoint()).sending() as sender:
+            return await sender.send(Conformance(Case("slack", settings, "x", Endpoint())).message(events()[0]))
+
+
+async def test_text_alone_says_what_matters(tmp_path: Path) -> None:
+    """As Mattermost and Rocket.Chat show it."""
+    first = events(reference={"type": "ticket", "id": "35", "url": "https://example.com/t/35?a=1&b=2"})[0]
+    sent = first._replace(case=first.case | {"response_url": "https://example.com/r/7"})
+    async with a_slack_webhook(tmp_path) as case, case.sending() as sender:
+        message = Conformance(case).message(sent, 'private = ["comment"]\ntexts = { opened = "{department}" }')
+        assert isinstance(await sender.send(message), Delivered)
+        text = unescape(case.end.received[0].data["text"].replace("\u200b", ""))
+    for word in ("Support [critical]", "NPS 1", "Due: 20", "> Nobody", "a=1&b=2", "https://example.com/r/7"):
+        assert word in text
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+@pytest.mark.parametrize("status", [403, 404, 410, 422])
+async def test_a_ticket_that_is_not_for_us_has_a_new_one_in_its_place(tmp_path: Path, method: str, status: int) -> None:
+    """It says nothing about the other tickets, and a message that is repeated makes no second one."""
+    async with a_zendesk(tmp_path) as case, case.sending() as sender:
+        zendesk = case.end
+        assert isinstance(zendesk, ZendeskApi)
+        for number in (9, 10):
+            zendesk.open(number)
+        zendesk.refusals[method, "/api/v2/tickets/9.json"] = status
+        first, second, _ = events(reference={"type": "ticket", "id": "9"})
+        check = Conformance(case)
+        opened = await sender.send(check.message(first))
+        assert isinstance(opened, Delivered)
+        assert opened.reference not in ("9", "10")
+        zendesk.forget_keys()
+        assert await sender.send(check.message(first)) == opened
+        assert await sender.send(check.message(second, thread=opened.reference)) == opened
+        ten = {"case_id": "c-9", "reference": {"type": "ticket", "id": "10"}}
+        other = first._replace(id="c-9.1", case=first.case | ten)
+        assert await sender.send(check.message(other)) == Delivered("10")
+        assert [got.id for got in zendesk.received] == [first.id, second.id, "c-9.1"]
+
+
+async def test_a_suspended_requester_keeps_no_ticket_from_being_opened(tmp_path: Path) -> None:
+    async with a_zendesk(tmp_path) as case, case.sending() as sender:
+        zendesk = case.end
+        assert isinstance(zendesk, ZendeskApi)
+        zendesk.suspended = {"pietje@example.com"}
+        first = with_private(events()[0])
+        opened = await sender.send(Conformance(case).message(first, 'private = ["email"]'))
+        assert isinstance(opened, Delivered)
+        assert "requester" not in zendesk.tickets[int(opened.reference)]

@@ -35,7 +35,7 @@ def process(desk: Desk, name: str = NAME, secret: str = Endpoint.SECRET) -> Iter
     port = free_port()
     environment = os.environ | desk.commands.environment | {"NPSFLOW_SECRET_NOTIFY_DESK": secret}
     environment["NPSFLOW_SESSION_MS"] = "1000"
-    command = [sys.executable, "-m", "npsflow.agents.entry", "notify", name, "--port", str(port)]
+    command = [sys.executable, "-m", "npsflow.agents.entry", "notify", name, "--port", str(port), "--send-backlog"]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as running:
         running.port = port  # type: ignore[attr-defined]
         try:
@@ -195,7 +195,7 @@ async def test_the_console_needs_no_settings(broker: Broker, tmp_path: Path) -> 
         ("x", "[notify.x]\ntexts = { opend = '' }", "notify.x: texts: 'opend' is no event"),
         ("x", "[notify.x]\ntexts = { opened = '{who}' }", "notify.x: texts.opened: in braces may stand case, metric"),
         ("x", "[notify.x]\nper_second = 1001", "notify.x.per_second = 1001 is not between"),
-        ("x", "[notify.replay]", "notify.replay: a name is made of a-z, 0-9 and -, and log and replay are taken"),
+        ("x", "[notify.replay]", "notify.replay: a name is made of a-z, 0-9 and -, and log, replay, try are taken"),
         ("x", "[notify.x]\nevents = ['opend']", "Invalid enum value 'opend'"),
         ("x", "[notify.x]\nkid = 'slack'", "notify.x: there is no key 'kid'; did you mean 'kind'?"),
     ],

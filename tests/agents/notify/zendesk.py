@@ -26,6 +26,10 @@ class ZendeskApi(HttpEnd):
         self.solved_at: dict[int, str] = {}
         self.looked: list[str] = []
         """The tickets that were asked for at once."""
+        self.refusals: dict[tuple[str, str], int] = {}
+        """The status of an answer in place of the good one, by method and path."""
+        self.suspended: set[str] = set()
+        """Who may not be the requester of a ticket."""
         self._keys: dict[str, tuple[Any, str | None]] = {}
 
     def open(self, number: int, status: str = "open") -> None:
@@ -44,6 +48,8 @@ class ZendeskApi(HttpEnd):
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         if request.headers.get("Authorization") != _LOGIN:
             return web.json_response({"error": "Couldn't authenticate you"}, status=401)
+        if status := self.refusals.get((request.method, request.path)):
+            return web.json_response({"error": "Forbidden"}, status=status)
         writes = request.method != "GET"
         how = self.how() if writes else None
         if how not in (None, "silent"):
@@ -60,6 +66,9 @@ class ZendeskApi(HttpEnd):
         ticket = body["ticket"]
         if wrong := self._wrong(ticket, needs_comment=True):
             return wrong
+        if ticket.get("requester", {}).get("email") in self.suspended:
+            details = {"requester": [{"description": "Requester is suspended."}]}
+            return web.json_response({"error": "RecordInvalid", "details": details}, status=422)
         source = ticket.get("via_followup_source_id")
         if source is not None and self.tickets[source]["status"] != "closed":
             return web.json_response({"error": "RecordInvalid"}, status=422)
