@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from npsflow.agents.kafka import reading
 from npsflow.streams.stage import Record
 
 _MAX_BYTES = 16 << 20  # of values in memory
@@ -56,10 +57,10 @@ class EventCache:
         tp = TopicPartition(self._topic, partition)
         async with self._lock, asyncio.timeout(_SECONDS):
             self._consumer.assign([tp])
+            begin = (await reading.offsets_since(self._consumer, [tp], since))[tp]
             end: int = (await self._consumer.end_offsets([tp]))[tp]
-            found = (await self._consumer.offsets_for_times({tp: since}))[tp]
             self._consumer.pause(tp)
-        return (end if found is None else min(found.offset, end)), end
+        return begin, end
 
     async def batches(self, partition: int, begin: int, end: int) -> AsyncGenerator[list[Record]]:
         """The records from one offset to before another. Raises KafkaError, TimeoutError."""
