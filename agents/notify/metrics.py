@@ -49,4 +49,3 @@ class Metrics:
         for outcome in outcomes:
             self.deliveries.labels(notifier, outcome)
         self.given_up.labels(notifier)
-        self.disabled.labels(notifier)
