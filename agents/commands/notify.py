@@ -61,7 +61,7 @@ def _command(name: str) -> click.Command:
 
 
 @notify.command("try")
-@click.argument("name")
+@click.argument("name", shell_complete=_notifiers)
 @click.option("--to", "person", help="Only who is called so in `to`; else each address is tried.")
 def try_(name: str, person: str | None) -> None:
     """Send a test message, and say what is wrong in the words of whoever refused it. Needs no Kafka.
@@ -78,8 +78,8 @@ async def _try(name: str, notifier: NotifierSettings, person: str | None) -> int
     async for one in trial.trials(name, notifier, person, os.environ):
         failed += bool(one.problem)
         who = " at ".join(filter(None, [f"to.{one.person}" if one.person else "", one.receiver])) or name
-        said = f"\n      it answers: {one_line(one.words)}" if one.words else ""
-        click.echo(f"fail  {who}: {one.problem}{said}" if one.problem else f"ok    {who}: it has the test message")
+        answer = f"\n      it answers: {one_line(one.words)}" if one.words else ""
+        click.echo(f"fail  {who}: {one.problem}{answer}" if one.problem else f"ok    {who}: it has the test message")
     return failed
 
 
