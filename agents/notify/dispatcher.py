@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from npsflow.agents.notify.attempt import Attempts, Outcome
 from npsflow.agents.notify.context import Context
 from npsflow.agents.notify.delivery_log import PAUSE, Recorder, log_fields
-from npsflow.agents.notify.kind import OUTCOMES
 from npsflow.agents.notify.holds import Holds
+from npsflow.agents.notify.kind import OUTCOMES
 from npsflow.agents.notify.membership import Membership
 from npsflow.schemas.notify import Delivery
 from npsflow.streams.notify.message import Message

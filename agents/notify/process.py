@@ -63,7 +63,9 @@ async def run(
         async with open_notifier(context, sender) as running:
             app = web.Application()
             contact = running.contact
-            health = Health(running.ready, "reading", installation.session_ms / 1000, contact.silent_for, running.problems)
+            health = Health(
+                running.ready, "reading", installation.session_ms / 1000, contact.silent_for, running.problems
+            )
             app.router.add_routes(routes(context.metrics.registry, health))
             async with serve(app, host, port), beside(contact.keep()):
                 click.echo(f"Notifying {name}; http://{host}:{port}/metrics; settings: {described(settings_file())}")

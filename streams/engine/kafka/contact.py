@@ -17,8 +17,8 @@ _ANSWER = 4.0
 class Contact:
     """Of a consumer and one of the topics that it reads, with prefix.
 
-    A partition that is read is asked for at least twice a second, so the oldest answer counts: a single broker that is gone
-    or stands still is seen. A consumer that reads no partition asks for the topic itself, in `keep`.
+    A partition that is read is asked for twice a second or more, so the oldest answer counts: a single broker that is
+    gone or stands still is seen. A consumer that reads no partition asks for the topic itself, in `keep`.
     """
 
     def __init__(self, consumer: AIOKafkaConsumer, topic: str, clock: Callable[[], float] = time.monotonic) -> None:
