@@ -11,6 +11,7 @@ from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.board.server import Server
 from npsflow.agents.cases.reader import CaseReader
 from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka.renewed_producer import renewed_producer
 from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
@@ -50,7 +51,7 @@ async def open_board(
     `patience`: seconds that a request with ?wait=1 waits. Raises as `run`.
     """
     partitions = await reading.partitions(installation, topics.CASES)
-    async with clients.reader(installation) as consumer, clients.producer(installation) as producer:
+    async with clients.reader(installation) as consumer, renewed_producer(installation) as producer:
         reader = CaseReader(consumer, partitions)
         metrics = Metrics(CollectorRegistry(), reader.cases)
         server = Server(reader, producer, installation, tokens, metrics, patience)

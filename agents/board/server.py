@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from aiohttp import web
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from npsflow.agents.board import query
@@ -15,6 +14,7 @@ from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.cases.actions import InvalidAction, parse_action, send_action
 from npsflow.agents.cases.reader import CaseReader
 from npsflow.agents.kafka.diagnosis import FORBIDDEN, forbidden
+from npsflow.agents.kafka.renewed_producer import RenewedProducer
 from npsflow.agents.web.connections import connection_of
 from npsflow.agents.web.signatures import matches
 from npsflow.schemas import codec
@@ -61,7 +61,7 @@ class Server:
     def __init__(
         self,
         reader: CaseReader,
-        producer: AIOKafkaProducer,
+        producer: RenewedProducer,
         installation: Installation,
         tokens: Sequence[str],
         metrics: Metrics,

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
 from msgspec import ValidationError
 
+from npsflow.agents.kafka.renewed_producer import RenewedProducer
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.response import Time
@@ -40,7 +40,7 @@ def parse_action(fields: dict[str, Any]) -> TeamAction:
 
 
 async def send_action(
-    producer: AIOKafkaProducer, installation: Installation, key: str | None, partition: int, action: TeamAction
+    producer: RenewedProducer, installation: Installation, key: str | None, partition: int, action: TeamAction
 ) -> None:
     """Return when Kafka has acknowledged it; `key` and `partition` are those of the case. Raises KafkaError."""
     await producer.send_and_wait(
@@ -48,5 +48,5 @@ async def send_action(
         codec.encode(action),
         None if key is None else key.encode(),
         partition,
-        headers=_HEADERS,
+        _HEADERS,
     )

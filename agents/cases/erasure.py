@@ -5,12 +5,13 @@ import re
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from npsflow.agents.cases.actions import send_action
 from npsflow.agents.kafka import reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.kafka.renewed_producer import RenewedProducer
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.partitioner import partition_of
@@ -47,7 +48,7 @@ class Erasure:
         self._installation, self._admin, self._consumer, self._names = installation, admin, consumer, names
         self._partitions: dict[str, list[TopicPartition]] = {}
 
-    async def erase(self, producer: AIOKafkaProducer, action: TeamAction, seconds: float) -> int:
+    async def erase(self, producer: RenewedProducer, action: TeamAction, seconds: float) -> int:
         """Send the action until recover keeps nothing of the customer; returns the number of cases it removed.
 
         Waits until classify and recover have read their inputs: a response that is not read yet becomes a case later.

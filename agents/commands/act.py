@@ -13,6 +13,7 @@ from npsflow.agents.cases.reader import CaseReader, load_cases
 from npsflow.agents.commands.options import Words, by, login, warn_of_root
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.kafka.renewed_producer import renewed_producer
 from npsflow.agents.runtime import terminal
 from npsflow.agents.runtime.terminal import one_line
 from npsflow.schemas import topics
@@ -88,7 +89,7 @@ async def _act(installation: Installation, action: TeamAction, names: Sequence[s
     with terminal.reading("cases") as progress:
         async with load_cases(installation, progress) as reader:
             cases = {case.case_id: case for case in [reader.cases.named(one_line(name)) for name in names]}
-            async with clients.producer(installation) as producer:
+            async with renewed_producer(installation) as producer:
                 for case in cases.values():
                     about = replace(action, case_id=case.case_id)
                     await send_action(producer, installation, case.key, case.partition, about)
@@ -133,7 +134,7 @@ async def _fixed(installation: Installation, action: TeamAction, timeout: float)
         async with load_cases(installation, progress) as reader:
             cause = normal(action.root_cause or "")
             concerned = {case.case_id for case in _resolved(reader) if normal(_root_cause(case) or "") == cause}
-            async with clients.producer(installation) as producer:
+            async with renewed_producer(installation) as producer:
                 for tp in partitions:
                     await send_action(producer, installation, None, tp.partition, action)
             while concerned:

@@ -12,6 +12,7 @@ from npsflow.agents.cases.actions import InvalidAction, parse_action
 from npsflow.agents.cases.erasure import REMEMBERED_TOPIC, RETAINING_TOPICS, STATE_TOPIC, Erasure, Retained
 from npsflow.agents.commands.options import by, login, warn_of_root
 from npsflow.agents.kafka import clients
+from npsflow.agents.kafka.renewed_producer import renewed_producer
 from npsflow.agents.runtime.terminal import reading, show_table
 from npsflow.schemas import topics
 from npsflow.schemas.cases import TeamAction
@@ -75,7 +76,7 @@ async def _forget(
     async with clients.admin(installation) as admin, clients.reader(installation) as consumer:
         configs = await topic_configs(admin, kept)
         work = Erasure(installation, admin, consumer, names)
-        async with clients.producer(installation) as producer:
+        async with renewed_producer(installation) as producer:
             cases = await work.erase(producer, action, timeout)
         click.echo(f"forgotten: all that recover knew of the customer, cases among it: {cases}; counts stay")
         rows = []

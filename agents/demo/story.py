@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 
 from npsflow.agents.cases.actions import parse_action, send_action
 from npsflow.agents.demo import feeding, show
@@ -14,6 +14,7 @@ from npsflow.agents.demo.installation import DemoInstallation
 from npsflow.agents.demo.lines import Fields
 from npsflow.agents.demo.workers import DemoFailed
 from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka.renewed_producer import RenewedProducer, renewed_producer
 from npsflow.agents.runtime.terminal import minute
 from npsflow.schemas import codec, events, topics
 from npsflow.schemas.cases import CaseEvent, event_type
@@ -56,7 +57,7 @@ async def tell(here: DemoInstallation) -> None:
     async with (
         feeding.platforms(here) as platforms,
         clients.reader(here.installation) as consumer,
-        clients.producer(here.installation) as producer,
+        renewed_producer(here.installation) as producer,
     ):
         stage = _Stage(here, platforms, consumer, producer)
         await stage.listen()
@@ -118,7 +119,7 @@ class _Stage:
         here: DemoInstallation,
         platforms: feeding.Platforms,
         consumer: AIOKafkaConsumer,
-        producer: AIOKafkaProducer,
+        producer: RenewedProducer,
     ) -> None:
         self.ms = 0
         self._here, self._platforms, self._consumer, self._producer = here, platforms, consumer, producer

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
 
@@ -18,6 +18,7 @@ from npsflow.agents.fetch.attempt import Attempt, attempt, give_up
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.queue import Due, Queue
 from npsflow.agents.fetch.sources import Source
+from npsflow.agents.kafka.renewed_producer import RenewedProducer
 from npsflow.schemas.fetch import decode_fetch
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.intake.entrance import KeyedRecord
@@ -31,16 +32,16 @@ _WRITE_SECONDS = 60.0
 
 
 class Writer:
-    """`producer` idempotent; `partitions`: the count of every topic that is written to."""
+    """`partitions`: the count of every topic that is written to."""
 
-    def __init__(self, producer: AIOKafkaProducer, installation: Installation, partitions: int) -> None:
+    def __init__(self, producer: RenewedProducer, installation: Installation, partitions: int) -> None:
         self._producer, self._installation, self._partitions = producer, installation, partitions
 
     async def write(self, records: Sequence[KeyedRecord]) -> list[Any]:
         """aiokafka's metadata of each record, once all are acknowledged. Raises KafkaError."""
         outputs = [record.output(self._partitions) for record in records]
         sent = [
-            await self._producer.send(self._installation.topic(topic), value, key, partition, headers=headers)
+            await self._producer.send(self._installation.topic(topic), value, key, partition, headers)
             for topic, partition, key, value, headers in outputs
         ]
         return await asyncio.gather(*sent)

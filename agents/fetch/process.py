@@ -12,6 +12,7 @@ from npsflow.agents.fetch.fetcher import Fetcher, Writer
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
 from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka.renewed_producer import renewed_producer
 from npsflow.agents.web.serving import beside, serve, stop_signal
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
@@ -43,7 +44,7 @@ async def run(
         group = installation.group("fetch")
         async with (
             clients.reader(installation, group, installation.session_ms) as consumer,
-            clients.producer(installation) as producer,
+            renewed_producer(installation) as producer,
         ):
             metrics, app = Metrics(CollectorRegistry()), web.Application()
             fetcher = Fetcher(found, consumer, Writer(producer, installation, partitions), metrics)

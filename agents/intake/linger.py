@@ -5,10 +5,10 @@ import logging
 import time
 from collections.abc import Iterable
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from npsflow.agents.kafka import clients
+from npsflow.agents.kafka.renewed_producer import RenewedProducer
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.intake.entrance import KeyedRecord
 
@@ -21,7 +21,7 @@ _KAFKA_SECONDS = 4.0  # with what comes before and after it, a sender gets its a
 class LingeringProducer:
     """`partitions` is the count of every topic that intake writes; records without a key go to the first of them."""
 
-    def __init__(self, producer: AIOKafkaProducer, prefix: str, partitions: int) -> None:
+    def __init__(self, producer: RenewedProducer, prefix: str, partitions: int) -> None:
         self.producer = producer
         self._prefix, self._partitions = prefix, partitions
         self._open: tuple[Outputs, asyncio.Future[bool]] | None = None

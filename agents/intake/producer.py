@@ -6,13 +6,13 @@ import time
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from npsflow.agents.intake.linger import LingeringProducer
 from npsflow.agents.intake.metrics import Metrics
-from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka import reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed, Refused
+from npsflow.agents.kafka.renewed_producer import RenewedProducer, renewed_producer
 from npsflow.schemas import topics
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.protocol import DescribeTopics
@@ -53,7 +53,7 @@ class Producer:
     async def connect(self, until_closed: AsyncExitStack) -> None:
         """Raises KafkaFailed when Kafka is not there, does not let us in or has no topics."""
         partitions = len(await reading.partitions(self._installation, topics.RESPONSES))
-        producer = await until_closed.enter_async_context(clients.producer(self._installation))
+        producer = await until_closed.enter_async_context(renewed_producer(self._installation))
         self._lingering = LingeringProducer(producer, self._installation.prefix, partitions)
         self.ready = True
 
@@ -72,7 +72,7 @@ class Producer:
                 self.ready = False
                 log.warning("Kafka is away", extra={"error": type(error).__name__})
 
-    async def _answers(self, producer: AIOKafkaProducer) -> bool:
+    async def _answers(self, producer: RenewedProducer) -> bool:
         client, request = producer.client, DescribeTopics([self._installation.topic(topics.RESPONSES)])
         async with asyncio.timeout(_ANSWER_SECONDS):
             answer = await client.send(client.get_random_node(), request)

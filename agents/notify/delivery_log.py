@@ -8,10 +8,10 @@ from collections.abc import Iterable, Sequence
 from contextlib import aclosing
 from typing import NamedTuple
 
-from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 
-from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka import reading
+from npsflow.agents.kafka.renewed_producer import RenewedProducer, renewed_producer
 from npsflow.agents.notify.context import Context
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import AmbiguousName
@@ -28,9 +28,9 @@ _SECONDS = 30.0
 
 
 class DeliveryLog:
-    """`producer` is idempotent and waits for all replicas."""
+    """Writes to `notify-log`."""
 
-    def __init__(self, producer: AIOKafkaProducer, installation: Installation) -> None:
+    def __init__(self, producer: RenewedProducer, installation: Installation) -> None:
         self._producer, self._topic = producer, installation.topic(topics.NOTIFY_LOG)
 
     async def write(self, partition: int, records: Sequence[LogRecord]) -> int:
@@ -124,7 +124,7 @@ async def replay(installation: Installation, name: str, event_id: str | None) ->
     chosen = [(partition, one) for partition, one in mine if one.event_id in event_ids]
     given_up = [(partition, one) for partition, one in chosen if one.state == "given_up"]
     waiting = [(partition, one) for partition, one in chosen if one.state == "waiting"]
-    async with clients.producer(installation) as producer:
+    async with renewed_producer(installation) as producer:
         delivery_log = DeliveryLog(producer, installation)
         for partition, delivery in given_up:
             again = replace(delivery, state="waiting", attempts=0, not_before=0, error="", owner=0)

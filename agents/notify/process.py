@@ -6,11 +6,11 @@ from contextlib import asynccontextmanager
 
 import click
 from aiohttp import web
-from aiokafka import AIOKafkaProducer
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
 from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka.renewed_producer import RenewedProducer, renewed_producer
 from npsflow.agents.notify import kinds
 from npsflow.agents.notify.attempt import Attempts
 from npsflow.agents.notify.context import Context
@@ -76,7 +76,7 @@ async def run(
 async def open_notifier(
     context: Context,
     sender: Sender,
-    producer: AIOKafkaProducer | None = None,
+    producer: RenewedProducer | None = None,
     poll_seconds: float = POLL_SECONDS,
 ) -> AsyncIterator[Notifier]:
     """A notifier with its Kafka clients, ready to run. `producer` writes the log in place of its own."""
@@ -86,7 +86,7 @@ async def open_notifier(
         clients.reader(installation, group, installation.session_ms, at_rest=True) as consumer,
         clients.reader(installation) as events_consumer,
         clients.reader(installation) as actions_consumer,
-        clients.producer(installation) as own_producer,
+        renewed_producer(installation) as own_producer,
     ):
         events = EventCache(events_consumer, installation.topic(topics.SERVICE_RECOVERY))
         erased = ErasedCustomers(actions_consumer, installation.topic(topics.ACTIONS), context.clock)

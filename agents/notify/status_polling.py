@@ -5,9 +5,9 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
+from npsflow.agents.kafka.renewed_producer import RenewedProducer
 from npsflow.agents.notify.context import Context
 from npsflow.agents.notify.event_cache import EventCache
 from npsflow.agents.notify.kind import ReportsResolutions, Resolution, Sender
@@ -30,7 +30,7 @@ class StatusPoller:
         sender: ReportsResolutions,
         queue: Queue,
         events: EventCache,
-        producer: AIOKafkaProducer,
+        producer: RenewedProducer,
         seconds: float,
     ) -> None:
         self._sender, self._queue, self._events, self._producer = sender, queue, events, producer
@@ -81,7 +81,7 @@ class StatusPoller:
             comment=resolution.comment,
             root_cause=resolution.root_cause,
         )
-        await self._producer.send_and_wait(self._topic, codec.encode(action), record.key, partition=partition)
+        await self._producer.send_and_wait(self._topic, codec.encode(action), record.key, partition)
         self._written[resolution.reference] = resolution.action_id
 
 
@@ -91,7 +91,7 @@ async def polling(
     sender: Sender,
     queue: Queue,
     events: EventCache,
-    producer: AIOKafkaProducer,
+    producer: RenewedProducer,
     seconds: float = POLL_SECONDS,
 ) -> AsyncIterator[None]:
     """Poll while the block runs, if this sender reports resolutions."""

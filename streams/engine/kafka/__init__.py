@@ -19,6 +19,8 @@ class Touch(NamedTuple):
 
 
 TOUCHED = (
+    Touch("AIOKafkaProducer", "_closed", "bool", "abandoning"),
+    Touch("AIOKafkaProducer", "_sender", "Sender", "abandoning"),
     Touch("AIOKafkaConsumer", "_client", "AIOKafkaClient", "clients"),
     Touch("AIOKafkaConsumer", "_coordinator", "NoneType", "clients"),
     Touch("AIOKafkaConsumer", "_request_timeout_ms", "int", "clients"),
