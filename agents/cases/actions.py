@@ -48,5 +48,5 @@ async def send_action(
         codec.encode(action),
         None if key is None else key.encode(),
         partition,
-        _HEADERS,
+        headers=_HEADERS,
     )

@@ -41,7 +41,7 @@ class Writer:
         """aiokafka's metadata of each record, once all are acknowledged. Raises KafkaError."""
         outputs = [record.output(self._partitions) for record in records]
         sent = [
-            await self._producer.send(self._installation.topic(topic), value, key, partition, headers)
+            await self._producer.send(self._installation.topic(topic), value, key, partition, headers=headers)
             for topic, partition, key, value, headers in outputs
         ]
         return await asyncio.gather(*sent)

@@ -72,16 +72,16 @@ class RenewedProducer:
         return await self._write(lambda producer: producer.send_batch(batch, topic, partition=partition))
 
     async def send(
-        self, topic: str, value: bytes | None, key: bytes | None, partition: int, headers: _Headers = ()
+        self, topic: str, value: bytes | None, key: bytes | None, partition: int, *, headers: _Headers = ()
     ) -> asyncio.Future[Any]:
         """Hand over a record; as `send_batch`."""
         return await self._write(lambda producer: producer.send(topic, value, key, partition, headers=list(headers)))
 
     async def send_and_wait(
-        self, topic: str, value: bytes | None, key: bytes | None, partition: int, headers: _Headers = ()
+        self, topic: str, value: bytes | None, key: bytes | None, partition: int, *, headers: _Headers = ()
     ) -> Any:
         """Return when Kafka has acknowledged the record, with aiokafka's metadata of it. Raises as `send_batch`."""
-        return await (await self.send(topic, value, key, partition, headers))
+        return await (await self.send(topic, value, key, partition, headers=headers))
 
     async def _write(self, send: Callable[[AIOKafkaProducer], Awaitable[asyncio.Future[Any]]]) -> asyncio.Future[Any]:
         generation = await self._current()

@@ -16,6 +16,7 @@ from npsflow.agents.fetch.fetcher import Fetcher, Writer
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
 from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka.renewed_producer import renewed_producer
 from npsflow.schemas import codec, topics
 from npsflow.schemas.fetch import Fetch
 from npsflow.schemas.partitioner import partition_of
@@ -86,7 +87,7 @@ class Installed:
         async with (
             aiohttp.ClientSession() as session,
             clients.reader(self.installation, self.installation.group("fetch"), 1000) as consumer,
-            clients.producer(self.installation) as own,
+            renewed_producer(self.installation) as own,
         ):
             found = sources(form, {"NPSFLOW_TOKEN_SHOP": token}, session, self.clock)
             metrics, stopping = Metrics(CollectorRegistry()), asyncio.Event()
