@@ -11,7 +11,7 @@ from typing import Literal
 from msgspec import Struct
 
 from npsflow.schemas.events import Action, Instant, Severity
-from npsflow.schemas.response import Comment, Identifier, Text
+from npsflow.schemas.response import Comment, Identifier, Metric, Text, Time
 
 Kind = Literal["recovery", "bundle", "ask"]
 """`bundle`: many alerts of one department at once, as one case."""
@@ -38,10 +38,11 @@ def event_type(event: CaseEvent) -> str:
 class TeamAction(Struct, frozen=True, omit_defaults=True):
     """What a team did or wants done: `action` on the case that one of three ids names.
 
-    `resolve` needs a `root_cause`, and a `comment` unless that is `no_complaint`; `assign` an `assignee`, `note` a
-    `comment`; `done` and `declined` are for asks. `fixed` names a `root_cause` and no case, and is sent to every
-    partition: all whose case was resolved with it are to be told. `forget` names no case either: the customer is the
-    record's key, and all that is kept of that customer goes. The same `action_id` twice counts once.
+    `resolve` needs a `root_cause`, and a `comment` unless that is `no_complaint`; so does `close_loop` of a case that
+    is not resolved. `assign` needs an `assignee`, `note` a `comment`; `done` and `declined` are for asks. `fixed`
+    names a `root_cause` and no case, and is sent to every partition: all whose case was resolved with it are to be
+    told. `forget` names no case either: the customer is the record's key, and all that is kept of
+    that customer goes. The same `action_id` twice counts once.
     """
 
     action_id: Identifier
@@ -56,8 +57,31 @@ class TeamAction(Struct, frozen=True, omit_defaults=True):
     assignee: Identifier | None = None
 
 
+class CaseAnswer(Struct, frozen=True, omit_defaults=True):
+    """An unhappy answer of a case. `severity` and `reasons` as npsflow sees it, with all answers of the customer."""
+
+    alert_id: str
+    response_id: str
+    source: str
+    survey_id: str
+    metric: Metric
+    score: int
+    severity: Severity
+    submitted_at: Time
+    reasons: tuple[str, ...] = ()
+    previous_score: int | None = None
+    survey_name: str | None = None
+    comment: str | None = None
+    channel: str | None = None
+    department: str | None = None
+    touchpoint: str | None = None
+
+
 class Entry(Struct, frozen=True, omit_defaults=True):
-    """One line of a case's history: what happened when, by whose hand, and why."""
+    """One line of a case's history: what happened when, by whose hand, and why.
+
+    `alert_id`, `metric` and `score`: the answer that it is about. `severity`: what the open case has risen to by it.
+    """
 
     at: Instant
     what: CaseEvent
@@ -67,6 +91,10 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     root_cause: str | None = None
     assignee: str | None = None
     action_id: str | None = None
+    alert_id: str | None = None
+    metric: Metric | None = None
+    score: int | None = None
+    severity: Severity | None = None
 
 
 class Due(Struct, frozen=True, array_like=True):
@@ -82,8 +110,11 @@ class Case(Struct, frozen=True, omit_defaults=True):
 
     `due_at`: of the first contact, or of an ask; `finish_by`: of the whole. `informed`: who is told besides the owner.
     `message`: what to begin with when the customer is addressed. `task`: what is to be done next if it is no first
-    contact. `previous_score`: of the same customer and metric, before. `won_back_by`: the better
-    answer, as source/response_id. `plan` is for npsflow itself. Of very many
+    contact. `newest`, `worst`: of the unhappy answers; what the case says of a response (`score`, `comment`, and so on)
+    is the worst, and `previous_score` what the same customer gave to the same metric before it. `worsened_at`: when
+    its severity rose last. `won_back_by`: the better answer after the first contact, as source/response_id;
+    `improved_by`: one that nobody had contacted the customer for. `restarted_at`: from when deadlines count, of a
+    case that was reopened. `plan` is for npsflow itself. Of very many
     `alert_ids` the first and the newest are named, `more_alerts` says how many are not. `follow_up_id`: of an ask.
     """
 
@@ -115,6 +146,12 @@ class Case(Struct, frozen=True, omit_defaults=True):
     plan: tuple[Due, ...] = ()
     follow_up_id: str | None = None
     more_alerts: int = 0
+    newest: CaseAnswer | None = None
+    worst: CaseAnswer | None = None
+    worsened_at: Instant | None = None
+    improved_at: Instant | None = None
+    improved_by: str | None = None
+    restarted_at: Instant | None = None
 
 
 class Suppressed(Struct, frozen=True, omit_defaults=True):

@@ -25,6 +25,10 @@ def names() -> set[str]:
 
 _TIME = "2026-03-01T15:07:00Z"
 _DIGEST = "0f3c5d1e2b4a69788796a5b4c3d2e1f0"
+_ANSWER = {
+    "alert_id": f"a-{_DIGEST}", "response_id": "r-1", "source": "typeform", "survey_id": "after-delivery",
+    "metric": "nps", "score": 2, "severity": "critical", "submitted_at": _TIME, "comment": "A week late.",
+}  # fmt: skip
 
 _OF_FIELD: dict[str, Description] = {
     name: Description(text, example)
@@ -66,6 +70,8 @@ _OF_FIELD: dict[str, Description] = {
         ("histogram", "How many answers gave each score.", {"2": 1, "9": 3}),
         ("history", "What happened to the case, oldest first.", [{"at": _TIME, "what": "opened", "by": "npsflow"}]),
         ("id", "Your own number of the customer, never the survey platform's.", "C-77"),
+        ("improved_at", "When a better answer came in though nobody had contacted the customer.", _TIME),
+        ("improved_by", "That better answer, as source/response_id.", "typeform/r-2"),
         ("informed", "Who hears of the case besides its owner.", ["lead"]),
         ("internal", "True for an answer of your own staff: it enters no window and raises no alert.", False),
         ("invitation_id", "Id of the invitation that was answered, on its platform.", "inv-1"),
@@ -82,6 +88,7 @@ _OF_FIELD: dict[str, Description] = {
         ("more_alerts", "How many alerts of the case `alert_ids` leaves out.", 0),
         ("n", "Number of answers.", 40),
         ("name", "Name of the customer.", "Someone"),
+        ("newest", "The newest of the unhappy answers.", _ANSWER),
         ("not_actionable", "Why nobody can act on the alert: `stale` or `no_contact`.", "no_contact"),
         ("open_question", "What to ask a customer who wrote no comment.", "What went wrong?"),
         ("opened_at", "When the case began.", _TIME),
@@ -103,6 +110,7 @@ _OF_FIELD: dict[str, Description] = {
         ("resolved_at", "When the cause was dealt with.", _TIME),
         ("response_id", "Id of the answer on its platform; with `source` it names the response.", "r-1"),
         ("response_url", "Where the answer can be seen on its platform.", "https://example.com/responses/r-1"),
+        ("restarted_at", "From when the deadlines count, of a case that was reopened.", _TIME),
         ("revision", "1 for the first event of this id, one more for each that follows.", 1),
         ("root_cause", "What went wrong, in a word of your own list.", "late_delivery"),
         ("scale", "The range of scores that could be given, if it is not the metric's own.", {"min": 0, "max": 10}),
@@ -134,8 +142,10 @@ _OF_FIELD: dict[str, Description] = {
         ("warnings", "Fields of the response that were dropped, cut or moved.", ["customer.email"]),
         ("what", "What happened.", "opened"),
         ("window", "Length of the window.", "7d"),
-        ("won_back_at", "When the customer gave a better score.", _TIME),
-        ("won_back_by", "The better answer, as source/response_id.", "typeform/r-2"),
+        ("won_back_at", "When a better answer after the first contact came in.", _TIME),
+        ("won_back_by", "That better answer, as source/response_id.", "typeform/r-2"),
+        ("worsened_at", "When the severity of the case rose last.", _TIME),
+        ("worst", "The worst of the unhappy answers.", _ANSWER),
     )
 }  # fmt: skip
 """By name of the field."""

@@ -46,7 +46,7 @@ def _rollup(settings: Settings, installation: Installation) -> Stage:
 
 
 def _recover(settings: Settings, installation: Installation) -> Stage:
-    policy = Policy(settings.recovery, clock_of(settings.recovery))
+    policy = Policy(settings.recovery, clock_of(settings.recovery), settings.all_scales().turned)
     return Recover(policy, installation.event_source, installation.prefix)
 
 

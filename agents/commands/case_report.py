@@ -25,7 +25,8 @@ def summary(report: Report) -> Iterator[str]:
     in_time = overall.contacted_in_time
     verdict = "" if in_time.value is None else ", reached" if in_time.value >= report.target else ", missed"
     yield f"contacted in time  {_share(in_time)} (target {report.target:.0%}{verdict})"
-    yield f"won back           {_share(overall.won_back)} of a single customer: a later answer was a better one"
+    yield f"won back           {_share(overall.won_back)} of a single customer: better after the first contact"
+    yield f"improved           {_share(overall.improved)}: better, and nobody had called"
     for status, ms in report.median_ms.items():
         yield f"{'median time ' + status:<25}  {span(ms)}"
 

@@ -6,8 +6,9 @@ from msgspec.structs import replace
 
 from npsflow.schemas.cases import ActionRefused, Case, TeamAction
 from npsflow.schemas.times import from_rfc3339, to_ms
-from npsflow.streams.recovery.case import add_entry, apply_action, find_entry, refusal
+from npsflow.streams.recovery.case import add_entry, apply_action, find_entry, misdated, refusal
 from npsflow.streams.recovery.changes import UnitOfWork
+from npsflow.streams.recovery.contents import Contents
 from npsflow.streams.recovery.follow_ups import withdraw_asks
 from npsflow.streams.recovery.policy import Deadlines, Policy
 from npsflow.streams.recovery.state import CaseRecord, FixedCause
@@ -19,35 +20,43 @@ MAX_STEP_BYTES = 2 << 20
 class Actions:
     """What becomes of actions."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, policy: Policy, contents: Contents) -> None:
+        self._policy, self._contents = policy, contents
 
     def handle(self, work: UnitOfWork, key: str, action: TeamAction) -> None:
         """Do or refuse an action. An alert or follow-up that it names is looked up under `key`, the record's key."""
         if action.action == "fixed":
             self.assign_fixed(work, action)
             return
+        if action.root_cause:
+            action = replace(action, root_cause=self._spelling(work, action.root_cause))
         record = _named_case(work, key, action)
         if record is None:
             subject = action.case_id or action.alert_id or action.follow_up_id or ""
             event = ActionRefused("no_such_case", action.action_id, action.action, action.by, action.case_id)
             work.emit_event("action_refused", key, subject, f"refused.{action.action_id}", event)
         elif find_entry(record.case, action.action_id) is None:
-            reason = refusal(record.case, action) or _conflict(work, record.case, action)
+            at = _done_at(action, record.case, work.at)
+            reason = refusal(record.case, action) or misdated(record.case, at, work.at)
+            reason = reason or _conflict(work, record.case, action)
             if reason is not None:
                 _refuse(work, record, action, reason)
             else:
-                self._act(work, record, action)
+                self._act(work, record, action, min(max(at, from_rfc3339(record.case.opened_at)), work.at))
 
-    def _act(self, work: UnitOfWork, record: CaseRecord, action: TeamAction) -> None:
+    def _spelling(self, work: UnitOfWork, root_cause: str) -> str:
+        """The root cause as the settings spell it, else as cases do."""
+        return self._policy.root_cause(root_cause) or work.spelling(root_cause)
+
+    def _act(self, work: UnitOfWork, record: CaseRecord, action: TeamAction, at: int) -> None:
         case, context = record
 
         def deadlines() -> Deadlines:
-            return self._policy.deadlines(work.at, case.severity or "medium", context)
+            return self._policy.deadlines(at, self._policy.first_contact_hours(case.severity or "medium", context))
 
-        at = _done_at(action, case, work.at)
-        changed = apply_action(case, action, at, self._policy.retention, deadlines)
-        work.emit_case(CaseRecord(changed, context))
+        changed = CaseRecord(apply_action(case, action, at, self._policy.retention, deadlines), context)
+        work.emit_case(self._contents.complete(work, changed) if action.action == "reopen" else changed)
+        self._contents.judge(work, case.case_id)
         if action.action == "reopen" and case.kind == "recovery":
             customer = replace(work.customer(case.key), last_case=case.case_id, updated_at=work.at)
             work.customers[case.key] = withdraw_asks(work, customer, self._policy.retention)
@@ -112,14 +121,16 @@ def _refuse(work: UnitOfWork, record: CaseRecord, action: TeamAction, reason: st
 
 
 def _done_at(action: TeamAction, case: Case, appended: int) -> int:
-    """Give when an action was done, ms: as the team says, but neither before the case was opened nor in the future.
+    """Give when an action was done, ms: as the team says.
 
     An action done before the case was reopened counts from when it was appended: it is not what the case needs now.
     """
+    if action.action == "reopen":
+        return appended  # its deadlines count from then
     try:
         at = to_ms(datetime.fromisoformat(action.at)) if action.at is not None else appended
     except (ValueError, TypeError):  # no time, or one without an offset
-        at = appended
-    if any(entry.what == "reopened" and at < from_rfc3339(entry.at) for entry in case.history):
         return appended
-    return min(max(at, from_rfc3339(case.opened_at)), appended)
+    opened = from_rfc3339(case.opened_at)
+    reopened = any(entry.what == "reopened" and opened <= at < from_rfc3339(entry.at) for entry in case.history)
+    return appended if reopened else at

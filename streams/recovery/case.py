@@ -1,15 +1,14 @@
 """One case: what each action and each deadline makes of it. Pure; every step adds an entry to the history."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from msgspec.structs import replace
 
 from npsflow.schemas import codec
 from npsflow.schemas.cases import NO_COMPLAINT, Case, CaseEvent, Due, Entry, Status, TeamAction
-from npsflow.schemas.events import Severity
-from npsflow.schemas.times import from_rfc3339, rfc3339
-from npsflow.streams.recovery.policy import Deadlines, is_worse
+from npsflow.schemas.times import MINUTE, from_rfc3339, rfc3339
+from npsflow.streams.recovery.policy import Deadlines
 from npsflow.streams.scoring.severity import STALE_AFTER
 
 Changes = dict[str, Any]
@@ -36,6 +35,7 @@ CLOSED: tuple[Status, ...] = ("loop_closed", "closed")
 
 _CONTACT_REMINDERS = ("warned", "breached", "escalated")  # these end with the first contact
 _FOR_ASKS = ("done", "declined")
+_CLOCK_SKEW = MINUTE  # between the clocks of a team and of the broker
 
 
 def is_open(case: Case) -> bool:
@@ -81,11 +81,12 @@ def add_entry(
 
 
 def add_alert(case: Case, alert_id: str) -> Changes:
-    """What changes when an alert joins the case."""
+    """What changes when an alert joins the case. Of very many the first, the worst and the newest stay named."""
     ids = tuple(dict.fromkeys((*case.alert_ids, alert_id)))
     if len(ids) <= _MAX_ALERTS:
         return {"alert_ids": ids}
-    return {"alert_ids": (ids[0], *ids[2:]), "more_alerts": case.more_alerts + 1}
+    unnamed = ids[1] if case.worst is None or case.worst.alert_id != ids[1] else ids[2]
+    return {"alert_ids": tuple(name for name in ids if name != unnamed), "more_alerts": case.more_alerts + 1}
 
 
 def remove_alerts(case: Case, alert_ids: Collection[str]) -> Changes:
@@ -108,7 +109,8 @@ def refusal(case: Case, action: TeamAction) -> str | None:
         return f"is_{case.status}"
     if verb == "assign":
         return None if action.assignee else "assignee_missing"
-    if verb == "resolve" and (missing := _missing_for_resolve(action)):
+    resolves = verb == "resolve" or (verb == "close_loop" and case.status != "resolved")
+    if resolves and (missing := _missing_for_resolve(action)):
         return missing
     return f"is_{case.status}" if verb in _REACHES and _RANK[_REACHES[verb]] <= _RANK[case.status] else None
 
@@ -119,6 +121,13 @@ def _missing_for_resolve(action: TeamAction) -> str | None:
     return None if action.comment or action.root_cause == NO_COMPLAINT else "comment_missing"
 
 
+def misdated(case: Case, at: int, appended: int) -> str | None:
+    """Why an action cannot have been done at this time, or None. `appended`: when it was reported; both in ms."""
+    if at < from_rfc3339(case.opened_at) - _CLOCK_SKEW:
+        return "before_the_case"
+    return "in_the_future" if at > appended + _CLOCK_SKEW else None
+
+
 def apply_action(case: Case, action: TeamAction, at: int, retention: int, deadlines: Callable[[], Deadlines]) -> Case:
     """Do an action that `refusal` lets pass. `at` and `retention` (how long a closed case is kept) in ms.
 
@@ -127,12 +136,12 @@ def apply_action(case: Case, action: TeamAction, at: int, retention: int, deadli
     verb, changes = action.action, Changes()
     if verb in _REACHES:
         changes = _reach(case, _REACHES[verb], at, retention)
-        if verb == "resolve":
-            changes["root_cause"] = action.root_cause
+        if verb in ("resolve", "close_loop"):
+            changes["root_cause"] = action.root_cause or case.root_cause
     elif verb == "assign":
         changes = {"owner": action.assignee}
     elif verb == "reopen":
-        changes = reopen(deadlines())
+        changes = reopen(deadlines(), at)
     elif verb in _FOR_ASKS:
         changes = close(at, retention)
     return add_entry(
@@ -163,30 +172,54 @@ def close(at: int, retention: int) -> Changes:
     return {"status": "closed", "ended_at": rfc3339(at), "plan": (Due(at + retention, "forgotten"),), "task": None}
 
 
-def reopen(deadlines: Deadlines) -> Changes:
-    """What changes when a case begins again."""
+def reopen(deadlines: Deadlines, start: int) -> Changes:
+    """What changes when a case begins again; `start`: from when its deadlines count, ms."""
     return {
         "status": "reopened", "due_at": rfc3339(deadlines.due), "finish_by": rfc3339(deadlines.finish),
         "plan": deadlines.plan, "acknowledged_at": None, "contacted_at": None, "resolved_at": None, "ended_at": None,
-        "root_cause": None, "task": None,
+        "root_cause": None, "task": None, "restarted_at": rfc3339(start),
+        "won_back_at": None, "won_back_by": None, "improved_at": None, "improved_by": None,
     }  # fmt: skip
 
 
-def tighten(case: Case, severity: Severity, reasons: tuple[str, ...], deadlines: Deadlines) -> Changes:
-    """What changes when an alert joins or more is known of one: severity only rises, deadlines only come earlier."""
-    planned: dict[tuple[str, str], list[int]] = {}
-    for due in deadlines.plan:
-        planned.setdefault((due.what, due.to), []).append(due.at)
-    earliest = []
-    for due in reversed(case.plan):  # of two equal steps the earlier one may be over: pair them from the end
-        times = planned.get((due.what, due.to))
-        earliest.append(Due(min(due.at, times.pop()), due.what, due.to) if times else due)
-    changes: Changes = {"plan": tuple(sorted(earliest, key=lambda due: due.at))}
-    if case.severity is None or is_worse(severity, case.severity):
-        changes |= {"severity": severity, "reasons": tuple(dict.fromkeys((*case.reasons, *reasons)))}
-    if case.contacted_at is None:  # afterwards it is settled whether the contact was in time
-        changes["due_at"] = min(case.due_at, rfc3339(deadlines.due))
-    return changes
+def keep_deadlines(case: Case, deadlines: Iterable[Deadlines]) -> Changes:
+    """What changes when these are the deadlines of the alerts of an open case: of each step the earliest counts.
+
+    A step that is over does not come back, and after the first contact it is settled whether that was in time.
+    """
+    deadlines = list(deadlines)
+    steps = [step for one in deadlines for step in _numbered(one.plan).items()]
+    earliest: dict[tuple[str, str, int], int] = {}
+    for name, at in steps:
+        earliest[name] = min(at, earliest.get(name, at))
+    if _is_reminded(case):
+        earliest = {name: earliest.get(name, at) for name, at in _numbered(case.plan).items()}
+    plan = [Due(at, what, to) for (what, to, _), at in earliest.items()]  # type: ignore[arg-type]
+    changes: Changes = {"finish_by": rfc3339(min(one.finish for one in deadlines))}
+    if case.contacted_at is None:
+        changes["due_at"] = rfc3339(min(one.due for one in deadlines))
+    else:
+        plan = [due for due in plan if due.what not in _CONTACT_REMINDERS]
+    return changes | {"plan": tuple(sorted(plan, key=lambda due: due.at))}
+
+
+def _numbered(plan: Iterable[Due]) -> dict[tuple[str, str, int], int]:
+    """The time of each step, by its name; of two equal steps the earlier may be over, so the last has number 0."""
+    times: dict[tuple[str, str, int], int] = {}
+    for due in sorted(plan, key=lambda due: -due.at):
+        number = sum(name[:2] == (due.what, due.to) for name in times)
+        times[due.what, due.to, number] = due.at
+    return times
+
+
+def _is_reminded(case: Case) -> bool:
+    """Whether somebody was reminded since the case began, or began again: it has done steps of its plan."""
+    for entry in reversed(case.history):
+        if entry.what in ("opened", "reopened"):
+            return False
+        if entry.what in _CONTACT_REMINDERS and entry.by == NPSFLOW:
+            return True
+    return bool(case.history)  # it is longer than what is kept
 
 
 def apply_deadline(case: Case, now: int, retention: int) -> Case | None:

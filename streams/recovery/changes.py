@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import CaseEvent, event_type
@@ -14,6 +15,7 @@ from npsflow.schemas.times import rfc3339
 from npsflow.streams.recovery.case import Changes, add_entry, contacted_late, is_open
 from npsflow.streams.recovery.counters import CASE, FIRST_CONTACT, FORWARDED, READ
 from npsflow.streams.recovery.customers import Customer, Outcome
+from npsflow.streams.recovery.standing import StandingAlert
 from npsflow.streams.recovery.state import Burst, CaseRecord, FixedCause, RecoveryState, pack_case
 from npsflow.streams.stage import CounterKey, Output, Record
 
@@ -25,6 +27,7 @@ class UnitOfWork:
         self._state, self._sender, self._partition, self.at = state, sender, partition, at
         self.customers: dict[str, Customer | None] = {}
         self.cases: dict[str, CaseRecord | None] = {}
+        self.alerts: dict[str, StandingAlert] = {}
         self.bursts: dict[str, Burst] = {}
         self.fixed_causes: dict[str, FixedCause | None] = {}
         self.outputs: list[Output] = []
@@ -40,6 +43,15 @@ class UnitOfWork:
     def case(self, case_id: str) -> CaseRecord | None:
         """Give a case; None if there is none, or it was forgotten."""
         return self.cases[case_id] if case_id in self.cases else self._state.cases.get(case_id)
+
+    def alert(self, alert_id: str) -> StandingAlert | None:
+        """Give an alert that is in a case; None if there is none."""
+        return self.alerts.get(alert_id) or self._state.alerts.get(alert_id)
+
+    def put_alert(self, alert: StandingAlert, case_id: str) -> StandingAlert:
+        """Keep an alert as one of a case."""
+        alert = self.alerts[alert.alert_id] = replace(alert, case_id=case_id)
+        return alert
 
     def open_case(self, customer: Customer) -> CaseRecord | None:
         """Give the case of a customer for whom something is left to do."""
@@ -64,7 +76,11 @@ class UnitOfWork:
 
     def resolved_with(self, root_cause: str, after: str) -> Iterable[str]:
         """Give the ids, greater than `after` and sorted, of the cases that are resolved with a root cause."""
-        return sorted(case_id for case_id in self._state.agenda.causes.get(root_cause, ()) if case_id > after)
+        return sorted(case_id for case_id in self._state.agenda.resolved_with(root_cause) if case_id > after)
+
+    def spelling(self, root_cause: str) -> str:
+        """Give a root cause as the cases that are known spell it; upper and lower case are the same."""
+        return self._state.agenda.spelling(root_cause)
 
     def case_size(self, case_id: str) -> int:
         """Bytes of a case as it was before this unit of work."""
@@ -115,6 +131,8 @@ class UnitOfWork:
         """Make the changes in the state that was read from; count first contacts."""
         for key, customer in self.customers.items():
             self._state.put_customer(key, customer)
+        for alert_id, alert in self.alerts.items():
+            self._state.alerts.put(alert_id, alert)
         for case_id, record in self.cases.items():
             before = self._state.put_case(case_id, record)
             late = contacted_late(record.case) if record is not None else None

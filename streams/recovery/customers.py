@@ -1,5 +1,6 @@
 """What recover knows of one customer: the last answers, and what came of each alert and follow-up."""
 
+from hashlib import blake2b
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -7,9 +8,10 @@ from msgspec.structs import replace
 
 from npsflow.schemas.events import Context, Severity
 from npsflow.schemas.times import to_ms
+from npsflow.streams.scoring.segments import normal
 
 _MAX_OUTCOMES = 100  # alerts and follow-ups of a customer
-_MAX_ANSWERS = 2  # of a customer to one metric: the last, and the one before it
+_MAX_ANSWERS = 20  # of a customer to one metric: so many may arrive in any order
 
 
 def response_key(source: str, response_id: str) -> str:
@@ -22,20 +24,36 @@ def counterpart(fact_id: str) -> str:
     return "f-" + fact_id.removeprefix("a-") if fact_id.startswith("a-") else "a-" + fact_id.removeprefix("f-")
 
 
+def subject_of(context: Context) -> str:
+    """Name what an answer is about: the same survey, department and touchpoint; 8 bytes, hex."""
+    about = context.survey_id, normal(context.department or ""), normal(context.touchpoint or "")
+    return blake2b("\0".join(about).encode(), digest_size=8).hexdigest()
+
+
 class Answer(Struct, frozen=True, array_like=True):
-    """An answer to one metric. `response`: its `response_key`; `at`: when it was submitted, ms."""
+    """An answer to one metric. `response`: its `response_key`; `at`: when it was submitted, ms.
+
+    `subject`: what it is about, as `subject_of` names it; "" in what older builds remembered.
+    """
 
     response: str
     score: int
     category: str
     at: int
     unhappy: bool = False
+    subject: str = ""
+
+    @property
+    def order(self) -> tuple[int, str]:
+        """Answers by their time; what was answered at the same time has an order too."""
+        return self.at, self.response
 
     @classmethod
     def from_context(cls, context: Context, *, unhappy: bool) -> "Answer":
         """Read it from an alert, which is `unhappy`, or from a follow-up, which is not."""
         response = response_key(context.source, context.response_id)
-        return cls(response, context.score, context.category, to_ms(context.submitted_at), unhappy)
+        at = to_ms(context.submitted_at)
+        return cls(response, context.score, context.category, at, unhappy, subject_of(context))
 
 
 class Decision(NamedTuple):
@@ -89,13 +107,13 @@ class Customer(Struct, frozen=True, array_like=True):
 
     def previous_answer(self, metric: str, answer: Answer) -> Answer | None:
         """The answer before this one, of another response."""
-        older = (a for a in self.answers.get(metric, ()) if a.response != answer.response and a.at <= answer.at)
-        return max(older, key=lambda a: a.at, default=None)
+        older = (a for a in self.answers.get(metric, ()) if a.response != answer.response and a.order < answer.order)
+        return max(older, key=lambda a: a.order, default=None)
 
     def with_answer(self, metric: str, answer: Answer) -> "Customer":
         """Add an answer, in place of an earlier version of it."""
         others = [a for a in self.answers.get(metric, ()) if a.response != answer.response]
-        newest = sorted([*others, answer], key=lambda a: a.at)[-_MAX_ANSWERS:]
+        newest = sorted([*others, answer], key=lambda a: a.order)[-_MAX_ANSWERS:]
         return replace(self, answers=self.answers | {metric: newest})
 
     def without_answer(self, response: str, *, unhappy: bool) -> "Customer":
@@ -114,6 +132,15 @@ class Customer(Struct, frozen=True, array_like=True):
         others = [(name, other) for name, other in self.outcomes.items() if name != fact_id]
         outcomes = dict([*others[-_MAX_OUTCOMES:], (fact_id, outcome)])
         return replace(self, outcomes=outcomes, updated_at=outcome.at)
+
+    def find_answer(self, response: str) -> Answer | None:
+        """The answer that a response, by its `response_key`, has given; None if it is not remembered."""
+        return next((a for kept in self.answers.values() for a in kept if a.response == response), None)
+
+    def cases(self) -> list[str]:
+        """Ids of the cases that alerts of this customer are in or have opened."""
+        names = (name for outcome in self.outcomes.values() for name in (outcome.case_id, outcome.opened_case))
+        return list(dict.fromkeys(name for name in names if name.startswith("c-")))
 
     def alerts_in(self, case_id: str) -> set[str]:
         """Ids of this customer's alerts (or the follow-up) that a case is about."""

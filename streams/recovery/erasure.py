@@ -4,42 +4,65 @@ A bundle of a department's alerts goes on without those of the customer. It may 
 comments of a team about anybody in it: both are removed.
 """
 
+from collections.abc import Collection, Mapping
+
 from msgspec.structs import replace
 
 from npsflow.schemas import codec
+from npsflow.schemas.cases import Entry
 from npsflow.schemas.events import Context
 from npsflow.streams.recovery.case import remove_alerts
 from npsflow.streams.recovery.changes import UnitOfWork
+from npsflow.streams.recovery.contents import Contents
 from npsflow.streams.recovery.customers import Customer, response_key
+from npsflow.streams.recovery.standing import StandingAlert
 from npsflow.streams.recovery.state import CaseRecord, RecoveryState
 
 
-def forget(work: UnitOfWork, state: RecoveryState, key: str) -> None:
+def forget(work: UnitOfWork, state: RecoveryState, contents: Contents, key: str) -> None:
     """Remove all that is kept under `key`. A key under which nothing is kept leaves no trace either."""
     customer = state.customers.get(key) or Customer()
     if key in state.customers:
         work.customers[key] = None
+    alerts = _alerts(state, key)
     # The customer no longer refers to a case that was closed because its alerts were retracted.
     case_ids = {outcome.case_id for outcome in customer.outcomes.values() if outcome.case_id}
     case_ids |= set(state.cases.keys_containing(b'"key":' + codec.encode(key)))
-    for case_id in sorted(case_ids):
+    for case_id in sorted(case_ids | {alert.case_id for alert in alerts}):
         record = work.case(case_id)
         if record is not None and (record.case.key == key or record.case.kind == "bundle"):
-            _forget_in_case(work, state, record, key, customer.alerts_in(case_id))
+            gone = {alert.alert_id: alert.contact for alert in alerts if alert.case_id == case_id}
+            _forget_in_case(work, state, contents, record, key, dict.fromkeys(customer.alerts_in(case_id), "") | gone)
 
 
-def _forget_in_case(work: UnitOfWork, state: RecoveryState, record: CaseRecord, key: str, alert_ids: set[str]) -> None:
-    """Remove a case, or from a bundle of several customers what is about this one."""
-    case_id, changes = record.case.case_id, remove_alerts(record.case, alert_ids)
-    other = _other_member(state, case_id, key) if changes["alert_ids"] or changes["more_alerts"] else None
+def _alerts(state: RecoveryState, key: str) -> list[StandingAlert]:
+    """The alerts in cases that are a customer's, also those of which the customer's own record names no more."""
+    found = map(state.alerts.get, state.alerts.keys_containing(key.encode()))
+    return [alert for alert in found if alert is not None and alert.key == key]
+
+
+def _forget_in_case(
+    work: UnitOfWork, state: RecoveryState, contents: Contents, record: CaseRecord, key: str, gone: Mapping[str, str]
+) -> None:
+    """Remove a case, or from a bundle of several customers what is about this one.
+
+    `gone`: the ids of this customer's alerts, and who is their contact.
+    """
+    case, context = record
+    changes = remove_alerts(case, gone)
+    other = _other_member(state, case.case_id, key) if changes["alert_ids"] or changes["more_alerts"] else None
     if other is None:
-        work.cases[case_id] = None
+        work.cases[case.case_id] = None
         return
-    if key in (record.case.key, _customer_key(record.context)):
-        record = _anonymised(record, other)
-    history = tuple(replace(entry, comment=None) for entry in record.case.history)
+    contacts = set(gone.values())
+    if key in (case.key, _customer_key(context)):
+        changes["key"] = other
+        contacts.add(context.primary_contact or "")
+        record = _anonymised(record)
+    changes["informed"] = tuple(name for name in case.informed if name not in contacts)
+    history = tuple(_anonymous(entry, gone) for entry in case.history)
     record = record._replace(case=replace(record.case, history=history))
-    work.record_step(record, "noted", changes, reason="forgotten")
+    contents.step(work, record, "noted", changes, reason="forgotten")
 
 
 def _other_member(state: RecoveryState, case_id: str, key: str) -> str | None:
@@ -56,10 +79,16 @@ def _customer_key(context: Context) -> str:
     return context.customer_id or response_key(context.source, context.response_id)
 
 
-def _anonymised(record: CaseRecord, other: str) -> CaseRecord:
-    """Make a bundle as if `other` had opened it; of the answer that did, only what is nobody's stays."""
+def _anonymous(entry: Entry, alert_ids: Collection[str]) -> Entry:
+    """A line of the history without what was written by hand, and without the customer's answer."""
+    if entry.alert_id in alert_ids:
+        entry = replace(entry, alert_id=None, metric=None, score=None)
+    return replace(entry, comment=None)
+
+
+def _anonymised(record: CaseRecord) -> CaseRecord:
+    """Of the answer that a bundle shows, only what is nobody's stays."""
     case, context = record
-    informed = tuple(name for name in case.informed if name != context.primary_contact)
     anonymous = Context(
         response_id="",
         source=context.source,
@@ -70,4 +99,4 @@ def _anonymised(record: CaseRecord, other: str) -> CaseRecord:
         submitted_at=context.submitted_at,
         department=context.department,
     )
-    return CaseRecord(replace(case, key=other, informed=informed, previous_score=None), anonymous)
+    return CaseRecord(replace(case, previous_score=None, newest=None, worst=None), anonymous)

@@ -5,8 +5,9 @@ from msgspec.structs import replace
 from npsflow.schemas.cases import Case, Due, Entry, Suppressed
 from npsflow.schemas.events import Context, FollowUp, FollowUpRetracted
 from npsflow.schemas.times import rfc3339, to_ms
-from npsflow.streams.recovery.case import NPSFLOW, close, is_open, tighten
+from npsflow.streams.recovery.case import NPSFLOW, close, is_open
 from npsflow.streams.recovery.changes import UnitOfWork
+from npsflow.streams.recovery.contents import Contents
 from npsflow.streams.recovery.counters import READ
 from npsflow.streams.recovery.customers import Answer, Customer, Decision, Outcome, counterpart, response_key
 from npsflow.streams.recovery.inputs import FollowUpFact
@@ -20,8 +21,8 @@ _RECONSIDERED = ("", "retracted", "no_contact", "opted_out")
 class FollowUps:
     """What becomes of follow-ups."""
 
-    def __init__(self, policy: Policy) -> None:
-        self._policy = policy
+    def __init__(self, policy: Policy, contents: Contents) -> None:
+        self._policy, self._contents = policy, contents
 
     def handle(self, work: UnitOfWork, key: str, fact: FollowUpFact) -> None:
         """Take a follow-up that was requested or enriched; `key` is the customer's."""
@@ -29,7 +30,9 @@ class FollowUps:
         if customer.has_read(follow_up.follow_up_id, follow_up.revision):
             return
         if not customer.superseded(follow_up.follow_up_id, work.at):
-            customer = self._add_answer(work, customer, fact)
+            answer = Answer.from_context(fact.context, unhappy=False)
+            customer = work.customers[key] = customer.with_answer(fact.context.metric, answer)
+            self._contents.agree(work, customer, self._contents.reassess(work, customer))
         before = customer.outcomes.get(follow_up.follow_up_id)
         decision = self._ask(work, key, customer, fact)
         if decision.case_id and not (before is not None and before.case_id):
@@ -46,21 +49,10 @@ class FollowUps:
         before = customer.outcomes.get(fact.follow_up_id)
         if before is not None and close_ask(work, before.case_id, "retracted", self._policy.retention):
             customer = replace(customer, asked_at=0)
-        response = response_key(fact.source, fact.response_id)
-        customer = customer.without_answer(response, unhappy=False)
-        self._undo_win_back(work, customer, response)
+        customer = customer.without_answer(response_key(fact.source, fact.response_id), unhappy=False)
         outcome = Outcome(fact.revision, None, "", "retracted", work.at)
-        work.customers[key] = customer.with_outcome(fact.follow_up_id, outcome)
-
-    def _add_answer(self, work: UnitOfWork, customer: Customer, fact: FollowUpFact) -> Customer:
-        """Remember the answer, and say in the customer's cases what it means for them."""
-        follow_up, context = fact
-        answer = Answer.from_context(context, unhappy=False)
-        customer = customer.with_answer(context.metric, answer)
-        self._win_back(work, customer, context.metric, answer)
-        if not customer.outcomes.keys() & {follow_up.follow_up_id, counterpart(follow_up.follow_up_id)}:
-            self._add_previous_answer(work, customer, context, answer)
-        return customer
+        customer = work.customers[key] = customer.with_outcome(fact.follow_up_id, outcome)
+        self._contents.agree(work, customer, self._contents.reassess(work, customer))
 
     def _ask(self, work: UnitOfWork, key: str, customer: Customer, fact: FollowUpFact) -> Decision:
         """Open or enrich the ask of a follow-up, or suppress it."""
@@ -128,57 +120,6 @@ class FollowUps:
             work.record_step(CaseRecord(record.case, context), "noted", changes, reason="enriched")
             if context.contact_allowed is False:
                 close_ask(work, case_id, "opted_out", self._policy.retention)
-
-    def _win_back(self, work: UnitOfWork, customer: Customer, metric: str, answer: Answer) -> None:
-        """Mark the cases of earlier unhappy answers to the same metric as won back by this answer."""
-        case_ids = dict.fromkeys(o.case_id for o in customer.outcomes.values() if o.case_id.startswith("c-"))
-        for case_id in case_ids:
-            record = work.case(case_id)
-            if record is None or record.case.won_back_at is not None or record.context.metric != metric:
-                continue
-            unhappy = Answer.from_context(record.context, unhappy=True)
-            if unhappy.response != answer.response and unhappy.at < answer.at:
-                win_back(work, record, answer)
-
-    def _undo_win_back(self, work: UnitOfWork, customer: Customer, response: str) -> None:
-        """Unmark the cases that a response has won back, now retracted, unless another answer wins them back."""
-        names = (name for outcome in customer.outcomes.values() for name in (outcome.case_id, outcome.opened_case))
-        for case_id in dict.fromkeys(names):
-            record = work.case(case_id)
-            if record is None or record.case.won_back_by != response:
-                continue
-            changes = {"won_back_at": None, "won_back_by": None}
-            work.record_step(record, "noted", changes, reason="not_won_back")
-            for other in customer.answers.get(record.context.metric, ()):
-                if not other.unhappy:
-                    self._win_back(work, customer, record.context.metric, other)
-
-    def _add_previous_answer(self, work: UnitOfWork, customer: Customer, context: Context, answer: Answer) -> None:
-        """Tell the open case of an answer that was given before the unhappy one and is read after it.
-
-        A fall from a better score may make the case more severe, as if the answers had been read in their order.
-        """
-        record = work.open_case(customer)
-        later = [other for other in customer.answers[context.metric] if other.at > answer.at]
-        if record is None or record.case.kind != "recovery" or record.case.severity is None:
-            return
-        if not later or not later[0].unhappy:
-            return
-        case = record.case
-        severity, reasons = self._policy.severity(record.case.severity, record.context, answer.category)
-        deadlines = self._policy.deadlines(self._policy.start_of(case), severity, record.context)
-        changes = tighten(case, severity, reasons, deadlines)
-        if later[0].response == Answer.from_context(record.context, unhappy=True).response:
-            changes["reasons"] = tuple(dict.fromkeys((*case.reasons, *reasons)))
-            changes["previous_score"] = answer.score
-        if replace(case, **changes) != case:
-            work.record_step(record, "noted", changes, reason="answered_before")
-
-
-def win_back(work: UnitOfWork, record: CaseRecord, answer: Answer) -> None:
-    """Mark a case as won back by a better answer of the same customer."""
-    changes = {"won_back_at": rfc3339(work.at), "won_back_by": answer.response}
-    work.record_step(record, "won_back", changes, reason=answer.category)
 
 
 def withdraw_asks(work: UnitOfWork, customer: Customer, retention: int, alert_id: str = "") -> Customer:

@@ -1,7 +1,8 @@
 """How well cases are handled: shares contacted in time and won back, and how long cases stay in a status. Pure.
 
-- Won back: cases of one customer (kind `recovery`) after which that customer gave a better answer to the same metric,
-  of all such cases.
+- Won back: cases of one customer (kind `recovery`) after whose first contact that customer gave a better answer about
+  the same thing, of all such cases. Improved: those with such an answer though nobody had contacted the customer.
+  A case of which all answers were taken back does not count: nobody was unhappy.
 - Contacted in time: cases whose first contact came by `due_at`, of all that were contacted or should have been by now.
   A case that was closed without a contact, because its alerts were retracted, does not count.
 - Time in a status: the median over all stays that have ended.
@@ -46,6 +47,7 @@ class Figures(Struct, frozen=True):
     open: int
     overdue: int
     won_back: Share
+    improved: Share
     contacted_in_time: Share
 
 
@@ -94,20 +96,22 @@ def as_json(report: Report) -> bytes:
 
 def _fields(figures: Figures) -> dict[str, object]:
     counts: dict[str, object] = {"cases": figures.cases, "open": figures.open, "overdue": figures.overdue}
-    for name, share in (("contacted_in_time", figures.contacted_in_time), ("won_back", figures.won_back)):
+    for name in ("contacted_in_time", "won_back", "improved"):
+        share = getattr(figures, name)
         counts[name] = {"part": share.part, "whole": share.whole, "share": share.value}
     return counts
 
 
 def _figures(cases: list[Case], now: int) -> Figures:
     deadlines = [deadline for case in cases if (deadline := next_deadline(case)) is not None]
-    recoveries = [case for case in cases if case.kind == "recovery"]
+    recoveries = [case for case in cases if case.kind == "recovery" and (case.alert_ids or case.more_alerts)]
     late = [is_late for case in cases if (is_late := _is_late(case, now)) is not None]
     return Figures(
         cases=len(cases),
         open=len(deadlines),
         overdue=sum(deadline <= now for deadline in deadlines),
         won_back=Share(sum(case.won_back_at is not None for case in recoveries), len(recoveries)),
+        improved=Share(sum(case.improved_at is not None for case in recoveries), len(recoveries)),
         contacted_in_time=Share(late.count(False), len(late)),
     )
 

@@ -93,6 +93,7 @@ class Recovery(Struct, frozen=True, forbid_unknown_fields=True):
     remember_days: Positive = 400.0
     questions: dict[str, str] = {}
     thanks: dict[str, str] = {}
+    root_causes: list[str] = []
 
     def all_questions(self) -> dict[str, str]:
         """Give the open questions by language: the built-in ones, and these in their place or besides."""

@@ -17,6 +17,7 @@ from npsflow.streams.recovery.actions import MAX_STEP_BYTES, Actions
 from npsflow.streams.recovery.alerts import Alerts
 from npsflow.streams.recovery.case import apply_deadline
 from npsflow.streams.recovery.changes import UnitOfWork
+from npsflow.streams.recovery.contents import Contents
 from npsflow.streams.recovery.counters import CASES, COUNTERS, GAUGES, OVERDUE, READ
 from npsflow.streams.recovery.erasure import forget
 from npsflow.streams.recovery.follow_ups import FollowUps
@@ -59,7 +60,9 @@ class RecoveryFold(Fold):
         self.state = RecoveryState()
         self._policy, self._sender, self._prefix = policy, sender, prefix
         self._partition, self._partitions, self._emit = partition, partitions, emit
-        self._alerts, self._follow_ups, self._actions = Alerts(policy), FollowUps(policy), Actions(policy)
+        self._contents = contents = Contents(policy)
+        self._alerts, self._follow_ups = Alerts(policy, contents), FollowUps(policy, contents)
+        self._actions = Actions(policy, contents)
 
     def read(self, record: Record) -> UnitOfWork:
         """Give what a record changes; an action that is not valid becomes a dead letter.
@@ -99,7 +102,7 @@ class RecoveryFold(Fold):
             case FollowUpRetracted():
                 self._follow_ups.retract(work, key, fact)
             case TeamAction(action="forget"):
-                forget(work, self.state, key)
+                forget(work, self.state, self._contents, key)
             case TeamAction():
                 self._actions.handle(work, key, fact)
 

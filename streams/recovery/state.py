@@ -12,6 +12,7 @@ from npsflow.schemas.times import DAY
 from npsflow.streams.recovery.agenda import Agenda
 from npsflow.streams.recovery.case import is_open
 from npsflow.streams.recovery.customers import Customer
+from npsflow.streams.recovery.standing import StandingAlert
 
 T = TypeVar("T")
 _CUSTOMERS_AT_ONCE = 5_000  # are looked at in one step when customers are forgotten
@@ -32,7 +33,7 @@ class FixedCause(Struct, frozen=True, array_like=True):
 
 
 class CaseRecord(NamedTuple):
-    """A case, and the context of the alert or follow-up that opened it."""
+    """A case, and the context of its worst alert, or of the follow-up that opened it."""
 
     case: Case
     context: Context
@@ -105,18 +106,20 @@ class Table(Generic[T]):
 class RecoveryState:
     """The tables of one task, and the indexes that are derived from them.
 
-    `customers` by Kafka key, `cases` by id, `bursts` by normalised department, `fixed_causes` by `action_id`. Cases and
-    customers are put with the methods of this class, which keep the indexes.
+    `customers` by Kafka key, `cases` and the `alerts` in them by id, `bursts` by normalised department, `fixed_causes`
+    by `action_id`. Cases and customers are put with the methods of this class, which keep the indexes.
     """
 
     def __init__(self) -> None:
         self.customers: Table[Customer] = Table(codec.pack, codec.unpacker(Customer))
         self.cases: Table[CaseRecord] = Table(pack_case, unpack_case)
+        self.alerts: Table[StandingAlert] = Table(codec.pack, codec.unpacker(StandingAlert))
         self.bursts: Table[Burst] = Table(codec.pack, codec.unpacker(Burst))
         self.fixed_causes: Table[FixedCause] = Table(codec.pack, codec.unpacker(FixedCause))
         self.agenda = Agenda()
         self._tables: dict[bytes, Table[Any]] = {
             b"case": self.cases,
+            b"alert": self.alerts,
             b"customer": self.customers,
             b"burst": self.bursts,
             b"fixing": self.fixed_causes,
@@ -124,11 +127,20 @@ class RecoveryState:
         self._keys_by_day: dict[int, set[str]] = {}  # customers by the day of their last update; a key may be outdated
 
     def put_case(self, case_id: str, record: CaseRecord | None) -> Case | None:
-        """Replace a case, or delete it (None); give it as it was before."""
+        """Replace a case, or delete it with its alerts (None); give it as it was before."""
         before = self.cases.get(case_id)
+        before_ids, after_ids = (r.case.alert_ids if r is not None else () for r in (before, record))
+        for alert_id in set(before_ids) - set(after_ids) if before_ids != after_ids else ():
+            self._forget_alert(alert_id, case_id)
         self.cases.put(case_id, record)
         self.agenda.update(before and before.case, record and record.case)
         return before and before.case
+
+    def _forget_alert(self, alert_id: str, case_id: str) -> None:
+        """Delete an alert that is in a case no more, unless it is in another one."""
+        alert = self.alerts.get(alert_id)
+        if alert is not None and alert.case_id == case_id:
+            self.alerts.put(alert_id, None)
 
     def put_customer(self, key: str, customer: Customer | None) -> None:
         """Replace what is known under a key, or delete it (None)."""

@@ -99,6 +99,11 @@ class Scales:
             (s.metric, s.low, s.high): s for s in (*self.defaults.values(), *extra)
         }
 
+    @property
+    def turned(self) -> frozenset[Metric]:
+        """The metrics of which a high score is the worst."""
+        return frozenset(scale.metric for scale in self._all.values() if scale.worst_score == scale.high)
+
     def named(self, metric: str, name: str) -> Scale | None:
         """The same by the name of the range, `0-10`."""
         low, _, high = name.partition("-")

@@ -64,9 +64,13 @@ class World:
     def act(self, action: str, customer: str | None = "C-1", **more: Any) -> list[str]:
         """An action, on the newest case unless an id is given."""
         self._numbers["action"] += 1
-        fields = {"action_id": f"do-{self._numbers['action']}", "action": action, "by": "anna"} | more
+        fields: dict[str, Any] = {"action_id": f"do-{self._numbers['action']}", "action": action, "by": "anna"}
+        fields |= more
         if action != "fixed" and not {"case_id", "alert_id", "follow_up_id"} & more.keys():
             fields["case_id"] = self.cases[-1]["case_id"]
+        resolved = any(c["case_id"] == fields.get("case_id") and c["status"] == "resolved" for c in self.cases)
+        if action == "close_loop" and not resolved:
+            fields = {"root_cause": "late", "comment": "told"} | fields
         return self.send(topics.ACTIONS, (customer or "s/r1").encode(), json.dumps(fields).encode())
 
     def send(self, topic: str, key: bytes, value: bytes | None) -> list[str]:

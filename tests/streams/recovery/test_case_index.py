@@ -164,30 +164,30 @@ def test_opening_hours_may_leave_more_time_for_the_first_contact_than_for_all() 
     assert [case.case_id for case in index_of(case).select(CaseFilter(overdue=True), NOW + 168 * HOUR)] == ["c-1"]
     assert index_of(case).select(CaseFilter(overdue=True), NOW + 168 * HOUR - 1) == []
     # A contact would still be in time.
-    assert report([case], NOW + 239 * HOUR).overall == Figures(1, 1, 1, Share(0, 1), Share(0, 0))
-    assert report([case], NOW + 240 * HOUR).overall == Figures(1, 1, 1, Share(0, 1), Share(0, 1))
+    assert report([case], NOW + 239 * HOUR).overall == Figures(1, 1, 1, Share(0, 1), Share(0, 1), Share(0, 0))
+    assert report([case], NOW + 240 * HOUR).overall == Figures(1, 1, 1, Share(0, 1), Share(0, 1), Share(0, 1))
 
 
 def test_a_report_on_hand_made_cases() -> None:
     records = [
         case_record(1, status="loop_closed", contacted_at=2, won_back_at=50, department="Support", tier="gold"),
-        case_record(2, status="contacted", contacted_at=30, department=" SUPPORT"),  # late
+        case_record(2, status="contacted", contacted_at=30, department=" SUPPORT", improved_at=20),  # late
         case_record(3, department="Sales", owner="ben"),  # due at 24
-        case_record(4, status="closed"),  # taken back, never contacted
+        case_record(4, status="closed", alert_ids=()),  # taken back, never contacted
         case_record(5, kind="bundle", status="contacted", contacted_at=24),  # at the last moment
         case_record(6, kind="ask", status="closed"),
     ]
     early = report(records, NOW + 23 * HOUR)
-    assert early.overall == Figures(5, 3, 0, Share(1, 4), Share(2, 3))
+    assert early.overall == Figures(5, 3, 0, Share(1, 3), Share(1, 3), Share(2, 3))
     late = report(records, NOW + 24 * HOUR)
-    assert late.overall == Figures(5, 3, 1, Share(1, 4), Share(2, 4))
-    assert late.overall.won_back.value == 0.25
+    assert late.overall == Figures(5, 3, 1, Share(1, 3), Share(1, 3), Share(2, 4))
+    assert late.overall.won_back.value == 1 / 3
     assert late.by["owner"] == {
-        "ben": Figures(1, 1, 1, Share(0, 1), Share(0, 1)),
-        "lead": Figures(4, 2, 0, Share(1, 3), Share(2, 3)),
+        "ben": Figures(1, 1, 1, Share(0, 1), Share(0, 1), Share(0, 1)),
+        "lead": Figures(4, 2, 0, Share(1, 2), Share(1, 2), Share(2, 3)),
     }
     assert list(late.by["department"]) == ["sales", "support"]
-    assert late.by["tier"] == {"gold": Figures(1, 0, 0, Share(1, 1), Share(1, 1))}
+    assert late.by["tier"] == {"gold": Figures(1, 0, 0, Share(1, 1), Share(0, 1), Share(1, 1))}
     assert report([], NOW).overall.contacted_in_time.value is None
 
 
@@ -222,13 +222,13 @@ def test_what_recover_writes_can_be_reported() -> None:
     world.wait(2)
     world.act("contact", case_id=world.cases[0]["case_id"])
     world.wait(30)
-    assert world.respond(9, "C-1") == ["won_back", "suppressed"]
+    assert world.respond(9, "C-1", department="Support") == ["won_back", "suppressed"]
     cases = CaseIndex()
     for output in world.recover.committed:
         if output.topic == "recovery-cases":
             cases.update(0, output.key or b"", output.value)
     found = report((case.record() for case in cases), world.now)
-    assert found.by["department"] == {"support": Figures(2, 2, 1, Share(1, 2), Share(1, 2))}
+    assert found.by["department"] == {"support": Figures(2, 2, 1, Share(1, 2), Share(0, 2), Share(1, 2))}
     assert found.median_ms == {"opened": 2 * HOUR}
 
 
@@ -247,7 +247,8 @@ def test_the_report_as_text_and_as_json() -> None:
     assert list(case_report.summary(made)) == [
         "2 cases, 2 open, 1 overdue",
         "contacted in time  50%, 1 of 2 (target 90%, missed)",
-        "won back           50%, 1 of 2 of a single customer: a later answer was a better one",
+        "won back           50%, 1 of 2 of a single customer: better after the first contact",
+        "improved           0%, 0 of 2: better, and nobody had called",
         "median time opened         2 h 30 min",
         "median time contacted      2 days",
     ]

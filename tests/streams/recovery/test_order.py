@@ -85,7 +85,7 @@ def test_who_has_a_case_is_asked_nothing_and_may_be_asked_afterwards(case_first:
     assert world.held is not None
     world.feed(world.held if case_first else reversed(world.held))
     (case,) = at_work(world)
-    assert (case["kind"], "won_back_at" in case) == ("recovery", True)
+    assert (case["kind"], "improved_at" in case) == ("recovery", True)
     if not case_first:
         assert [ask["history"][-1]["reason"] for ask in world.cases if ask["kind"] == "ask"] == ["case_open"]
     world.held = None

@@ -153,7 +153,8 @@ def test_what_is_added_to_an_old_case_does_not_make_it_the_open_one() -> None:
     world.act("close_loop")
     world.wait(25)
     assert world.respond(5) == ["opened"]
-    assert world.respond(4, name="old", submitted=submitted) == ["noted"]
+    assert world.respond(4, name="old", submitted=submitted) == ["noted"] * 2  # it was 4 before, not 5
+    assert [case["previous_score"] for case in world.cases if "previous_score" in case] == [4]
     assert world.respond(5) == ["joined"]
 
 
@@ -164,7 +165,7 @@ def test_who_answers_all_the_time_is_not_remembered_without_bound() -> None:
         world.respond(number % 7)
     ((packed, *others),) = [[v for k, v in world.recover.state.items() if k.startswith(b"customer:")]]
     assert not others
-    assert len(packed) < 10_000
+    assert len(packed) < 11_000
     assert world.act("contact") == ["contacted"]
 
 
@@ -420,33 +421,104 @@ def test_a_customer_with_an_open_case_is_asked_nothing_and_is_won_back_once() ->
     world = World()
     world.respond(2)
     world.wait(1)
+    world.act("contact")
+    world.wait(1)
     assert world.respond(9) == ["won_back", "suppressed"]
     assert world.last()["reason"] == "case_open"
     won = next(case for case in world.cases if case["kind"] == "recovery")
-    assert won["won_back_at"]
+    assert (won["won_back_by"], won["won_back_at"]) == ("s/r2", rfc3339(world.now))
     world.wait(1)
     assert world.respond(10) == ["suppressed"]
 
 
-def test_another_metric_or_a_correction_wins_nobody_back() -> None:
+def test_who_is_better_before_anybody_called_has_improved_and_is_not_won_back() -> None:
+    world = World()
+    world.respond(2)
+    world.wait(1)
+    assert world.respond(9) == ["noted", "suppressed"]
+    assert world.case["history"][-1]["reason"] == "improved"
+    assert (world.case["improved_by"], "won_back_by" in world.case) == ("s/r2", False)
+    assert figures(world) == (0, 1, 1)
+    world.wait(1)
+    world.act("contact")
+    world.wait(1)
+    assert world.respond(8) == ["won_back", "suppressed"]
+    assert (world.case["won_back_by"], "improved_by" in world.case) == ("s/r3", False)
+    assert figures(world) == (1, 0, 1)
+    assert world.act("reopen") == ["action_refused"]
+    world.act("close_loop")
+    assert world.act("reopen") == ["reopened"]  # all of it again
+    assert figures(world) == (0, 0, 1)
+
+
+def figures(world: World) -> tuple[int, int, int]:
+    """Cases won back and improved, of how many."""
+    overall = report([unpack_case(json.dumps(case).encode()) for case in world.cases], world.now).overall
+    return overall.won_back.part, overall.improved.part, overall.won_back.whole
+
+
+def test_a_contact_that_is_reported_later_counts_from_when_it_was() -> None:
+    world = World()
+    world.respond(2)
+    world.wait(1)
+    called = rfc3339(world.now)
+    world.wait(1)
+    assert world.respond(9) == ["noted", "suppressed"]
+    assert world.act("contact", at=called) == ["contacted", "won_back"]
+    assert "improved_by" not in world.case
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"metric": "csat"}, {"survey_id": "another"}, {"department": "Billing"}, {"touchpoint": "shop"}],
+)
+def test_a_better_answer_about_something_else_wins_nobody_back(other: dict[str, str]) -> None:
+    world = World()
+    world.respond(2, department="Delivery", touchpoint="door")
+    world.act("contact")
+    world.wait(1)
+    score = 5 if "metric" in other else 9
+    assert "won_back" not in world.respond(score, **({"department": "Delivery", "touchpoint": "door"} | other))
+    assert figures(world) == (0, 0, 1)
+    assert "won_back" in world.respond(9, department="delivery ", touchpoint="Door")
+
+
+def test_who_is_unhappy_about_two_things_is_won_back_on_both() -> None:
+    world = World()
+    world.respond(2, department="Delivery")
+    world.respond(3, department="Billing")
+    world.act("contact")
+    world.wait(1)
+    assert "won_back" not in world.respond(9, department="Billing")
+    world.wait(1)
+    assert "won_back" in world.respond(8, department="Delivery", name="last")
+    case = next(case for case in world.cases if case["kind"] == "recovery")
+    assert case["won_back_by"] == "s/last"
+    world.wait(1)
+    assert world.respond(4, department="Billing") == ["joined", "noted"]
+    assert world.case["history"][-1]["reason"] == "not_won_back"
+
+
+def test_a_correction_wins_nobody_back() -> None:
     world = World()
     world.respond(2, name="r")
+    world.act("contact")
     world.wait(1)
-    assert world.respond(5, metric="csat") == []  # thanks alone
     assert world.respond(9, name="r") == ["closed", "opened"]
+    assert figures(world) == (0, 0, 0)  # nobody was unhappy
 
 
 @pytest.mark.parametrize("better_left", [False, True])
 def test_who_was_won_back_by_an_answer_that_is_taken_back_is_so_no_more(better_left: bool) -> None:
     world = World()
     world.respond(2)
+    world.act("contact")
     world.wait(1)
     assert "won_back" in world.respond(9, name="better")
     if better_left:
         world.wait(1)
         world.respond(8, name="later")
-    happened = world.delete("better")
+    assert world.delete("better") == ["noted"]
     case = next(case for case in world.cases if case["kind"] == "recovery")
-    assert happened == ["noted", "won_back"] if better_left else ["noted"]
     assert case.get("won_back_by") == ("s/later" if better_left else None)
-    assert report([unpack_case(json.dumps(case).encode())], world.now).overall.won_back.part == better_left
+    assert figures(world) == (better_left, 0, 1)
