@@ -1,4 +1,4 @@
-"""A digest: one day's new, overdue and won-back cases, and praise for agents, as a message to each address."""
+"""A digest: one day's new, worse, overdue and won-back cases, and praise for agents, as a message to each address."""
 
 from collections.abc import Mapping
 from datetime import datetime, time, timedelta
@@ -14,7 +14,7 @@ from npsflow.streams.notify.settings import NotifierSettings
 from npsflow.streams.notify.texts import LABELS
 
 DIGEST_TYPE = "npsflow.cases.digest.v1"
-_HEADINGS = ("new", "overdue", "won_back", "praise")
+_HEADINGS = ("new", "worse", "overdue", "won_back", "praise")
 _MAX_LINES = 20  # below each heading
 _MAX_IDS = 100
 _MAX_QUOTE = 200  # characters
@@ -85,6 +85,8 @@ class Digest:
         lines = {}
         if self._since <= from_rfc3339(case.get("opened_at")) < self._until:
             lines["new"] = line
+        elif self._since <= from_rfc3339(case.get("worsened_at")) < self._until:
+            lines["worse"] = line
         if case.get("status") not in _FINISHED and not case.get("contacted_at") and due < self._until:
             lines["overdue"] = line
         if self._since <= from_rfc3339(case.get("won_back_at")) < self._until:

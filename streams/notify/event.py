@@ -45,6 +45,24 @@ class Event(NamedTuple):
         last = history[-1] if isinstance(history, list) and history else {}
         return last if isinstance(last, dict) else {}
 
+    @property
+    def worsens(self) -> bool:
+        """Whether the open case is more severe by it."""
+        return bool(self.entry.get("severity"))
+
+    @property
+    def answer(self) -> Mapping[str, Any]:
+        """The unhappy answer that it is about: its metric and score at least. If it names none, the worst of the case.
+
+        Of an answer that is neither the newest nor the worst, the case does not say more.
+        """
+        entry, about = self.entry, self.entry.get("alert_id")
+        if not about:
+            return self.case
+        shown = [answer for answer in (self.case.get("newest"), self.case.get("worst")) if isinstance(answer, dict)]
+        named = [answer for answer in shown if answer.get("alert_id") == about]
+        return named[0] if named else {name: entry[name] for name in ("metric", "score") if name in entry}
+
 
 def ce_type(headers: Headers) -> str:
     """The `ce_type` of a record, "" if it has none."""
@@ -74,9 +92,13 @@ def read_event(record: Record) -> Event:
 
 
 def is_wanted(event: Event, notifier: NotifierSettings) -> bool:
-    """Whether this notifier sends a message about it. Raises ValueError for an unknown severity."""
+    """Whether this notifier sends a message about it. Raises ValueError for an unknown severity.
+
+    Whoever wants to hear of escalations hears of every step that makes an open case more severe.
+    """
     kind = event.case.get("kind", "recovery")
-    return event.name in notifier.events and kind in notifier.cases and passes_filters(event.case, notifier)
+    named = event.name in notifier.events or (event.worsens and "escalated" in notifier.events)
+    return named and kind in notifier.cases and passes_filters(event.case, notifier)
 
 
 def passes_filters(case: Mapping[str, Any], notifier: NotifierSettings) -> bool:
@@ -87,9 +109,11 @@ def passes_filters(case: Mapping[str, Any], notifier: NotifierSettings) -> bool:
 
 
 def in_departments(case: Mapping[str, Any], notifier: NotifierSettings) -> bool:
-    """Whether its department is wanted; upper and lower case are the same, as in the rules of recovery."""
-    department = normal(str(case.get("department") or ""))
-    return not notifier.departments or department in map(normal, notifier.departments)
+    """Whether its department is wanted, or that of its newest answer; upper and lower case are the same."""
+    newest = case.get("newest")
+    answers = (case, newest if isinstance(newest, dict) else case)
+    departments = {normal(str(answer.get("department") or "")) for answer in answers}
+    return not notifier.departments or not departments.isdisjoint(map(normal, notifier.departments))
 
 
 def settle_seconds(event: Event, notifier: NotifierSettings) -> float:

@@ -12,7 +12,7 @@ from npsflow.streams.notify.payload import redact
 from npsflow.streams.notify.settings import EVERYBODY, NotifierSettings
 from npsflow.streams.notify.texts import LABELS, REASONS, SEVERITIES, TITLES
 
-_MAX_QUOTE = 2000  # characters of a comment
+_MAX_QUOTE, _MAX_ASIDE = 2000, 200  # characters of a comment: that of the answer itself, that of another
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,8 @@ def build_message(event: Event, notifier: NotifierSettings, thread: str = "", fi
     """The message about `event`. `first`: the event whose id and title it has, where `event` was merged into it."""
     first = first or event
     case = redact(event.case, notifier.private)
-    labels, quote = LABELS[notifier.language], str(case.get("comment") or "")
+    shown = event._replace(case=case)
+    labels, quote = LABELS[notifier.language], str(shown.answer.get("comment") or "")
     person, others = _recipients(first, event.case)
     to = address_of(person, notifier)
     reference = case.get("reference")
@@ -71,7 +72,7 @@ def build_message(event: Event, notifier: NotifierSettings, thread: str = "", fi
         type=first.type,
         at=first.at,
         title=_one_line(_title(first, event.case, notifier)) or first.type,
-        facts=tuple((labels[name], _one_line(value)) for name, value in _facts(event, case, notifier) if value),
+        facts=tuple((labels[name], _one_line(value)) for name, value in _facts(shown, notifier) if value),
         quote=quote if len(quote) <= _MAX_QUOTE else quote[:_MAX_QUOTE] + "…",
         data=case,
         to=to,
@@ -118,13 +119,14 @@ def _recipients(event: Event, case: Mapping[str, Any]) -> tuple[str, list[str]]:
 
 def _title(event: Event, case: Mapping[str, Any], notifier: NotifierSettings) -> str:
     entry, severity, words = event.entry, str(case.get("severity") or ""), REASONS[notifier.language]
+    answer = event._replace(case=dict(case)).answer
     cause, reason = str(entry.get("root_cause") or "-"), str(entry.get("reason") or case.get("reason") or "-")
     values = {
         "case": event.case_id,
-        "metric": str(case.get("metric", "")).upper(),
-        "score": case.get("score", ""),
+        "metric": str(answer.get("metric", "")).upper(),
+        "score": answer.get("score", ""),
         "severity": SEVERITIES[notifier.language].get(severity, severity),
-        "department": case.get("department") or case.get("channel") or "-",
+        "department": answer.get("department") or answer.get("channel") or "-",
         "customer": case.get("customer_id") or "-",
         "owner": case.get("owner") or "-",
         "by": entry.get("by") or case.get("by") or "-",
@@ -133,22 +135,29 @@ def _title(event: Event, case: Mapping[str, Any], notifier: NotifierSettings) ->
         "cause": words[cause] if cause == NO_COMPLAINT else cause,
         "reason": words.get(reason, reason),
     }
-    return render_title(event.name, values, notifier)
+    name = "worsened" if event.worsens and event.name == "noted" else event.name
+    title = render_title(name, values, notifier)
+    if event.worsens and name != "worsened" and name not in notifier.texts:
+        title += f"; {LABELS[notifier.language]['now']} {values['severity']}"
+    return title
 
 
-def _facts(event: Event, case: Mapping[str, Any], notifier: NotifierSettings) -> Iterable[tuple[str, str]]:
-    """Labels and values, in the order in which they are shown."""
-    labels, words, entry = LABELS[notifier.language], REASONS[notifier.language], _last(case)
-    was, reference, owner = case.get("previous_score"), case.get("reference"), str(case.get("owner") or "")
+def _facts(event: Event, notifier: NotifierSettings) -> Iterable[tuple[str, str]]:
+    """Labels and values of an event without what is private, in the order in which they are shown."""
+    case, labels, words = event.case, LABELS[notifier.language], REASONS[notifier.language]
+    answer, entry = event.answer, _last(case)
+    was, reference, owner = answer.get("previous_score"), case.get("reference"), str(case.get("owner") or "")
     yield "case", event.case_id
     yield "customer", str(case.get("customer_id") or "")
     for name in ("name", "email", "phone"):
         yield name, str(case.get(name) or "")
-    yield "score", score_text(case) + ("" if was is None else f", {labels['was']} {was}")
+    yield "score", score_text(answer) + ("" if was is None else f", {labels['was']} {was}")
+    for name in ("worst", "newest"):
+        yield name, _other_answer(case, name, answer, notifier)
     yield "reasons", ", ".join(words.get(str(reason), str(reason)) for reason in case.get("reasons") or ())
-    yield "department", str(case.get("department") or "")
+    yield "department", str(answer.get("department") or "")
     yield "agent", str(case.get("agent_id") or "")
-    yield "channel", str(case.get("channel") or "")
+    yield "channel", str(answer.get("channel") or "")
     yield "owner", owner
     yield "informed", ", ".join(str(name) for name in case.get("informed") or () if name != owner)
     yield "due", local_time(case.get("due_at"), notifier.zone)
@@ -156,6 +165,18 @@ def _facts(event: Event, case: Mapping[str, Any], notifier: NotifierSettings) ->
         yield "ticket", " ".join(str(reference.get(name) or "") for name in ("type", "id", "url")).strip()
     yield "begin", str(case.get("message") or "")
     yield "note", str(entry.get("comment") or "")
+
+
+def _other_answer(case: Mapping[str, Any], name: str, shown: Mapping[str, Any], notifier: NotifierSettings) -> str:
+    """The `newest` or `worst` answer of a case, "" if it is the one that is `shown` anyway."""
+    answer = case.get(name)
+    if not isinstance(answer, dict) or answer.get("response_id") in (None, shown.get("response_id")):
+        return ""
+    when = local_time(answer.get("submitted_at"), notifier.zone)
+    parts = [score_text(answer), str(answer.get("department") or ""), str(answer.get("channel") or ""), when]
+    comment = str(answer.get("comment") or "")
+    text = ", ".join(part for part in parts if part)
+    return text + (f" “{comment[:_MAX_ASIDE]}”" if comment else "")
 
 
 def _last(case: Mapping[str, Any]) -> Mapping[str, Any]:

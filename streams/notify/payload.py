@@ -6,6 +6,7 @@ from typing import Any
 from npsflow.schemas import codec
 
 _INTERNAL = ("plan",)
+_SHOWN = ("newest", "worst")  # answers, each with its comment
 _MAX_HISTORY = 10  # entries
 
 
@@ -19,6 +20,7 @@ def redact(case: dict[str, Any], private: Collection[str]) -> dict[str, Any]:
     answers = _objects(kept.pop("answers", ()))
     if "comment" not in private:
         history, answers = _without(history, "comment"), _without(answers, "text")
+        kept |= {name: _without([kept[name]], "comment")[0] for name in _SHOWN if isinstance(kept.get(name), dict)}
     kept |= {"history": history} if history else {}
     return kept | ({"answers": answers} if answers else {})
 
@@ -52,6 +54,11 @@ def _cut_items(name: str, length: int) -> Callable[[Any], Any]:
     return lambda value: [item | ({name: str(item[name])[:length]} if name in item else {}) for item in _objects(value)]
 
 
+def _cut_comment(length: int) -> Callable[[Any], Any]:
+    """Cut the comment of an answer."""
+    return lambda answer: _cut_items("comment", length)([answer])[0] if isinstance(answer, dict) else None
+
+
 def _cut(length: int) -> Callable[[Any], Any]:
     return lambda text: str(text)[:length] + "…"
 
@@ -77,16 +84,22 @@ _KEPT = (
 _CUTS: tuple[tuple[str, Callable[[Any], Any]], ...] = (
     ("history", _cut_items("comment", 500)),
     ("answers", _cut_items("text", 500)),
+    ("newest", _cut_comment(2000)),
+    ("worst", _cut_comment(2000)),
     ("comment", _cut(8000)),
     ("comment", _cut(2000)),
     ("history", lambda value: _cut_items("comment", 100)(value[-3:])),
     ("answers", _drop),
     ("attributes", _drop),
+    ("newest", _cut_comment(200)),
+    ("worst", _cut_comment(200)),
     ("comment", _cut(500)),
     ("history", _drop),
     ("alert_ids", _drop),
     ("response_url", _drop),
     ("reference", _drop),
     ("comment", _drop),
+    ("newest", _drop),
+    ("worst", _drop),
     ("", _drop),
 )

@@ -17,7 +17,7 @@ PLACEHOLDERS = (
     "reason",
 )
 """What may stand in braces in a title."""
-DIGEST_PLACEHOLDERS = ("new", "overdue", "won_back", "praise")
+DIGEST_PLACEHOLDERS = ("new", "worse", "overdue", "won_back", "praise")
 """What may stand in braces in the title of a digest: counts."""
 
 TITLES: Mapping[str, Mapping[str, str]] = {
@@ -36,10 +36,11 @@ TITLES: Mapping[str, Mapping[str, str]] = {
         "reopened": "Open again: {metric} {score}, {department}",
         "assigned": "It is now with {owner}",
         "noted": "A note by {by}",
-        "won_back": "Won back: a later answer is not unhappy",
+        "won_back": "Won back: the answer after the contact is not unhappy",
         "closed": "Closed, {reason}",
         "action_refused": "Not done, {reason}",
-        "digest": "The day: {new} new, {overdue} overdue, {won_back} won back, {praise} praised",
+        "worsened": "Now {severity}: {metric} {score}, {department}",
+        "digest": "The day: {new} new, {worse} worse, {overdue} overdue, {won_back} won back, {praise} praised",
     },
     "nl": {
         "opened": "Nieuwe zaak, {severity}: {metric} {score}, {department}",
@@ -56,10 +57,11 @@ TITLES: Mapping[str, Mapping[str, str]] = {
         "reopened": "Weer open: {metric} {score}, {department}",
         "assigned": "Nu bij {owner}",
         "noted": "Een notitie van {by}",
-        "won_back": "Teruggewonnen: een later antwoord is niet ontevreden",
+        "won_back": "Teruggewonnen: het antwoord na het contact is niet ontevreden",
         "closed": "Gesloten, {reason}",
         "action_refused": "Niet gedaan, {reason}",
-        "digest": "De dag: {new} nieuw, {overdue} te laat, {won_back} teruggewonnen, {praise} geprezen",
+        "worsened": "Nu {severity}: {metric} {score}, {department}",
+        "digest": "De dag: {new} nieuw, {worse} erger, {overdue} te laat, {won_back} teruggewonnen, {praise} geprezen",
     },
 }
 
@@ -69,14 +71,15 @@ LABELS: Mapping[str, Mapping[str, str]] = {
         "was": "was", "owner": "Owner", "due": "Due", "channel": "Answer by", "department": "Department",
         "agent": "Agent", "reasons": "Reasons", "informed": "Also for", "ticket": "Ticket", "begin": "Begin with",
         "note": "Note", "by": "By", "new": "New", "overdue": "Overdue", "won_back": "Won back", "praise": "Praise",
-        "more": "and {count} more",
+        "more": "and {count} more", "worse": "More severe", "now": "now", "newest": "Newest", "worst": "Worst",
     },
     "nl": {
         "case": "Zaak", "customer": "Klant", "name": "Naam", "email": "E-mail", "phone": "Telefoon", "score": "Score",
         "was": "was", "owner": "Eigenaar", "due": "Uiterlijk", "channel": "Antwoord via", "department": "Afdeling",
         "agent": "Medewerker", "reasons": "Redenen", "informed": "Ook voor", "ticket": "Ticket",
-        "begin": "Begin met", "note": "Notitie", "by": "ConnectionLimiter",
+        "begin": "Begin met", "note": "Notitie", "by": "Door",
         "new": "Nieuw", "overdue": "Te laat", "won_back": "Teruggewonnen", "praise": "Lof", "more": "en nog {count}",
+        "worse": "Ernstiger", "now": "nu", "newest": "Nieuwste", "worst": "Ergste",
     },
 }  # fmt: skip
 
@@ -94,7 +97,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "cooldown": "has just been helped", "case_open": "has an open case", "asked_recently": "has just been asked",
         "retracted": "the answer was taken back", "done": "done", "declined": "declined", "expired": "time is up",
         "burst": "many at once", "reinstated": "the answer stands after all", "unhappy_again": "unhappy again",
-        "answered_before": "a better answer came before", "enriched": "more is known",
+        "answered_before": "another answer came before", "enriched": "more is known",
         "forgotten": "a customer is forgotten", "fixed": "the cause is fixed",
         "first_contact": "the first contact", "finish_by": "the whole",
         "not_for_asks": "not for asks", "only_for_asks": "only for asks", "still_open": "it is still open",
@@ -103,7 +106,8 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "comment_missing": "the comment is missing", "assignee_missing": "nobody is named",
         "root_cause_missing": "the root cause is missing", "other_case_open": "another case of the customer is open",
         "unhappy_since": "unhappy again since", "no_such_case": "there is no such case",
-        "no_complaint": "no complaint",
+        "no_complaint": "no complaint", "improved": "better without a contact", "not_won_back": "not better after all",
+        "before_the_case": "that was before the case", "in_the_future": "that is in the future",
     },
     "nl": {
         "detractor": "criticaster", "passive": "passief tevreden", "promoter": "promotor",
@@ -113,7 +117,7 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "cooldown": "is net geholpen", "case_open": "heeft een open zaak", "asked_recently": "is net iets gevraagd",
         "retracted": "het antwoord is teruggenomen", "done": "gedaan", "declined": "wil het niet",
         "expired": "de tijd is om", "burst": "veel tegelijk", "reinstated": "het antwoord staat toch",
-        "unhappy_again": "opnieuw ontevreden", "answered_before": "er was al een beter antwoord",
+        "unhappy_again": "opnieuw ontevreden", "answered_before": "er was al een ander antwoord",
         "enriched": "er is meer bekend", "forgotten": "een klant is vergeten", "fixed": "de oorzaak is verholpen",
         "first_contact": "het eerste contact", "finish_by": "het geheel",
         "not_for_asks": "niet voor vragen", "only_for_asks": "alleen voor vragen", "still_open": "nog open",
@@ -122,7 +126,8 @@ REASONS: Mapping[str, Mapping[str, str]] = {
         "comment_missing": "de toelichting ontbreekt", "assignee_missing": "er is niemand genoemd",
         "root_cause_missing": "de hoofdoorzaak ontbreekt", "other_case_open": "een andere zaak van de klant is open",
         "unhappy_since": "sindsdien weer ontevreden", "no_such_case": "die zaak is er niet",
-        "no_complaint": "geen klacht",
+        "no_complaint": "geen klacht", "improved": "beter zonder contact", "not_won_back": "toch niet beter",
+        "before_the_case": "dat was voor de zaak", "in_the_future": "dat is in de toekomst",
     },
 }  # fmt: skip
 """Words for the reasons of npsflow itself. Reasons from the settings are shown as they are."""

@@ -100,6 +100,8 @@ def recovered() -> list[Output]:
                    {"action": "contact"}, {"action": "contact"}, {"action": "close_loop"}, {"action": "reopen"},
                    {"action": "resolve", "root_cause": "no_complaint"}):  # fmt: skip
         world.act(**action)
+    world.now += 60_000
+    world.respond(8)
     world.respond(2, "C-2", name="r")
     world.delete("r")
     return world.events

@@ -58,13 +58,27 @@ def test_each_owner_hears_of_their_own() -> None:
         case("c-9", owner="bob"), ("c-9", None),
     )  # fmt: skip
     assert counts(found) == {
-        "all": "The day: 1 new, 0 overdue, 0 won back, 0 praised",
-        "anna-s": "The day: 1 new, 0 overdue, 1 won back, 0 praised",
-        "bob-s": "The day: 0 new, 1 overdue, 0 won back, 0 praised",
+        "all": "The day: 1 new, 0 worse, 0 overdue, 0 won back, 0 praised",
+        "anna-s": "The day: 1 new, 0 worse, 0 overdue, 1 won back, 0 praised",
+        "bob-s": "The day: 0 new, 0 worse, 1 overdue, 0 won back, 0 praised",
     }
     assert [section.heading for section in found["anna-s"].sections] == ["New", "Won back"]
     assert found["bob-s"].data["overdue"] == ["c-2"]
     assert digested() == {}
+
+
+def test_a_case_that_got_worse_is_in_the_digest() -> None:
+    world = World()
+    world.respond(5)
+    until = world.now + DAY
+    world.now = until + HOUR
+    world.respond(0)
+    digest = Digest(NotifierSettings(), until, until + DAY)
+    digest.add_case(world.case["case_id"], world.case)
+    (message,) = digest.messages().values()
+    assert message.title == "The day: 0 new, 1 worse, 1 overdue, 0 won back, 0 praised"
+    assert message.sections[0].heading == "More severe"
+    assert message.sections[0].lines[0].startswith("NPS 0, C-1, ")
 
 
 def test_agents_hear_of_their_praise() -> None:
@@ -145,10 +159,10 @@ async def test_it_is_sent_once_a_day(desk: Desk, endpoint: Endpoint) -> None:
         await eventually(partial(reached, desk, delivered=4))  # one is still overdue
     received = [(got.to, got.data["data"]["counts"]) for got in endpoint.received]
     assert sorted(received[:2], key=str) == [
-        ("/all", {"new": 1, "overdue": 1, "won_back": 0, "praise": 0}),
-        ("/all/anna", {"new": 0, "overdue": 0, "won_back": 0, "praise": 1}),
+        ("/all", {"new": 1, "worse": 0, "overdue": 1, "won_back": 0, "praise": 0}),
+        ("/all/anna", {"new": 0, "worse": 0, "overdue": 0, "won_back": 0, "praise": 1}),
     ]
-    assert received[2:] == [("/all", {"new": 0, "overdue": 1, "won_back": 0, "praise": 0})]
+    assert received[2:] == [("/all", {"new": 0, "worse": 0, "overdue": 1, "won_back": 0, "praise": 0})]
     assert {got.data["type"] for got in endpoint.received} == {"npsflow.cases.digest.v1"}
     assert len(set(endpoint.ids())) == 3
 

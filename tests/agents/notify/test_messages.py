@@ -16,6 +16,7 @@ from npsflow.streams.notify.payload import fit, redact
 from npsflow.streams.notify.settings import NotifierSettings
 from npsflow.streams.notify.texts import LABELS, LANGUAGES, REASONS, SEVERITIES, TITLES
 from npsflow.streams.recovery.case import refusal
+from npsflow.streams.recovery.settings import Recovery, SeverityRule
 from npsflow.streams.scoring.scores import DEFAULT_SCALES
 from tests.streams.recovery.recovering import World
 
@@ -202,3 +203,80 @@ def test_what_is_redact() -> None:
         "history": [{"what": "noted", "by": "anna"}],
     }  # fmt: skip
     assert redact(case, ["comment", "name", "email", "phone"]) == {n: v for n, v in case.items() if n != "plan"}
+
+
+# The answers of a case
+
+
+def titles_of(world: World, **settings: Any) -> list[str]:
+    """The titles of all messages."""
+    notifier = NotifierSettings(**settings)
+    every = [event(output.value, dict(output.headers)) for output in world.events]
+    return [build_message(one, notifier).title for one in every if is_wanted(one, notifier)]
+
+
+def unhappy_again() -> World:
+    world = World()
+    world.respond(5, department="Delivery", channel="email")
+    world.now += 3_600_000
+    world.respond(1, department="Billing", channel="chat", comment="You will hear from my lawyer")
+    world.now += 3_600_000
+    world.respond(6, department="Delivery", channel="email", comment="Still late")
+    return world
+
+
+def test_a_severity_that_rises_is_heard_of_by_default() -> None:
+    world = unhappy_again()
+    rises = "Unhappy once more: NPS 1, Billing; now critical"
+    assert titles_of(world) == ["New case, medium: NPS 5, Delivery", rises]
+    assert titles_of(world, events=["joined"]) == [rises, "Unhappy once more: NPS 6, Delivery"]
+    assert titles_of(world, events=["escalated"], at_least="critical") == [rises]
+    assert titles_of(world, events=["opened"]) == ["New case, medium: NPS 5, Delivery"]
+    assert titles_of(world, departments=["Billing"]) == [rises]
+    assert titles_of(world, events=["joined"], texts={"joined": "{score}!"}) == ["1!", "6!"]
+
+    world = World()
+    world.respond(6)
+    world.respond(10, submitted=world.now - 3_600_000)
+    assert titles_of(world)[-1] == "Now high: NPS 6, -"
+    assert titles_of(world, language="nl")[-1] == "Nu hoog: NPS 6, -"
+
+    world = World(Recovery(severity=[SeverityRule("law", "critical", words=["lawyer"])]))
+    world.respond(6, name="r")
+    world.respond(6, name="r", comment="my lawyer")
+    assert titles_of(world)[-1] == "More is known: NPS 6, -; now critical"
+
+
+def test_a_message_is_about_the_answer_that_came_and_shows_the_worst_and_the_newest() -> None:
+    world = unhappy_again()
+    joined, again = (event(output.value, dict(output.headers)) for output in world.events[1:])
+    open_ = NotifierSettings(private=["comment"])
+    assert build_message(joined, open_).text().splitlines()[2:7] == [
+        "Customer: C-1", "Score: NPS 1, was 5", "Reasons: detractor", "Department: Billing", "Answer by: chat",
+    ]  # fmt: skip
+    assert build_message(joined, open_).quote == "You will hear from my lawyer"
+    lines = build_message(again, open_).text().splitlines()
+    assert "Score: NPS 6, was 1" in lines
+    assert "Worst: NPS 1, Billing, chat, 2026-03-02 10:00 UTC “You will hear from my lawyer”" in lines
+    assert build_message(again, open_).quote == "Still late"
+    world.wait(17)
+    warned = event(world.events[-1].value, dict(world.events[-1].headers))
+    lines = build_message(warned, open_).text().splitlines()
+    assert "Score: NPS 1, was 5" in lines
+    assert "Newest: NPS 6, Delivery, email, 2026-03-02 11:00 UTC “Still late”" in lines
+    for one in (joined, again, warned):
+        shut = build_message(one, NotifierSettings())
+        assert "lawyer" not in shut.text() + json.dumps(shut.data)
+        assert "Still late" not in shut.text() + json.dumps(shut.data)
+
+
+def test_of_an_answer_in_between_the_message_has_the_score() -> None:
+    world = World()
+    for hours, score in ((5, 0), (1, 5), (3, 4)):  # the last one came late
+        world.respond(score, submitted=world.now - hours * 3_600_000)
+    between = event(world.events[-1].value, dict(world.events[-1].headers))
+    message = build_message(between, NotifierSettings(private=["comment"]))
+    assert message.title == "Unhappy once more: NPS 4, -"
+    assert [value for label, value in message.facts if label in ("Score", "Worst", "Newest")] == [
+        "NPS 4", "NPS 0, 2026-03-02 04:00 UTC", "NPS 5, 2026-03-02 08:00 UTC",
+    ]  # fmt: skip

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from npsflow.schemas import topics
+from npsflow.schemas.response import Metric
 from npsflow.schemas.times import HOUR, rfc3339
 from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
@@ -28,11 +29,11 @@ def header(output: Output, name: str) -> str:
 class World:
     """`now` in ms; every call commits, so that a `restart` between any two of them loses nothing."""
 
-    def __init__(self, recovery: Recovery | None = None) -> None:
+    def __init__(self, recovery: Recovery | None = None, turned: frozenset[Metric] = frozenset()) -> None:
         policy = recovery or Recovery()
         self.now = NOW
-        self._classify = Task(Classify(Settings().classify_settings(SOURCE, 1)))
-        self.recover = Task(Recover(Policy(policy, clock_of(policy)), SOURCE, PREFIX))
+        self._classify = Task(Classify(Settings(ces_seven_is_hard="ces" in turned).classify_settings(SOURCE, 1)))
+        self.recover = Task(Recover(Policy(policy, clock_of(policy), turned), SOURCE, PREFIX))
         self.events: list[Output] = []
         """Those about cases, in order."""
         self.dead: list[Output] = []
