@@ -51,7 +51,8 @@ class Alerts:
         alert, customer = fact.alert, work.customer(key)
         if customer.has_read(alert.alert_id, alert.revision):
             return
-        arrived = standing_alert(alert, fact.context, key)
+        known = work.alert(alert.alert_id)
+        arrived = standing_alert(alert, fact.context, key, known.previous if known else None)
         if not customer.superseded(alert.alert_id, work.at):
             customer = work.customers[key] = customer.with_answer(arrived.metric, arrived.answer)
         changed = self._contents.reassess(work, customer)
@@ -77,7 +78,9 @@ class Alerts:
         customer = customer.without_answer(response_key(fact.source, fact.response_id), unhappy=True)
         customer = customer.with_outcome(fact.alert_id, Outcome(fact.revision, None, "", "retracted", work.at))
         work.customers[key] = customer
-        changed = self._contents.reassess(work, customer)
+        # Of another category it is a follow-up now: until that is read, nobody hears of what seems to have changed.
+        follows = fact.cause == "category"
+        changed = [] if follows else self._contents.reassess(work, customer)
         record = work.case(before.case_id) if before is not None else None
         if record is not None:
             self._take_out(work, record, fact.alert_id)
@@ -85,7 +88,8 @@ class Alerts:
             if customer.last_case == case_id and record.case.kind == "bundle" and not customer.alerts_in(case_id):
                 customer = replace(customer, last_case="")  # the bundle goes on without this customer
         work.customers[key] = customer
-        self._contents.agree(work, customer, changed)
+        if not follows:
+            self._contents.agree(work, customer, changed)
 
     def _take_out(self, work: UnitOfWork, record: CaseRecord, alert_id: str) -> None:
         changes, about = remove_alerts(record.case, [alert_id]), work.alert(alert_id)

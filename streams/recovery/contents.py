@@ -9,7 +9,7 @@ from npsflow.streams.recovery.case import Changes, add_entry, is_open, keep_dead
 from npsflow.streams.recovery.changes import UnitOfWork
 from npsflow.streams.recovery.customers import Answer, Customer
 from npsflow.streams.recovery.policy import WAS_PROMOTER, Deadlines, Policy, is_worse
-from npsflow.streams.recovery.standing import StandingAlert, as_answer, assess, first_of_older_build
+from npsflow.streams.recovery.standing import StandingAlert, as_answer, assess, first_of_older_build, previous_answer
 from npsflow.streams.recovery.state import CaseRecord
 
 
@@ -24,7 +24,7 @@ class Contents:
         case_ids = list[str]()
         for alert_id, outcome in customer.outcomes.items():
             alert = work.alert(alert_id) if outcome.case_id else None
-            if alert is not None and customer.previous_answer(alert.metric, alert.answer) != alert.previous:
+            if alert is not None and previous_answer(alert, customer) != alert.previous:
                 work.alerts[alert_id] = assess(alert, customer, self._policy)
                 case_ids.append(alert.case_id)
         return list(dict.fromkeys(case_ids))
@@ -80,7 +80,7 @@ class Contents:
     def _regain(self, work: UnitOfWork, record: CaseRecord) -> None:
         case, customer = record.case, work.customer(record.case.key)
         alerts = self._alerts(work, record)
-        if _is_marked_by_older_build(case, customer):
+        if not _is_remembered(case.won_back_by or case.improved_by, alerts, customer):
             return
         won, improved = _judge(case, alerts, customer, self._policy.restarted(case))
         lost: Changes = {}
@@ -191,7 +191,12 @@ def _judge(
     return None, answered_after(restarted)
 
 
-def _is_marked_by_older_build(case: Case, customer: Customer) -> bool:
-    """Whether an older build has marked the case as won back: it did not remember what answers were about."""
-    answer = customer.find_answer(case.won_back_by) if case.won_back_by else None
-    return answer is not None and not answer.subject
+def _is_remembered(response: str | None, alerts: list[StandingAlert], customer: Customer) -> bool:
+    """Whether enough is remembered to say that the better answer which marks a case does not do so any more.
+
+    Of very many answers the oldest are not remembered; an older build did not remember what they were about.
+    """
+    answer = customer.find_answer(response) if response else None
+    if answer is not None:
+        return bool(answer.subject)
+    return response is None or not any(customer.has_forgotten(alert.metric) for alert in alerts)

@@ -110,6 +110,10 @@ class Customer(Struct, frozen=True, array_like=True):
         older = (a for a in self.answers.get(metric, ()) if a.response != answer.response and a.order < answer.order)
         return max(older, key=lambda a: a.order, default=None)
 
+    def has_forgotten(self, metric: str) -> bool:
+        """Whether there may have been older answers than are remembered."""
+        return len(self.answers.get(metric, ())) >= _MAX_ANSWERS
+
     def with_answer(self, metric: str, answer: Answer) -> "Customer":
         """Add an answer, in place of an earlier version of it."""
         others = [a for a in self.answers.get(metric, ()) if a.response != answer.response]

@@ -60,8 +60,8 @@ class StandingAlert(Struct, frozen=True, array_like=True):
         return {"alert_id": self.alert_id, "metric": self.metric, "score": self.answer.score}
 
 
-def standing_alert(alert: Alert, context: Context, key: str) -> StandingAlert:
-    """An alert as it is read, before it is assessed."""
+def standing_alert(alert: Alert, context: Context, key: str, previous: Answer | None) -> StandingAlert:
+    """An alert as it is read, before it is assessed. `previous`: the answer before it, as was known until now."""
     return StandingAlert(
         alert_id=alert.alert_id,
         key=key,
@@ -75,6 +75,7 @@ def standing_alert(alert: Alert, context: Context, key: str) -> StandingAlert:
         own_reasons=alert.reasons,
         start=to_ms(alert.due_at - ALERT_DUE),
         raised=from_rfc3339(alert.raised_at),
+        previous=previous,
     )
 
 
@@ -102,8 +103,7 @@ def assess(alert: StandingAlert, customer: Customer, policy: Policy) -> Standing
 
     Deadlines that had passed before npsflow knew of the response are not in the plan: nobody is alerted to them.
     """
-    context = alert.context
-    previous = customer.previous_answer(context.metric, alert.answer)
+    context, previous = alert.context, previous_answer(alert, customer)
     severity, reasons = policy.severity(alert.own_severity, context, previous.category if previous else None)
     hours = policy.first_contact_hours(severity, context)
     deadlines = policy.deadlines(alert.start, hours)
@@ -117,6 +117,12 @@ def assess(alert: StandingAlert, customer: Customer, policy: Policy) -> Standing
         hours=hours,
         deadlines=Deadlines(deadlines.due, deadlines.finish, plan),
     )
+
+
+def previous_answer(alert: StandingAlert, customer: Customer) -> Answer | None:
+    """The customer's answer before it; what was known stays where older answers are not remembered any more."""
+    previous = customer.previous_answer(alert.metric, alert.answer)
+    return alert.previous if previous is None and customer.has_forgotten(alert.metric) else previous
 
 
 def as_answer(alert: StandingAlert, context: Context) -> CaseAnswer:
