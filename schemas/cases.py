@@ -80,7 +80,8 @@ class CaseAnswer(Struct, frozen=True, omit_defaults=True):
 class Entry(Struct, frozen=True, omit_defaults=True):
     """One line of a case's history: what happened when, by whose hand, and why.
 
-    `alert_id`, `metric` and `score`: the answer that it is about. `severity`: what the open case has risen to by it.
+    `alert_id`, `metric` and `score`: the answer that it is about; `answer`: the same in full, where it is neither the
+    newest nor the worst of the case. `severity`: what the open case has risen to by it.
     """
 
     at: Instant
@@ -95,6 +96,7 @@ class Entry(Struct, frozen=True, omit_defaults=True):
     metric: Metric | None = None
     score: int | None = None
     severity: Severity | None = None
+    answer: CaseAnswer | None = None
 
 
 class Due(Struct, frozen=True, array_like=True):

@@ -41,6 +41,7 @@ _OF_FIELD: dict[str, Description] = {
         ("agent_id", "The employee who served the customer.", "agent-7"),
         ("alert_id", "Id of the alert of a response, the same after every replay.", f"a-{_DIGEST}"),
         ("alert_ids", "The alerts that the case is about.", [f"a-{_DIGEST}"]),
+        ("answer", "The answer that it is about, if it is neither the newest nor the worst of the case.", _ANSWER),
         ("answers", "Answers to driver questions: why the score is what it is.", [{"topic": "speed", "score": 2}]),
         ("assignee", "Who is to own the case.", "anna"),
         ("at", "When it happened.", _TIME),

@@ -29,6 +29,8 @@ _ADVICE = {
     "comment_missing": "add --comment",
     "root_cause_missing": "add --root-cause and --comment; the cause is `no_complaint` if there is none",
     "assignee_missing": "add --assignee",
+    "before_the_case": "--at is before the case was opened",
+    "in_the_future": "--at is still to come",
     "is_loop_closed": "`npsflow act reopen` opens it again",
     "not_for_asks": "an ask is `done` or `declined`",
     "only_for_asks": "only what promoters and passives are asked is done or declined",

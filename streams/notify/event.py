@@ -52,16 +52,13 @@ class Event(NamedTuple):
 
     @property
     def answer(self) -> Mapping[str, Any]:
-        """The unhappy answer that it is about: its metric and score at least. If it names none, the worst of the case.
-
-        Of an answer that is neither the newest nor the worst, the case does not say more.
-        """
+        """The unhappy answer that it is about, its metric and score at least; if it names none, the worst."""
         entry, about = self.entry, self.entry.get("alert_id")
         if not about:
             return self.case
-        shown = [answer for answer in (self.case.get("newest"), self.case.get("worst")) if isinstance(answer, dict)]
-        named = [answer for answer in shown if answer.get("alert_id") == about]
-        return named[0] if named else {name: entry[name] for name in ("metric", "score") if name in entry}
+        answers = entry.get("answer"), self.case.get("newest"), self.case.get("worst")
+        named = [answer for answer in answers if isinstance(answer, dict) and answer.get("alert_id") == about]
+        return named[0] if named else self.case | {name: entry[name] for name in ("metric", "score") if name in entry}
 
 
 def ce_type(headers: Headers) -> str:

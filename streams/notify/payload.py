@@ -19,7 +19,7 @@ def redact(case: dict[str, Any], private: Collection[str]) -> dict[str, Any]:
     history = _objects(kept.pop("history", ()))[-_MAX_HISTORY:]
     answers = _objects(kept.pop("answers", ()))
     if "comment" not in private:
-        history, answers = _without(history, "comment"), _without(answers, "text")
+        history, answers = list(map(_without_words, history)), _without(answers, "text")
         kept |= {name: _without([kept[name]], "comment")[0] for name in _SHOWN if isinstance(kept.get(name), dict)}
     kept |= {"history": history} if history else {}
     return kept | ({"answers": answers} if answers else {})
@@ -47,6 +47,12 @@ def _objects(value: object) -> list[dict[str, Any]]:
 
 def _without(objects: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
     return [{n: v for n, v in item.items() if n != name} for item in objects]
+
+
+def _without_words(entry: dict[str, Any]) -> dict[str, Any]:
+    """A line of the history without what a team or a customer wrote."""
+    answer, kept = entry.get("answer"), _without([entry], "comment")[0]
+    return kept | ({"answer": _without([answer], "comment")[0]} if isinstance(answer, dict) else {})
 
 
 def _cut_items(name: str, length: int) -> Callable[[Any], Any]:

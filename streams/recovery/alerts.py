@@ -92,12 +92,12 @@ class Alerts:
             self._contents.agree(work, customer, changed)
 
     def _take_out(self, work: UnitOfWork, record: CaseRecord, alert_id: str) -> None:
-        changes, about = remove_alerts(record.case, [alert_id]), work.alert(alert_id)
+        changes = remove_alerts(record.case, [alert_id])
         if is_open(record.case) and not (changes["alert_ids"] or changes["more_alerts"]):
             changes |= close(work.at, self._policy.retention)
-            self._contents.step(work, record, "closed", changes, about, reason="retracted")
+            self._contents.step(work, record, "closed", changes, alert_id=alert_id, reason="retracted")
         else:
-            self._contents.step(work, record, "noted", changes, about, reason="retracted")
+            self._contents.step(work, record, "noted", changes, alert_id=alert_id, reason="retracted")
 
     def _read(self, work: UnitOfWork, customer: Customer, arrived: StandingAlert, fact: AlertFact) -> _Read:
         alert, context = fact

@@ -49,7 +49,8 @@ class Contents:
         changes, severity = (changes or {}) | described, described.get("severity")
         if is_open(changed.case) and severity and before.severity and is_worse(severity, before.severity):
             changes["worsened_at"], entry["severity"] = rfc3339(work.at), severity
-        fields = (about.entry if about is not None else {}) | entry
+        shown = {answer.alert_id for name in ("newest", "worst") if (answer := described.get(name)) is not None}
+        fields = (about.entry(shown) if about is not None else {}) | entry
         return work.emit_case(CaseRecord(add_entry(before, work.at, event, changes, **fields), context))
 
     def complete(self, work: UnitOfWork, record: CaseRecord) -> CaseRecord:

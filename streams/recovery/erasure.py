@@ -83,7 +83,7 @@ def _anonymous(entry: Entry, alert_ids: Collection[str]) -> Entry:
     """A line of the history without what was written by hand, and without the customer's answer."""
     if entry.alert_id in alert_ids:
         entry = replace(entry, alert_id=None, metric=None, score=None)
-    return replace(entry, comment=None)
+    return replace(entry, comment=None, answer=None)
 
 
 def _anonymised(record: CaseRecord) -> CaseRecord:

@@ -1,5 +1,7 @@
 """The alerts of cases as they stand, each with what the customer's other answers make of it."""
 
+from collections.abc import Collection
+
 from msgspec import Struct
 from msgspec.structs import replace
 
@@ -54,10 +56,10 @@ class StandingAlert(Struct, frozen=True, array_like=True):
         """The smaller is worse; of equally bad answers the first."""
         return -self.badness, *self.answer.order
 
-    @property
-    def entry(self) -> Changes:
-        """The fields of a history's Entry that is about it."""
-        return {"alert_id": self.alert_id, "metric": self.metric, "score": self.answer.score}
+    def entry(self, shown: Collection[str]) -> Changes:
+        """The fields of a history's Entry that is about it; `shown`: the ids of the alerts that the case shows."""
+        fields = {"alert_id": self.alert_id, "metric": self.metric, "score": self.answer.score}
+        return fields if self.alert_id in shown else fields | {"answer": as_answer(self, self.context)}
 
 
 def standing_alert(alert: Alert, context: Context, key: str, previous: Answer | None) -> StandingAlert:

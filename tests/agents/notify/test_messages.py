@@ -270,13 +270,15 @@ def test_a_message_is_about_the_answer_that_came_and_shows_the_worst_and_the_new
         assert "Still late" not in shut.text() + json.dumps(shut.data)
 
 
-def test_of_an_answer_in_between_the_message_has_the_score() -> None:
+def test_of_an_answer_in_between_the_message_says_as_much() -> None:
     world = World()
     for hours, score in ((5, 0), (1, 5), (3, 4)):  # the last one came late
-        world.respond(score, submitted=world.now - hours * 3_600_000)
+        world.respond(score, submitted=world.now - hours * 3_600_000, department=f"D{score}", comment=f"of {score}")
     between = event(world.events[-1].value, dict(world.events[-1].headers))
+    shut = build_message(between, NotifierSettings())
+    assert "of 4" not in shut.text() + json.dumps(shut.data)
     message = build_message(between, NotifierSettings(private=["comment"]))
-    assert message.title == "Unhappy once more: NPS 4, -"
+    assert (message.title, message.quote) == ("Unhappy once more: NPS 4, D4", "of 4")
     assert [value for label, value in message.facts if label in ("Score", "Worst", "Newest")] == [
-        "NPS 4", "NPS 0, 2026-03-02 04:00 UTC", "NPS 5, 2026-03-02 08:00 UTC",
+        "NPS 4, was 0", "NPS 0, D0, 2026-03-02 04:00 UTC “of 0”", "NPS 5, D5, 2026-03-02 08:00 UTC “of 5”",
     ]  # fmt: skip
