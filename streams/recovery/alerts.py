@@ -79,7 +79,7 @@ class Alerts:
         customer = customer.with_outcome(fact.alert_id, Outcome(fact.revision, None, "", "retracted", work.at))
         work.customers[key] = customer
         # Of another category it is a follow-up now: until that is read, nobody hears of what seems to have changed.
-        follows = fact.cause == "category"
+        follows = fact.cause == "category" and not customer.is_followed(fact.alert_id, work.at)
         changed = [] if follows else self._contents.reassess(work, customer)
         record = work.case(before.case_id) if before is not None else None
         if record is not None:

@@ -105,6 +105,11 @@ class Customer(Struct, frozen=True, array_like=True):
         other = self.outcomes.get(counterpart(fact_id))
         return other is not None and other.reason != "retracted" and other.at > at
 
+    def is_followed(self, fact_id: str, at: int) -> bool:
+        """Whether the counterpart of an alert or follow-up that was retracted at `at` (ms) has been read already."""
+        other = self.outcomes.get(counterpart(fact_id))
+        return other is not None and (other.reason != "retracted" or other.at >= at)
+
     def previous_answer(self, metric: str, answer: Answer) -> Answer | None:
         """The answer before this one, of another response."""
         older = (a for a in self.answers.get(metric, ()) if a.response != answer.response and a.order < answer.order)

@@ -52,7 +52,8 @@ class FollowUps:
         customer = customer.without_answer(response_key(fact.source, fact.response_id), unhappy=False)
         outcome = Outcome(fact.revision, None, "", "retracted", work.at)
         customer = work.customers[key] = customer.with_outcome(fact.follow_up_id, outcome)
-        if fact.cause != "category":  # else it is an alert now, which is read next
+        if fact.cause != "category" or customer.is_followed(fact.follow_up_id, work.at):
+            # Else it is an alert now, which is read next.
             self._contents.agree(work, customer, self._contents.reassess(work, customer))
 
     def _ask(self, work: UnitOfWork, key: str, customer: Customer, fact: FollowUpFact) -> Decision:
