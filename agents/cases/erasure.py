@@ -1,14 +1,15 @@
 """Erases a customer: by an action to recover, and by a count of what other topics keep for a while."""
 
 import asyncio
-import re
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Set
+from contextlib import AbstractContextManager
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from npsflow.agents.cases.actions import send_action
+from npsflow.agents.cases.persons import Mentions, Neighbours, Search
 from npsflow.agents.kafka import reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.kafka.renewed_producer import RenewedProducer
@@ -29,6 +30,9 @@ STATE_TOPIC = topics.changelog(Recover.name, "state")
 RETAINING_TOPICS = tuple(topic for topic in topics.ALL if topic.cleanup == "delete" and not topic.internal)
 """Topics that keep records for their retention: nothing can be taken out of them."""
 
+Reading = Callable[[str], AbstractContextManager[reading.Progress]]
+"""A bar with a label, for as long as a topic is read."""
+
 _POLL_SECONDS = 0.2
 
 
@@ -40,15 +44,36 @@ class Retained(NamedTuple):
 
 
 class Erasure:
-    """Of one customer. `names`: all ids, as in `customer.id` of responses, and e-mail addresses."""
+    """Of one customer, who is given to each method by all `names`: ids as in `customer.id` of responses, addresses."""
 
-    def __init__(
-        self, installation: Installation, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer, names: Sequence[str]
-    ) -> None:
-        self._installation, self._admin, self._consumer, self._names = installation, admin, consumer, names
+    def __init__(self, installation: Installation, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> None:
+        self._installation, self._admin, self._consumer = installation, admin, consumer
         self._partitions: dict[str, list[TopicPartition]] = {}
 
-    async def erase(self, producer: RenewedProducer, action: TeamAction, seconds: float) -> int:
+    async def search(self, names: Set[str], progress: Reading) -> Search:
+        """Look for the names in all that is kept."""
+        search = Search(names)
+        for topic in (*(topic.name for topic in RETAINING_TOPICS), STATE_TOPIC):
+            with progress(topic) as moved:
+                async for record in self._records(topic, moved):
+                    search.see(record, as_received=topic == topics.DEAD_LETTERS)
+        if lacking := names - search.known:
+            with progress(REMEMBERED_TOPIC) as moved:
+                search.known |= {name for name in lacking if (await self.retained_by_classify([name], moved)).records}
+        return search
+
+    async def neighbours(self, progress: Reading) -> Neighbours:
+        """All customers who are known."""
+        neighbours = Neighbours()
+        for topic in (*(topic.name for topic in RETAINING_TOPICS if topic.name != topics.DEAD_LETTERS), STATE_TOPIC):
+            with progress(topic) as moved:
+                async for record in self._records(topic, moved):
+                    neighbours.see(record)
+        return neighbours
+
+    async def erase(
+        self, names: Collection[str], producer: RenewedProducer, action: TeamAction, seconds: float
+    ) -> int:
         """Send the action until recover keeps nothing of the customer; returns the number of cases it removed.
 
         Waits until classify and recover have read their inputs: a response that is not read yet becomes a case later.
@@ -61,7 +86,7 @@ class Erasure:
                 while True:
                     for stage, inputs in (Classify.name, Classify.inputs), (Recover.name, Recover.inputs):
                         await self._wait_until_read(stage, inputs)
-                    known, count = await self._known_names()
+                    known, count = await self._known_names(names)
                     if not known:
                         return cases
                     cases = max(cases, count)
@@ -74,22 +99,18 @@ class Erasure:
                 "check` says more; nothing is lost by trying again"
             ) from None
 
-    async def retained_in(self, topic: Topic, progress: reading.Progress) -> Retained:
+    async def retained_in(self, topic: Topic, names: Collection[str], progress: reading.Progress) -> Retained:
         """The records of a topic that name the customer; `newest` is when one was appended."""
-        # A name as a whole word, plain and as JSON writes it; addresses in upper case, too.
-        written = {(form, "@" in name) for name in self._names for form in (name.encode(), codec.encode(name)[1:-1])}
-        words = [(b"(?i:%b)" if is_address else b"%b") % re.escape(form) for form, is_address in sorted(written)]
-        pattern = re.compile(rb"(?<![A-Za-z0-9])(?:" + b"|".join(words) + rb")(?![A-Za-z0-9])")
+        mentions = Mentions(names)
         records = newest = 0
         async for record in self._records(topic.name, progress):
-            texts = [record.key, record.value, *(value for _, value in record.headers)]
-            if any(text is not None and pattern.search(_plain(text)) for text in texts):
+            if mentions.in_record(record):
                 records, newest = records + 1, max(newest, record.timestamp)
         return Retained(records, newest)
 
-    async def retained_by_classify(self, progress: reading.Progress) -> Retained:
+    async def retained_by_classify(self, names: Collection[str], progress: reading.Progress) -> Retained:
         """The responses that classify keeps to correct them; `newest` is when one was submitted."""
-        submitted, keys = dict[bytes, int](), {name.encode() for name in self._names}
+        submitted, keys = dict[bytes, int](), {name.encode() for name in names}
         async for record in self._records(REMEMBERED_TOPIC, progress):
             for id_, packed in stored.entries(record.value or b""):
                 response = stored.unpack(packed)
@@ -97,10 +118,10 @@ class Erasure:
                     submitted[id_] = response.submitted
         return Retained(len(submitted), max(submitted.values(), default=0))
 
-    async def _known_names(self) -> tuple[set[str], int]:
+    async def _known_names(self, names: Collection[str]) -> tuple[set[str], int]:
         """The names under which recover keeps anything, and the number of cases."""
-        customers = {b"customer:" + name.encode(): name for name in self._names}
-        keys = [b'"key":' + codec.encode(name) for name in self._names]
+        customers = {b"customer:" + name.encode(): name for name in names}
+        keys = [b'"key":' + codec.encode(name) for name in names]
         kept: dict[bytes, str] = {}
         async for record in self._records(STATE_TOPIC, lambda read, total: None):
             key, value = record.key or b"", record.value or b""
@@ -109,7 +130,7 @@ class Erasure:
                 kept[key] = customers[key]
             elif key.startswith(b"case:") and any(part in value for part in keys):
                 owner = unpack_case(value).case.key
-                if owner in self._names:
+                if owner in names:
                     kept[key] = owner
         return set(kept.values()), len(kept.keys() - customers.keys())
 
@@ -131,16 +152,6 @@ class Erasure:
         if topic not in self._partitions:
             self._partitions[topic] = await reading.partitions(self._installation, topic)
         return self._partitions[topic]
-
-
-def _plain(text: bytes) -> bytes:
-    r"""JSON without escapes that it does not need, as \u0041 or \/; other text as it is."""
-    if b"\\" not in text:
-        return text
-    try:
-        return codec.dumps(codec.loads(text))
-    except codec.NotJson:
-        return text
 
 
 def _offset(committed: Mapping[TopicPartition, tuple[int, str]], tp: TopicPartition) -> int:

@@ -3,17 +3,18 @@
 import os
 import time
 import uuid
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, NoReturn
 
 import click
 
 from npsflow.agents.cases.actions import InvalidAction, parse_action
 from npsflow.agents.cases.erasure import REMEMBERED_TOPIC, RETAINING_TOPICS, STATE_TOPIC, Erasure, Retained
+from npsflow.agents.cases.persons import address, is_address
 from npsflow.agents.commands.options import by, login, warn_of_root
 from npsflow.agents.kafka import clients
 from npsflow.agents.kafka.renewed_producer import renewed_producer
-from npsflow.agents.runtime.terminal import reading, show_table
+from npsflow.agents.runtime.terminal import one_line, reading, show_table
 from npsflow.schemas import topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.times import DAY, rfc3339
@@ -28,15 +29,16 @@ _UNBOUND = 1 << 62  # where no setting says how long something may wait for comp
 @click.command()
 @click.argument("customers", metavar="CUSTOMER...", nargs=-1, required=True)
 @by
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask; of several customers with an address, take all.")
 @click.option(
     "--timeout", type=click.FloatRange(1), default=60.0, show_default=True, help="Seconds to wait for the workers."
 )
 def forget(customers: tuple[str, ...], by: str | None, yes: bool, timeout: float) -> None:
     """Remove what is known of one customer: what was answered, and all cases.
 
-    CUSTOMER is an id as in `customer.id` of responses, or an e-mail address, of which intake makes an id where there is
-    none (by NPSFLOW_SECRET_CUSTOMERS, which has to be set): name all by which this customer is known.
+    CUSTOMER is an id as in `customer.id` of responses, or an e-mail address: customers who answered with it are found,
+    and so is the id that intake made of it (by NPSFLOW_SECRET_CUSTOMERS, which has to be set). Name all by which this
+    customer is known. Exit status 1, and nothing is removed, if nothing is known of one of them.
 
     Counts stay. What is on topics that keep everything for a time stays until that is over; it says until when.
     """
@@ -44,18 +46,28 @@ def forget(customers: tuple[str, ...], by: str | None, yes: bool, timeout: float
         action = parse_action({"action_id": uuid.uuid4().hex, "action": "forget", "by": by or login()})
     except InvalidAction as error:
         raise click.UsageError(str(error)) from None
-    if not all(customers):
+    if not all(customer.strip() for customer in customers):
         raise click.UsageError("the id of a customer is not empty")
     if any(0xD800 <= ord(character) <= 0xDFFF for customer in customers for character in customer):
         raise click.UsageError("the id of a customer is UTF-8")
-    settings, installation = load(), read_installation()
-    addresses, key = [name for name in customers if "@" in name], os.environ.get(CUSTOMERS, "")
-    if addresses and not key:
+    key = os.environ.get(CUSTOMERS, "")
+    if any(map(is_address, customers)) and not key:
         click.echo(f"{CUSTOMERS} is not set: an id that intake has made of an address is not looked for", err=True)
-    if not yes:
-        click.confirm("Remove what is known of this customer, cases too? There is no way back", abort=True)
-    names = [*customers, *(pseudonym(address, key) for address in addresses if key)]
-    clients.run(_forget(settings, installation, names, action, timeout))
+    settings, installation = load(), read_installation()
+    clients.run(_forget(settings, installation, _Asked(customers, key, yes), action, timeout))
+
+
+class _Asked(NamedTuple):
+    """The names on the command line, the key of pseudonyms or "", and whether all questions are answered with yes."""
+
+    customers: Sequence[str]
+    key: str
+    yes: bool
+
+    def pseudonyms(self) -> dict[str, set[str]]:
+        """By each address that was given, the ids that intake makes of it."""
+        given = [name for name in self.customers if self.key and is_address(name)]
+        return {name: {pseudonym(form, self.key) for form in (name, address(name))} for name in given}
 
 
 class Row(NamedTuple):
@@ -68,31 +80,81 @@ class Row(NamedTuple):
 
 
 async def _forget(
-    settings: Settings, installation: Installation, names: list[str], action: TeamAction, timeout: float
+    settings: Settings, installation: Installation, asked: _Asked, action: TeamAction, timeout: float
 ) -> None:
     kept = [
         installation.topic(name) for name in (*(topic.name for topic in RETAINING_TOPICS), topics.CASES, STATE_TOPIC)
     ]
     async with clients.admin(installation) as admin, clients.reader(installation) as consumer:
         configs = await topic_configs(admin, kept)
-        work = Erasure(installation, admin, consumer, names)
+        work = Erasure(installation, admin, consumer)
+        names = await _names(work, asked)
         async with renewed_producer(installation) as producer:
-            cases = await work.erase(producer, action, timeout)
+            cases = await work.erase(names, producer, action, timeout)
         click.echo(f"forgotten: all that recover knew of the customer, cases among it: {cases}; counts stay")
         rows = []
         for topic in RETAINING_TOPICS:
             with reading(topic.name) as progress:
-                rows.append(
-                    _row(topic.name, await work.retained_in(topic, progress), configs[installation.topic(topic.name)])
-                )
+                kept_there = await work.retained_in(topic, names, progress)
+            rows.append(_row(topic.name, kept_there, configs[installation.topic(topic.name)]))
         with reading(REMEMBERED_TOPIC) as progress:
-            rows.append(_remembered(await work.retained_by_classify(progress), settings.horizon_days))
+            rows.append(_remembered(await work.retained_by_classify(names, progress), settings.horizon_days))
     _show(rows)
     warn_of_root(action.by)
     for line in _compacted(configs[installation.topic(topics.CASES)], configs[installation.topic(STATE_TOPIC)]):
         click.echo(line)
-    if not any("@" in name for name in names):
+    if not any(map(is_address, names)):
         click.echo("Refused webhooks in survey-responses-dlq may hold an e-mail address and no id: name that, too.")
+
+
+async def _names(work: Erasure, asked: _Asked) -> list[str]:
+    """All ids and addresses that are to be forgotten, once that is confirmed. Raises ClickException for an unknown."""
+    made = asked.pseudonyms()
+    search = await work.search({*asked.customers, *(id_ for ids in made.values() for id_ in ids)}, reading)
+    known = search.known | {name for name, ids in made.items() if ids & search.known}
+    if unknown := [name for name in asked.customers if name not in known]:
+        await _say_what_is_near(work, unknown)
+    names = [*asked.customers, *sorted(search.known - set(asked.customers))]
+    others = {key: count for key, count in search.customers.items() if key not in names}
+    names += _chosen(others, asked.yes)
+    if not asked.yes:
+        listed = ", ".join(one_line(name) for name in names)
+        click.confirm(f"Remove what is known of {listed}, cases too? There is no way back", abort=True)
+    return names
+
+
+async def _say_what_is_near(work: Erasure, unknown: Sequence[str]) -> NoReturn:
+    neighbours = await work.neighbours(reading)
+    for name in unknown:
+        near = ", ".join(one_line(other) for other in neighbours.near(name)) or "nothing"
+        click.echo(f"nothing is known of {one_line(name)}; near it there is {near}", err=True)
+    raise click.ClickException("nothing was removed: leave out what is not known, or mend it")
+
+
+def _chosen(customers: Mapping[str, int], yes: bool) -> list[str]:
+    """Those of the customers who have an address that was given, by their numbers of records, who are meant."""
+    if not customers:
+        return []
+    keys = sorted(customers)
+    click.echo("Customers who answered with this address:", err=True)
+    for number, key in enumerate(keys, 1):
+        click.echo(f"{number:>4}  {one_line(key)}, in {customers[key]} records", err=True)
+    if yes:
+        return keys
+    chosen: list[int] = click.prompt("Which of them? Numbers, `all` or `none`", value_proc=_numbers(len(keys)))
+    return [keys[number - 1] for number in chosen]
+
+
+def _numbers(count: int) -> Callable[[str], list[int]]:
+    def parse(text: str) -> list[int]:
+        if text.strip().lower() in ("all", "none"):
+            return list(range(1, count + 1)) if text.strip().lower() == "all" else []
+        parts = text.replace(",", " ").split()
+        if not parts or not all(part.isdecimal() and 1 <= int(part) <= count for part in parts):
+            raise click.BadParameter(f"numbers from 1 to {count}, `all` or `none`")
+        return sorted({int(part) for part in parts})
+
+    return parse
 
 
 def _row(topic: str, kept: Retained, config: Mapping[str, str]) -> Row:

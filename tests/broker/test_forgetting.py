@@ -77,11 +77,11 @@ async def raw(harness: Harness) -> dict[str, list[str]]:
     return found
 
 
-async def run(harness: Harness, folder: Path, *args: str) -> Result:
+async def run(harness: Harness, folder: Path, *args: str, answer: str = "") -> Result:
     config = folder / "npsflow.toml"
     config.write_text(SETTINGS)
     environment = harness.environment | {"NPSFLOW_CONFIG": str(config)}
-    return await asyncio.to_thread(CliRunner().invoke, main, args, env=environment)
+    return await asyncio.to_thread(CliRunner().invoke, main, args, env=environment, input=answer)
 
 
 async def known_cases(harness: Harness) -> list[bytes]:
@@ -222,6 +222,45 @@ async def test_who_is_known_by_an_address(broker: Broker, tmp_path: Path) -> Non
         rows = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[2:]}
         assert (rows["survey-responses"], rows["survey-responses-dlq"], rows["recovery-actions"]) == ("2", "1", "2")
         assert rows["npsflow-classify-remembered"] == "2"
+        (left,) = await known_cases(harness)
+        assert json.loads(left)["customer_id"] == "C-5"
+
+
+async def test_an_address_finds_customers_and_a_typo_is_no_success(broker: Broker, tmp_path: Path) -> None:
+    ann = {"email": "Ann@Example.com", "name": "Ann Example"}
+    async with Harness(broker, "forget-found.", SETTINGS) as harness, harness.worker():
+        harness.produce(
+            [
+                printed(1, {"id": "C-4711"} | ann, score=1),
+                printed(2, {"id": "C-4711"} | ann, score=1, metric="csat"),
+                printed(3, {"id": "C-4712"} | ann, score=1),
+                printed(4, {"id": "C-5", "email": "joann@example.com"}, score=1),
+                printed(5, ann, score=1),
+            ]
+        )
+
+        async def four_cases() -> bool:
+            return len(await known_cases(harness)) == 4
+
+        await eventually(four_cases)
+        for name, near in ("C-47111", "C-4711"), ("C-5 ", "C-5"), ("ann@exmaple.com", "ann@example.com"), ("Zoë", ""):
+            unknown = await run(harness, tmp_path, "forget", "C-4711", name, "--yes")
+            assert (unknown.exit_code, unknown.stdout) == (1, "")
+            assert f"nothing is known of {name.strip()}; near it there is {near or 'nothing'}" in unknown.stderr
+            assert "C-4711; near" not in unknown.stderr
+        assert len(await known_cases(harness)) == 4
+
+        told = "Ann <ANN@example.com>"
+        chosen = await run(harness, tmp_path, "forget", told, answer="9\n1 2\nn\n")
+        assert chosen.exit_code == 1
+        number = next(line.split()[0] for line in chosen.stderr.splitlines() if "C-4712," in line)
+        assert ["C-5" in line for line in chosen.stderr.splitlines()].count(True) == 0
+        chosen = await run(harness, tmp_path, "forget", told, answer=f"{number}\ny\n")
+        assert "cases among it: 1;" in chosen.stdout, chosen.output
+        left = [json.loads(case).get("customer_id") for case in await known_cases(harness)]
+        assert sorted(left, key=str) == ["C-4711", "C-5", None]
+        done = await run(harness, tmp_path, "forget", "ann@example.com", "--yes")
+        assert "cases among it: 2;" in done.stdout, done.output
         (left,) = await known_cases(harness)
         assert json.loads(left)["customer_id"] == "C-5"
 
