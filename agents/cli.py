@@ -31,6 +31,7 @@ COMMANDS = {
     "windows": ("npsflow.agents.commands.windows:windows", "Show scores by segment and window."),
     "dlq": ("npsflow.agents.commands.dlq:dlq", "List, show, mend, replay or accept dead letters."),
     "forget": ("npsflow.agents.commands.forget:forget", "Remove what is known of a customer."),
+    "seal": ("npsflow.agents.commands.seal:seal", "Seal responses that others produce, until Ctrl-C."),
     "check": ("npsflow.agents.commands.check:check", "Say what is wrong with settings, topics and readers."),
     "rebuild": ("npsflow.agents.commands.rebuild:rebuild", "Make the state anew from the responses."),
     "completion": ("npsflow.agents.commands.completion:completion", "Let a shell complete by Tab."),

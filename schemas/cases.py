@@ -6,12 +6,13 @@ a question, a referral or a review to be asked of somebody who is not unhappy. T
 another customer's key begins another case.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from npsflow.schemas.events import Action, Instant, Severity
-from npsflow.schemas.response import Comment, Identifier, Metric, Text, Time
+from npsflow.schemas.response import MAX_COMMENT, Identifier, Metric, Text, Time
+from npsflow.schemas.sealed import MAX_TOKEN, is_sealed
 
 Kind = Literal["recovery", "bundle", "ask"]
 """`bundle`: many alerts of one department at once, as one case."""
@@ -52,9 +53,17 @@ class TeamAction(Struct, frozen=True, omit_defaults=True):
     case_id: Identifier | None = None
     alert_id: Identifier | None = None
     follow_up_id: Identifier | None = None
-    comment: Comment | None = None
+    comment: Annotated[str, Meta(max_length=MAX_TOKEN)] | None = None
     root_cause: Text | None = None
     assignee: Identifier | None = None
+
+
+def comment_problem(action: TeamAction) -> str | None:
+    """What is wrong with the comment of an action; a token may be longer than the text it stands for."""
+    comment = action.comment or ""
+    if len(comment) <= MAX_COMMENT or is_sealed(comment):
+        return None
+    return f"Expected `str` of length <= {MAX_COMMENT} - at `$.comment`"
 
 
 class CaseAnswer(Struct, frozen=True, omit_defaults=True):

@@ -15,28 +15,32 @@ INVITATIONS = "survey-invitations"
 FETCHES = "survey-fetches"
 NOTIFY_LOG = "notify-log"
 DLQ_LOG = "dlq-log"
+CUSTOMER_KEYS = "customer-keys"
 
 MAX_INPUT = 1024 * 1024  # bytes of a response
 MAX_RECORD = 2 * 1024 * 1024  # bytes, on every topic
 _WHY = 16 * 1024  # bytes more for a dead letter, which is the record and the reason
 
 _DAY = 86_400_000
+_HOUR = 3_600_000
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """`partitions`: which count applies, that of the input or that of the roll-up. `retention_days` None: for ever.
+    """`partitions`: which count applies, that of the input, of the roll-up, or one. `retention_days` None: for ever.
 
-    `internal`: between stages, in a format of its own, no contract.
+    `internal`: between stages, in a format of its own, no contract. `shreds`: only with `[sealing]`; what is deleted in
+    it has to leave the brokers' files within hours.
     """
 
     name: str
     key: str
     value: str
-    partitions: Literal["input", "panes"]
+    partitions: Literal["input", "panes", "one"]
     cleanup: Literal["delete", "compact", "compact,delete"]
     retention_days: int | None
     internal: bool = False
+    shreds: bool = False
 
     def config(self, horizon_days: int) -> dict[str, str]:
         """Kafka's settings of this topic. What is replayed is old: only append time keeps retention off it."""
@@ -50,6 +54,10 @@ class Topic:
             config["max.message.bytes"] = str(MAX_RECORD + _WHY)
         if self.cleanup != "delete":
             config |= {"segment.bytes": str(16 << 20), "min.cleanable.dirty.ratio": "0.2"}
+        if self.shreds:
+            # A segment ends, and is compacted, an hour after its first record; with one partition any key ends it.
+            config |= {"max.compaction.lag.ms": str(_HOUR), "min.cleanable.dirty.ratio": "0.01"}
+            config |= {"segment.ms": str(_HOUR), "delete.retention.ms": str(_DAY)}
         if self.cleanup == "compact":
             # What was deleted or replaced has to leave the brokers' files in time: people have a right to that.
             return config | {"max.compaction.lag.ms": str(_DAY)}
@@ -71,6 +79,8 @@ ALL = (
     Topic(NOTIFY_LOG, "notifier/event id", "a message, sent or to be sent", "input", "compact,delete", 90, True),
     # Kept longer than the letters: what was replayed stays known as long as its letter can be seen.
     Topic(DLQ_LOG, "letter id, or a partition", "replayed, or accepted up to here", "input", "delete", 365, True),
+    # Kept longer than anything that is sealed by them, counted from when one was last used.
+    Topic(CUSTOMER_KEYS, "customer id#key id", "a key", "one", "compact,delete", 400, True, shreds=True),
 )
 BY_NAME = {topic.name: topic for topic in ALL}
 

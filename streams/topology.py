@@ -69,7 +69,11 @@ def make_stage(name: str, settings: Settings, installation: Installation) -> Sta
 def wanted(settings: Settings, installation: Installation) -> list[Wanted]:
     """Every topic of an installation, changelogs included."""
     days = settings.horizon_days
-    every = [_wanted(installation.topic(topic.name), topic, topic.config(days), settings) for topic in topics.ALL]
+    every = [
+        _wanted(installation.topic(topic.name), topic, topic.config(days), settings)
+        for topic in topics.ALL
+        if settings.sealing.enabled or not topic.shreds
+    ]
     return every + wanted_changelogs(settings, installation, STAGES)
 
 
@@ -87,7 +91,7 @@ def wanted_changelogs(settings: Settings, installation: Installation, stages: It
 
 def _wanted(name: str, like: topics.Topic, config: Mapping[str, str], settings: Settings) -> Wanted:
     """A topic with as many partitions as the topic `like`."""
-    counts = {"input": settings.topics.partitions, "panes": settings.topics.pane_partitions}
+    counts = {"input": settings.topics.partitions, "panes": settings.topics.pane_partitions, "one": 1}
     return Wanted(name, counts[like.partitions], settings.topics.replication, config)
 
 

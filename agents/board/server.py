@@ -11,17 +11,15 @@ from aiokafka.errors import KafkaError
 
 from npsflow.agents.board import query
 from npsflow.agents.board.metrics import Metrics
-from npsflow.agents.cases.actions import InvalidAction, parse_action, send_action
+from npsflow.agents.cases.actions import Actor, InvalidAction, parse_action
 from npsflow.agents.cases.reader import CaseReader
-from npsflow.agents.kafka.diagnosis import FORBIDDEN, forbidden
-from npsflow.agents.kafka.renewed_producer import RenewedProducer
+from npsflow.agents.kafka.diagnosis import FORBIDDEN, KafkaFailed, forbidden
 from npsflow.agents.web.connections import connection_of
 from npsflow.agents.web.signatures import matches
 from npsflow.schemas import codec
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.times import rfc3339
 from npsflow.streams.engine.health import Health, routes
-from npsflow.streams.engine.installation import Installation
 from npsflow.streams.recovery.case_index import ListedCase, position
 from npsflow.streams.recovery.report import as_json, report
 
@@ -61,17 +59,16 @@ class Server:
     def __init__(
         self,
         reader: CaseReader,
-        producer: RenewedProducer,
-        installation: Installation,
+        actor: Actor,
         tokens: Sequence[str],
         metrics: Metrics,
         patience: float = 10.0,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._reader, self._producer, self._installation, self._tokens = reader, producer, installation, tokens
+        self._reader, self._actor, self._tokens = reader, actor, tokens
         self._metrics, self._patience, self._clock = metrics, patience, clock
         self.app = web.Application(client_max_size=MAX_BODY, middlewares=[self._guard])
-        limit, silent_for = installation.session_ms / 1000, reader.contact.silent_for
+        limit, silent_for = actor.installation.session_ms / 1000, reader.contact.silent_for
         self._health = Health(lambda: reader.ready, "reading", limit, silent_for)
         open_routes = routes(metrics.registry, self._health)
         self._open = {route.path for route in open_routes}
@@ -157,12 +154,12 @@ class Server:
         accepted = {"action_id": action.action_id}
         try:
             async with asyncio.timeout(_KAFKA_SECONDS):
-                await send_action(self._producer, self._installation, listed.key, listed.partition, action)
+                await self._actor.send(listed.key, listed.partition, action)
         except FORBIDDEN as error:
             log.error("%s", forbidden(error))
             text = "this board may not send actions: whoever runs it finds in its log what to allow"
             return web.json_response(accepted | {"error": text}, status=500)
-        except (KafkaError, TimeoutError) as error:
+        except (KafkaError, KafkaFailed, TimeoutError) as error:
             log.warning("an action could not be kept", extra={"error": type(error).__name__})
             # Kafka may have it or not; sent again under this id it counts once.
             text = "it cannot be kept just now, send it again with this action_id"

@@ -1,14 +1,16 @@
 """Actions on cases: checked, and sent to the partition of their case."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec import ValidationError
 
 from npsflow.agents.kafka.renewed_producer import RenewedProducer
+from npsflow.agents.sealing.sealer import CLEAR, Seals
 from npsflow.schemas import codec, topics
-from npsflow.schemas.cases import TeamAction
+from npsflow.schemas.cases import TeamAction, comment_problem
 from npsflow.schemas.response import Time
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.intake.entrance import KeyedRecord
 
 _HEADERS = [("content-type", b"application/json")]
 
@@ -27,6 +29,8 @@ def parse_action(fields: dict[str, Any]) -> TeamAction:
         action: TeamAction = codec.convert(present, TeamAction)
     except ValidationError as error:
         raise InvalidAction(str(error)) from None
+    if (problem := comment_problem(action)) is not None:
+        raise InvalidAction(problem)
     try:
         codec.encode(action)
     except UnicodeEncodeError:
@@ -40,13 +44,31 @@ def parse_action(fields: dict[str, Any]) -> TeamAction:
 
 
 async def send_action(
-    producer: RenewedProducer, installation: Installation, key: str | None, partition: int, action: TeamAction
+    producer: RenewedProducer,
+    installation: Installation,
+    key: str | None,
+    partition: int,
+    action: TeamAction,
+    sealer: Seals = CLEAR,
 ) -> None:
-    """Return when Kafka has acknowledged it; `key` and `partition` are those of the case. Raises KafkaError."""
+    """Return when Kafka has acknowledged it; `key` and `partition` are those of the case. Raises KafkaError.
+
+    Its comment is sealed as the customer's: `sealer` raises as it does.
+    """
+    record = KeyedRecord(topics.ACTIONS, None if key is None else key.encode(), codec.encode(action), _HEADERS)
+    (sealed,) = await sealer.seal([record])
     await producer.send_and_wait(
-        installation.topic(topics.ACTIONS),
-        codec.encode(action),
-        None if key is None else key.encode(),
-        partition,
-        headers=_HEADERS,
+        installation.topic(topics.ACTIONS), sealed.value, sealed.key, partition, headers=sealed.headers
     )
+
+
+class Actor(NamedTuple):
+    """What a process sends actions with: a producer, where to, and what seals their comments."""
+
+    producer: RenewedProducer
+    installation: Installation
+    sealer: Seals
+
+    async def send(self, key: str | None, partition: int, action: TeamAction) -> None:
+        """See `send_action`."""
+        await send_action(self.producer, self.installation, key, partition, action, self.sealer)

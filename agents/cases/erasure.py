@@ -3,22 +3,27 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Set
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from npsflow.agents.cases.actions import send_action
-from npsflow.agents.cases.persons import Mentions, Neighbours, Search
+from npsflow.agents.cases.persons import Mentions, Neighbours, Search, is_address
 from npsflow.agents.kafka import reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.kafka.renewed_producer import RenewedProducer
+from npsflow.agents.sealing.fields import clear_fields
+from npsflow.agents.sealing.keyring import Keyring
+from npsflow.agents.sealing.table import alone, has_tokens
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.topics import Topic
 from npsflow.streams.classify import stored
 from npsflow.streams.classify.stage import Classify
+from npsflow.streams.config.sections import Sealing as SealingSettings
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.recovery.stage import Recover
 from npsflow.streams.recovery.state import unpack_case
@@ -37,26 +42,41 @@ _POLL_SECONDS = 0.2
 
 
 class Retained(NamedTuple):
-    """How many records of a customer a topic holds, and the time of the newest, in ms."""
+    """How many records of a customer a topic holds, and the time of the newest, in ms; `clear`: texts can be read."""
 
     records: int
     newest: int
+    clear: int = 0
 
 
 class Erasure:
     """Of one customer, who is given to each method by all `names`: ids as in `customer.id` of responses, addresses."""
 
-    def __init__(self, installation: Installation, admin: AIOKafkaAdminClient, consumer: AIOKafkaConsumer) -> None:
-        self._installation, self._admin, self._consumer = installation, admin, consumer
+    def __init__(
+        self,
+        installation: Installation,
+        admin: AIOKafkaAdminClient,
+        consumer: AIOKafkaConsumer,
+        keyring: Keyring,
+        sealing: SealingSettings,
+    ) -> None:
+        self._installation, self._admin, self._consumer, self._keyring = installation, admin, consumer, keyring
+        self._attributes = sealing.attributes
         self._partitions: dict[str, list[TopicPartition]] = {}
+        self.sealed = sealing.enabled
+        """Whether there are keys, as far as is known: tokens were met, or can be."""
+        self.shredded = 0
+        """Keys that were deleted."""
 
     async def search(self, names: Set[str], progress: Reading) -> Search:
         """Look for the names in all that is kept."""
-        search = Search(names)
+        search, by_address = Search(names), any(map(is_address, names))
         for topic in (*(topic.name for topic in RETAINING_TOPICS), STATE_TOPIC):
+            as_received = topic == topics.DEAD_LETTERS
             with progress(topic) as moved:
-                async for record in self._records(topic, moved):
-                    search.see(record, as_received=topic == topics.DEAD_LETTERS)
+                async for record in self._records(topic, moved, opened=False):
+                    if by_address or as_received or search.mentioned_in(record):  # to open all takes long
+                        search.see(await self._opened(record), as_received=as_received)
         if lacking := names - search.known:
             with progress(REMEMBERED_TOPIC) as moved:
                 search.known |= {name for name in lacking if (await self.retained_by_classify([name], moved)).records}
@@ -71,23 +91,26 @@ class Erasure:
                     neighbours.see(record)
         return neighbours
 
-    async def erase(
-        self, names: Collection[str], producer: RenewedProducer, action: TeamAction, seconds: float
-    ) -> int:
+    async def erase(self, found: Search, producer: RenewedProducer, action: TeamAction, seconds: float) -> int:
         """Send the action until recover keeps nothing of the customer; returns the number of cases it removed.
+
+        `found`: a search for these names. The keys of the customer are deleted, and those of dead letters that mention
+        one of the names, or an address or phone number of the customer.
 
         Waits until classify and recover have read their inputs: a response that is not read yet becomes a case later.
         Sends nothing about names that recover does not know, as the action itself holds the name. Raises KafkaFailed
         when that takes longer than `seconds`.
         """
-        cases, stage = 0, Classify.name
+        cases, stage, names = 0, Classify.name, found.names
+        await self._shred(found)
         try:
             async with asyncio.timeout(seconds):
                 while True:
                     for stage, inputs in (Classify.name, Classify.inputs), (Recover.name, Recover.inputs):
                         await self._wait_until_read(stage, inputs)
+                    shredded = await self._shred(found)
                     known, count = await self._known_names(names)
-                    if not known:
+                    if not known and not shredded:
                         return cases
                     cases = max(cases, count)
                     for name in known:
@@ -99,14 +122,38 @@ class Erasure:
                 "check` says more; nothing is lost by trying again"
             ) from None
 
+    async def _shred(self, found: Search) -> int:
+        """Delete the keys that there are now; returns how many."""
+        if not self.sealed:
+            return 0
+        shredded = await self._keyring.delete(found.names, await self._letters_about(found))
+        self.shredded += shredded
+        return shredded
+
     async def retained_in(self, topic: Topic, names: Collection[str], progress: reading.Progress) -> Retained:
         """The records of a topic that name the customer; `newest` is when one was appended."""
         mentions = Mentions(names)
-        records = newest = 0
-        async for record in self._records(topic.name, progress):
+        records = newest = clear = 0
+        async for record in self._records(topic.name, progress, opened=False):
             if mentions.in_record(record):
                 records, newest = records + 1, max(newest, record.timestamp)
-        return Retained(records, newest)
+                clear += self._is_clear(record)
+        return Retained(records, newest, clear)
+
+    def _is_clear(self, record: Record) -> bool:
+        try:
+            fields = codec.loads(record.value or b"{}")
+        except codec.NotJson:
+            return alone(record.value) is None
+        return not isinstance(fields, dict) or bool(clear_fields(fields, self._attributes))
+
+    async def _letters_about(self, found: Search) -> set[str]:
+        """The ids of the keys of dead letters that are sealed as a whole and mention somebody."""
+        mentions, keys = Mentions([*found.names, *found.addresses], found.phones), set()
+        async for record in self._records(topics.DEAD_LETTERS, lambda read, total: None, opened=False):
+            if (key := alone(record.value)) is not None and mentions.in_record(await self._opened(record)):
+                keys.add(key)
+        return keys
 
     async def retained_by_classify(self, names: Collection[str], progress: reading.Progress) -> Retained:
         """The responses that classify keeps to correct them; `newest` is when one was submitted."""
@@ -144,9 +191,16 @@ class Erasure:
                 return
             await asyncio.sleep(_POLL_SECONDS)
 
-    async def _records(self, topic: str, progress: reading.Progress) -> AsyncIterator[Record]:
+    async def _records(self, topic: str, progress: reading.Progress, *, opened: bool = True) -> AsyncIterator[Record]:
         async for record in reading.to_the_end(self._consumer, await self._partitions_of(topic), progress):
-            yield record
+            self.sealed = self.sealed or has_tokens(record.value)
+            yield await self._opened(record) if opened else record
+
+    async def _opened(self, record: Record) -> Record:
+        if record.value is None or not has_tokens(record.value):
+            return record
+        opened: Record = replace(record, value=await self._keyring.read(record.value))  # type: ignore[type-var]
+        return opened
 
     async def _partitions_of(self, topic: str) -> list[TopicPartition]:
         if topic not in self._partitions:

@@ -14,6 +14,8 @@ from npsflow.streams.stage import Record
 
 _WITH_NAME = re.compile(r"[^<]*<\s*([^<>]+@[^<>]+?)\s*>\s*")
 _STATE = "customer:"  # what recover writes before the name of a customer in keys of its changelog
+_BETWEEN_DIGITS = r"[\s().+/-]*"
+_PHONE, _SHORTEST_PHONE = 9, 7  # digits
 _NEAR = 0.75  # how much of two names has to be alike, from 0 to 1
 _MOST_NEAR = 3
 
@@ -59,17 +61,29 @@ def person_in(fields: Any) -> Person:
 
 
 class Mentions:
-    """Whether a record holds one of these names as a whole word, plain or as JSON writes it; addresses in any case."""
+    """Whether a record holds one of these names as a whole word, plain or as JSON writes it; addresses in any case.
 
-    def __init__(self, names: Iterable[str]) -> None:
+    Of `phones` the last nine digits are looked for, whatever stands between them.
+    """
+
+    def __init__(self, names: Iterable[str], phones: Iterable[str] = ()) -> None:
         words = {form for name in names for written in _spellings(name) for form in (written, _in_json(written))}
         folded = [(f"(?i:{re.escape(word)})" if is_address(word) else re.escape(word)) for word in sorted(words)]
-        self._pattern = re.compile(f"(?<![A-Za-z0-9])(?:{'|'.join(folded)})(?![A-Za-z0-9])")
+        numbers = [_digits(phone) for phone in phones]
+        self._pattern = re.compile(
+            "|".join([f"(?<![A-Za-z0-9])(?:{'|'.join(folded)})(?![A-Za-z0-9])", *filter(None, numbers)])
+        )
 
     def in_record(self, record: Record) -> bool:
         """Whether key, value or a header holds one."""
         texts = [record.key, record.value, *(value for _, value in record.headers)]
         return any(text is not None and self._pattern.search(_plain(text)) for text in texts)
+
+
+def _digits(phone: str) -> str:
+    """A pattern, "" for what is too short to tell one from another."""
+    digits = re.sub(r"[^0-9]", "", phone)[-_PHONE:]
+    return _BETWEEN_DIGITS.join(digits) + "(?![0-9])" if len(digits) >= _SHORTEST_PHONE else ""
 
 
 def _spellings(name: str) -> set[str]:
@@ -98,23 +112,33 @@ class Search:
     """Looks for customers in all records that it is shown. `names`: ids and e-mail addresses.
 
     `known`: those of the names that a record is about. `customers`: how many records were about each customer who has
-    one of the addresses.
+    one of the addresses. `addresses` and `phones`: those of customers whose id is one of the names.
     """
 
     def __init__(self, names: Collection[str]) -> None:
+        self.names = frozenset(names)
         self.known: set[str] = set()
         self.customers: Counter[str] = Counter()
+        self.addresses: set[str] = set()
+        self.phones: set[str] = set()
         self._mentions = {name: Mentions([name]) for name in names}
         self._any = Mentions(names)
         self._addresses = {address(name): name for name in names if is_address(name)}
 
+    def mentioned_in(self, record: Record) -> bool:
+        """Whether a record mentions any of the names."""
+        return self._any.in_record(record)
+
     def see(self, record: Record, *, as_received: bool) -> None:
         """Take a record. One that is kept `as_received` is about everybody whom it mentions."""
-        if not self._any.in_record(record):
+        if not self.mentioned_in(record):
             return
         key = (record.key or b"").decode(errors="replace").removeprefix(_STATE)
         person = person_in(_json(record.value))
         self.known |= {key, person.key} & self._mentions.keys()
+        if person.key in self._mentions:
+            self.addresses |= {person.address} - {""}
+            self.phones |= {person.phone} - {""}
         if (name := self._addresses.get(person.address)) is not None:
             self.known.add(name)
             if person.key:

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.sealing.keyring import Keyring
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import Entry
 from npsflow.streams.engine.installation import Installation
@@ -23,14 +24,14 @@ _YIELD_EVERY = 500  # cases
 class CaseReader:
     """All cases, from these partitions of `recovery-cases`; `ready` once they are read to their end.
 
-    `contact`: for how long nothing was heard from Kafka.
+    `keyring`: opens what is sealed in them, when it is looked at.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> None:
-        self.cases = CaseIndex()
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], keyring: Keyring) -> None:
+        self.cases = CaseIndex(keyring.open)
         self.ready = False
         self.contact = Contact(consumer, partitions[0].topic)
-        self._consumer, self._partitions = consumer, partitions
+        self._consumer, self._partitions, self._keyring = consumer, partitions, keyring
         self._changed = asyncio.Condition()
 
     async def load(self, progress: reading.Progress | None = None) -> None:
@@ -44,6 +45,7 @@ class CaseReader:
                 latest.pop(record.key or b"", None)
                 if record.key is not None and record.value is not None:
                     latest[record.key] = record.partition, record.value
+        await self._keyring.prepare(*(value for _, value in latest.values()))
         for number, (key, (partition, value)) in enumerate(latest.items()):
             self._apply(partition, key, value)
             if number % _YIELD_EVERY == 0:
@@ -53,7 +55,9 @@ class CaseReader:
     async def poll(self) -> None:
         """Take new records; wait a second at most if there are none. Raises as `load`."""
         fetched = await self._consumer.getmany(timeout_ms=1000)
-        for record in chain.from_iterable(fetched.values()):
+        records = [*chain.from_iterable(fetched.values())]
+        await self._keyring.prepare(*(record.value for record in records))
+        for record in records:
             self._apply(record.partition, record.key, record.value)
         if fetched:
             async with self._changed:
@@ -89,10 +93,12 @@ class CaseReader:
 
 
 @asynccontextmanager
-async def load_cases(installation: Installation, progress: reading.Progress | None = None) -> AsyncIterator[CaseReader]:
+async def load_cases(
+    installation: Installation, keyring: Keyring, progress: reading.Progress | None = None
+) -> AsyncIterator[CaseReader]:
     """A reader with a consumer of its own, loaded. Raises as `CaseReader.load`."""
     partitions = await reading.partitions(installation, topics.CASES)
     async with clients.reader(installation) as consumer:
-        reader = CaseReader(consumer, partitions)
+        reader = CaseReader(consumer, partitions, keyring)
         await reader.load(progress)
         yield reader

@@ -16,8 +16,10 @@ from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.kafka.renewed_producer import renewed_producer
 from npsflow.agents.runtime import terminal
 from npsflow.agents.runtime.terminal import one_line
+from npsflow.agents.sealing.sealer import open_sealing
 from npsflow.schemas import topics
 from npsflow.schemas.cases import NO_COMPLAINT, Entry, TeamAction, Verb
+from npsflow.streams.config.settings import load
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.recovery.case_index import ListedCase
 from npsflow.streams.scoring.segments import normal
@@ -89,12 +91,15 @@ def _missing(action: str, fields: Mapping[str, str | None]) -> Iterator[str]:
 
 async def _act(installation: Installation, action: TeamAction, names: Sequence[str], timeout: float) -> None:
     with terminal.reading("cases") as progress:
-        async with load_cases(installation, progress) as reader:
+        async with (
+            open_sealing(load(), installation) as sealing,
+            load_cases(installation, sealing.keyring, progress) as reader,
+        ):
             cases = {case.case_id: case for case in [reader.cases.named(one_line(name)) for name in names]}
             async with renewed_producer(installation) as producer:
                 for case in cases.values():
                     about = replace(action, case_id=case.case_id)
-                    await send_action(producer, installation, case.key, case.partition, about)
+                    await send_action(producer, installation, case.key, case.partition, about, sealing.sealer)
             entries = {case_id: await _answer(reader, case_id, action.action_id, timeout) for case_id in cases}
     now = {case_id: reader.cases.find(case_id) or case for case_id, case in cases.items()}
     refused = [_refused(now[case_id], entry) for case_id, entry in entries.items() if entry.what == "action_refused"]
@@ -133,12 +138,15 @@ async def _fixed(installation: Installation, action: TeamAction, timeout: float)
     """Send it to every partition; wait for the cases that it is known to concern, as long as they become fewer."""
     partitions = await reading.partitions(installation, topics.ACTIONS)
     with terminal.reading("cases") as progress:
-        async with load_cases(installation, progress) as reader:
+        async with (
+            open_sealing(load(), installation) as sealing,
+            load_cases(installation, sealing.keyring, progress) as reader,
+        ):
             cause = normal(action.root_cause or "")
             concerned = {case.case_id for case in _resolved(reader) if normal(_root_cause(case) or "") == cause}
             async with renewed_producer(installation) as producer:
                 for tp in partitions:
-                    await send_action(producer, installation, None, tp.partition, action)
+                    await send_action(producer, installation, None, tp.partition, action, sealing.sealer)
             while concerned:
                 concerned = await _fewer(reader, concerned, action, timeout)
     reopened = sum(reader.outcome(case.case_id, action.action_id) is not None for case in reader.cases)

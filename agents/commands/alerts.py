@@ -12,6 +12,7 @@ import click
 from npsflow.agents.commands import options
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.runtime.terminal import clean, minute, one_line, pad, show_entry, zoned_minute
+from npsflow.agents.sealing.keyring import open_keyring
 from npsflow.schemas import codec, topics
 from npsflow.schemas.times import DAY
 from npsflow.streams.engine.installation import Installation, read_installation
@@ -70,9 +71,9 @@ async def _show(installation: Installation, shown: "Shown", since: int, *, follo
         since=since,
         at_end=shown.end,
     )
-    async with aclosing(records):
+    async with open_keyring(installation) as keyring, aclosing(records):
         async for record in records:
-            if (event := _event(record)) is not None:
+            if (event := _event(record, await keyring.read(record.value or b""))) is not None:
                 shown.add(event)
 
 
@@ -130,13 +131,13 @@ class Shown:
         show_entry(line.time, "  ".join(parts), "dim" if taken_back else "")
 
 
-def _event(record: Record) -> dict[str, Any] | None:
-    """The alert event of a record, None for any other (decisions about cases are on the topic, too)."""
+def _event(record: Record, opened: bytes) -> dict[str, Any] | None:
+    """The alert event of a record and its `opened` value; None for any other (decisions about cases are there, too)."""
     headers = dict(record.headers)
     kind = headers.get("ce_type", b"").decode()
-    if not kind.startswith(_TYPE) or not record.value:
+    if not kind.startswith(_TYPE) or not opened:
         return None
-    fields: dict[str, Any] = codec.loads(record.value)
+    fields: dict[str, Any] = codec.loads(opened)
     cloud_event = {"type": kind, "id": headers["ce_id"].decode(), "time": headers["ce_time"].decode()}
     return fields | cloud_event | {"key": (record.key or b"").decode()}
 

@@ -9,6 +9,7 @@ from npsflow.agents.kafka import clients
 from npsflow.agents.runtime.process import prepare
 from npsflow.agents.runtime.secrets import read_secrets
 from npsflow.schemas.errors import SettingsError
+from npsflow.streams.config.settings import load
 from npsflow.streams.engine import logs
 from npsflow.streams.engine.installation import read_installation
 
@@ -30,4 +31,4 @@ def board(host: str, port: int) -> None:
     if not tokens:
         raise SettingsError(f"{TOKENS} is not set: without a token nobody could look at cases")
     prepare()
-    clients.run(process.run(read_installation(), tokens, host, port))
+    clients.run(process.run(read_installation(), tokens, host, port, load()))

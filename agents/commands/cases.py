@@ -16,6 +16,7 @@ from npsflow.agents.kafka import clients
 from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.runtime import terminal
 from npsflow.agents.runtime.terminal import clean, one_line, pad, reading, show_entry, zoned_minute
+from npsflow.agents.sealing.keyring import open_keyring
 from npsflow.schemas import codec
 from npsflow.schemas.cases import Entry, Kind, Status
 from npsflow.schemas.times import rfc3339
@@ -140,7 +141,7 @@ def show(case: str, zone: tzinfo, as_json: bool) -> None:
 
 async def _load(installation: Installation) -> CaseIndex:
     with reading("cases") as progress:
-        async with load_cases(installation, progress) as reader:
+        async with open_keyring(installation) as keyring, load_cases(installation, keyring, progress) as reader:
             return reader.cases
 
 

@@ -15,6 +15,7 @@ from npsflow.agents.operations.dead_letters import LETTER_ID, History, Letter, S
 from npsflow.agents.operations.replay import Replay, ReplayCheck, Report
 from npsflow.agents.runtime import terminal
 from npsflow.agents.runtime.terminal import clean, pad
+from npsflow.agents.sealing.keyring import open_keyring
 from npsflow.schemas import codec
 from npsflow.schemas.errors import NpsflowError, Reason
 from npsflow.streams.config.settings import load
@@ -131,8 +132,8 @@ def _place(entry: dict[str, Any]) -> str:
 @click.option("--json", "as_json", is_flag=True, help="As one JSON object, which `replay --file` takes when mended.")
 def show(letter: str, as_json: bool) -> None:
     """Show all of a dead letter, its content and with that personal data included."""
-    found, history = clients.run(_find(read_installation(), letter))
-    entry, (encoding, value) = _entry(found, history), _readable(found.record.value)
+    found, history, opened = clients.run(_find(read_installation(), letter))
+    entry, (encoding, value) = _entry(found, history), _readable(opened)
     headers = [[name, (data or b"").decode(errors="replace")] for name, data in found.headers]
     click.echo("This is personal data, as it was received: do not pass it on.", err=True)
     if as_json:
@@ -144,16 +145,19 @@ def show(letter: str, as_json: bool) -> None:
     rows += [("helps", help_for(entry["reason"])), *((f"header {name}", text) for name, text in headers)]
     for name, text in rows:
         click.echo(f"{clean(name):<12}  {clean(text)}")
-    click.echo(f"{'value':<12}  {encoding}, {len(found.record.value or b''):,} bytes")
+    click.echo(f"{'value':<12}  {encoding}, {len(opened or b''):,} bytes")
     if encoding != "none":
         click.echo(_printable(codec.dumps(value, indent=True).decode() if encoding == "json" else value))
 
 
-async def _find(installation: Installation, letter_id: str) -> tuple[Letter, History]:
+async def _find(installation: Installation, letter_id: str) -> tuple[Letter, History, bytes | None]:
+    """The letter, what became of letters, and its value with all that is sealed in it opened."""
     history = await dead_letters.complete_history(installation)
     async with aclosing(dead_letters.letters(installation, Selection(ids=frozenset([letter_id])))) as letters:
         async for letter in letters:
-            return letter, history
+            value = letter.record.value
+            async with open_keyring(installation) as keyring:
+                return letter, history, None if value is None else await keyring.read(value)
     raise NoSuchLetter(f"there is no dead letter {letter_id}: `npsflow dlq list` shows their ids")
 
 

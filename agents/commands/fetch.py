@@ -24,4 +24,4 @@ def fetch(host: str, port: int) -> None:
     settings = load()
     logs.set_up("INFO")
     prepare()
-    clients.run(run(read_installation(), settings.intake, os.environ, host, port))
+    clients.run(run(read_installation(), settings, os.environ, host, port))

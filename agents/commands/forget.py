@@ -10,11 +10,12 @@ import click
 
 from npsflow.agents.cases.actions import InvalidAction, parse_action
 from npsflow.agents.cases.erasure import REMEMBERED_TOPIC, RETAINING_TOPICS, STATE_TOPIC, Erasure, Retained
-from npsflow.agents.cases.persons import address, is_address
+from npsflow.agents.cases.persons import Search, address, is_address
 from npsflow.agents.commands.options import by, login, warn_of_root
 from npsflow.agents.kafka import clients
 from npsflow.agents.kafka.renewed_producer import renewed_producer
 from npsflow.agents.runtime.terminal import one_line, reading, show_table
+from npsflow.agents.sealing.keyring import open_keyring
 from npsflow.schemas import topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.times import DAY, rfc3339
@@ -71,12 +72,13 @@ class _Asked(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Of one topic; `until` in ms, None where it holds nothing of the customer."""
+    """Of one topic; `until` in ms, None where it holds nothing of the customer. `clear`: records not sealed."""
 
     topic: str
     records: int
     until: int | None
     why: str
+    clear: int = 0
 
 
 async def _forget(
@@ -85,12 +87,17 @@ async def _forget(
     kept = [
         installation.topic(name) for name in (*(topic.name for topic in RETAINING_TOPICS), topics.CASES, STATE_TOPIC)
     ]
-    async with clients.admin(installation) as admin, clients.reader(installation) as consumer:
+    async with (
+        clients.admin(installation) as admin,
+        clients.reader(installation) as consumer,
+        open_keyring(installation) as keyring,
+    ):
         configs = await topic_configs(admin, kept)
-        work = Erasure(installation, admin, consumer)
+        work = Erasure(installation, admin, consumer, keyring, settings.sealing)
         names = await _names(work, asked)
+        found = await work.search(set(names), reading) if work.sealed else Search(names)
         async with renewed_producer(installation) as producer:
-            cases = await work.erase(names, producer, action, timeout)
+            cases = await work.erase(found, producer, action, timeout)
         click.echo(f"forgotten: all that recover knew of the customer, cases among it: {cases}; counts stay")
         rows = []
         for topic in RETAINING_TOPICS:
@@ -99,8 +106,12 @@ async def _forget(
             rows.append(_row(topic.name, kept_there, configs[installation.topic(topic.name)]))
         with reading(REMEMBERED_TOPIC) as progress:
             rows.append(_remembered(await work.retained_by_classify(names, progress), settings.horizon_days))
-    _show(rows)
+        keys = await topic_configs(admin, [installation.topic(topics.CUSTOMER_KEYS)]) if work.sealed else {}
+    _show(rows, with_clear=work.sealed)
     warn_of_root(action.by)
+    for config in keys.values():
+        for line in _shredded(work.shredded, config):
+            click.echo(line)
     for line in _compacted(configs[installation.topic(topics.CASES)], configs[installation.topic(STATE_TOPIC)]):
         click.echo(line)
     if not any(map(is_address, names)):
@@ -163,8 +174,8 @@ def _row(topic: str, kept: Retained, config: Mapping[str, str]) -> Row:
     if not kept.records:
         return Row(topic, 0, None, "")
     if retention < 0:
-        return Row(topic, kept.records, _UNBOUND, "retention.ms is -1: set it with kafka-configs")
-    return Row(topic, kept.records, kept.newest + retention + segment, "at the latest")
+        return Row(topic, kept.records, _UNBOUND, "retention.ms is -1: set it with kafka-configs", kept.clear)
+    return Row(topic, kept.records, kept.newest + retention + segment, "at the latest", kept.clear)
 
 
 def _remembered(kept: Retained, horizon_days: int) -> Row:
@@ -175,12 +186,27 @@ def _remembered(kept: Retained, horizon_days: int) -> Row:
     )
 
 
-def _show(rows: Iterable[Row]) -> None:
+def _show(rows: Iterable[Row], *, with_clear: bool) -> None:
+    """`with_clear`: also in how many records personal texts are not sealed."""
     cells = [
-        (row.topic, str(row.records), "" if row.until is None else _day(row.until), row.why if row.records else "")
+        (
+            row.topic,
+            str(row.records),
+            *((str(row.clear),) if with_clear else ()),
+            "" if row.until is None else _day(row.until),
+            row.why if row.records else "",
+        )
         for row in rows
     ]
-    show_table(("topic", "records", "kept until", ""), cells, right=("records",))
+    head = ("topic", "records", *(("in the clear",) if with_clear else ()), "kept until", "")
+    show_table(head, cells, right=("records", "in the clear"))
+
+
+def _shredded(keys: int, config: Mapping[str, str]) -> Iterable[str]:
+    """What has become of sealed texts, and when their keys are gone from the brokers' files, too."""
+    yield f"Keys deleted: {keys}. What they sealed opens nowhere any more, on no topic and in no copy of one."
+    now, lag = int(time.time() * 1000), int(config["max.compaction.lag.ms"])
+    yield f"The keys themselves leave the brokers' files by {_day(now + lag)}, or with the first key made after that."
 
 
 def _day(ms: int) -> str:

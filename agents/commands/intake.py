@@ -56,12 +56,13 @@ def intake(ctx: click.Context, host: str, port: int, rate: float, connections: i
         except ValueError:
             raise click.UsageError("--trust takes addresses or networks: 10.0.0.0/8") from None
         logs.set_up("INFO")
-        endpoints = signed(load(), os.environ)
+        settings = load()
+        endpoints = signed(settings, os.environ)
         if not endpoints:
             raise SettingsError("there is no [intake.NAME] in npsflow.toml: nothing could come in")
         limits = Limits(rate=rate, connections=connections, connections_of_one=connections // 10)
         prepare()
-        clients.run(run(read_installation(), endpoints, host, port, limits, senders))
+        clients.run(run(read_installation(), endpoints, host, port, limits, senders, settings))
 
 
 @intake.command("try")

@@ -52,10 +52,11 @@ def _command(name: str) -> click.Command:
     @click.option("--port", type=click.IntRange(1, 65535), default=6082, show_default=True, help="Port for them.")
     @click.option("--send-backlog", is_flag=True, help="Send what the very first start did not, as it was too much.")
     def run(host: str, port: int, send_backlog: bool) -> None:
-        notifier = process.settings_of(load(), name)
+        settings = load()
+        notifier = process.settings_of(settings, name)
         logs.set_up("INFO")
         prepare()
-        clients.run(process.run(read_installation(), name, notifier, host, port, send_backlog=send_backlog))
+        clients.run(process.run(read_installation(), name, notifier, (host, port), settings, send_backlog=send_backlog))
 
     return run
 

@@ -8,7 +8,7 @@ import click
 from npsflow.agents.kafka import clients
 from npsflow.agents.operations.produce import Check, send, try_out
 from npsflow.schemas import topics
-from npsflow.streams.config.settings import load
+from npsflow.streams.config.settings import Settings, load
 from npsflow.streams.engine.installation import Installation, read_installation
 
 
@@ -24,14 +24,15 @@ def produce(file: BinaryIO, check: bool, dry_run: bool) -> None:
     and says first what alerts and follow-ups the lines cause.
     """
     if dry_run:
-        count = clients.run(try_out(file.fileno(), _check(to_stderr=False)))
+        count = clients.run(try_out(file.fileno(), _check(load(), to_stderr=False)))
         click.echo(f"{count} records would be sent")
         return
-    clients.run(_produce(read_installation(), file.fileno(), _check(to_stderr=True) if check else None))
-
-
-def _check(*, to_stderr: bool) -> Check:
     settings = load()
+    checked = _check(settings, to_stderr=True) if check else None
+    clients.run(_produce(read_installation(), file.fileno(), checked, settings))
+
+
+def _check(settings: Settings, *, to_stderr: bool) -> Check:
     return Check(
         scales=settings.all_scales(),
         tombstones_delete=settings.topics.tombstones_delete,
@@ -41,10 +42,10 @@ def _check(*, to_stderr: bool) -> Check:
     )
 
 
-async def _produce(installation: Installation, fd: int, check: Check | None) -> None:
+async def _produce(installation: Installation, fd: int, check: Check | None, settings: Settings) -> None:
     sent = 0
     try:
-        async with aclosing(send(installation, fd, check)) as counts:
+        async with aclosing(send(installation, fd, check, settings)) as counts:
             async for count in counts:
                 sent += count
     finally:

@@ -18,7 +18,9 @@ from npsflow.agents.fetch.attempt import Attempt, attempt, give_up
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.queue import Due, Queue
 from npsflow.agents.fetch.sources import Source
+from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.kafka.renewed_producer import RenewedProducer
+from npsflow.agents.sealing.sealer import CLEAR, Seals
 from npsflow.schemas.fetch import decode_fetch
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.intake.entrance import KeyedRecord
@@ -34,12 +36,15 @@ _WRITE_SECONDS = 60.0
 class Writer:
     """`partitions`: the count of every topic that is written to."""
 
-    def __init__(self, producer: RenewedProducer, installation: Installation, partitions: int) -> None:
+    def __init__(
+        self, producer: RenewedProducer, installation: Installation, partitions: int, sealer: Seals = CLEAR
+    ) -> None:
         self._producer, self._installation, self._partitions = producer, installation, partitions
+        self._sealer = sealer
 
     async def write(self, records: Sequence[KeyedRecord]) -> list[Any]:
-        """aiokafka's metadata of each record, once all are acknowledged. Raises KafkaError."""
-        outputs = [record.output(self._partitions) for record in records]
+        """aiokafka's metadata of each record, once all are acknowledged. Raises KafkaError, KafkaFailed."""
+        outputs = [record.output(self._partitions) for record in await self._sealer.seal(records)]
         sent = [
             await self._producer.send(self._installation.topic(topic), value, key, partition, headers=headers)
             for topic, partition, key, value, headers in outputs
@@ -173,7 +178,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
                 except MessageSizeTooLargeError:
                     made = give_up(due, "what it becomes is larger than Kafka takes", None, self._clock())
                     await self._write(made)
-        except (KafkaError, TimeoutError) as error:
+        except (KafkaError, KafkaFailed, TimeoutError) as error:
             self._metrics.produce_failures.inc()
             self._paused_until = self._clock() + _PAUSE_SECONDS
             log.warning("what was fetched could not be kept", extra={"error": type(error).__name__})

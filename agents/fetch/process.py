@@ -13,19 +13,19 @@ from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.renewed_producer import renewed_producer
+from npsflow.agents.sealing.sealer import open_sealing
 from npsflow.agents.web.serving import beside, serve, stop_signal
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.config.settings import described, settings_file
+from npsflow.streams.config.settings import Settings, described, settings_file
 from npsflow.streams.engine.health import Health, routes
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.contact import Contact
-from npsflow.streams.intake.mapping import FormMapping
 
 
 async def run(
     installation: Installation,
-    configured: Mapping[str, FormMapping],
+    settings: Settings,
     environment: Mapping[str, str],
     host: str,
     port: int,
@@ -37,7 +37,7 @@ async def run(
     """
     stopping = stop_signal()
     async with aiohttp.ClientSession() as session:
-        found = sources(configured, environment, session, time.time)
+        found = sources(settings.intake, environment, session, time.time)
         if not found:
             raise SettingsError("no [intake.NAME] in npsflow.toml is of a platform whose answers are fetched")
         partitions = len(await reading.partitions(installation, topics.FETCHES))
@@ -45,9 +45,11 @@ async def run(
         async with (
             clients.reader(installation, group, installation.session_ms) as consumer,
             renewed_producer(installation) as producer,
+            open_sealing(settings, installation, environment) as sealing,
         ):
+            await sealing.sealer.start()
             metrics, app = Metrics(CollectorRegistry()), web.Application()
-            fetcher = Fetcher(found, consumer, Writer(producer, installation, partitions), metrics)
+            fetcher = Fetcher(found, consumer, Writer(producer, installation, partitions, sealing.sealer), metrics)
             contact = Contact(consumer, topic := installation.topic(topics.FETCHES))
             health = Health(fetcher.ready, "reading", installation.session_ms / 1000, contact.silent_for)
             app.router.add_routes(routes(metrics.registry, health))

@@ -19,6 +19,7 @@ from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.platforms.protocol import Export, FileOptions
 from npsflow.agents.platforms.times import TimeFormat
+from npsflow.agents.sealing.sealer import open_sealing
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.times import DAY
@@ -82,7 +83,7 @@ def run(
         stream_times = _stream_times_if_known(installation)
         sent = sendable(plan, stream_times, horizon)
     else:
-        stream_times, sent = clients.run(_send(installation, plan, horizon, progress))
+        stream_times, sent = clients.run(_send(settings, installation, plan, horizon, progress))
     report = lines(plan, sent, stream_times, horizon=horizon, now=now, done=not wanted.dry_run, file=file)
     return Result(report, bool(plan.refused))
 
@@ -163,7 +164,7 @@ async def _stream_times(installation: Installation) -> StreamTimes:
 
 
 async def _send(
-    installation: Installation, plan: Plan, horizon: int, progress: Progress
+    settings: Settings, installation: Installation, plan: Plan, horizon: int, progress: Progress
 ) -> tuple[StreamTimes, list[PlannedRecord]]:
     """Send what is not too late, a chunk at a time, each acknowledged before the next: in order in each partition."""
     stream_times = await _stream_times(installation)
@@ -172,14 +173,14 @@ async def _send(
         topic: len(await reading.partitions(installation, topic)) for topic in {record.kind.topic for record in records}
     }
     try:
-        async with clients.producer(installation) as producer:
+        async with clients.producer(installation) as producer, open_sealing(settings, installation) as sealing:
             with progress("sending", len(records)) as advance:
                 while sent < len(records):
                     chunk = records[sent : sent + _CHUNK]
                     outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
-                    for record in chunk:
-                        topic = record.kind.topic
-                        outputs.emit(KeyedRecord(topic, *record.load()).output(counts[topic]))
+                    loaded = [KeyedRecord(record.kind.topic, *record.load()) for record in chunk]
+                    for record in await sealing.sealer.seal(loaded):
+                        outputs.emit(record.output(counts[record.topic]))
                     await clients.deliver(producer, outputs)
                     sent += len(chunk)
                     advance(len(chunk))

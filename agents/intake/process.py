@@ -9,11 +9,12 @@ from npsflow.agents.intake.endpoint import Endpoint
 from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.producer import open_producer
 from npsflow.agents.intake.server import Server
+from npsflow.agents.sealing.sealer import open_sealing
 from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
 from npsflow.agents.web.serving import serve, stop_signal
-from npsflow.streams.config.settings import described, settings_file
+from npsflow.streams.config.settings import Settings, described, settings_file
 from npsflow.streams.engine.installation import Installation
 
 
@@ -24,16 +25,19 @@ async def run(
     port: int,
     limits: Limits,
     senders: Senders,
+    settings: Settings,
 ) -> None:
     """Accept webhooks until Ctrl-C or SIGTERM.
 
-    Raises KafkaFailed when Kafka is there but cannot be used, click.UsageError when the port is taken.
+    `settings`: whether what is written is sealed. Raises KafkaFailed when Kafka is there but cannot be used,
+    click.UsageError when the port is taken.
     """
     stopping = stop_signal()
     metrics = Metrics(CollectorRegistry())
     limiter = ConnectionLimiter(limits, senders, metrics)
     async with (
-        open_producer(installation, metrics) as producer,
+        open_sealing(settings, installation) as sealing,
+        open_producer(installation, metrics, sealing.sealer) as producer,
         serve(Server(endpoints, producer, limiter).app, host, port, limiter),
     ):
         where = f"http://{host}:{port}/in/NAME for {', '.join(sorted(endpoints))}"

@@ -13,6 +13,7 @@ from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.kafka import reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed, Refused
 from npsflow.agents.kafka.renewed_producer import RenewedProducer, renewed_producer
+from npsflow.agents.sealing.sealer import CLEAR, Seals
 from npsflow.schemas import topics
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.protocol import DescribeTopics
@@ -27,10 +28,10 @@ _ANSWER_SECONDS = 4.0
 class Producer:
     """`ready`: whether Kafka answered the last probe or write."""
 
-    def __init__(self, installation: Installation, metrics: Metrics) -> None:
+    def __init__(self, installation: Installation, metrics: Metrics, sealer: Seals) -> None:
         self.ready = False
         self._heard = time.monotonic()
-        self._installation, self._metrics = installation, metrics
+        self._installation, self._metrics, self._sealer = installation, metrics, sealer
         self._lingering: LingeringProducer | None = None
 
     async def write(self, records: Collection[KeyedRecord]) -> bool:
@@ -40,7 +41,7 @@ class Producer:
         """
         if not records:
             return True
-        if self._lingering is not None and await self._lingering.write(records):
+        if self._lingering is not None and await self._write(self._lingering, records):
             return True
         self.ready = False
         self._metrics.produce_failures.inc()
@@ -50,9 +51,19 @@ class Producer:
         """Seconds since Kafka answered a probe."""
         return time.monotonic() - self._heard
 
+    async def _write(self, lingering: LingeringProducer, records: Collection[KeyedRecord]) -> bool:
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                sealed = await self._sealer.seal([*records])
+        except (KafkaError, KafkaFailed, TimeoutError) as error:
+            log.warning("keys of customers could not be had", extra={"error": type(error).__name__})
+            return False
+        return await lingering.write(sealed)
+
     async def connect(self, until_closed: AsyncExitStack) -> None:
         """Raises KafkaFailed when Kafka is not there, does not let us in or has no topics."""
         partitions = len(await reading.partitions(self._installation, topics.RESPONSES))
+        await self._sealer.start()
         producer = await until_closed.enter_async_context(renewed_producer(self._installation))
         self._lingering = LingeringProducer(producer, self._installation.prefix, partitions)
         self.ready = True
@@ -80,12 +91,12 @@ class Producer:
 
 
 @asynccontextmanager
-async def open_producer(installation: Installation, metrics: Metrics) -> AsyncIterator[Producer]:
+async def open_producer(installation: Installation, metrics: Metrics, sealer: Seals = CLEAR) -> AsyncIterator[Producer]:
     """A producer that comes up whether Kafka is there or not, as a process behind a balancer has to.
 
     Raises KafkaFailed when Kafka is there but does not let us in, or has no topics.
     """
-    producer = Producer(installation, metrics)
+    producer = Producer(installation, metrics, sealer)
     async with AsyncExitStack() as until_closed:
         try:
             await producer.connect(until_closed)

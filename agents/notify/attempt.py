@@ -6,9 +6,10 @@ import time
 from math import inf
 from typing import NamedTuple
 
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from msgspec.structs import replace
 
+from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.notify.context import Context
 from npsflow.agents.notify.digests import Digests
 from npsflow.agents.notify.erased_customers import ErasedCustomers
@@ -26,6 +27,7 @@ from npsflow.agents.notify.kind import (
     Unconfirmed,
 )
 from npsflow.agents.web.rate_limit import RateLimit
+from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.notify import Delivery
 from npsflow.streams.notify.backoff import MAX_ATTEMPTS, delay
 from npsflow.streams.notify.event import UnreadableEvent, read_event
@@ -68,6 +70,8 @@ class Attempts:
             message = await self._build(item, thread)
         except (KafkaError, TimeoutError):
             raise
+        except (KafkaFailed, SettingsError) as error:  # without keys nothing can be told yet, and nothing is given up
+            raise KafkaConnectionError(str(error)) from error
         except UnreadableEvent as error:
             return self._given_up(delivery, str(error), "unreadable")
         except Exception as error:
@@ -98,7 +102,7 @@ class Attempts:
         record = await self._events.get(item.partition, delivery.offset)
         if record is None:
             return None
-        event = read_event(record)
+        event = read_event(record, await self._context.keyring.read(record.value or b""))
         if event.id != delivery.event_id:
             return None  # the topic was made anew
         if await self._erased.concerns(record, event.customers((record.key or b"").decode(errors="replace"))):
@@ -106,7 +110,8 @@ class Attempts:
         content = event
         if item.content_offset != delivery.offset:
             merged = await self._events.get(item.partition, item.content_offset)
-            content = event if merged is None else read_event(merged)
+            if merged is not None:
+                content = read_event(merged, await self._context.keyring.read(merged.value or b""))
         try:
             return build_message(content, self._context.settings, thread, event)
         except (ValueError, TypeError, KeyError, AttributeError, IndexError):

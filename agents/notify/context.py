@@ -7,14 +7,17 @@ from dataclasses import dataclass
 
 from npsflow.agents.notify.kind import Kind
 from npsflow.agents.notify.metrics import Metrics
+from npsflow.agents.sealing.keyring import Keyring
+from npsflow.agents.sealing.sealer import CLEAR, Seals
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.notify.settings import NotifierSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`name` as in `[notify.NAME]`. `clock` gives seconds since the epoch; `jitter` a number from 0 to 1.
+    """`name` as in `[notify.NAME]`. `keyring` opens what is sealed in events, `sealer` seals comments of actions.
 
+    `clock` gives seconds since the epoch; `jitter` a number from 0 to 1.
     `send_backlog`: the messages from before the very first start are sent, however many they are.
     """
 
@@ -23,6 +26,8 @@ class Context:
     kind: Kind
     installation: Installation
     metrics: Metrics
+    keyring: Keyring
+    sealer: Seals = CLEAR
     clock: Callable[[], float] = time.time
     jitter: Callable[[], float] = random.random
     send_backlog: bool = False

@@ -69,15 +69,18 @@ class Digests:
             digest, unreadable = Digest(self._context.settings, since, until), 0
             async for record in self._records(topics.CASES):
                 case_id = (record.key or b"").decode(errors="replace")
-                unreadable += not _added(digest.add_case, case_id, record.value)
+                unreadable += not _added(digest.add_case, case_id, await self._opened(record))
             async for record in self._records(topics.FOLLOW_UP, since):
                 type_ = ce_type(record.headers)
                 if record.timestamp < until and record.value and type_.startswith(_FOLLOW_UP):
-                    unreadable += not _added(digest.add_follow_up, type_.split(".")[2], record.value)
+                    unreadable += not _added(digest.add_follow_up, type_.split(".")[2], await self._opened(record))
             if unreadable:
                 log.error("a digest leaves out what cannot be read", extra={"records": unreadable})
             self._span, self._kept = (since, until), digest.messages()
         return self._kept
+
+    async def _opened(self, record: Record) -> bytes | None:
+        return None if record.value is None else await self._context.keyring.read(record.value)
 
     async def _records(self, topic: str, since: int | None = None) -> AsyncIterator[Record]:
         """All that are committed now, in the order of each partition; those before a time, in ms, are left out."""

@@ -22,6 +22,7 @@ from npsflow.agents.notify.kind import Sender, open_sender
 from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifier import Notifier
 from npsflow.agents.notify.status_polling import POLL_SECONDS, polling
+from npsflow.agents.sealing.sealer import open_sealing
 from npsflow.agents.web.serving import beside, serve, stop_signal
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
@@ -49,15 +50,24 @@ def expect_notifier(settings: Settings, name: str, others: Iterable[str] = ()) -
 
 
 async def run(
-    installation: Installation, name: str, notifier: NotifierSettings, host: str, port: int, *, send_backlog: bool
+    installation: Installation,
+    name: str,
+    notifier: NotifierSettings,
+    where: tuple[str, int],
+    settings: Settings,
+    *,
+    send_backlog: bool,
 ) -> None:
-    """Run a notifier until SIGINT or SIGTERM. Raises SettingsError, KafkaFailed, click.UsageError for a taken port.
+    """Run a notifier until SIGINT or SIGTERM, listening on host and port.
 
-    `send_backlog`: the messages from before the very first start are sent, however many they are.
+    `send_backlog`: the messages from before the very first start are sent, however many they are. Raises SettingsError,
+    KafkaFailed, click.UsageError for a taken port.
     """
-    stopping, kind = stop_signal(), kinds.named(notifier.kind)
-    context = Context(name, notifier, kind, installation, Metrics(CollectorRegistry()), send_backlog=send_backlog)
-    async with open_sender(name, kind, notifier, os.environ) as sender:
+    (host, port), stopping, kind = where, stop_signal(), kinds.named(notifier.kind)
+    async with open_sender(name, kind, notifier, os.environ) as sender, open_sealing(settings, installation) as sealing:
+        await sealing.sealer.start()
+        metrics = Metrics(CollectorRegistry())
+        context = Context(name, notifier, kind, installation, metrics, *sealing, send_backlog=send_backlog)
         for topic in (topics.NOTIFY_LOG, topics.ACTIONS):
             await reading.partitions(installation, topic)  # raises KafkaFailed if there is no such topic
         async with open_notifier(context, sender) as running:

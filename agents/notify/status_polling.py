@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 
 from aiokafka.errors import KafkaError
 
+from npsflow.agents.cases.actions import Actor
+from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.kafka.renewed_producer import RenewedProducer
 from npsflow.agents.notify.context import Context
 from npsflow.agents.notify.event_cache import EventCache
 from npsflow.agents.notify.kind import ReportsResolutions, Resolution, Sender
-from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.times import from_rfc3339
 from npsflow.streams.notify.queue import OrderingKey, Queue, Thread
@@ -33,8 +34,8 @@ class StatusPoller:
         producer: RenewedProducer,
         seconds: float,
     ) -> None:
-        self._sender, self._queue, self._events, self._producer = sender, queue, events, producer
-        self._topic, self._seconds = context.installation.topic(topics.ACTIONS), seconds
+        self._sender, self._queue, self._events, self._seconds = sender, queue, events, seconds
+        self._actor = Actor(producer, context.installation, context.sealer)
         self._written: dict[str, str] = {}  # by reference: the id of the newest action
         self._final: set[str] = set()  # references that need not be asked for again
 
@@ -43,7 +44,7 @@ class StatusPoller:
         while True:
             try:
                 await self._poll()
-            except (KafkaError, TimeoutError) as error:
+            except (KafkaError, KafkaFailed, TimeoutError) as error:
                 log.warning("what is done elsewhere could not be kept", extra={"error": type(error).__name__})
             except Exception as error:  # whatever the receiver answers: the next poll may go better
                 log.error("what is done elsewhere cannot be read", extra={"error": type(error).__name__})
@@ -81,7 +82,7 @@ class StatusPoller:
             comment=resolution.comment,
             root_cause=resolution.root_cause,
         )
-        await self._producer.send_and_wait(self._topic, codec.encode(action), record.key, partition)
+        await self._actor.send(None if record.key is None else record.key.decode(), partition, action)
         self._written[resolution.reference] = resolution.action_id
 
 

@@ -10,11 +10,15 @@ from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from npsflow.agents.intake.endpoint import unsigned
 from npsflow.agents.intake.mapping_faults import mapping_faults
 from npsflow.agents.kafka import clients, permissions, reading
-from npsflow.agents.kafka.diagnosis import ALLOW, KafkaFailed, furthest, try_all
+from npsflow.agents.kafka.diagnosis import ALLOW, FORBIDDEN, KafkaFailed, furthest, try_all
 from npsflow.agents.kafka.starting import refusals
 from npsflow.agents.operations.check_groups import group_findings
+from npsflow.agents.operations.dead_letters import opened_whole
 from npsflow.agents.operations.finding import Finding, fail, ok, warn
+from npsflow.agents.operations.sealing_faults import clear_responses, short_keys
+from npsflow.agents.sealing.keyring import open_keyring
 from npsflow.schemas import topics as names
+from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.times import DAY
 from npsflow.streams.classify.counters import COUNTERS, DEAD, MISPLACED, OUTCOMES, SOURCE
 from npsflow.streams.config.settings import Settings, described, settings_file
@@ -32,7 +36,7 @@ _NEWEST = 200  # records of each partition that are looked at for mappings
 async def findings(settings: Settings, installation: Installation) -> AsyncIterator[Finding]:
     """What is right and wrong, as it is results. A section that fails is the last: the others rest on it."""
     sections: tuple[Callable[[Settings, Installation], Awaitable[list[Finding]]], ...]
-    sections = (_settings, _broker, _access, _topics, _state, group_findings, _outcomes, _mappings)
+    sections = (_settings, _broker, _access, _topics, _state, group_findings, _outcomes, _mappings, _sealing)
     for section in sections:
         try:
             async with asyncio.timeout(_SECTION):
@@ -160,10 +164,35 @@ async def _mappings(settings: Settings, installation: Installation) -> list[Find
             [record async for record in reading.committed_records(installation, topic, last=_NEWEST)]
             for topic in (names.RESPONSES, names.DEAD_LETTERS)
         ]
+        async with open_keyring(installation) as keyring:
+            letters = [await opened_whole(letter, keyring) for letter in letters]
     except KafkaFailed:
         return [ok("mappings: not looked at, this client may not read responses and dead letters")]
     results = [warn(text, todo) for text, todo in mapping_faults(endpoints.values(), responses, letters)]
     return results or [ok("mappings: every path has found something, or there are too few responses to tell")]
+
+
+async def _sealing(settings: Settings, installation: Installation) -> list[Finding]:
+    """Whether what is personal is sealed, where it should be, and can be opened as long as it is kept."""
+    if not settings.sealing.enabled:
+        return []
+    of = {installation.topic(topic.name): topic.name for topic in names.ALL}
+    async with clients.admin(installation) as client:
+        there = [name for name in await partition_counts(client) if name in of]
+        configs = await topic_configs(client, there)
+    try:
+        responses = [record async for record in reading.committed_records(installation, names.RESPONSES, last=_NEWEST)]
+        async with open_keyring(installation) as keyring:
+            await keyring.start()
+    except FORBIDDEN:
+        return [ok("sealing: not looked at, this client may not read responses and keys")]
+    except SettingsError as error:
+        return [Finding("fail", str(error))]
+    faults = [
+        *clear_responses(responses, settings.sealing.attributes),
+        *short_keys({of[name]: config for name, config in configs.items()}),
+    ]
+    return [warn(text, todo) for text, todo in faults] or [ok("sealing: the newest responses are sealed")]
 
 
 _PARTITIONER = (

@@ -4,13 +4,15 @@ import re
 import time
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 from aiokafka.structs import OffsetAndMetadata
 
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.sealing.keyring import Keyring, open_keyring
+from npsflow.agents.sealing.table import alone
 from npsflow.schemas import codec, topics
 from npsflow.schemas.dlq_log import DlqLogEntry, accepted_key, accepted_partition, decode_entry
 from npsflow.schemas.headers import LETTER, ORIGIN, Headers
@@ -124,12 +126,24 @@ _ALL = Selection()
 
 
 async def letters(installation: Installation, selection: Selection = _ALL) -> AsyncGenerator[Letter, None]:
-    """The selected dead letters, oldest first. Raises KafkaFailed."""
-    async with aclosing(reading.committed_records(installation, topics.DEAD_LETTERS)) as records:
+    """The selected dead letters, oldest first. Raises KafkaFailed.
+
+    Those that are sealed as a whole are opened; texts that are sealed in them stay so.
+    """
+    read = reading.committed_records(installation, topics.DEAD_LETTERS)
+    async with open_keyring(installation) as keyring, aclosing(read) as records:
         async for record in records:
-            letter = as_letter(record, installation.prefix)
+            letter = as_letter(await opened_whole(record, keyring), installation.prefix)
             if letter is not None and selection.takes(letter):
                 yield letter
+
+
+async def opened_whole(record: Record, keyring: Keyring) -> Record:
+    """The record, with its value opened if that is nothing but a token."""
+    if record.value is None or alone(record.value) is None:
+        return record
+    opened: Record = replace(record, value=await keyring.read(record.value))  # type: ignore[type-var]
+    return opened
 
 
 def as_letter(record: Record, prefix: str) -> Letter | None:

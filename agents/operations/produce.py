@@ -15,16 +15,17 @@ from npsflow.agents.history.effects import Effect, effect_lines, effect_of
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.operations.field_notes import FieldNotes
 from npsflow.agents.runtime.terminal import progress
+from npsflow.agents.sealing.sealer import open_sealing
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import NpsflowError, RefusedRecord
-from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.response import Deletion, Metric
 from npsflow.schemas.times import to_ms
 from npsflow.streams.classify.parsing import read_record
+from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.transaction import Outputs
+from npsflow.streams.intake.entrance import KeyedRecord
 from npsflow.streams.scoring.scores import Scales
-from npsflow.streams.stage import Output
 
 _CHUNK = 1 << 20
 _VERBATIM = {"key", "value_base64"}
@@ -70,7 +71,9 @@ async def try_out(fd: int, check: Check) -> int:
     return sum([len(lines) async for lines in _checked(fd, check, done=False)])
 
 
-async def send(installation: Installation, fd: int, check: Check | None) -> AsyncGenerator[int, None]:
+async def send(
+    installation: Installation, fd: int, check: Check | None, settings: Settings
+) -> AsyncGenerator[int, None]:
     """Send the lines that a file descriptor gives; yields how many more are acknowledged, as they come.
 
     Raises ProduceFailed for lines that `check` refuses, for one that is not base64 where it should be, and for one that
@@ -79,14 +82,14 @@ async def send(installation: Installation, fd: int, check: Check | None) -> Asyn
     topic = topics.RESPONSES
     count = len(await reading.partitions(installation, topic))
     chunks = _lines(fd) if check is None else _checked(fd, check, done=True)
-    async with clients.producer(installation) as producer:
+    async with clients.producer(installation) as producer, open_sealing(settings, installation) as sealing:
         with progress("sending", os.fstat(fd).st_size) as advance:
             async for lines in chunks:
                 outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
-                for line in lines:
-                    key, value = _message(line)
-                    partition = line.number % count if key is None else partition_of(key, count)
-                    outputs.emit(Output(topic, partition, key, value, []))
+                records = await sealing.sealer.seal([KeyedRecord(topic, *_message(line)) for line in lines])
+                for line, record in zip(lines, records, strict=True):
+                    output = record.output(count)
+                    outputs.emit(output if record.key is not None else output._replace(partition=line.number % count))
                 try:
                     await clients.deliver(producer, outputs)
                 except MessageSizeTooLargeError:

@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing, nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,6 +18,7 @@ from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.operations import dead_letters
 from npsflow.agents.operations.dead_letters import LETTER_ID, History, Letter, Selection, named_response
 from npsflow.agents.platforms.protocol import CONTENT_TYPE, Rejected
+from npsflow.agents.sealing.sealer import open_sealing
 from npsflow.schemas import codec, topics
 from npsflow.schemas.dlq_log import DlqLogEntry
 from npsflow.schemas.errors import RefusedRecord
@@ -51,7 +52,7 @@ class ReplayCheck:
     """What a letter becomes when it is sent once more, under the settings of now; `now` in ms."""
 
     def __init__(self, settings: Settings, environment: Mapping[str, str], now: int) -> None:
-        self._settings, self._environment = settings, environment
+        self.settings, self._environment = settings, environment
         self._scales, self._oldest = settings.all_scales(), now - settings.horizon_days * DAY
 
     def records(self, letter: Letter, mended: bytes | None = None) -> list[KeyedRecord]:
@@ -73,7 +74,7 @@ class ReplayCheck:
     def _check_response(self, letter: Letter, value: bytes | None) -> bytes:
         """Read it as classify does; gives its key."""
         try:
-            tombstones_delete = self._settings.topics.tombstones_delete
+            tombstones_delete = self.settings.topics.tombstones_delete
             content, _, _ = read_record(letter.record.key, value, self._scales, tombstones_delete)
         except RefusedRecord:
             raise
@@ -86,7 +87,7 @@ class ReplayCheck:
 
     @cached_property
     def _endpoints(self) -> Mapping[str, Endpoint]:
-        return unsigned(self._settings, self._environment)
+        return unsigned(self.settings, self._environment)
 
     def _mapped(self, letter: Letter, body: bytes, headers: Headers) -> list[KeyedRecord]:
         """What a webhook becomes by the mapping of now."""
@@ -178,7 +179,7 @@ class _Step(NamedTuple):
     """Letters, and the records that take their place."""
 
     letters: list[Letter]
-    records: list[KeyedRecord]
+    records: Sequence[KeyedRecord]
 
 
 class Replay:
@@ -199,7 +200,7 @@ class Replay:
         sent = self.report.sent
         name = self._installation.group(_TRANSACTIONAL_ID)
         started = nullcontext() if dry_run else clients.producer(self._installation, transactional_id=name)
-        async with started as producer:
+        async with started as producer, open_sealing(self._check.settings, self._installation) as sealing:
             # The log is read after the producer has started, which ends whatever an earlier replay left open.
             async with clients.admin(self._installation) as client:
                 counts = await partition_counts(client)
@@ -207,8 +208,9 @@ class Replay:
             steps = self._unchanged() if mended is None else self._mended(mended)
             async with aclosing(steps):
                 async for chunk in _chunks(steps):
-                    outputs = None if producer is None else self._outputs(producer, chunk, counts)
-                    if producer is not None and outputs is not None:
+                    if producer is not None:
+                        sealed = [_Step(step.letters, await sealing.sealer.seal(step.records)) for step in chunk]
+                        outputs = self._outputs(producer, sealed, counts)
                         async with producer.transaction():
                             await clients.deliver(producer, outputs)
                     sent.update(letter.why["reason"] for step in chunk for letter in step.letters)

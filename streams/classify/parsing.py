@@ -22,6 +22,7 @@ from npsflow.schemas.response import (
     Comment,
     Customer,
     Deletion,
+    Identifier,
     Metric,
     Reference,
     Response,
@@ -29,6 +30,7 @@ from npsflow.schemas.response import (
     Time,
 )
 from npsflow.schemas.response import Scale as AnsweredScale
+from npsflow.schemas.sealed import is_sealed
 from npsflow.schemas.times import to_datetime
 from npsflow.schemas.topics import MAX_INPUT
 from npsflow.streams.classify import unreadable
@@ -306,10 +308,17 @@ def _text(value: Any, name: str, warnings: list[str]) -> str | None:
 def _comment(value: Any, name: str, warnings: list[str]) -> str | None:
     if not isinstance(value, str):
         return None
+    if is_sealed(value):  # the text was cut before
+        return value
     if len(encoded := value.encode()) > MAX_COMMENT:
         warnings.append(name)
         return encoded[:MAX_COMMENT].decode(errors="ignore")
     return value
+
+
+def _contact(value: Any, name: str, warnings: list[str]) -> str | None:
+    sealed = isinstance(value, str) and is_sealed(value)
+    return str(value) if sealed else _identifier_reader(value, name, warnings)
 
 
 def _parts(kind: type[msgspec.Struct], **more: Lenient) -> Lenient:
@@ -350,9 +359,11 @@ def _reader(kind: Any) -> Lenient:
     return _of_type(kind)
 
 
+_identifier_reader = _of_type(Identifier)
 _answer = _parts(Answer, score=_number)
+_customer = _parts(Customer, name=_contact, email=_contact, phone=_contact)
 _LENIENT: dict[str, Lenient] = {
     name: _reader(kind) for name, kind in _TYPES.items() if name not in (*_REQUIRED, "source", "response_id", "scale")
-} | {"customer": _parts(Customer), "reference": _parts(Reference), "answers": _answers, "attributes": _attributes}
+} | {"customer": _customer, "reference": _parts(Reference), "answers": _answers, "attributes": _attributes}
 _LENIENT["updated_at"] = _time_of_change
 _LENIENT_DELETION = {"updated_at": _LENIENT["updated_at"]}

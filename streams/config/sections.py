@@ -17,6 +17,7 @@ from npsflow.streams.windows.panes import WindowSpec, window_spec
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
 
+_PERSONAL = ("comment", "response_url", "name", "email", "phone")  # as in events, which a setting may name
 _DIMENSIONS = ["survey_id", "survey_kind", "channel", "journey_stage", "department", "product", "tier"]
 
 
@@ -74,6 +75,16 @@ class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
     private_fields: bool = False
 
 
+class Sealing(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[sealing]`: whether npsflow writes personal texts to Kafka only under a key of their customer.
+
+    `attributes`: those of responses that are personal, too.
+    """
+
+    enabled: bool = False
+    attributes: list[str] = []
+
+
 class DeadLetters(Struct, frozen=True, forbid_unknown_fields=True):
     """`[dead_letters]`: whether a partition stops, until `npsflow dlq accept`, when most of its records are refused."""
 
@@ -106,6 +117,17 @@ def segment_mistakes(segments: Segments, aliases: Iterable[str]) -> Iterator[str
             yield f"segments.pairs names {missing[0]!r}, which is not in segments.dimensions"
     if len(segments.dimensions) + len(segments.pairs) > MOST_SEGMENTS - 1:
         yield f"segments: dimensions and pairs are together at most {MOST_SEGMENTS - 1}"
+
+
+def sealing_mistakes(sealing: Sealing, compared: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Rules that look into what is sealed.
+
+    `compared`: a setting and a field of responses, `attributes.NAME` too, that it compares with a text.
+    """
+    personal = {*_PERSONAL, *(f"attributes.{name}" for name in sealing.attributes)}
+    for setting, field_name in compared:
+        if sealing.enabled and field_name in personal:
+            yield f"{setting} looks into {field_name!r}, which [sealing] hides from the stages: leave one out"
 
 
 def window_mistakes(windows: Windows, horizon_days: int) -> Iterator[str]:

@@ -21,10 +21,12 @@ from npsflow.streams.config.sections import (
     DeadLetters,
     FollowUps,
     ScaleSettings,
+    Sealing,
     Segments,
     Topics,
     Windows,
     scale_mistakes,
+    sealing_mistakes,
     segment_mistakes,
     window_mistakes,
 )
@@ -53,6 +55,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     alerts: Alerts = Alerts()
     follow_ups: FollowUps = FollowUps()
     dead_letters: DeadLetters = DeadLetters()
+    sealing: Sealing = Sealing()
     recovery: Recovery = Recovery()
     topics: Topics = Topics()
     intake: dict[str, FormMapping] = {}
@@ -161,6 +164,7 @@ def _contradictions(s: Settings) -> Iterator[tuple[tuple[str, ...], Iterator[str
     yield ("segments", "aliases"), segment_mistakes(s.segments, s.aliases)
     yield ("windows", "horizon_days"), window_mistakes(s.windows, s.horizon_days)
     yield ("scales",), scale_mistakes(s.scales)
+    yield ("sealing", "segments", "aliases", "follow_ups", "recovery"), sealing_mistakes(s.sealing, _compared(s))
     yield ("intake",), _intake_mistakes(s)
     yield ("recovery",), recovering.mistakes(s.recovery)
     yield ("notify",), notifying.mistakes(s.notify)
@@ -174,11 +178,22 @@ def _follow_up_mistakes(follow_ups: FollowUps) -> Iterator[str]:
                 yield f"follow_ups.promoters: {name!r} is not a field of a response or its customer"
 
 
+def _compared(s: Settings) -> Iterator[tuple[str, str]]:
+    """Each setting that compares a field of responses with a text, and the field."""
+    dimensions = {*s.segments.dimensions, *s.aliases, *(name for pair in s.segments.pairs for name in pair)}
+    yield from (("segments", name) for name in dimensions)
+    yield from (("follow_ups.promoters", name) for rule in s.follow_ups.promoters for name in rule.when)
+    for section in ("severity", "owners", "first_contact"):
+        for rule in getattr(s.recovery, section):
+            yield from ((f"recovery.{section}", name) for name in rule.when)
+    yield from (("recovery.severity: words", "comment") for rule in s.recovery.severity if rule.words)
+
+
 def _intake_mistakes(s: Settings) -> Iterator[str]:
     for name, form in s.intake.items():
         if not _ENTRANCE.fullmatch(name):
             yield f"intake.{name}: a name is made of a-z, 0-9 and -"
-        elif name in ("customers", "board") or name.startswith("notify-"):
+        elif name in ("customers", "board", "keys") or name.startswith("notify-"):
             yield f"intake.{name}: NPSFLOW_SECRET_* of this name is that of something else"
         elif name.endswith("-next"):
             yield f"intake.{name}: NPSFLOW_SECRET_*_NEXT is the secret that replaces another: rename it"

@@ -71,12 +71,15 @@ def is_case_event(headers: Headers) -> bool:
     return ce_type(headers).startswith(_PREFIX)
 
 
-def read_event(record: Record) -> Event:
-    """Parse a case event. Raises UnreadableEvent when its id or value is not as npsflow writes it."""
+def read_event(record: Record, opened: bytes | None = None) -> Event:
+    """Parse a case event. `opened`: its value with sealed texts opened, if somebody is to read them.
+
+    Raises UnreadableEvent when its id or value is not as npsflow writes it.
+    """
     headers = {name: value.decode(errors="replace") for name, value in record.headers if value is not None}
     type_ = headers.get("ce_type", "")
     try:
-        case = codec.loads(record.value or b"")
+        case = codec.loads(opened or record.value or b"")
     except codec.NotJson:
         raise UnreadableEvent("the event is not JSON") from None
     if not isinstance(case, dict) or not 0 < len(headers.get("ce_id", "").encode()) <= _MAX_ID:

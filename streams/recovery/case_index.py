@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from msgspec import Struct
 
@@ -14,6 +15,9 @@ from npsflow.streams.recovery.case import CLOSED
 from npsflow.streams.recovery.state import CaseRecord, unpack_case
 from npsflow.streams.scoring.segments import normal
 
+Reveal = Callable[[bytes], bytes]
+"""From a case as it is stored to one that people can read."""
+
 Position = tuple[bool, Instant, str]
 """Where a case stands in a list: whether it is closed, its deadline, and its id. The smaller comes first."""
 
@@ -25,7 +29,7 @@ _URGENCY: dict[Severity | None, int] = {"critical": 0, "high": 1, "medium": 2, N
 
 
 class ListedCase(Struct, gc=False, kw_only=True):
-    """The fields of a case that lists are made by, and the whole of it, `packed` as JSON.
+    """The fields of a case that lists are made by, and the whole of it as it is `stored`, which `reveal` opens.
 
     `partition`: of `recovery-cases`. Instants are compared as text, as they are all written alike: to read them would
     take most of the time of a list of very many cases.
@@ -45,14 +49,21 @@ class ListedCase(Struct, gc=False, kw_only=True):
     alert_ids: tuple[str, ...] = ()
     follow_up_id: str | None = None
     partition: int = 0
-    packed: bytes = b""
+    stored: bytes = b""
+    reveal: Any = bytes
 
     @classmethod
-    def unpack(cls, partition: int, packed: bytes) -> "ListedCase":
+    def unpack(cls, partition: int, packed: bytes, reveal: Reveal = bytes) -> "ListedCase":
         """Read a value of `recovery-cases`. Raises Undecodable for one that recover did not write."""
         listed = _decode(packed)
-        listed.partition, listed.packed = partition, packed
+        listed.partition, listed.stored, listed.reveal = partition, packed, reveal
         return listed
+
+    @property
+    def packed(self) -> bytes:
+        """The whole case as JSON, with sealed texts opened."""
+        revealed: bytes = self.reveal(self.stored)
+        return revealed
 
     def record(self) -> CaseRecord:
         """Unpack the whole case and its context. Raises Undecodable for one that recover did not write."""
@@ -140,9 +151,13 @@ class CaseFilter:
 
 
 class CaseIndex:
-    """The cases, updated record by record, by id and by the ids of their alerts and follow-ups."""
+    """The cases, updated record by record, by id and by the ids of their alerts and follow-ups.
 
-    def __init__(self) -> None:
+    `reveal`: opens sealed texts of those that are looked at.
+    """
+
+    def __init__(self, reveal: Reveal = bytes) -> None:
+        self._reveal = reveal
         self._by_id: dict[str, ListedCase] = {}
         self._by_fact: dict[str, str] = {}
 
@@ -157,7 +172,7 @@ class CaseIndex:
             if self._by_fact.get(fact_id) == case_id:
                 del self._by_fact[fact_id]
         if value is not None:
-            case = self._by_id[case_id] = ListedCase.unpack(partition, value)
+            case = self._by_id[case_id] = ListedCase.unpack(partition, value, self._reveal)
             for fact_id in case.fact_ids:
                 self._by_fact[fact_id] = case_id
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import msgspec
 
 from npsflow.schemas import codec, events, topics
-from npsflow.schemas.cases import TeamAction
+from npsflow.schemas.cases import TeamAction, comment_problem
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.events import Alert, AlertRetracted, Context, FollowUp, FollowUpRetracted
 from npsflow.streams.stage import Record
@@ -90,6 +90,8 @@ def valid_action(key: bytes | None, value: bytes | None) -> TeamAction:
         raise RefusedRecord("invalid_action", str(error)) from None
     except codec.Undecodable:
         raise RefusedRecord("not_json", "not JSON") from None
+    if (problem := comment_problem(action)) is not None:
+        raise RefusedRecord("invalid_action", problem)
     names = 3 - [action.case_id, action.alert_id, action.follow_up_id].count(None)
     if action.action == "fixed":
         if names or not action.root_cause:

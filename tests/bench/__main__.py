@@ -23,6 +23,7 @@ FIGURES = (
     "limit",
     "classify",
     "partitioner",
+    "sealing",
     "rollup",
     "faust",
     "peers",

@@ -29,15 +29,18 @@ scores = [{ question = "answers.nps", metric = "nps" }]
 platform = "surveymonkey"
 api = "%s"
 scores = [{ question = "weights.319352786", metric = "nps" }]
+comment = ["texts.319352788"]
 """
 
 
-async def take_in_and_fetch(harness: Harness, intake: dict[str, str], fetch: dict[str, str], folder: Path) -> None:
+async def take_in_and_fetch(
+    harness: Harness, intake: dict[str, str], fetch: dict[str, str], folder: Path, settings: str = ""
+) -> None:
     """One response comes with its answers, one is fetched, one cannot be, and one is not understood."""
     config = folder / "intake.toml"
     own = {"NPSFLOW_CONFIG": str(config), "NPSFLOW_SECRET_TYPED": SECRET, "NPSFLOW_SECRET_SHOP": SECRET}
     async with SurveyMonkey().running() as address:
-        config.write_text(_SETTINGS % address)
+        config.write_text(settings + _SETTINGS % address)
         port = free_port()
         async with _running(["intake", f"--port={port}"], intake | own):
             good, event = ((FIXTURES / name / "good.json").read_bytes() for name in ("typeform", "surveymonkey"))

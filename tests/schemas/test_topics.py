@@ -17,6 +17,15 @@ def test_what_stands_under_a_key_stays_and_what_was_replaced_leaves_within_a_day
     assert (log["cleanup.policy"], log["retention.ms"]) == ("compact,delete", str(90 * DAY))
 
 
+def test_a_deleted_key_leaves_within_hours_and_outlives_what_it_sealed() -> None:
+    config = topics.BY_NAME[topics.CUSTOMER_KEYS].config(35)
+    assert config["cleanup.policy"] == "compact,delete"
+    assert (config["max.compaction.lag.ms"], config["segment.ms"]) == ("3600000", "3600000")
+    kept = [int(topic.config(35).get("retention.ms", -1)) for topic in topics.ALL if topic.name != topics.CUSTOMER_KEYS]
+    assert int(config["retention.ms"]) >= max(kept)
+    assert int(topics.BY_NAME[topics.CUSTOMER_KEYS].config(1000)["retention.ms"]) == 1000 * DAY
+
+
 def test_time_is_that_of_the_broker_and_a_dead_letter_is_larger_than_what_it_is_made_of() -> None:
     assert {topic.config(35)["message.timestamp.type"] for topic in topics.ALL} == {"LogAppendTime"}
     most = {topic.name: int(topic.config(35)["max.message.bytes"]) for topic in topics.ALL}

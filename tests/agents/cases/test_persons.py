@@ -1,6 +1,7 @@
 """Whom records are about, however an address is written."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
@@ -9,7 +10,8 @@ from npsflow.schemas import codec
 from npsflow.schemas.headers import Headers
 
 
-class Kept(NamedTuple):
+@dataclass
+class Kept:
     """A record as Kafka keeps it."""
 
     value: bytes | None
@@ -18,7 +20,7 @@ class Kept(NamedTuple):
     partition: int = 0
     offset: int = 0
     timestamp: int = 0
-    headers: Headers = []  # noqa: RUF012 - never changed
+    headers: Headers = field(default_factory=list)
 
 
 def answered(number: int, customer: dict[str, Any] | None) -> Kept:

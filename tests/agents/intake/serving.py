@@ -16,6 +16,7 @@ from npsflow.agents.intake.metrics import Metrics
 from npsflow.agents.intake.producer import open_producer
 from npsflow.agents.intake.server import Server
 from npsflow.agents.kafka import clients, reading
+from npsflow.agents.sealing.sealer import CLEAR, Seals
 from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
@@ -70,11 +71,12 @@ async def serving(
     trusted: tuple[str, ...] = (),
     endpoints: Mapping[str, Endpoint] = ENDPOINTS,
     clock: Callable[[], float] = time.time,
+    sealer: Seals = CLEAR,
 ) -> AsyncIterator[Serving]:
     metrics = Metrics(CollectorRegistry())
     limiter = ConnectionLimiter(limits, Senders(trusted), metrics)
     async with (
-        open_producer(installation, metrics) as producer,
+        open_producer(installation, metrics, sealer) as producer,
         serve(Server(endpoints, producer, limiter, clock).app, HOST, 0, limiter) as port,
         aiohttp.ClientSession(f"http://{HOST}:{port}") as client,
     ):

@@ -23,6 +23,7 @@ from npsflow.agents.notify.kind import Sender, open_sender, secret_variable
 from npsflow.agents.notify.metrics import Metrics
 from npsflow.agents.notify.notifier import Notifier
 from npsflow.agents.notify.process import open_notifier
+from npsflow.agents.sealing.keyring import open_keyring
 from npsflow.schemas import codec, topics
 from npsflow.schemas.notify import Delivery, decode_record
 from npsflow.streams.config.settings import parse
@@ -103,7 +104,10 @@ class Desk:
         """`sender` in place of the one that the settings name; `producer`: another one. A backlog is sent."""
         variables = os.environ | ({secret_variable(NAME): secret} if secret else {})
         kind = kinds.named(self.notifier.kind)
-        async with open_sender(NAME, kind, self.notifier, variables) as own:
+        async with (
+            open_sender(NAME, kind, self.notifier, variables) as own,
+            open_keyring(self.installation) as keyring,
+        ):
             metrics, stopping = Metrics(CollectorRegistry()), asyncio.Event()
             context = Context(
                 NAME,
@@ -111,9 +115,10 @@ class Desk:
                 replace(kind, per_second=1000.0),
                 structs.replace(self.installation, session_ms=2000),
                 metrics,
-                self.clock,
-                lambda: 0.5,
-                send_backlog,
+                keyring,
+                clock=self.clock,
+                jitter=lambda: 0.5,
+                send_backlog=send_backlog,
             )
             async with open_notifier(context, sender or own, producer, poll_seconds=0.1) as notifier:
                 work = asyncio.create_task(notifier.run(stopping))

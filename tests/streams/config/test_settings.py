@@ -12,6 +12,7 @@ from npsflow.schemas.times import DAY
 from npsflow.streams.config.settings import Settings, load, parse
 from npsflow.streams.engine.installation import Installation, read_installation
 
+SEALED = "[sealing]\nenabled = true\nattributes = ['nick']\n"
 DEFAULTS = """
 horizon_days = 35
 ces_seven_is_hard = false
@@ -33,6 +34,9 @@ enabled = true
 promoters = [{action = "referral", when = {}}]
 [dead_letters]
 pause = false
+[sealing]
+enabled = false
+attributes = []
 [recovery]
 zone = "UTC"
 clock = "wall"
@@ -96,6 +100,9 @@ enabled = false
 promoters = [{action = "review", when = {tier = "plus"}}]
 [dead_letters]
 pause = true
+[sealing]
+enabled = false
+attributes = ["birthday"]
 [recovery]
 zone = "Europe/Amsterdam"
 clock = "business"
@@ -243,6 +250,7 @@ SIGNED = "[intake.x]\nplatform = 'generic'\nverification = 'signature'\n[intake.
         ("[intake.'a/b']\nplatform = 'generic'", "a-z"),
         ("[intake.customers]\nplatform = 'generic'", "NPSFLOW_SECRET"),
         ("[intake.board]\nplatform = 'generic'", "NPSFLOW_SECRET"),
+        ("[intake.keys]\nplatform = 'generic'", "NPSFLOW_SECRET"),
         ("[intake.notify-desk]\nplatform = 'generic'", "NPSFLOW_SECRET"),
         ("[intake.x]\nplatform = 'generic'\nsource = 'a/b'", "slash"),
         ("[intake.x]\nplatform = 'generic'\napi = 'http://api.example.com'", "https"),
@@ -320,6 +328,14 @@ def test_a_mistake_is_named(text: str, named: str) -> None:
         ("[[scales]]\nmetric = 'nps'\nmin = 0\nmax = 10\nworst = [0]", "0-10"),
         (2 * "[[scales]]\nmetric = 'nps'\nmin = 0\nmax = 5\nworst = [0]\n", "0-5"),
         ("[[scales]]\nmetric = 'nps'\nmin = 0\nmax = 5\nworst = [0]\nmiddle = [0]", "0-5"),
+        (f"{SEALED}[segments]\ndimensions = ['attributes.nick']", "segments looks into 'attributes.nick'"),
+        (f"{SEALED}[aliases.'attributes.nick']\na = 'b'", "segments looks into 'attributes.nick'"),
+        (
+            f"{SEALED}[[follow_ups.promoters]]\naction = 'review'\nwhen = {{comment = 'x'}}",
+            "follow_ups.promoters looks",
+        ),
+        (f"{SEALED}[[recovery.severity]]\nname = 'x'\nat_least = 'high'\nwords = ['x']", "recovery.severity: words"),
+        (f"{SEALED}[[recovery.owners]]\nowner = 'x'\nwhen = {{email = 'x'}}", "recovery.owners looks into 'email'"),
         ("[segments]\nmax_values = 0", "max_values"),
         ("[windows]\nsufficient = 0", "sufficient"),
         ("horizon_days = 100000000", "horizon_days"),

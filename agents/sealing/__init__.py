@@ -1,0 +1,1 @@
+"""Personal texts sealed with keys of their customers, which are deleted to forget a customer: crypto-shredding."""
