@@ -78,7 +78,7 @@ def test_contradictions_of_one_section_are_all_said() -> None:
         "windows.lengths names '1h' more than once",
         "windows.lengths: '1w' is not a window: say 1h, 24h, 7d or 30d",
         "window 90d is longer than horizon_days = 35: raise that first",
-        "notify.Desk: a name is made of a-z, 0-9 and -, and log and replay are taken",
+        "notify.Desk: a name is made of a-z, 0-9 and -, and log, replay, try are taken",
         "notify.Desk: zone: 'Mars' is not a time zone, as Europe/Amsterdam is",
         "notify.Desk: language: there are en, nl",
     ]

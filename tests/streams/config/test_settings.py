@@ -47,6 +47,7 @@ owners = []
 first_contact_hours = 24.0
 first_contact = []
 warn_at = 0.75
+root_causes = []
 escalations = []
 finish_days = 7.0
 cooldown_hours = 24.0
@@ -113,6 +114,7 @@ owners = [{owner = "ben", when = {department = "IT", severity = "high"}}]
 first_contact_hours = 8.0
 first_contact = [{hours = 2.0, when = {"attributes.plan" = "gold"}}]
 warn_at = 0.5
+root_causes = ["late delivery"]
 escalations = [{to = "lead", at = 1.5}]
 finish_days = 3.0
 cooldown_hours = 1.0
