@@ -36,7 +36,7 @@ async def test_refused(broker: Broker, tmp_path: Path) -> None:
             """Start a worker; gives the line in which it refused this partition."""
             before = await written(partition)
             with harness.process(tmp_path, "--stages=classify") as process:
-                assert await process.exit_status() == 1
+                assert await process.exit_status() == 2
             # A marker may have been added, see streams/engine/kafka/hanging_transactions.py, but no record.
             assert await written(partition) == before
             errors = [line for line in process.output.splitlines() if "ChangelogRefused" in line]
@@ -77,7 +77,7 @@ async def test_changed_partition_count_is_refused(broker: Broker, tmp_path: Path
     async with Harness(broker, "count.") as harness:
         await harness.admin.create_partitions({harness.installation.topic(RESPONSES): NewPartitions(5)})
         with harness.process(tmp_path, "--stages=classify") as process:
-            assert await process.exit_status() == 1
+            assert await process.exit_status() == 2
         assert "it has 4 partitions where the input has {'survey-responses': 5}" in process.output
         assert "npsflow rebuild" in process.output
 
@@ -87,7 +87,7 @@ async def test_outputs_with_other_partitions_are_refused(broker: Broker, tmp_pat
     async with Harness(broker, "outputs.") as harness:
         harness.configure(FIXED + "[topics]\npane_partitions = 3\n")
         with harness.process(tmp_path, "--stages=classify") as process:
-            assert await process.exit_status() == 1
+            assert await process.exit_status() == 2
         assert "outputs.nps-panes[0]: it has 2 partitions instead of 3: set [topics]" in process.output
 
 
@@ -99,7 +99,7 @@ async def test_windows_of_other_lengths_need_a_rebuild(broker: Broker, tmp_path:
             await eventually(harness.finished)
         harness.configure(FIXED + '[windows]\nlengths = ["1h", "30d"]\n')
         with harness.process(tmp_path, "--stages=rollup") as process:
-            assert await process.exit_status() == 1
+            assert await process.exit_status() == 2
         assert "it was made with {'windows.lengths': ['1h', '24h', '7d', '30d']}, now there is" in process.output
         assert "npsflow rebuild" in process.output
 
