@@ -168,7 +168,7 @@ def test_produce_waiting_for_input_ends_on_ctrl_c(harness: CommandHarness) -> No
         process.stdin.flush()
         wait_until(lambda: len(harness.records("survey-responses")) == 1)
         process.send_signal(signal.SIGINT)
-        assert process.wait(SECONDS) == 1
+        assert process.wait(SECONDS) == 130
         assert process.stdout
         assert process.stdout.read().startswith(b"1 records sent")
 
