@@ -1,21 +1,39 @@
-"""Records of the internal topic `nps-panes`: histogram deltas and ticks, as msgpack.
+"""Records of the internal topic `nps-panes`: histogram deltas and ticks, as msgpack, and spellings.
 
 A delta record holds what one commit of one classify task changed for one metric, scale and set of dimensions; these
 names are its key, so that one roll-up task owns all values of a dimension. A tick carries time and no counts.
+
+Spellings go to every roll-up task, in a header of a tick that tells no time: a worker of a version that does not know
+them reads such a tick, and passes over it.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
-from npsflow.schemas.codec import convert, dumps, loads, pack, unpack
+from npsflow.schemas.codec import convert, dumps, loads, pack, unpack, unpacker
+from npsflow.schemas.headers import Headers
 from npsflow.schemas.times import MINUTE
 
 TICK = b"tick"
 PANE = 5 * MINUTE
 """Milliseconds of the finest pane: the one in which deltas are counted."""
 _FORMAT = 1
+_SPELLINGS = "npsflow_spellings"
 
 Values = tuple[str, ...]
+
+
+class Spelling(NamedTuple):
+    """How a response spelled a value of a dimension that is counted as `value`; where and when (ms) it was produced.
+
+    `place` is a number that grows with partition and offset.
+    """
+
+    dimension: str
+    value: str
+    spelled: str
+    appended: int
+    place: int
 
 
 def delta_key(metric: str, scale: str, dimensions: Iterable[str]) -> bytes:
@@ -50,6 +68,19 @@ def encode_tick(stream_time: int) -> bytes:
 def decode_tick(value: bytes) -> int:
     """Stream time in ms. Raises ValueError for a format of another version, msgspec.DecodeError for a cut value."""
     return convert(_versioned(value), int)  # type: ignore[no-any-return]
+
+
+def spelling_headers(spellings: Sequence[Spelling]) -> Headers:
+    """The headers that carry spellings."""
+    return [(_SPELLINGS, pack(spellings))]
+
+
+def spellings_of(headers: Headers) -> list[Spelling]:
+    """What `spelling_headers` was given; nothing where there are none."""
+    return [spelling for name, value in headers if name == _SPELLINGS for spelling in _unpack_spellings(value)]
+
+
+_unpack_spellings = unpacker(list[Spelling])
 
 
 def _versioned(value: bytes) -> Any:

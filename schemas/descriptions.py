@@ -116,7 +116,8 @@ _OF_FIELD: dict[str, Description] = {
         ("root_cause", "What went wrong, in a word of your own list.", "late_delivery"),
         ("scale", "The range of scores that could be given, if it is not the metric's own.", {"min": 0, "max": 10}),
         ("score", "The score that the customer gave; 9.0 is 9.", 2),
-        ("segment", "What the answers have in common; empty for all of them.", {"department": "delivery"}),
+        ("segment", "What the answers have in common, as it was spelled first; empty for all of them.",
+         {"department": "Delivery"}),
         ("sent_at", "When the survey was offered.", _TIME),
         ("severity", "How much it matters.", "high"),
         ("source", "The platform; without a slash.", "typeform"),
@@ -152,6 +153,9 @@ _OF_FIELD: dict[str, Description] = {
 """By name of the field."""
 
 _OF_TYPE: dict[tuple[str, str], Description] = {
+    ("EventAttributes", "id"): Description("Id of the event, as in `ce_id`.", f"a-{_DIGEST}.1"),
+    ("EventAttributes", "time"): Description("Time of what caused the event, as in `ce_time`.", _TIME),
+    ("EventAttributes", "type"): Description("What the event is, as in `ce_type`.", "npsflow.alert.raised.v1"),
     ("Answer", "score"): Description("The answer, where it is a number.", 3),
     ("Case", "action"): Description("What the customer is to be asked.", "referral"),
     ("FollowUp", "action"): Description("What the customer is to be asked; null for thanks alone.", "referral"),

@@ -26,6 +26,14 @@ WINDOW_UPDATED = "npsflow.window.updated.v1"
 FOLLOW_UP_RETRACTED = "npsflow.follow_up.retracted.v1"
 
 
+class EventAttributes(Struct, frozen=True):
+    """What an event says of itself, equal to its headers `ce_type`, `ce_id` and `ce_time`; it stands first."""
+
+    type: str
+    id: str
+    time: Instant
+
+
 class Context(Struct, frozen=True, gc=False, omit_defaults=True):
     """What events carry of the response. `name`, `email` and `phone` only where a setting lets them in.
 

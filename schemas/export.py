@@ -21,7 +21,7 @@ from npsflow.schemas.window import Window, window_key
 
 Json = dict[str, Any]
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 """Of the contracts, not of the program: it changes with them alone."""
 
 READ: dict[str, tuple[type[Struct], ...]] = {
@@ -40,9 +40,10 @@ WRITTEN: dict[str, tuple[type[Struct], ...]] = {
     "case.v1.json": (cases.Case, events.Context),
     "case.suppressed.v1.json": (cases.Suppressed, events.Context),
     "case.action_refused.v1.json": (cases.ActionRefused,),
+    "case.json": (cases.Case, events.Context),
     "window.json": (Window,),
 }
-"""Schema file to the types whose fields npsflow writes as one flat object."""
+"""Schema file to the types whose fields npsflow writes as one flat object, after those of EventAttributes in events."""
 
 EVENTS: dict[str, dict[str, str]] = {
     topics.SERVICE_RECOVERY: {
@@ -74,7 +75,7 @@ _FORWARDED = "Only on a forwarded record: append time in ms, partition and offse
 def documents() -> dict[str, bytes]:
     """File name to content; the same bytes every time."""
     files = {name: _schema(*parts) for name, parts in READ.items()}
-    files |= {name: _never_null(_schema(*parts)) for name, parts in WRITTEN.items()}
+    files |= {name: _never_null(_written(name, parts)) for name, parts in WRITTEN.items()}
     files["asyncapi.json"] = _asyncapi()
     return {name: codec.dumps(content, indent=True) + b"\n" for name, content in files.items()}
 
@@ -101,6 +102,17 @@ def _schema(*parts: type[Struct]) -> Json:
         "required": [name for name, field in properties.items() if _required(field)],
         "$defs": definitions,
     }
+
+
+def _written(file: str, parts: tuple[type[Struct], ...]) -> Json:
+    """The schema of what npsflow writes; of an event it has the attributes too, and names the types there are."""
+    named = (*EVENTS.values(), {events.WINDOW_UPDATED: "window.json"})
+    kinds = [kind for types in named for kind, written in types.items() if written == file]
+    if not kinds:
+        return _schema(*parts)
+    schema = _schema(*parts, events.EventAttributes)
+    schema["properties"]["type"] |= {"enum": kinds, "examples": kinds[:1]}
+    return schema
 
 
 def _required(field: Json) -> bool:
@@ -179,10 +191,10 @@ def _messages(topic: Topic) -> dict[str, Json]:
         case topics.ACTIONS:
             return {"action": _message("action.json")}
         case topics.CASES:
-            return {"case": _message("case.v1.json"), "tombstone": {"payload": {"type": "null"}}}
+            return {"case": _message("case.json"), "tombstone": {"payload": {"type": "null"}}}
         case topics.WINDOWS:
             window = _message("window.json") | {"headers": _event_headers(events.WINDOW_UPDATED)}
-            return {"window": window, "tombstone": {"payload": {"type": "null"}}}
+            return {"window": window, "tombstone": window | {"payload": {"type": "null"}}}
         case name:
             return {kind: _message(file) | {"headers": _event_headers(kind)} for kind, file in EVENTS[name].items()}
 

@@ -61,7 +61,8 @@ def windows(
     NPS goes from -100 to +100, CSAT is in percent, CES is a mean on its scale, 1 to 7 as a rule. p/n/d counts
     promoters, passives and detractors.
     """
-    current, wanted = clients.run(_current(read_installation())), wanted_segments(segments)
+    published, wanted = clients.run(_published(read_installation())), wanted_segments(segments)
+    current = [w for w, _ in published]
     chosen = [
         w for w in current
         if metric in (None, w.metric) and window in (None, w.window) and is_chosen(w.segment, wanted)
@@ -71,16 +72,18 @@ def windows(
         expect_known(current, load(), wanted, window)
         click.echo(why_nothing(current, wanted), err=True)
     elif as_json:
+        values = {_by_segment(w): value for w, value in published}
         for w in shown:
-            click.echo(codec.encode(w))
+            click.echo(values[_by_segment(w)])
     else:
         _show(shown, zone)
 
 
-async def _current(installation: Installation) -> list[Window]:
+async def _published(installation: Installation) -> list[tuple[Window, bytes]]:
+    """The windows that stand, each with its value as it was published."""
     records = reading.committed_records(installation, topics.WINDOWS)
     latest = await reading.latest_by_key(records)
-    return [codec.convert(codec.loads(value), Window) for _, value in latest.values()]
+    return [(codec.convert(codec.loads(value), Window), value) for _, value in latest.values()]
 
 
 def wanted_segments(segments: tuple[str, ...]) -> Wanted | None:
@@ -101,7 +104,8 @@ def is_chosen(segment: dict[str, str], wanted: Wanted | None) -> bool:
 
 
 def _by_segment(w: Window) -> tuple[object, ...]:
-    return METRICS.index(w.metric), w.scale, len(w.segment), tuple(w.segment.items()), window_spec(w.window).length
+    segment = tuple((dimension, normal(value)) for dimension, value in w.segment.items())
+    return METRICS.index(w.metric), w.scale, len(segment), segment, window_spec(w.window).length
 
 
 def _by_score(w: Window) -> tuple[object, ...]:

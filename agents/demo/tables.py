@@ -32,7 +32,7 @@ def departments(windows: Iterable[Mapping[str, Any]]) -> None:
         body.append((name, *_pane_counts(day), *_pane_counts(week), note))
     head = ("department", _DAY, "95% interval", "n", _WEEK, "95% interval", "n", "")
     show.rows(head, body, right=head[1:-1])
-    if DROPPED_DEPARTMENT.casefold() not in dropped:
+    if DROPPED_DEPARTMENT not in dropped:
         raise DemoFailed(f"the drop that is planted in {DROPPED_DEPARTMENT} does not show")
 
 

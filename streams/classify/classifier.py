@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from xxhash import xxh3_64_intdigest
 
 from npsflow.schemas import codec, topics
-from npsflow.schemas.deltas import PANE
+from npsflow.schemas.deltas import PANE, Spelling
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.headers import DeadLetter, origin, with_origin
 from npsflow.schemas.partitioner import partition_of, partitions_of
@@ -24,7 +24,7 @@ from npsflow.streams.classify.parsing import read_record
 from npsflow.streams.classify.settings import ClassifySettings
 from npsflow.streams.classify.stored import DELETED, ID, INTERNAL, TEST, Remembered, Version, place
 from npsflow.streams.scoring.scores import Scale
-from npsflow.streams.scoring.segments import NO_SEGMENTS, Names, Segmenter, unpack_segments
+from npsflow.streams.scoring.segments import NO_SEGMENTS, Names, NewValue, Segmenter, unpack_segments
 from npsflow.streams.stage import CounterKey, Output, Record
 
 _AHEAD = 10 * MINUTE
@@ -36,7 +36,8 @@ class Change(Struct, gc=False, kw_only=True):
 
     `counts`: counters to raise by one. `stream_time` (ms): stream time goes on to it, if it is not there yet.
     `packed`: the version that stands from now on under `id`, if it is another one, and when it was `submitted` (ms).
-    `minus` and `plus`: what leaves the panes and what enters them.
+    `minus` and `plus`: what leaves the panes and what enters them. `new`: the values of dimensions to be learned of it,
+    and `spellings` how they are written, where roll up may not know that.
     """
 
     outcome: Outcome
@@ -47,6 +48,8 @@ class Change(Struct, gc=False, kw_only=True):
     submitted: int = 0
     minus: PaneCount | None = None
     plus: PaneCount | None = None
+    new: Sequence[NewValue] = ()
+    spellings: Sequence[Spelling] = ()
     outputs: Sequence[Output] = ()
     urgent: bool = False
 
@@ -103,6 +106,10 @@ class Classifier:
         except RefusedRecord as refused:
             return self._dead(record, refused)
 
+    def learn(self, values: Sequence[NewValue]) -> None:
+        """Know these values of dimensions from now on: they are new no more."""
+        self._segmenter.learn(values)
+
     def crashed(self, record: Record, error: Exception) -> Change:
         """Give the dead letter of a record that crashed `read`."""
         return self._dead(record, RefusedRecord("internal_error", type(error).__name__))
@@ -127,7 +134,9 @@ class Classifier:
         # It becomes the version that stands.
         flags = TEST if response.test else INTERNAL if response.internal else 0
         rank = scale.ranks[response.score - scale.low]
-        segments, packed_segments = self._segmenter.find(response, scale)
+        segments, packed_segments, new = self._segmenter.find(response, scale)
+        if flags:
+            new = ()  # what is not counted names nothing
         customer = response.customer
         body = None if flags else self._events.body(response, scale, rank, warnings)
         after = Remembered(
@@ -153,6 +162,8 @@ class Classifier:
             submitted=submitted,
             minus=None if before is None else _pane_count(before),
             plus=None if flags else PaneCount(submitted // PANE, segments, response.score),
+            new=new,
+            spellings=_spellings(new, arrival) if new else (),
             outputs=events.outputs,
             urgent=events.urgent,
         )
@@ -251,6 +262,10 @@ def _accepted(source: str, kind: str, scale: Scale | None, rank: int) -> tuple[C
     if scale is None:
         return ((SOURCE, source),)
     return (SOURCE, source), (kind, scale.metric, "any" if scale.metric == "enps" else scale.words[rank])
+
+
+def _spellings(new: Sequence[NewValue], arrival: Arrival) -> list[Spelling]:
+    return [Spelling(v.dimension, v.value, v.spelled, arrival.appended, arrival.place) for v in new if v.spelled]
 
 
 def _pane_count(r: Remembered) -> PaneCount | None:

@@ -110,7 +110,7 @@ class EventBuilder:
     """
 
     def __init__(self, settings: ClassifySettings, partition: int, partition_of: Callable[[bytes], int]) -> None:
-        self._headers = CloudEvents(settings.event_source, [*ALERT.types.values(), *FOLLOW_UP.types.values()]).headers
+        self._event_of = CloudEvents(settings.event_source, [*ALERT.types.values(), *FOLLOW_UP.types.values()]).event
         self._alert_metrics, self._follow_ups = settings.alert_metrics, settings.follow_ups
         self._rules, self._questions = settings.promoter_rules, settings.questions
         self._make_context = _compile_context(settings.private_fields)
@@ -210,8 +210,8 @@ class EventBuilder:
             changed=changed_fields,
             warnings=body.warnings,
         )
-        value = codec.joined(codec.encode(own), body.encoded)
-        return self._event(ALERT, kind, alert_id, revision, value, after.key, arrival)
+        content = codec.joined(codec.encode(own), body.encoded)
+        return self._event(ALERT, kind, alert_id, revision, content, after.key, arrival)
 
     def _follow_up(
         self, kind: lifecycle.Kind, revision: int, body: EventBody, after: Remembered, arrival: Arrival
@@ -224,8 +224,8 @@ class EventBuilder:
             thank=True,
             due_at=_due_from(response, after) + policy.FOLLOW_UP_DUE,
         )
-        value = codec.joined(codec.encode(own), body.encoded)
-        return self._event(FOLLOW_UP, kind, follow_up_id, revision, value, after.key, arrival)
+        content = codec.joined(codec.encode(own), body.encoded)
+        return self._event(FOLLOW_UP, kind, follow_up_id, revision, content, after.key, arrival)
 
     def _retraction(
         self,
@@ -239,8 +239,8 @@ class EventBuilder:
         """Retract what was sent last, with its metric, under its key."""
         source, _, response_id = arrival.key.decode().partition("/")
         name = family.prefix + arrival.digest.hex()
-        value = codec.encode(family.retracted(name, revision, metric, cause, response_id, source))
-        return self._event(family, "retracted", name, revision, value, customer, arrival)
+        content = codec.encode(family.retracted(name, revision, metric, cause, response_id, source))
+        return self._event(family, "retracted", name, revision, content, customer, arrival)
 
     def _event(
         self,
@@ -248,11 +248,12 @@ class EventBuilder:
         kind: lifecycle.Kind,
         name: str,
         revision: int,
-        value: bytes,
+        content: bytes,
         customer: bytes,
         arrival: Arrival,
     ) -> Output:
-        headers = self._headers(family.types[kind], name, revision, self._rfc3339(arrival.appended))
+        at = self._rfc3339(arrival.appended)
+        value, headers = self._event_of(family.types[kind], name, revision, at, content)
         if customer:
             return Output(family.topic, self._partition_of(customer), customer, value, headers)
         return Output(family.topic, self._partition, arrival.key, value, headers)

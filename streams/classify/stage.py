@@ -5,7 +5,8 @@ from functools import lru_cache
 from typing import Any
 
 from npsflow.schemas import topics
-from npsflow.schemas.deltas import PANE, TICK, encode_tick
+from npsflow.schemas.deltas import PANE, TICK, Spelling, encode_tick, spelling_headers
+from npsflow.schemas.headers import Headers
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import SECOND
 from npsflow.streams.classify.breaker import Breaker
@@ -18,6 +19,7 @@ from npsflow.streams.scoring.segments import Names
 from npsflow.streams.stage import NORMAL, PAUSE, URGENT, Checkpoint, CounterKey, Emit, Fold, GaugeKey, Output, Record
 
 _MOST_SOURCES = 50
+_SPELLINGS_PER_RECORD = 500  # of at most 128 characters, so far below the largest record
 
 
 class Classify:
@@ -50,6 +52,7 @@ class ClassifyFold(Fold):
         self._classifier = Classifier(settings, partition, partitions, self._memory, self._names)
         self._pane_counts = PaneCounts(self._names, lru_cache(lambda key: partition_of(key, settings.pane_partitions)))
         self._armed, self._breaker = settings.pause_on_dead_letters, Breaker()
+        self._spellings: list[Spelling] = []
         self._ticked = 0
         self._ticked_at = 0
 
@@ -77,10 +80,7 @@ class ClassifyFold(Fold):
             memory.advance(change.stream_time)
         asks = URGENT if change.urgent else NORMAL
         if self._armed:
-            self._breaker.saw(change.outcome == "dead")
-            if self._breaker.tripped and not counters.get(PAUSED):
-                counters[PAUSED] = 1
-                asks |= PAUSE
+            asks |= self._watch(change.outcome)
         for key in (("", change.outcome), *change.counts):
             try:
                 counters[key] += 1
@@ -92,9 +92,19 @@ class ClassifyFold(Fold):
             self._pane_counts.take_back(change.minus)
         if change.plus is not None:
             self._pane_counts.add(change.plus)
+        if change.new:
+            self._classifier.learn(change.new)
+            self._spellings += change.spellings
         for output in change.outputs:
             self._emit(output)
         return asks
+
+    def _watch(self, outcome: str) -> int:
+        self._breaker.saw(outcome == "dead")
+        if not self._breaker.tripped or self.counters.get(PAUSED):
+            return NORMAL
+        self.counters[PAUSED] = 1
+        return PAUSE
 
     def _count_new(self, key: CounterKey) -> None:
         """Count what was not counted before.
@@ -109,7 +119,8 @@ class ClassifyFold(Fold):
         self.counters[key] = self.counters.get(key, 0) + 1
 
     def checkpoint(self, now: int) -> Checkpoint:
-        """Emit counts, and a tick at most once a second; give new names and what was remembered."""
+        """Emit spellings, counts, and a tick at most once a second; give new names and what was remembered."""
+        self._send_spellings()
         self._pane_counts.send(self._emit)
         if self.stream_time > self._ticked and not 0 <= now - self._ticked_at < SECOND:
             self._tick(self.stream_time, now)
@@ -138,9 +149,18 @@ class ClassifyFold(Fold):
 
     def _tick(self, time: int, now: int) -> None:
         self._ticked, self._ticked_at = time, now
+        self._to_every_pane_partition(time, [])
+
+    def _send_spellings(self) -> None:
+        for at in range(0, len(self._spellings), _SPELLINGS_PER_RECORD):
+            headers = spelling_headers(self._spellings[at : at + _SPELLINGS_PER_RECORD])
+            self._to_every_pane_partition(0, headers)
+        self._spellings.clear()
+
+    def _to_every_pane_partition(self, time: int, headers: Headers) -> None:
         value = encode_tick(time)
         for partition in range(self._settings.pane_partitions):
-            self._emit(Output(topics.PANES, partition, TICK, value, []))
+            self._emit(Output(topics.PANES, partition, TICK, value, headers))
 
     # Restoring.
 

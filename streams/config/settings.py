@@ -95,6 +95,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             self.segments.max_values,
             self.windows.sufficient,
             event_source,
+            self.aliases,
         )
 
 

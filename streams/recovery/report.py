@@ -22,7 +22,7 @@ from npsflow.schemas.events import Context
 from npsflow.schemas.times import from_rfc3339
 from npsflow.streams.recovery.case import contacted_late, is_open, next_deadline
 from npsflow.streams.recovery.state import CaseRecord
-from npsflow.streams.scoring.segments import normal
+from npsflow.streams.scoring.segments import normal, spelling
 
 TARGET = 0.9
 """Share of unhappy customers who should be contacted in time."""
@@ -52,7 +52,10 @@ class Figures(Struct, frozen=True):
 
 
 class Report(Struct, frozen=True):
-    """`by` owner, department and tier, each to figures by its values; `median_ms` by status that a case has left."""
+    """`by` owner, department and tier, each to figures by its values; `median_ms` by status that a case has left.
+
+    A value is counted whatever its case, and shown as the case has it that was opened first.
+    """
 
     overall: Figures
     by: dict[str, dict[str, Figures]]
@@ -62,23 +65,27 @@ class Report(Struct, frozen=True):
 
 _GROUPS: dict[str, Callable[[Case, Context], str | None]] = {
     "owner": lambda case, context: case.owner or None,
-    "department": lambda case, context: normal(context.department or "") or None,
-    "tier": lambda case, context: normal(context.tier or "") or None,
+    "department": lambda _, context: spelling(context.department or "") or None,
+    "tier": lambda _, context: spelling(context.tier or "") or None,
 }
+
+_FOLDED = ("department", "tier")
 
 
 def report(records: Iterable[CaseRecord], now: int) -> Report:
     """Make the report of these cases at `now`, ms; a case without a department or tier is in no group of it."""
     records = [record for record in records if record.case.kind != "ask"]
     groups: dict[str, dict[str, list[Case]]] = {name: defaultdict(list) for name in _GROUPS}
-    for case, context in records:
+    shown: dict[tuple[str, str], str] = {}
+    for case, context in sorted(records, key=lambda record: (record.case.opened_at, record.case.case_id)):
         for name, value_of in _GROUPS.items():
             if (value := value_of(case, context)) is not None:
-                groups[name][value].append(case)
+                counted = normal(value) if name in _FOLDED else value
+                groups[name][shown.setdefault((name, counted), value)].append(case)
     return Report(
         _figures([case for case, _ in records], now),
         {
-            name: {value: _figures(cases, now) for value, cases in sorted(by_value.items())}
+            name: {value: _figures(by_value[value], now) for value in sorted(by_value, key=str.casefold)}
             for name, by_value in groups.items()
         },
         _medians(case for case, _ in records),

@@ -10,7 +10,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count, repeat
 from operator import attrgetter, getitem
-from typing import Any
+from typing import Any, NamedTuple
 
 from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.response import MAX_TEXT, Response
@@ -86,6 +86,21 @@ def is_dimension(name: str) -> bool:
     return name in _PLAIN or name in _OF_CUSTOMER or name.removeprefix("attributes.") not in ("", name)
 
 
+class NewValue(NamedTuple):
+    """What a response says of a dimension, or a pair, that is not kept at hand; `number` is that of its segment.
+
+    `spelled` is the same of one dimension as it is shown, and `value` what it is counted as; both are empty where it is
+    an alias or not there.
+    """
+
+    column: _Column
+    said: Any
+    number: int
+    dimension: str = ""
+    value: str = ""
+    spelled: str = ""
+
+
 class Segmenter:
     """Finds the segments of a response.
 
@@ -112,44 +127,49 @@ class Segmenter:
         self._aliases = {d: {normal(k): normal(v) for k, v in m.items()} for d, m in (aliases or {}).items()}
         self._tables: dict[Scale, tuple[int, list[_Column]]] = {}
 
-    def find(self, response: Response, scale: Scale) -> tuple[list[int], bytes]:
-        """Numbers of its segments, overall first; and the same packed."""
+    def find(self, response: Response, scale: Scale) -> tuple[list[int], bytes, Sequence[NewValue]]:
+        """Numbers of its segments, overall first; the same packed; and what is to be learned of it."""
         values = self._fetch(response)
         for dimension in self._others:
             values += (_fetch(response, dimension),)
         for a, b in self._pairs:
             values += ((values[a], values[b]),)
         overall, columns = self._tables.get(scale) or self._table(scale)
+        new: Sequence[NewValue] = ()
         try:
             numbers = [overall, *map(getitem, columns, values)]
         except KeyError:
-            numbers = [overall, *map(self._learn, repeat(scale), count(), columns, values)]
+            found = [*map(self._value, repeat(scale), count(), columns, values)]
+            numbers = [overall, *(value.number for value in found)]
+            new = [value for value in found if value.said not in value.column]
         if _NOWHERE in numbers:
             numbers = [number for number in numbers if number != _NOWHERE]
-        return numbers, pack_segments(numbers)
+        return numbers, pack_segments(numbers), new
+
+    def learn(self, values: Iterable[NewValue]) -> None:
+        """Keep these at hand from now on: `find` calls them new no more."""
+        for value in values:
+            if len(value.column) >= self._max_values:
+                value.column.clear()
+            value.column[value.said] = value.number
 
     def _table(self, scale: Scale) -> tuple[int, list[_Column]]:
         columns: list[_Column] = [{} for _ in range(len(self._dimensions) + len(self._pairs))]
         self._tables[scale] = self._number(scale, ()), columns
         return self._tables[scale]
 
-    def _learn(self, scale: Scale, at: int, column: _Column, value: Any) -> int:
-        """The number of the segment of this value, kept at hand from now on."""
-        number = column.get(value)
-        if number is None:
-            if len(column) >= self._max_values:
-                column.clear()
-            number = column[value] = self._numbered(scale, at, value)
-        return number
-
-    def _numbered(self, scale: Scale, at: int, value: Any) -> int:
-        pairs: Segment
-        if at < len(self._dimensions):
-            pairs = (self._pair(at, value),)
-        else:
+    def _value(self, scale: Scale, at: int, column: _Column, said: Any) -> NewValue:
+        if said in column:
+            return NewValue(column, said, column[said])
+        if at >= len(self._dimensions):
             a, b = self._pairs[at - len(self._dimensions)]
-            pairs = self._pair(a, value[0]), self._pair(b, value[1])
-        return self._number(scale, pairs) if all(value for _, value in pairs) else _NOWHERE
+            return NewValue(column, said, self._numbered(scale, (self._pair(a, said[0]), self._pair(b, said[1]))))
+        pair = self._pair(at, said)
+        number, spelled = self._numbered(scale, (pair,)), spelling(said or "")
+        return NewValue(column, said, number, *((*pair, spelled) if spelled and normal(spelled) == pair[1] else ()))
+
+    def _numbered(self, scale: Scale, segment: Segment) -> int:
+        return self._number(scale, segment) if all(value for _, value in segment) else _NOWHERE
 
     def _number(self, scale: Scale, segment: Segment) -> int:
         return self._names.number((scale.metric, scale.name, segment))
@@ -176,6 +196,11 @@ def _fetch(response: Response, dimension: str) -> str | None:
 def normal(value: str) -> str:
     """A value as it is compared: trimmed and case-folded, at most 128 characters."""
     return value.strip().casefold()[:MAX_TEXT]
+
+
+def spelling(value: str) -> str:
+    """The same as it is shown: trimmed, at most 128 characters."""
+    return value.strip()[:MAX_TEXT]
 
 
 def pack_segments(numbers: Sequence[int]) -> bytes:

@@ -39,7 +39,7 @@ def net(promoters: int, passives: int, detractors: int) -> Score:
     p, d, m = (promoters + 0.75) / (n + 3), (detractors + 0.75) / (n + 3), n + 3
     error = Z * 100 * sqrt((p + d - (p - d) ** 2) / m)
     centre = 100 * (p - d)
-    return Score(100 * (promoters - detractors) / n, max(-100.0, centre - error), min(100.0, centre + error))
+    return _within(100 * (promoters - detractors) / n, max(-100.0, centre - error), min(100.0, centre + error))
 
 
 def share(best: int, n: int) -> Score:
@@ -47,7 +47,7 @@ def share(best: int, n: int) -> Score:
     p, zz = best / n, Z * Z
     centre = (p + zz / (2 * n)) / (1 + zz / n)
     error = Z / (1 + zz / n) * sqrt(p * (1 - p) / n + zz / (4 * n * n))
-    return Score(100 * p, 100 * max(0.0, centre - error), 100 * min(1.0, centre + error))
+    return _within(100 * p, 100 * max(0.0, centre - error), 100 * min(1.0, centre + error))
 
 
 def mean(scale: Scale, histogram: Mapping[int, int]) -> Score:
@@ -58,7 +58,12 @@ def mean(scale: Scale, histogram: Mapping[int, int]) -> Score:
         return Score(point, scale.low, scale.high)
     squares = sum(count * (answer - point) ** 2 for answer, count in histogram.items())
     error = t_quantile(n - 1) * sqrt(squares / (n - 1) / n)
-    return Score(point, max(scale.low, point - error), min(scale.high, point + error))
+    return _within(point, max(scale.low, point - error), min(scale.high, point + error))
+
+
+def _within(point: float, low: float, high: float) -> Score:
+    """An interval holds its point, that of a single promoter too, where adjusted Wald ends at 98.5."""
+    return Score(point, min(low, point), max(high, point))
 
 
 @lru_cache(4096)
@@ -75,11 +80,11 @@ def t_quantile(degrees: int) -> float:
     low, high = 0.0, 20.0
     for _ in range(80):
         middle = (low + high) / 2
-        low, high = (middle, high) if _within(middle, degrees) < 0.95 else (low, middle)
+        low, high = (middle, high) if _probability(middle, degrees) < 0.95 else (low, middle)
     return (low + high) / 2
 
 
-def _within(t: float, degrees: int) -> float:
+def _probability(t: float, degrees: int) -> float:
     """P(|T| < t), as a finite series."""
     angle = atan(t / sqrt(degrees))
     c = cos(angle)

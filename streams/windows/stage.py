@@ -1,7 +1,7 @@
 """Stage `roll up`: histogram deltas and time into panes and rolling windows."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -10,7 +10,7 @@ from msgspec import Struct
 from xxhash import xxh3_64_intdigest
 
 from npsflow.schemas import codec, topics
-from npsflow.schemas.deltas import TICK, Values, decode_deltas, decode_tick, parse_delta_key
+from npsflow.schemas.deltas import TICK, Spelling, Values, decode_deltas, decode_tick, parse_delta_key, spellings_of
 from npsflow.schemas.events import WINDOW_UPDATED
 from npsflow.schemas.headers import CloudEvents
 from npsflow.schemas.times import rfc3339, rfc3339_seconds
@@ -31,6 +31,7 @@ from npsflow.streams.stage import (
     Record,
 )
 from npsflow.streams.windows.panes import PaneStore, WindowSpec
+from npsflow.streams.windows.spellings import Spellings
 
 OTHER = "other"
 """The value under which everything beyond the cap on values of a dimension is counted."""
@@ -48,23 +49,28 @@ _FEWEST_EMPLOYEES = 5
 
 @dataclass(frozen=True, slots=True)
 class WindowSettings:
-    """`max_values` of one dimension, `sufficient`: the n from which a score may be read."""
+    """`max_values` of one dimension, `sufficient`: the n from which a score may be read.
+
+    `aliases` maps a dimension to {value: value to count under}; here it only says how the latter are spelled.
+    """
 
     scales: Scales
     windows: tuple[WindowSpec, ...]
     max_values: int
     sufficient: int
     event_source: str
+    aliases: Mapping[str, Mapping[str, str]]
 
 
 class Change(Struct, gc=False):
-    """A tick (`time`, ms) or deltas: per segment of one metric, scale and set of dimensions."""
+    """A tick (`time`, ms), spellings, or deltas: per segment of one metric, scale and set of dimensions."""
 
     time: int = 0
     metric: str = ""
     scale: str = ""
     dimensions: tuple[str, ...] = ()
     deltas: Sequence[tuple[Values, list[int]]] = ()
+    spellings: Sequence[Spelling] = ()
 
 
 class ValueCap:
@@ -120,9 +126,12 @@ class WindowsFold(Fold):
         self._settings, self._partition, self._emit = settings, partition, emit
         self._events = CloudEvents(settings.event_source, [WINDOW_UPDATED])
         self._names = Names()
+        self._indexed = 0
         self._overall: set[int] = set()
         self._cap = ValueCap(settings.max_values, self.counters)
         self._panes = PaneStore(settings.windows)
+        self._spellings = Spellings(settings.max_values, settings.aliases)
+        self._segments_of: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         self._keys: dict[int, list[bytes]] = {}
         self._published: set[tuple[int, int]] = set()
 
@@ -130,7 +139,7 @@ class WindowsFold(Fold):
         """Decode a record of `nps-panes`. Raises ValueError when it is none, msgspec.DecodeError when it is cut."""
         value = record.value or b""
         if record.key == TICK:
-            return Change(decode_tick(value))
+            return Change(decode_tick(value), spellings=spellings_of(record.headers))
         metric, scale, dimensions = parse_delta_key(record.key or b"")
         return Change(0, metric, scale, dimensions, decode_deltas(value))
 
@@ -139,7 +148,10 @@ class WindowsFold(Fold):
         raise error
 
     def apply(self, change: Change) -> int:
-        """Let time go on, or count deltas."""
+        """Let time go on, learn spellings, or count deltas."""
+        if change.spellings:
+            self._show_anew(self._spellings.hear(change.spellings))
+            return NORMAL
         if change.time:
             self.counters[TICKS.stored,] += 1
             if change.time > self.stream_time:
@@ -156,9 +168,23 @@ class WindowsFold(Fold):
     def _segment(self, metric: str, scale: str, dimensions: tuple[str, ...], values: Values) -> int:
         counted = self._cap.admit(metric, scale, dimensions, values)
         number = self._names.number((metric, scale, tuple(zip(dimensions, counted, strict=True))))
-        if not dimensions:
-            self._overall.add(number)
+        if number == self._indexed:
+            self._index(number)
         return number
+
+    def _index(self, number: int) -> None:
+        """Make a segment found by what it is of: the whole, or values of dimensions."""
+        *_, pairs = self._names.by_number[number]
+        self._indexed += 1
+        if not pairs:
+            self._overall.add(number)
+        for pair in pairs:
+            self._segments_of[pair].append(number)
+
+    def _show_anew(self, values: Iterable[tuple[str, str]]) -> None:
+        """Publish all windows of what has another spelling now."""
+        windows = range(len(self._settings.windows))
+        self._panes.changed.update((s, w) for value in values for s in self._segments_of[value] for w in windows)
 
     def checkpoint(self, now: int) -> Checkpoint:
         """Publish the windows that changed; give new names and touched panes."""
@@ -167,22 +193,33 @@ class WindowsFold(Fold):
         self._panes.changed.clear()
         checkpoint = Checkpoint()
         checkpoint.state += self._names.dump()
+        checkpoint.state += self._spellings.dump()
         checkpoint.state += self._panes.take_touched()
         return checkpoint
 
     def _publish(self, segment: int, window: int) -> None:
-        key = self._key(segment, window)
         content = self._window(segment, window)
         if content is not None:
             self._published.add((segment, window))
-            value = codec.encode(content)
-            subject = "w-" + blake2b(key, digest_size=16).hexdigest()
-            at, version = rfc3339(self.stream_time), f"{xxh3_64_intdigest(value):016x}"
-            headers = self._events.headers(WINDOW_UPDATED, subject, version, at)
-            self._emit(Output(topics.WINDOWS, self._partition, key, value, headers))
+            self._write(segment, window, codec.encode(content))
         elif (segment, window) in self._published:
             self._published.discard((segment, window))
-            self._emit(Output(topics.WINDOWS, self._partition, key, None, []))
+            self._write(segment, window, None)
+
+    def _write(self, segment: int, window: int, content: bytes | None) -> None:
+        """Write a window, or its tombstone (None), which has the headers of a window too: readers decode by these.
+
+        Its time is that of the newest pane, so that it does not depend on where commits have cut.
+        """
+        key = self._key(segment, window)
+        subject = "w-" + blake2b(key, digest_size=16).hexdigest()
+        at = rfc3339(self._panes.end(window) - self._settings.windows[window].pane)
+        version = f"{xxh3_64_intdigest(content or at.encode()):016x}"
+        if content is None:
+            value, headers = None, self._events.headers(WINDOW_UPDATED, subject, version, at)
+        else:
+            value, headers = self._events.event(WINDOW_UPDATED, subject, version, at, content)
+        self._emit(Output(topics.WINDOWS, self._partition, key, value, headers))
 
     def _key(self, segment: int, window: int) -> bytes:
         keys = self._keys.get(segment)
@@ -216,7 +253,7 @@ class WindowsFold(Fold):
         return Window(
             metric=metric,
             scale=scale_name,
-            segment=dict(pairs),
+            segment=self._spellings.shown(pairs),
             window=spec.name,
             start=rfc3339_seconds(end - spec.length),
             end=rfc3339_seconds(end),
@@ -247,8 +284,8 @@ class WindowsFold(Fold):
         return gauges
 
     def restore(self, key: bytes, value: bytes) -> None:
-        """Take back a name or a pane."""
-        if not self._names.restore(key, value):
+        """Take back a name, a spelling or a pane."""
+        if not self._names.restore(key, value) and not self._spellings.restore(key, value):
             self._panes.restore(key, value)
 
     def restored(self, stream_time: int, counters: Mapping[CounterKey, int]) -> int:
@@ -257,8 +294,7 @@ class WindowsFold(Fold):
         self.stream_time = stream_time
         for number, (metric, scale, pairs) in enumerate(self._names.by_number):
             self._cap.restore(metric, scale, tuple(d for d, _ in pairs), tuple(v for _, v in pairs))
-            if not pairs:
-                self._overall.add(number)
+            self._index(number)
         self._panes.restored(stream_time)
         self._published = {(segment, window) for segment, window in self._panes.changed if self._shown(segment, window)}
         self._panes.changed = {(segment, window) for segment, window in self._published if self._scale(segment) is None}

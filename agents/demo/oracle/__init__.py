@@ -38,7 +38,7 @@ from .model import (
 )
 from .reading import DeadError, read
 from .statistics import Z, ces, csat, nps, t_quantile
-from .windows import DIMENSIONS, WINDOWS, windows
+from .windows import DIMENSIONS, WINDOWS, spellings, windows
 
 __all__ = [
     "DAY", "DIMENSIONS", "HORIZON", "HOUR", "MINUTE", "ORIGIN_HEADER", "WINDOWS", "Case", "Event", "Expected",
@@ -89,7 +89,9 @@ def expect(records: Iterable[Record], *, partitions: int = 4) -> Expected:
         for _, offset, partition, version in sorted(queue, key=lambda entry: entry[:3]):
             _fold(expected, task_state, version, partition, offset)
     versions = [version for task_state in tasks for version, _, _ in task_state.versions.values()]
-    expected.windows = windows(versions, max((task_state.stream_time for task_state in tasks), default=-inf))
+    latest = max((task_state.stream_time for task_state in tasks), default=-inf)
+    shown = {value: spelled for value, (_, spelled) in expected.spellings.items()}
+    expected.windows = windows(versions, latest, shown)
     return expected
 
 
@@ -133,6 +135,9 @@ def _fold(expected: Expected, task: _Task, version: Version, partition: int, off
     else:
         expected.outcomes["deleted" if version.deleted else "counted" if version.counts else "test"] += 1
         task.versions[version.identity] = version, alert, follow_up
+        for value, spelled in spellings(version.content) if version.counts else ():
+            first = version.order[1:], spelled
+            expected.spellings[value] = min(expected.spellings.get(value, first), first)
         follow(alert, version, "alert")
         follow(follow_up, version, "follow_up")
         digest = blake2b(version.identity.encode(), digest_size=16).hexdigest()

@@ -66,7 +66,10 @@ class Case:
 
 @dataclass
 class Expected:
-    """What must come out. A forwarded record counts as forwarded, and its copy as what it becomes."""
+    """What must come out. A forwarded record counts as forwarded, and its copy as what it becomes.
+
+    `spellings` holds of (dimension, value as it is counted) the first record that was counted, and how it spells it.
+    """
 
     read: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -74,6 +77,7 @@ class Expected:
     forwarded: set[Origin] = field(default_factory=set)
     copies: Counter[Origin] = field(default_factory=Counter)
     windows: dict[WindowKey, Fields] = field(default_factory=dict)
+    spellings: dict[tuple[str, str], tuple[Origin, str]] = field(default_factory=dict)
     alerts: dict[str, Case] = field(default_factory=dict)
     follow_ups: dict[str, Case] = field(default_factory=dict)
 

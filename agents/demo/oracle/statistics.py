@@ -14,7 +14,7 @@ def nps(detractors: int, passives: int, promoters: int) -> tuple[float, float, f
     d, p = (detractors + 0.75) / (n + 3), (promoters + 0.75) / (n + 3)
     half = Z * sqrt((p + d - (p - d) ** 2) / (n + 3))
     low, high = max(-100.0, 100 * (p - d - half)), min(100.0, 100 * (p - d + half))
-    return 100 * (promoters - detractors) / n, low, high
+    return _holding(100 * (promoters - detractors) / n, low, high)
 
 
 def csat(satisfied: int, n: int) -> tuple[float, float, float]:
@@ -22,7 +22,7 @@ def csat(satisfied: int, n: int) -> tuple[float, float, float]:
     share = satisfied / n
     centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)
     half = Z / (1 + Z**2 / n) * sqrt(share * (1 - share) / n + Z**2 / (4 * n**2))
-    return 100 * share, 100 * max(0.0, centre - half), 100 * min(1.0, centre + half)
+    return _holding(100 * share, 100 * max(0.0, centre - half), 100 * min(1.0, centre + half))
 
 
 def ces(histogram: Mapping[int, int]) -> tuple[float, float, float]:
@@ -33,7 +33,12 @@ def ces(histogram: Mapping[int, int]) -> tuple[float, float, float]:
         return mean, 1.0, 7.0
     variance = sum(count * (score - mean) ** 2 for score, count in histogram.items()) / (n - 1)
     half = t_quantile(n - 1) * sqrt(variance / n)
-    return mean, max(1.0, mean - half), min(7.0, mean + half)
+    return _holding(mean, max(1.0, mean - half), min(7.0, mean + half))
+
+
+def _holding(point: float, low: float, high: float) -> tuple[float, float, float]:
+    """An interval holds its score."""
+    return point, low if low < point else point, high if high > point else point
 
 
 @cache

@@ -1,7 +1,7 @@
 """The windows that are published, from what stands when everything was read."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import inf
 
@@ -12,8 +12,10 @@ WINDOWS = {"1h": (HOUR, 5 * MINUTE), "24h": (DAY, HOUR), "7d": (7 * DAY, HOUR), 
 DIMENSIONS = ("survey_id", "survey_kind", "channel", "journey_stage", "department", "product", "tier")
 
 
-def windows(versions: Iterable[Version], time: float) -> dict[WindowKey, Fields]:
-    """Give every window that is published, at the highest stream time."""
+def windows(
+    versions: Iterable[Version], time: float, spelled: Mapping[tuple[str, str], str]
+) -> dict[WindowKey, Fields]:
+    """Give every window that is published, at the highest stream time; `spelled` says how a segment is shown."""
     spans = {}
     if time > -inf:
         for name, (length, pane) in WINDOWS.items():
@@ -31,7 +33,7 @@ def windows(versions: Iterable[Version], time: float) -> dict[WindowKey, Fields]
             for name in inside:
                 histograms[metric, scale, segment, name][score] += 1
     return {
-        key: _window(key, histogram, *spans[key[3]])
+        key: _window(key, histogram, *spans[key[3]]) | {"segment": {pair[0]: spelled[pair] for pair in key[2]}}
         for key, histogram in histograms.items()
         if key[0] != "enps" or histogram.total() >= 5
     }
@@ -39,19 +41,27 @@ def windows(versions: Iterable[Version], time: float) -> dict[WindowKey, Fields]
 
 def _segments(content: Fields) -> list[Segment]:
     """The overall segment, and one for each dimension that the response has."""
+    return [(), *((value,) for value, _ in spellings(content))]
+
+
+def spellings(content: Fields) -> Iterator[tuple[tuple[str, str], str]]:
+    """Give each dimension that the response has and its value as it is counted, and the value as it is spelled."""
     values = content | {"tier": content.get("customer", {}).get("tier")}
-    texts = {name: (values.get(name) or "").strip().casefold()[:128] for name in DIMENSIONS}
-    return [(), *(((name, text),) for name, text in texts.items() if text)]
+    for name in DIMENSIONS:
+        if text := (values.get(name) or "").strip():
+            yield (name, text.casefold()[:128]), text[:128]
 
 
 def _window(key: WindowKey, histogram: Counter[int], start: int, end: int) -> Fields:
     """Give the published value of one window."""
-    metric, scale, segment, name = key
+    metric, scale, _, name = key
     counts = [0, 0, 0]
     for score, count in histogram.items():
         counts[category(metric, score)] += count
     point, low, high = _statistics(metric, counts, histogram)
-    value: Fields = {"metric": metric, "scale": scale, "segment": dict(segment), "window": name}
+    pane = WINDOWS[name][1]
+    value: Fields = {"type": "npsflow.window.updated.v1", "time": _rfc3339(end - pane).replace("Z", ".000Z")}
+    value |= {"metric": metric, "scale": scale, "window": name}
     value |= {"start": _rfc3339(start), "end": _rfc3339(end), "n": histogram.total()}
     if metric in ("nps", "enps"):
         value |= {"promoters": counts[2], "passives": counts[1], "detractors": counts[0]}

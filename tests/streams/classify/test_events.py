@@ -48,6 +48,8 @@ def test_an_alert_is_the_whole_response_and_what_to_do() -> None:
     (event,) = published(response(**WHOLE, **NOT_PUBLISHED, customer=CUSTOMER | PRIVATE))
     flat = {f"customer_{name}" if name == "id" else name: given for name, given in CUSTOMER.items()}
     assert value(event) == {
+        "type": "npsflow.alert.raised.v1", "id": "a-f5982d7c481c2fd6d8df6fd1d315ed8d.1",
+        "time": "2026-03-01T15:07:00.000Z",
         **response(),
         **WHOLE,
         **flat,
@@ -121,6 +123,8 @@ def test_a_retraction_says_no_more_than_it_must() -> None:
         _, event = published(first, second | {"updated_at": "2026-03-01T15:05:00Z"})
         assert event.key == b"C-1"
         assert value(event) == {
+            "type": "npsflow.alert.retracted.v1", "id": "a-f5982d7c481c2fd6d8df6fd1d315ed8d.2",
+            "time": "2026-03-01T15:07:00.000Z",
             "alert_id": "a-f5982d7c481c2fd6d8df6fd1d315ed8d", "revision": 2, "metric": "nps", "cause": cause,
             "response_id": "1", "source": "s",
         }  # fmt: skip

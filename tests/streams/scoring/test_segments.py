@@ -17,7 +17,9 @@ def answer(**fields: Any) -> Response:
 
 
 def found(segmenter: Segmenter, names: Names, response: Response) -> list[Segment]:
-    numbers, packed = segmenter.find(response, SCALE)
+    numbers, packed, new = segmenter.find(response, SCALE)
+    segmenter.learn(new)
+    assert segmenter.find(response, SCALE) == (numbers, packed, ())
     assert unpack_segments(packed) == tuple(numbers)
     assert all(names.by_number[number][:2] == ("nps", "0-10") for number in numbers)
     return [names.by_number[number][2] for number in numbers]
@@ -56,6 +58,23 @@ def test_aliases_are_compared_and_counted_as_all_values_are() -> None:
     segmenter = Segmenter(names, ["channel", "department"], [], {"channel": {" E-Mail": "Email "}})
     assert found(segmenter, names, answer(channel="e-mail")) == [(), (("channel", "email"),)]
     assert found(segmenter, names, answer(department="e-mail")) == [(), (("department", "e-mail"),)]
+
+
+def test_what_is_new_says_how_it_is_spelled_until_it_is_learned() -> None:
+    segmenter = Segmenter(Names(), ["channel", "department"], [("channel", "department")], {"channel": {"mail": "e"}})
+
+    def spelled(response: Response, *, learn: bool = True) -> list[tuple[str, str, str]]:
+        *_, new = segmenter.find(response, SCALE)
+        if learn:
+            segmenter.learn(new)
+        return [(value.dimension, value.value, value.spelled) for value in new if value.spelled]
+
+    sales = ("department", "sales", "SALES")
+    assert spelled(answer(channel="Mail", department=" SALES "), learn=False) == [sales]  # of an alias nothing
+    assert spelled(answer(channel="Mail", department=" SALES ")) == [sales]
+    assert spelled(answer(channel="Mail", department=" SALES ")) == []
+    assert spelled(answer(channel=" ", department="Sales")) == [("department", "sales", "Sales")]
+    assert spelled(answer(department="x" * 200)) == [("department", "x" * 128, "x" * 128)]
 
 
 def test_equal_values_of_different_dimensions_are_different_segments() -> None:

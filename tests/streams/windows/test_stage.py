@@ -143,7 +143,14 @@ def test_a_window_that_moves_by_more_than_its_length_is_a_tombstone() -> None:
         task.take(record(NOW + later))
         out = task.commit(NOW)
         assert {key[2] for key in published(task)} == left
-    assert [(output.value, output.headers) for output in out] == [(None, [])]
+    (output,) = out
+    headers = {name: value.decode() for name, value in output.headers}
+    assert output.value is None
+    assert headers["ce_type"] == "npsflow.window.updated.v1"
+    assert {dict(o.headers)["ce_subject"] for o in task.committed if o.key == output.key} == {
+        headers["ce_subject"].encode()
+    }
+    assert headers["ce_id"] not in {dict(o.headers)["ce_id"].decode() for o in task.committed if o.value is not None}
 
 
 def test_expired_panes_are_forgotten_by_the_changelog_too() -> None:
@@ -205,6 +212,10 @@ def test_what_is_written_for_a_window() -> None:
     assert (output.topic, output.partition, output.key) == ("nps-windows", 0, b'["nps","0-10",{"channel":"a"},"24h"]')
     value = json.loads(output.value or b"")
     low, high, margin = (value.pop(name) for name in ("low", "high", "margin"))
+    assert {f"ce_{name}": value.pop(name).encode() for name in ("type", "id", "time")} == {
+        name: given for name, given in output.headers if name in ("ce_type", "ce_id", "ce_time")
+    }
+    assert dict(output.headers)["ce_time"] == b"2026-03-01T15:00:00.000Z"  # of the newest pane, an hour long
     assert value == {
         "metric": "nps", "scale": "0-10", "segment": {"channel": "a"}, "window": "24h", "n": 3, "sufficient": True,
         "start": "2026-02-28T16:00:00Z", "end": "2026-03-01T16:00:00Z", "histogram": {"0": 1, "9": 2},

@@ -13,6 +13,8 @@ def test_windows_of_one_response() -> None:
     names = ("1h", "24h", "7d", "30d")
     assert set(expected.windows) == {("nps", "0-10", segment, name) for segment in segments for name in names}
     assert overall(expected, "1h") == {
+        "type": "npsflow.window.updated.v1",
+        "time": "2026-03-01T15:00:00.000Z",
         "metric": "nps",
         "scale": "0-10",
         "segment": {},
@@ -26,10 +28,23 @@ def test_windows_of_one_response() -> None:
         "histogram": {"9": 1},
         "score": 100.0,
         "low": pytest.approx(-48.49865, abs=1e-4),
-        "high": pytest.approx(98.49865, abs=1e-4),
-        "margin": pytest.approx(73.49865, abs=1e-4),
+        "high": 100.0,
+        "margin": pytest.approx(74.24933, abs=1e-4),
         "sufficient": False,
     }
+    assert expected.windows["nps", "0-10", (("channel", "chat"),), "1h"]["segment"] == {"channel": "Chat"}
+
+
+def test_a_segment_is_shown_as_the_response_that_was_produced_first_has_it() -> None:
+    expected = expect(
+        response("1", channel="CHAT", test=True),
+        response("2", channel="Chat"),
+        response("3", channel="chat", submitted_at="2026-02-28T15:00:00Z"),
+    )
+    shown = {
+        window["segment"]["channel"] for key, window in expected.windows.items() if key[2] == (("channel", "chat"),)
+    }
+    assert shown == {"Chat"}
 
 
 def test_windows_begin_at_a_pane_and_end_after_the_newest() -> None:
