@@ -113,7 +113,7 @@ def run(stage: Stage, records: Sequence[Record], plan: Sequence[str] = ()) -> tu
 def panes(outputs: Iterable[Output]) -> list[Record]:
     """What roll up reads of it."""
     found = [output for output in outputs if output.topic == topics.PANES]
-    return [Record(o.key, o.value, n, topic=topics.PANES) for n, o in enumerate(found)]
+    return [Record(o.key, o.value, n, headers=o.headers, topic=topics.PANES) for n, o in enumerate(found)]
 
 
 def deltas(outputs: Iterable[Output]) -> dict[tuple[Any, ...], int]:

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xxhash import xxh3_64_hexdigest
 
 from npsflow.schemas import topics
-from npsflow.schemas.times import DAY, from_rfc3339
+from npsflow.schemas.times import DAY, from_rfc3339, rfc3339
 from npsflow.streams.config.settings import parse
 from npsflow.streams.engine.counters import encode_counters
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Output
 from npsflow.streams.topology import STAGES, make_stage
+from npsflow.streams.windows.panes import window_spec
 from tests.streams.engine.changelogs import ChangelogTask
 from tests.streams.folding import Record
 
@@ -102,6 +104,42 @@ def not_stale(value: bytes | None) -> bytes | None:
     return value.replace(b'"actionable":false', b'"actionable":true').replace(b'"not_actionable":"stale",', b"")
 
 
+def of_today(output: Output) -> Output:
+    """The same as this build writes it. Three rules have changed since:
+
+    An event says `type`, `id` and `time` in its value too. An interval holds its score. The time of a window is that of
+    its newest pane, where it was that of the commit.
+    """
+    topic, partition, key, value, found = output
+    if value is None or topic not in (topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.WINDOWS):
+        return output
+    stated = dict(found)
+    if topic == topics.WINDOWS:
+        window = json.loads(value)
+        if not window["low"] <= window["score"] <= window["high"]:
+            window |= {"low": min(window["low"], window["score"]), "high": max(window["high"], window["score"])}
+            window["margin"] = round((window["high"] - window["low"]) / 2, 4)
+            value = json.dumps(window, separators=(",", ":")).encode()
+            stated["ce_id"] = stated["ce_subject"] + f".{xxh3_64_hexdigest(value)}".encode()
+        stated["ce_time"] = rfc3339(from_rfc3339(window["end"]) - window_spec(window["window"]).pane).encode()
+    value = (
+        b'{"type":"%(ce_type)b","id":"%(ce_id)b","time":"%(ce_time)b",'
+        % {name.encode(): text for name, text in stated.items()}
+        + value[1:]
+    )
+    return Output(topic, partition, key, value, list(stated.items()))
+
+
+def comparable(outputs: Iterable[Output]) -> list[Output]:
+    """Without what that build did not write: spellings, and the headers of tombstones."""
+    kept = [output for output in outputs if output.topic != topics.PANES or not output.headers]
+    for at, output in enumerate(kept):
+        if output.topic == topics.WINDOWS and output.value is None and output.headers:
+            assert dict(output.headers)["ce_type"] == b"npsflow.window.updated.v1"
+            kept[at] = output._replace(headers=[])
+    return kept
+
+
 class BornOverdue:
     """That build announced deadlines that had passed before the response was known: such cases are left out."""
 
@@ -142,12 +180,12 @@ async def test_it_goes_on_as_that_build_did(stage: str) -> None:
                 task.fold.idle(line["now"])
             case "commit":
                 assert overdue.without(written, -1) == overdue.without(expected, 1)
-                written, expected, commits = task.commit(line["now"]), [], commits + 1
+                written, expected, commits = comparable(task.commit(line["now"])), [], commits + 1
             case "output":
                 key, value = raw(line["key"]), raw(line["value"])
                 if stage == "classify":
                     value = not_stale(value)
-                expected.append(Output(line["topic"], line["partition"], key, value, headers(line)))
+                expected.append(of_today(Output(line["topic"], line["partition"], key, value, headers(line))))
     assert overdue.without(written, -1) == overdue.without(expected, 1)
     assert commits >= 4
     end = only(stage, "end")

@@ -42,6 +42,12 @@ def test_ten_promoters_are_not_certain_of_a_hundred() -> None:
     assert net(10, 0, 0) == pytest.approx((100, 47.5035, 100), abs=1e-3)
 
 
+def test_a_single_answer_lies_in_its_interval() -> None:
+    """Adjusted Wald alone ends at 98.4987."""
+    assert net(1, 0, 0) == pytest.approx((100, -48.4987, 100), abs=1e-4)
+    assert net(0, 0, 1) == pytest.approx((-100, -100, 48.4987), abs=1e-4)
+
+
 @pytest.mark.parametrize(("n", "margin"), [(232, 10), (935, 5)])
 def test_how_many_answers_a_margin_needs(n: int, margin: float) -> None:
     found = net(round(n * 0.5), n - round(n * 0.5) - round(n * 0.2), round(n * 0.2))
@@ -57,7 +63,7 @@ def test_mean_by_hand() -> None:
 
 @given(counts, counts, counts)
 def test_nps_lies_in_its_interval_and_swaps_sign_with_its_counts(p: int, n: int, d: int) -> None:
-    if p + n + d > 1:  # the interval is drawn towards 0, for a single answer past it
+    if p + n + d:
         inside(net(p, n, d), -100, 100)
         one, other = net(p, n, d), net(d, n, p)
         assert (one.point, one.low, one.high) == pytest.approx((-other.point, -other.high, -other.low))
@@ -77,9 +83,7 @@ def test_a_mean_lies_in_its_interval(histogram: dict[int, int]) -> None:
 
 
 def inside(found: Score, lowest: float, highest: float) -> None:
-    tiny = 1e-9
-    assert lowest <= found.low <= found.point + tiny
-    assert found.point - tiny <= found.high <= highest
+    assert lowest <= found.low <= found.point <= found.high <= highest
 
 
 @pytest.mark.parametrize(
