@@ -23,7 +23,7 @@ class CloudEvents:
     """Headers of the events of one installation; `source` is `npsflow/` and its prefix."""
 
     def __init__(self, source: str, types: Sequence[str]) -> None:
-        self._typed = {name: b'{"type":"%s","id":' % name.encode() for name in types}
+        self._stated = {name: b'{"type":"%s","id":' % name.encode() for name in types}
         self._fixed: dict[str, list[tuple[str, bytes]]] = {
             name: [
                 ("ce_specversion", b"1.0"),
@@ -36,21 +36,21 @@ class CloudEvents:
 
     def headers(self, kind: str, subject: str, revision: int | str, at: str) -> Headers:
         """`ce_id` is subject.revision; `at` the RFC 3339 time of what caused the event."""
-        name = subject.encode()
-        return [
-            *self._fixed[kind],
-            ("ce_id", f"{subject}.{revision}".encode()),
-            ("ce_time", at.encode()),
-            ("ce_subject", name),
-        ]
+        return self.event(kind, subject, revision, at)[1]
 
-    def event(self, kind: str, subject: str, revision: int | str, at: str, content: bytes) -> tuple[bytes, Headers]:
-        """Value and headers of an event. `content` is the JSON of an object that is not empty.
+    def event(self, kind: str, subject: str, revision: int | str, at: str, *parts: bytes) -> tuple[bytes, Headers]:
+        """Value and headers of an event: one flat JSON object with the fields of `parts`, which are objects as JSON.
 
-        The value says `type`, `id` and `time` before that: many readers (Connect, ksqlDB, BI) see no headers.
+        The value says `type`, `id` and `time` before them: many readers (Connect, ksqlDB, BI) see no headers. No part
+        may be empty, and no two may have a key in common: neither is checked.
         """
-        stated = self._typed[kind], encode(f"{subject}.{revision}"), b',"time":"', at.encode(), b'",', content[1:]
-        return b"".join(stated), self.headers(kind, subject, revision, at)
+        id_, time = f"{subject}.{revision}", at.encode()
+        value = [self._stated[kind], encode(id_), b',"time":"', time, b'"']
+        for part in parts:
+            value += (b",", part[1:-1])
+        value.append(b"}")
+        own = ("ce_id", id_.encode()), ("ce_time", time), ("ce_subject", subject.encode())
+        return b"".join(value), [*self._fixed[kind], *own]
 
 
 def origin(headers: Headers) -> tuple[int, int, int] | None:

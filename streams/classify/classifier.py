@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -31,13 +32,19 @@ _AHEAD = 10 * MINUTE
 _LONGEST_KEY = 4 * (2 * MAX_IDENTIFIER + 1)  # bytes; no response has a longer one
 
 
+class Learned(NamedTuple):
+    """Values of dimensions that were not at hand, and how they are spelled, where roll up may not know that."""
+
+    values: Sequence[NewValue]
+    spellings: Sequence[Spelling]
+
+
 class Change(Struct, gc=False, kw_only=True):
     """What one record changes.
 
     `counts`: counters to raise by one. `stream_time` (ms): stream time goes on to it, if it is not there yet.
     `packed`: the version that stands from now on under `id`, if it is another one, and when it was `submitted` (ms).
-    `minus` and `plus`: what leaves the panes and what enters them. `new`: the values of dimensions to be learned of it,
-    and `spellings` how they are written, where roll up may not know that.
+    `minus` and `plus`: what leaves the panes and what enters them.
     """
 
     outcome: Outcome
@@ -48,8 +55,7 @@ class Change(Struct, gc=False, kw_only=True):
     submitted: int = 0
     minus: PaneCount | None = None
     plus: PaneCount | None = None
-    new: Sequence[NewValue] = ()
-    spellings: Sequence[Spelling] = ()
+    learned: Learned | None = None
     outputs: Sequence[Output] = ()
     urgent: bool = False
 
@@ -135,8 +141,6 @@ class Classifier:
         flags = TEST if response.test else INTERNAL if response.internal else 0
         rank = scale.ranks[response.score - scale.low]
         segments, packed_segments, new = self._segmenter.find(response, scale)
-        if flags:
-            new = ()  # what is not counted names nothing
         customer = response.customer
         body = None if flags else self._events.body(response, scale, rank, warnings)
         after = Remembered(
@@ -162,8 +166,7 @@ class Classifier:
             submitted=submitted,
             minus=None if before is None else _pane_count(before),
             plus=None if flags else PaneCount(submitted // PANE, segments, response.score),
-            new=new,
-            spellings=_spellings(new, arrival) if new else (),
+            learned=None if flags or not new else _learned(new, arrival, submitted),
             outputs=events.outputs,
             urgent=events.urgent,
         )
@@ -264,8 +267,10 @@ def _accepted(source: str, kind: str, scale: Scale | None, rank: int) -> tuple[C
     return (SOURCE, source), (kind, scale.metric, "any" if scale.metric == "enps" else scale.words[rank])
 
 
-def _spellings(new: Sequence[NewValue], arrival: Arrival) -> list[Spelling]:
-    return [Spelling(v.dimension, v.value, v.spelled, arrival.appended, arrival.place) for v in new if v.spelled]
+def _learned(new: Sequence[NewValue], arrival: Arrival, submitted: int) -> Learned:
+    """Only of what is counted: nothing else gives a segment its name."""
+    sent = arrival.appended, submitted, arrival.place
+    return Learned(new, [Spelling(v.dimension, v.value, v.spelled, *sent) for v in new if v.spelled])
 
 
 def _pane_count(r: Remembered) -> PaneCount | None:

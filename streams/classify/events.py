@@ -210,8 +210,7 @@ class EventBuilder:
             changed=changed_fields,
             warnings=body.warnings,
         )
-        content = codec.joined(codec.encode(own), body.encoded)
-        return self._event(ALERT, kind, alert_id, revision, content, after.key, arrival)
+        return self._event(ALERT, kind, alert_id, revision, after.key, arrival, codec.encode(own), body.encoded)
 
     def _follow_up(
         self, kind: lifecycle.Kind, revision: int, body: EventBody, after: Remembered, arrival: Arrival
@@ -224,8 +223,7 @@ class EventBuilder:
             thank=True,
             due_at=_due_from(response, after) + policy.FOLLOW_UP_DUE,
         )
-        content = codec.joined(codec.encode(own), body.encoded)
-        return self._event(FOLLOW_UP, kind, follow_up_id, revision, content, after.key, arrival)
+        return self._event(FOLLOW_UP, kind, follow_up_id, revision, after.key, arrival, codec.encode(own), body.encoded)
 
     def _retraction(
         self,
@@ -240,7 +238,7 @@ class EventBuilder:
         source, _, response_id = arrival.key.decode().partition("/")
         name = family.prefix + arrival.digest.hex()
         content = codec.encode(family.retracted(name, revision, metric, cause, response_id, source))
-        return self._event(family, "retracted", name, revision, content, customer, arrival)
+        return self._event(family, "retracted", name, revision, customer, arrival, content)
 
     def _event(
         self,
@@ -248,12 +246,12 @@ class EventBuilder:
         kind: lifecycle.Kind,
         name: str,
         revision: int,
-        content: bytes,
         customer: bytes,
         arrival: Arrival,
+        *parts: bytes,
     ) -> Output:
         at = self._rfc3339(arrival.appended)
-        value, headers = self._event_of(family.types[kind], name, revision, at, content)
+        value, headers = self._event_of(family.types[kind], name, revision, at, *parts)
         if customer:
             return Output(family.topic, self._partition_of(customer), customer, value, headers)
         return Output(family.topic, self._partition, arrival.key, value, headers)

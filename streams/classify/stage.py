@@ -92,9 +92,9 @@ class ClassifyFold(Fold):
             self._pane_counts.take_back(change.minus)
         if change.plus is not None:
             self._pane_counts.add(change.plus)
-        if change.new:
-            self._classifier.learn(change.new)
-            self._spellings += change.spellings
+        if change.learned is not None:
+            self._classifier.learn(change.learned.values)
+            self._spellings += change.learned.spellings
         for output in change.outputs:
             self._emit(output)
         return asks

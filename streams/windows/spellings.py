@@ -34,7 +34,7 @@ class Spellings:
         before = known.get(new.value)
         if before is None and len(known) >= self._most:
             return False
-        if before is not None and (before.appended, before.place) <= (new.appended, new.place):
+        if before is not None and before.order <= new.order:
             return False
         known[new.value] = new
         self._not_dumped.add((new.dimension, new.value))

@@ -5,7 +5,7 @@ import random
 import signal
 import socket
 import subprocess
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -294,6 +294,7 @@ def test_from_responses_to_alerts_windows_and_dead_letters(harness: CommandHarne
         department="Delivery ",
         comment="still\nwaiting",
         customer={"id": "C-7", "email": "c7@example.com", "phone": "+31 20 123"},
+        submitted_at=(datetime.now(UTC) - timedelta(seconds=1)).isoformat(),  # the first to spell its department
     )
     bad = [response_json(4, score=99), as_it_is(None, None)]
     lines = [unhappy, response_json(2, department="delivery"), response_json(3, department="Billing"), *bad]
@@ -330,15 +331,15 @@ def test_from_responses_to_alerts_windows_and_dead_letters(harness: CommandHarne
 
     windows = harness.lines("windows", "--json", "--segment", "department=DELIVERY", "--window", "24h")
     assert len(windows) == 1
-    assert windows[0]["segment"] == {"department": "delivery"}
+    assert windows[0]["segment"] == {"department": "Delivery"}
     assert (windows[0]["n"], windows[0]["histogram"], windows[0]["sufficient"]) == (2, {"9": 1, "10": 1}, False)
     assert set(windows[0]) == {
-        "metric", "scale", "segment", "window", "start", "end", "n", "promoters", "passives", "detractors", "histogram",
-        "score", "low", "high", "margin", "sufficient",
+        "type", "id", "time", "metric", "scale", "segment", "window", "start", "end", "n", "promoters", "passives",
+        "detractors", "histogram", "score", "low", "high", "margin", "sufficient",
     }  # fmt: skip
     departments = harness.lines("windows", "--json", "--segment", "department")
     assert [(w["segment"]["department"], w["window"]) for w in departments] == [
-        (department, window) for department in ("billing", "delivery") for window in ("1h", "24h", "7d", "30d")
+        (department, window) for department in ("Billing", "Delivery") for window in ("1h", "24h", "7d", "30d")
     ]
     assert harness.lines("windows", "--json")[0]["segment"] == {}
     assert harness.lines("windows", "--json", "--metric", "ces") == []

@@ -1,4 +1,4 @@
-"""The subscriber of the README, on a real Kafka: killed and started again, it handles each alert once."""
+"""The subscriber of the README, on a real Kafka: killed and started again, it has each alert on its list once."""
 
 import os
 import re
@@ -14,6 +14,7 @@ from tests.support.waiting import wait_until
 
 from .command_harness import CommandHarness, response_json, working
 
+ALERTS = 300
 README = Path(__file__).parents[2] / "README.md"
 
 
@@ -46,33 +47,33 @@ class Subscriber:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
 
-    def remembered(self) -> int:
-        """How many alerts it has handled, by its own notes."""
-        if not (self._folder / "handled.db").exists():
-            return 0
-        with closing(sqlite3.connect(self._folder / "handled.db")) as database:
-            tables = database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'alerts'").fetchone()[0]
-            return int(database.execute("SELECT count(*) FROM alerts").fetchone()[0]) if tables else 0
+    def listed(self) -> list[tuple[str, str]]:
+        """Severity and customer of all calls on its list."""
+        with closing(sqlite3.connect(self._folder / "calls.db")) as database:
+            tables = database.execute("SELECT count(*) FROM sqlite_master WHERE name = 'calls'").fetchone()[0]
+            return database.execute("SELECT severity, customer_id FROM calls").fetchall() if tables else []
 
-    def handled(self) -> list[str]:
-        """The severities of the alerts that it printed a line of."""
-        return [line.split()[0] for line in self._output.read_text().splitlines()]
+    def printed(self) -> list[tuple[str, str]]:
+        """The same of the lines that it printed whole."""
+        lines = self._output.read_text().splitlines(keepends=True)
+        return [(words[0], words[1]) for line in lines if line.endswith("\n") and (words := line.split())]
 
 
-def test_each_alert_is_handled_once(harness: CommandHarness, tmp_path: Path) -> None:
-    def raise_alert(number: int, score: int) -> None:  # of one customer: the first is read again before the second
-        sent = harness.run("produce", harness.file(response_json(number, score=score, customer={"id": "C-1"})))
-        assert sent.exit_code == 0
-
+def test_each_alert_is_on_the_list_once_whenever_it_is_killed(harness: CommandHarness, tmp_path: Path) -> None:
+    """It is killed in the middle of a stream, before anything is committed: all comes again."""
     folder = tmp_path / "subscriber"
     folder.mkdir()
     subscriber = Subscriber(harness, folder)
+    lines = [response_json(n, score=2 if n % 2 else 4, customer={"id": f"C-{n}"}) for n in range(ALERTS)]
     with working(harness):
-        raise_alert(1, 2)
         with subscriber.running():
-            wait_until(lambda: subscriber.remembered() == 1)
-        raise_alert(2, 4)
-        with subscriber.running():
-            wait_until(lambda: subscriber.remembered() == 2)
+            assert harness.run("produce", harness.file(*lines)).exit_code == 0
+            wait_until(lambda: len(subscriber.listed()) >= ALERTS // 3)
+        for least in (ALERTS // 2, ALERTS):
+            with subscriber.running():
+                wait_until(lambda least=least: len(subscriber.listed()) >= least)  # type: ignore[misc]
 
-    assert subscriber.handled() == ["critical", "high"]
+    calls = [("critical" if n % 2 else "high", f"C-{n}") for n in range(ALERTS)]
+    assert sorted(subscriber.listed()) == sorted(calls)
+    assert len(subscriber.printed()) == len(set(subscriber.printed()))
+    assert set(subscriber.printed()) <= set(calls)

@@ -136,7 +136,8 @@ def _fold(expected: Expected, task: _Task, version: Version, partition: int, off
         expected.outcomes["deleted" if version.deleted else "counted" if version.counts else "test"] += 1
         task.versions[version.identity] = version, alert, follow_up
         for value, spelled in spellings(version.content) if version.counts else ():
-            first = version.order[1:], spelled
+            _, appended, *place = version.order
+            first = (appended // MINUTE, version.submitted, appended, *place), spelled
             expected.spellings[value] = min(expected.spellings.get(value, first), first)
         follow(alert, version, "alert")
         follow(follow_up, version, "follow_up")

@@ -69,6 +69,7 @@ class Expected:
     """What must come out. A forwarded record counts as forwarded, and its copy as what it becomes.
 
     `spellings` holds of (dimension, value as it is counted) the first record that was counted, and how it spells it.
+    Records of the same minute are ordered by when the response was submitted.
     """
 
     read: int = 0
@@ -77,7 +78,7 @@ class Expected:
     forwarded: set[Origin] = field(default_factory=set)
     copies: Counter[Origin] = field(default_factory=Counter)
     windows: dict[WindowKey, Fields] = field(default_factory=dict)
-    spellings: dict[tuple[str, str], tuple[Origin, str]] = field(default_factory=dict)
+    spellings: dict[tuple[str, str], tuple[tuple[int, ...], str]] = field(default_factory=dict)
     alerts: dict[str, Case] = field(default_factory=dict)
     follow_ups: dict[str, Case] = field(default_factory=dict)
 

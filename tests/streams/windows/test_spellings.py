@@ -19,13 +19,14 @@ from npsflow.schemas.deltas import (
     spelling_headers,
     spellings_of,
 )
-from npsflow.schemas.times import DAY
+from npsflow.schemas.times import DAY, MINUTE
 from npsflow.streams.config.sections import Segments, Windows
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.windows.stage import Rollup
 from tests.strategies import NOW, plans
 from tests.streams.folding import Record, Task, run, windows
 
+NEWEST = Record(TICK, encode_tick(NOW))
 STAGE = Rollup(Settings().window_settings("npsflow/t."))
 
 
@@ -46,24 +47,26 @@ def shown(task: Task) -> list[dict[str, str]]:
 
 def rolled(*records: Record, settings: Settings | None = None) -> Task:
     task = Task(Rollup((settings or Settings()).window_settings("npsflow/t.")))
-    for record in records:
+    for record in (NEWEST, *records):
         task.take(record)
         task.commit(NOW)
     return task
 
 
-FIRST = Spelling("channel", "e-mail", "E-Mail", NOW, 7)
-LATER = Spelling("channel", "e-mail", "e-mail", NOW, 8)
-MUCH_LATER = Spelling("channel", "e-mail", "E-MAIL", NOW + 1, 0)
+FIRST = Spelling("channel", "e-mail", "E-Mail", NOW, NOW, 7)
+LATER = Spelling("channel", "e-mail", "e-mail", NOW + 1, NOW, 8)
+BEFORE = Spelling("channel", "e-mail", "e-MAIL", NOW, NOW + 1, 0)
+"""It came in the same minute, before; but it was submitted later."""
+MUCH_LATER = Spelling("channel", "e-mail", "E-MAIL", NOW + MINUTE, 0, 0)
 
 
-@pytest.mark.parametrize("order", [*permutations((FIRST, LATER, MUCH_LATER))])
+@pytest.mark.parametrize("order", [*permutations((FIRST, LATER, BEFORE, MUCH_LATER))])
 def test_the_first_that_was_produced_stands_whatever_comes_first(order: tuple[Spelling, ...]) -> None:
     task = rolled(counted(["channel"], "e-mail"), *map(spelled, order))
     assert shown(task) == [{"channel": "E-Mail"}]
     assert {json.loads(key or b"")[2]["channel"] for key in windows(task.committed)} == {"e-mail"}
     task.restore()
-    task.take(spelled(LATER, MUCH_LATER))
+    task.take(spelled(LATER, BEFORE, MUCH_LATER))
     assert task.commit(NOW) == []
     task.take(counted(["channel"], "e-mail"))
     task.commit(NOW)
@@ -71,7 +74,7 @@ def test_the_first_that_was_produced_stands_whatever_comes_first(order: tuple[Sp
 
 
 def test_all_windows_of_a_segment_are_published_anew_and_no_other() -> None:
-    task = rolled(Record(TICK, encode_tick(NOW)), *(counted(["channel"], value) for value in ("e-mail", "chat")))
+    task = rolled(*(counted(["channel"], value) for value in ("e-mail", "chat")))
     task.take(counted(["channel"], "e-mail", at=NOW - 20 * DAY))
     task.take(spelled(FIRST))
     written = [json.loads(output.value or b"") for output in task.commit(NOW)]
@@ -81,7 +84,7 @@ def test_all_windows_of_a_segment_are_published_anew_and_no_other() -> None:
 
 def test_all_metrics_and_pairs_show_a_value_alike() -> None:
     task = rolled(
-        spelled(FIRST, Spelling("tier", "plus", "Plus", NOW, 9)),
+        spelled(FIRST, Spelling("tier", "plus", "Plus", NOW, NOW, 9)),
         counted(["channel"], "e-mail"),
         counted(["channel"], "e-mail", metric="csat"),
         counted(["tier", "channel"], "plus", "e-mail"),
@@ -98,7 +101,7 @@ def test_the_spelling_of_an_alias_is_that_of_the_settings() -> None:
 
 def test_no_more_spellings_are_kept_than_values_can_be_counted() -> None:
     settings = Settings(segments=Segments(max_values=1), windows=Windows(lengths=["1h"]))
-    many = [Spelling("channel", f"c{n}", f"C{n}", NOW, n) for n in range(50)]
+    many = [Spelling("channel", f"c{n}", f"C{n}", NOW, NOW, n) for n in range(50)]
     task = rolled(spelled(*many), spelled(FIRST), counted(["channel"], "e-mail"), settings=settings)
     assert shown(task) == [{"channel": "e-mail"}]
     assert sum(key.startswith(b"spelled:") for key in task.state) == 10
@@ -113,15 +116,15 @@ def test_a_version_that_knows_no_spellings_reads_a_tick_without_time() -> None:
 
 spellings = st.builds(
     Spelling, st.just("channel"), st.just("e-mail"), st.sampled_from(["E-Mail", "e-mail", "E-MAIL"]),
-    st.integers(0, 3), st.integers(0, 3),
+    st.sampled_from([0, 1, MINUTE]), st.integers(0, 2), st.integers(0, 3),
 )  # fmt: skip
 
 
 def records_of(sent: Iterable[Spelling]) -> list[Record]:
-    return [record for spelling in sent for record in (spelled(spelling), counted(["channel"], "e-mail"))]
+    return [NEWEST] + [record for spelling in sent for record in (spelled(spelling), counted(["channel"], "e-mail"))]
 
 
-several = st.lists(spellings, min_size=1, max_size=6, unique_by=lambda s: (s.appended, s.place))
+several = st.lists(spellings, min_size=1, max_size=6, unique_by=lambda s: s.order)
 
 
 @given(several.flatmap(lambda sent: st.tuples(st.just(sent), st.permutations(sent))), plans)
@@ -133,5 +136,5 @@ def test_any_order_commits_and_restarts_show_the_same(
     plain, _ = run(STAGE, records_of(sent))
     assert windows(task.committed) == windows(plain.committed)
     assert set(task.state.items()) == set(plain.state.items())
-    first = min(sent, key=lambda s: (s.appended, s.place))
+    first = min(sent, key=lambda s: s.order)
     assert shown(task) == [{"channel": first.spelled}]
