@@ -5,7 +5,8 @@ from typing import Any
 
 from npsflow.schemas import codec
 
-_INTERNAL = ("plan",)
+_INTERNAL = ("plan", "type", "id", "time")
+"""What npsflow keeps for itself, and what is of the event, which a message says beside its data."""
 _SHOWN = ("newest", "worst")  # answers, each with its comment
 _MAX_HISTORY = 10  # entries
 

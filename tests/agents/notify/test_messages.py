@@ -198,6 +198,8 @@ def test_what_is_redact() -> None:
         "answers": [{"question_id": "q", "score": 3, "text": "words"}], "customer_id": "C-1",
         "history": [{"what": "noted", "comment": "words", "by": "anna"}],
     }  # fmt: skip
+    event = {"type": "npsflow.case.opened.v1", "id": "c-1.1", "time": "2026-03-01T15:00:00Z"}
+    assert redact(event | case, []) == redact(case, [])  # the message says these itself
     assert redact(case, []) == {
         "answers": [{"question_id": "q", "score": 3}], "customer_id": "C-1",
         "history": [{"what": "noted", "by": "anna"}],

@@ -186,7 +186,8 @@ def test_a_report_on_hand_made_cases() -> None:
         "ben": Figures(1, 1, 1, Share(0, 1), Share(0, 1), Share(0, 1)),
         "lead": Figures(4, 2, 0, Share(1, 2), Share(1, 2), Share(2, 3)),
     }
-    assert list(late.by["department"]) == ["sales", "support"]
+    assert list(late.by["department"]) == ["Sales", "Support"]
+    assert report(records[::-1], NOW + 24 * HOUR).by == late.by  # as the case has it that was opened first
     assert late.by["tier"] == {"gold": Figures(1, 0, 0, Share(1, 1), Share(0, 1), Share(1, 1))}
     assert report([], NOW).overall.contacted_in_time.value is None
 
@@ -228,7 +229,7 @@ def test_what_recover_writes_can_be_reported() -> None:
         if output.topic == "recovery-cases":
             cases.update(0, output.key or b"", output.value)
     found = report((case.record() for case in cases), world.now)
-    assert found.by["department"] == {"support": Figures(2, 2, 1, Share(1, 2), Share(0, 2), Share(1, 2))}
+    assert found.by["department"] == {"Support": Figures(2, 2, 1, Share(1, 2), Share(0, 2), Share(1, 2))}
     assert found.median_ms == {"opened": 2 * HOUR}
 
 
@@ -255,7 +256,7 @@ def test_the_report_as_text_and_as_json() -> None:
     assert table(case_report.HEAD, case_report.rows(made), right=case_report.HEAD[2:]) == (
         "                      cases  open  overdue  in time  won back\n"
         "owner       lead          2     2        1      50%       50%\n"
-        "department  sup port      1     1        1       0%        0%"
+        "department  Sup port      1     1        1       0%        0%"
     )
     read = json.loads(as_json(made))
     assert read["overall"]["contacted_in_time"] == {"part": 1, "whole": 2, "share": 0.5}

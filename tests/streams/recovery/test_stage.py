@@ -28,7 +28,8 @@ def test_an_unhappy_customer_gets_a_case_with_owner_and_deadline() -> None:
     event = world.events[-1]
     assert (event.key, header(event, "ce_subject")) == (b"C-1", case["case_id"])
     assert header(event, "ce_id") == f"{case['case_id']}.1"
-    assert json.loads(event.value or b"") == case
+    attributes = {name: header(event, f"ce_{name}") for name in ("type", "id", "time")}
+    assert json.loads(event.value or b"") == attributes | case
 
 
 def test_a_second_alert_joins_the_open_case_and_makes_it_worse() -> None:
