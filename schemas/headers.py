@@ -36,21 +36,21 @@ class CloudEvents:
 
     def headers(self, kind: str, subject: str, revision: int | str, at: str) -> Headers:
         """`ce_id` is subject.revision; `at` the RFC 3339 time of what caused the event."""
-        return self.event(kind, subject, revision, at)[1]
+        return self.event(kind, subject, revision, at, b"{}")[1]
 
-    def event(self, kind: str, subject: str, revision: int | str, at: str, *parts: bytes) -> tuple[bytes, Headers]:
-        """Value and headers of an event: one flat JSON object with the fields of `parts`, which are objects as JSON.
+    def event(
+        self, kind: str, subject: str, revision: int | str, at: str, own: bytes, context: bytes | None = None
+    ) -> tuple[bytes, Headers]:
+        """Value and headers of an event. Its value is one flat JSON object with the fields of these objects.
 
-        The value says `type`, `id` and `time` before them: many readers (Connect, ksqlDB, BI) see no headers. No part
-        may be empty, and no two may have a key in common: neither is checked.
+        It says `type`, `id` and `time` first: many readers (Connect, ksqlDB, BI) see no headers. No object may be
+        empty, and no two may have a key in common: neither is checked.
         """
         id_, time = f"{subject}.{revision}", at.encode()
-        value = [self._stated[kind], encode(id_), b',"time":"', time, b'"']
-        for part in parts:
-            value += (b",", part[1:-1])
-        value.append(b"}")
-        own = ("ce_id", id_.encode()), ("ce_time", time), ("ce_subject", subject.encode())
-        return b"".join(value), [*self._fixed[kind], *own]
+        fields = (own[1:],) if context is None else (own[1:-1], b",", context[1:])
+        value = b"".join((self._stated[kind], encode(id_), b',"time":"', time, b'",', *fields))
+        attributes = ("ce_id", id_.encode()), ("ce_time", time), ("ce_subject", subject.encode())
+        return value, [*self._fixed[kind], *attributes]
 
 
 def origin(headers: Headers) -> tuple[int, int, int] | None:

@@ -237,8 +237,8 @@ class EventBuilder:
         """Retract what was sent last, with its metric, under its key."""
         source, _, response_id = arrival.key.decode().partition("/")
         name = family.prefix + arrival.digest.hex()
-        content = codec.encode(family.retracted(name, revision, metric, cause, response_id, source))
-        return self._event(family, "retracted", name, revision, customer, arrival, content)
+        own = codec.encode(family.retracted(name, revision, metric, cause, response_id, source))
+        return self._event(family, "retracted", name, revision, customer, arrival, own)
 
     def _event(
         self,

@@ -106,10 +106,10 @@ class UnitOfWork:
 
     def emit_event(self, event: CaseEvent, key: str, subject: str, suffix: int | str, *parts: Struct) -> None:
         """Emit an event that is not a whole case: the fields of all `parts`. Its id is `subject.suffix`."""
-        self._emit(event, key, subject, suffix, *map(codec.encode, parts))
+        self._emit(event, key, subject, suffix, codec.joined(*map(codec.encode, parts)))
 
-    def _emit(self, event: CaseEvent, key: str, subject: str, suffix: int | str, *parts: bytes) -> None:
-        value, headers = self._sender.event(event_type(event), subject, suffix, rfc3339(self.at), *parts)
+    def _emit(self, event: CaseEvent, key: str, subject: str, suffix: int | str, content: bytes) -> None:
+        value, headers = self._sender.event(event_type(event), subject, suffix, rfc3339(self.at), content)
         self.outputs.append(Output(topics.SERVICE_RECOVERY, self._partition, key.encode(), value, headers))
         self.counts[CASE, event] += 1
 

@@ -1,5 +1,6 @@
 """CloudEvents headers, and where a forwarded record comes from."""
 
+import json
 from typing import Any
 
 import pytest
@@ -16,6 +17,16 @@ def test_an_event_has_the_headers_of_cloud_events() -> None:
         "content-type": b"application/json", "ce_id": "a-é.2".encode(), "ce_time": b"now", "ce_subject": "a-é".encode(),
     }  # fmt: skip
     assert len(headers) == 7
+
+
+@given(st.text(), st.text(), st.lists(st.sampled_from([b'{"a":{},"b":"}"}', b'{"c":1}']), min_size=1, unique=True))
+def test_the_value_of_an_event_says_first_what_its_headers_say(subject: str, suffix: str, parts: list[bytes]) -> None:
+    value, headers = CloudEvents("s", ["t"]).event("t", subject, suffix, "2026-03-01T15:00:00Z", *parts)
+    stated = {name: dict(headers)[f"ce_{name}"].decode() for name in ("type", "id", "time")}
+    assert list(json.loads(value).items()) == [
+        *stated.items(), *(pair for part in parts for pair in json.loads(part).items())
+    ]  # fmt: skip
+    assert headers == CloudEvents("s", ["t"]).headers("t", subject, suffix, "2026-03-01T15:00:00Z")
 
 
 def test_headers_of_one_event_are_not_those_of_the_next() -> None:
