@@ -138,6 +138,7 @@ _OF_FIELD: dict[str, Description] = {
         ("topic", "What the driver question is about.", "speed"),
         ("touchpoint", "The page, shop or counter where the customer was asked.", "checkout"),
         ("type", "What kind of thing it is.", "ticket"),
+        ("unit", "What score, low, high and margin are: points of NPS, percent of answers, or a mean.", "points"),
         ("updated_at", "When the answer was last changed; the newest version stands.", _TIME),
         ("url", "Where it can be seen.", "https://example.com/tickets/T-1"),
         ("value", "What the customer is worth to you, in your own currency.", 1200),

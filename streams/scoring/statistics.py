@@ -9,10 +9,15 @@ from functools import lru_cache
 from math import atan, cos, pi, sqrt
 from typing import NamedTuple
 
-from npsflow.streams.scoring.scores import BEST, MIDDLE, WORST, Scale
+from npsflow.schemas.window import Unit
+from npsflow.streams.scoring.scores import BEST, MIDDLE, WORST, Formula, Scale
 
 Z = 1.959963984540054
 """Two-sided 95% quantile of the normal distribution."""
+
+
+UNITS: Mapping[Formula, Unit] = {"net": "points", "share": "percent", "mean": "mean"}
+"""What the score of a formula is."""
 
 
 class Score(NamedTuple):

@@ -267,6 +267,7 @@ class WindowsFold(Fold):
             promoters=best,
             passives=middle,
             detractors=worst,
+            unit=statistics.UNITS[scale.formula],
         )
 
     def gauges(self) -> dict[GaugeKey, float]:

@@ -335,7 +335,7 @@ def test_from_responses_to_alerts_windows_and_dead_letters(harness: CommandHarne
     assert (windows[0]["n"], windows[0]["histogram"], windows[0]["sufficient"]) == (2, {"9": 1, "10": 1}, False)
     assert set(windows[0]) == {
         "type", "id", "time", "metric", "scale", "segment", "window", "start", "end", "n", "promoters", "passives",
-        "detractors", "histogram", "score", "low", "high", "margin", "sufficient",
+        "detractors", "histogram", "unit", "score", "low", "high", "margin", "sufficient",
     }  # fmt: skip
     departments = harness.lines("windows", "--json", "--segment", "department")
     assert [(w["segment"]["department"], w["window"]) for w in departments] == [

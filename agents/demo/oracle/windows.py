@@ -67,7 +67,8 @@ def _window(key: WindowKey, histogram: Counter[int], start: int, end: int) -> Fi
         value |= {"promoters": counts[2], "passives": counts[1], "detractors": counts[0]}
     value["histogram"] = {str(score): histogram[score] for score in sorted(histogram)}
     value |= {"score": round(point, 4), "low": round(low, 4), "high": round(high, 4)}
-    return value | {"margin": round((high - low) / 2, 4), "sufficient": histogram.total() >= 30}
+    unit = {"nps": "points", "enps": "points", "ces": "mean"}.get(metric, "percent")
+    return value | {"margin": round((high - low) / 2, 4), "unit": unit, "sufficient": histogram.total() >= 30}
 
 
 def _statistics(metric: str, counts: Sequence[int], histogram: Counter[int]) -> tuple[float, float, float]:

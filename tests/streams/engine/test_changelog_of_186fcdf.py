@@ -105,10 +105,10 @@ def not_stale(value: bytes | None) -> bytes | None:
 
 
 def of_today(output: Output) -> Output:
-    """The same as this build writes it. Three rules have changed since:
+    """The same as this build writes it. Four rules have changed since:
 
-    An event says `type`, `id` and `time` in its value too. An interval holds its score. The time of a window is that of
-    its newest pane, where it was that of the commit.
+    An event says `type`, `id` and `time` in its value too. An interval holds its score. A window says its unit. Its
+    time is that of its newest pane, where it was that of the commit.
     """
     topic, partition, key, value, found = output
     if value is None or topic not in (topics.SERVICE_RECOVERY, topics.FOLLOW_UP, topics.WINDOWS):
@@ -119,8 +119,9 @@ def of_today(output: Output) -> Output:
         if not window["low"] <= window["score"] <= window["high"]:
             window |= {"low": min(window["low"], window["score"]), "high": max(window["high"], window["score"])}
             window["margin"] = round((window["high"] - window["low"]) / 2, 4)
-            value = json.dumps(window, separators=(",", ":")).encode()
-            stated["ce_id"] = stated["ce_subject"] + f".{xxh3_64_hexdigest(value)}".encode()
+        window["unit"] = {"nps": "points", "enps": "points", "ces": "mean"}.get(window["metric"], "percent")
+        value = json.dumps(window, separators=(",", ":")).encode()
+        stated["ce_id"] = stated["ce_subject"] + f".{xxh3_64_hexdigest(value)}".encode()
         stated["ce_time"] = rfc3339(from_rfc3339(window["end"]) - window_spec(window["window"]).pane).encode()
     value = (
         b'{"type":"%(ce_type)b","id":"%(ce_id)b","time":"%(ce_time)b",'

@@ -219,13 +219,15 @@ def test_what_is_written_for_a_window() -> None:
     assert value == {
         "metric": "nps", "scale": "0-10", "segment": {"channel": "a"}, "window": "24h", "n": 3, "sufficient": True,
         "start": "2026-02-28T16:00:00Z", "end": "2026-03-01T16:00:00Z", "histogram": {"0": 1, "9": 2},
-        "promoters": 2, "passives": 0, "detractors": 1, "score": 33.3333,
+        "promoters": 2, "passives": 0, "detractors": 1, "score": 33.3333, "unit": "points",
     }  # fmt: skip
     assert -100 <= low < 33.3333 < high <= 100
     assert margin == pytest.approx((high - low) / 2, abs=1e-4)
     assert not json.loads(first.value or b"")["sufficient"]
-    csat = rolled(NOW, ("csat", "", NOW, 4, 1), settings=settings).committed[0]
-    assert not {"promoters", "passives", "detractors"} & json.loads(csat.value or b"").keys()
+    for metric, unit in (("csat", "percent"), ("ces", "mean")):
+        other = json.loads(rolled(NOW, (metric, "", NOW, 4, 1), settings=settings).committed[0].value or b"")
+        assert other["unit"] == unit
+        assert not {"promoters", "passives", "detractors"} & other.keys()
 
 
 def test_responses_of_overall_windows_are_gauges() -> None:
