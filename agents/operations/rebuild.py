@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Callable
 
 from aiokafka import TopicPartition
@@ -15,6 +16,9 @@ from npsflow.agents.runtime import terminal
 from npsflow.agents.worker import host
 from npsflow.schemas import topics
 from npsflow.schemas.errors import NpsflowError
+from npsflow.schemas.events import WINDOW_UPDATED
+from npsflow.schemas.headers import CloudEvents
+from npsflow.schemas.times import rfc3339
 from npsflow.streams.config.sections import DeadLetters
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.admin import create
@@ -25,8 +29,9 @@ from npsflow.streams.engine.observer import Observer
 from npsflow.streams.engine.replay import PublishedOutputs
 from npsflow.streams.engine.source import Source
 from npsflow.streams.engine.transaction import Outputs
-from npsflow.streams.stage import Checkpoint, Output, Stage
+from npsflow.streams.stage import Checkpoint, Stage
 from npsflow.streams.topology import OUTPUT_IDS, REPLAYED, make_stage, wanted_changelogs
+from npsflow.streams.windows.stage import tombstone
 
 _DEADLINE = 60.0  # seconds without any progress
 
@@ -106,9 +111,10 @@ async def _recreate_changelogs(admin: AIOKafkaAdminClient, settings: Settings, i
 async def _delete_windows(installation: Installation) -> None:
     """A tombstone for every window: readers of the table see it empty, then filled again."""
     latest = await reading.latest_by_key(reading.committed_records(installation, topics.WINDOWS))
+    events, at = CloudEvents(installation.event_source, [WINDOW_UPDATED]), rfc3339(int(time.time() * 1000))
     async with _outputs(installation) as outputs:
         for key, (partition, _) in latest.items():
-            outputs.emit(Output(topics.WINDOWS, partition, key, None, []))
+            outputs.emit(tombstone(events, partition, key, at))
 
 
 async def _seed(installation: Installation, stage: Stage, offsets: dict[int, int]) -> None:

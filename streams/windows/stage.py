@@ -97,6 +97,16 @@ class ValueCap:
         self._admitted[metric, scale, dimensions].add(values)
 
 
+def tombstone(events: CloudEvents, partition: int, key: bytes, at: str) -> Output:
+    """The record that deletes a window. It has the headers of a window, as readers decode by these."""
+    return Output(topics.WINDOWS, partition, key, None, events.headers(WINDOW_UPDATED, *_id(key, at.encode()), at))
+
+
+def _id(key: bytes, content: bytes) -> tuple[str, str]:
+    """Subject and version of a window, of which its event's id is made."""
+    return "w-" + blake2b(key, digest_size=16).hexdigest(), f"{xxh3_64_intdigest(content):016x}"
+
+
 class Rollup:
     """The stage."""
 
@@ -207,18 +217,15 @@ class WindowsFold(Fold):
             self._write(segment, window, None)
 
     def _write(self, segment: int, window: int, content: bytes | None) -> None:
-        """Write a window, or its tombstone (None), which has the headers of a window too: readers decode by these.
+        """Write a window, or its tombstone (None).
 
         Its time is that of the newest pane, so that it does not depend on where commits have cut.
         """
-        key = self._key(segment, window)
-        subject = "w-" + blake2b(key, digest_size=16).hexdigest()
-        at = rfc3339(self._panes.end(window) - self._settings.windows[window].pane)
-        version = f"{xxh3_64_intdigest(content or at.encode()):016x}"
+        key, at = self._key(segment, window), rfc3339(self._panes.end(window) - self._settings.windows[window].pane)
         if content is None:
-            value, headers = None, self._events.headers(WINDOW_UPDATED, subject, version, at)
-        else:
-            value, headers = self._events.event(WINDOW_UPDATED, subject, version, at, content)
+            self._emit(tombstone(self._events, self._partition, key, at))
+            return
+        value, headers = self._events.event(WINDOW_UPDATED, *_id(key, content), at, content)
         self._emit(Output(topics.WINDOWS, self._partition, key, value, headers))
 
     def _key(self, segment: int, window: int) -> bytes:

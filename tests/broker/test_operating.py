@@ -7,7 +7,7 @@ import sys
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line
-from npsflow.schemas.topics import DEAD_LETTERS, FOLLOW_UP, RESPONSES, SERVICE_RECOVERY
+from npsflow.schemas.topics import DEAD_LETTERS, FOLLOW_UP, RESPONSES, SERVICE_RECOVERY, WINDOWS
 from tests.support.waiting import eventually
 
 from .harness import FIXED, SECONDS, Harness, lines
@@ -36,6 +36,9 @@ async def test_rebuild_gives_the_same_and_sends_nothing_twice(broker: Broker) ->
         rebuilt = await command(harness, "rebuild", "--yes")
         assert rebuilt.returncode == 0, rebuilt.stderr
         assert await harness.windows() == windows
+        tombstones = [record for record in await harness.read(WINDOWS) if record.value is None]
+        assert len(tombstones) >= len(windows)
+        assert all("ce_type" in dict(record.headers) for record in tombstones)
         assert {topic: len(await harness.read(topic)) for topic in outputs} == outputs
         assert await harness.differences() == []
 
