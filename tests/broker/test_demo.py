@@ -41,7 +41,7 @@ PARTS = (
     r"^\(b\)",
     r"1,9\d\d of the last three days as signed webhooks of typeform, formbricks, generic;",
     r"department +24h +95% interval +n +7d +95% interval +n$",
-    r"delivery .* dropped: the intervals do not overlap$",
+    r"Delivery .* dropped: the intervals do not overlap$",
     r"^\(c\)",
     r"kill -9 of worker one after 5,000 of 10,000 more responses",
     r"Started again at once",
