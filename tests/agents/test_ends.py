@@ -19,12 +19,12 @@ from npsflow.agents.cli import main
 Words = tuple[str, ...]
 
 WITHOUT_SETTINGS = {
-    "act", "alerts", "board", "broker", "cases", "cases show", "demo", "dlq accept", "dlq list", "dlq show",
+    "act", "alerts", "board", "broker", "cases", "cases show", "completion", "demo", "dlq accept", "dlq list", "dlq show",
     "notify log", "produce", "schemas export", "windows",
 }  # fmt: skip
 """Commands that read no npsflow.toml, or only once something asks for it."""
 
-WITHOUT_INSTALLATION = {"broker", "intake try", "schemas export"}
+WITHOUT_INSTALLATION = {"broker", "completion", "intake try", "schemas export"}
 """Commands that look at no variable of where Kafka is."""
 
 DYNAMIC = {"notify": ("notify", "console")}
@@ -92,8 +92,8 @@ def call(words: Words, given: dict[str, str] | None = None, *more: str) -> Resul
     options, arguments = list[str](), list[str]()
     for parameter in COMMANDS[words].params:
         name = str(parameter.name)
-        if name == "yes":
-            options.append("--yes")
+        if name in ("yes", "rewrap"):
+            options.append(parameter.opts[0])
         if parameter.required or name in (given or {}):
             value = (given or {}).get(name, sample(parameter))
             if isinstance(parameter, click.Option):

@@ -25,9 +25,9 @@ def window(score: float = 0.0, metric: str = "nps", scale: str = "0-10", **more:
 @pytest.mark.parametrize(
     ("of", "score", "interval"),
     [
-        (window(-12.51), "-12.5", "-13.8 to -11.2"),
-        (window(0.01), "+0.0", "-1.2 to +1.3"),
-        (window(-0.01), "+0.0", "-1.3 to +1.2"),
+        (window(-12.51), "-12.5", "-13.8 to -11.3"),
+        (window(0.01), "+0.0", "-1.3 to +1.3"),
+        (window(-0.01), "+0.0", "-1.3 to +1.3"),
         (window(30, "enps"), "+30.0", "+28.7 to +31.3"),
         (window(85.2, "csat", "1-5"), "85.2%", "83.9 to 86.5%"),
         (window(85.2, "csat_overall", "1-10"), "85.2%", "83.9 to 86.5%"),
