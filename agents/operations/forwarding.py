@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from itertools import chain
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, IllegalStateError, MessageSizeTooLargeError
 
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.kafka.renewed_producer import RenewedProducer, renewed_producer
 from npsflow.agents.sealing.sealer import Seals, open_sealing
 from npsflow.schemas import topics
 from npsflow.schemas.errors import SettingsError
@@ -38,7 +39,7 @@ async def forward(settings: Settings, installation: Installation, topic: str, st
     async with (
         open_sealing(settings, installation) as sealing,
         clients.reader(installation, installation.group(_GROUP), installation.session_ms) as consumer,
-        clients.producer(installation) as producer,
+        renewed_producer(installation) as producer,
     ):
         await sealing.sealer.start()
         consumer.subscribe([topic])
@@ -53,7 +54,7 @@ async def forward(settings: Settings, installation: Installation, topic: str, st
 
 
 async def _send(
-    records: Sequence[Record], sealer: Seals, producer: AIOKafkaProducer, installation: Installation, count: int
+    records: Sequence[Record], sealer: Seals, producer: RenewedProducer, installation: Installation, count: int
 ) -> None:
     made = [KeyedRecord(topics.RESPONSES, record.key, record.value, list(record.headers)) for record in records]
     outputs = Outputs(producer, installation.prefix, int(time.time() * 1000))
