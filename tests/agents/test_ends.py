@@ -19,8 +19,8 @@ from npsflow.agents.cli import main
 Words = tuple[str, ...]
 
 WITHOUT_SETTINGS = {
-    "act", "alerts", "board", "broker", "cases", "cases show", "completion", "demo", "dlq accept", "dlq list", "dlq show",
-    "notify log", "produce", "schemas export", "windows",
+    "act", "alerts", "board", "broker", "cases", "cases show", "completion", "demo", "dlq accept", "dlq list",
+    "dlq show", "notify log", "produce", "schemas export", "windows",
 }  # fmt: skip
 """Commands that read no npsflow.toml, or only once something asks for it."""
 

@@ -264,7 +264,7 @@ def consume(broker: Broker, topic: str, count: int) -> list[bytes | None]:
 def answers(port: int) -> bool:
     try:
         socket.create_connection((HOST, port), SECONDS).close()
-    except ConnectionRefusedError:
+    except (ConnectionRefusedError, ConnectionResetError):  # it is gone, or was just about to answer
         return False
     return True
 

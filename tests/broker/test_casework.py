@@ -89,7 +89,7 @@ def test_a_case_from_alert_to_closed_loop(harness: CommandHarness) -> None:
 
         assert "contacted in time  100%, 2 of 2 (target 90%, reached)" in harness.run("cases", "--report").stdout
         (report,) = harness.lines("cases", "--report", "--json")
-        assert (report["overall"]["open"], report["department"]["support"]["cases"]) == (1, 1)
+        assert (report["overall"]["open"], report["department"]["Support"]["cases"]) == (1, 1)
 
 
 def test_what_cannot_be_done_is_said(harness: CommandHarness) -> None:

@@ -451,7 +451,7 @@ def _others(world: World) -> list[Output]:
     """Of another department, not so bad, of another kind."""
     event = world.events[0]
     return [
-        with_fields(_renamed(event, "c-1.1"), department="Sales"),
+        with_fields(_renamed(event, "c-1.1"), department="Sales", newest=None, worst=None),
         with_fields(_renamed(event, "c-2.1"), severity="medium"),
         _renamed(event, "c-3.1")._replace(
             headers=[(n, b"npsflow.case.noted.v1" if n == "ce_type" else v) for n, v in event.headers]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.schemas import topics
+from npsflow.schemas.times import from_rfc3339
 from tests.streams.recovery.recovering import World
 from tests.support.waiting import eventually
 
@@ -44,6 +45,7 @@ async def test_a_solved_ticket_resolves_its_case(broker: Broker, tmp_path: Path)
         "at": LATER, "case_id": world.cases[0]["case_id"], "root_cause": "solved_in_zendesk",
         "comment": "Solved in Zendesk, ticket 35",
     }  # fmt: skip
+    world.now = from_rfc3339(LATER)  # nothing is done before it is done
     for record in (first, again):
         world.send(topics.ACTIONS, record.key or b"", record.value)
     assert [c["status"] for c in world.cases if c["key"] == "C-1"] == ["resolved"]
