@@ -59,6 +59,7 @@ def run(
     try:
         worker.execute_from_commandline()
     except SystemExit as end:
+        loop.set_exception_handler(lambda *_: None)  # what the end cut off is not its cause, and comes after it
         cause = worker.crash_reason or end.__context__
         if isinstance(cause, InvalidSessionTimeoutError):
             raise session_refused() from None
