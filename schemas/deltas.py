@@ -26,20 +26,19 @@ Values = tuple[str, ...]
 class Spelling(NamedTuple):
     """How a response spelled a value of a dimension that is counted as `value`, and which response it was.
 
-    `appended` and `submitted` in ms, `place` is a number that grows with partition and offset.
+    `appended` in ms, `place` is a number that grows with partition and offset.
     """
 
     dimension: str
     value: str
     spelled: str
     appended: int
-    submitted: int
     place: int
 
     @property
-    def order(self) -> tuple[int, int, int, int]:
-        """The least is the first: nobody knows in which order partitions got what was sent within a minute."""
-        return self.appended // MINUTE, self.submitted, self.appended, self.place
+    def order(self) -> tuple[int, int]:
+        """The least is the first. A task meets its own records in this order, but for those that were forwarded."""
+        return self.appended, self.place
 
 
 def delta_key(metric: str, scale: str, dimensions: Iterable[str]) -> bytes:

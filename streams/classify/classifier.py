@@ -105,7 +105,7 @@ class Classifier:
                 return self._forward(record, key, (MISPLACED, "unknown" if scale is None else content.source))
             else:
                 appended, at = record.timestamp, place(record.partition, record.offset)
-            arrival = Arrival(key, blake2b(key, digest_size=16).digest(), appended, at)
+            arrival = Arrival(key, blake2b(key, digest_size=16).digest(), appended, at, first is not None)
             if scale is None:
                 return self._delete(content, warnings, arrival)  # type: ignore[arg-type]
             return self._respond(content, scale, warnings, arrival)  # type: ignore[arg-type]
@@ -141,6 +141,8 @@ class Classifier:
         flags = TEST if response.test else INTERNAL if response.internal else 0
         rank = scale.ranks[response.score - scale.low]
         segments, packed_segments, new = self._segmenter.find(response, scale)
+        if arrival.forwarded:
+            new = self._segmenter.anew(response, scale)
         customer = response.customer
         body = None if flags else self._events.body(response, scale, rank, warnings)
         after = Remembered(
@@ -166,7 +168,7 @@ class Classifier:
             submitted=submitted,
             minus=None if before is None else _pane_count(before),
             plus=None if flags else PaneCount(submitted // PANE, segments, response.score),
-            learned=None if flags or not new else _learned(new, arrival, submitted),
+            learned=None if flags or not new else _learned(new, arrival),
             outputs=events.outputs,
             urgent=events.urgent,
         )
@@ -267,10 +269,10 @@ def _accepted(source: str, kind: str, scale: Scale | None, rank: int) -> tuple[C
     return (SOURCE, source), (kind, scale.metric, "any" if scale.metric == "enps" else scale.words[rank])
 
 
-def _learned(new: Sequence[NewValue], arrival: Arrival, submitted: int) -> Learned:
+def _learned(new: Sequence[NewValue], arrival: Arrival) -> Learned:
     """Only of what is counted: nothing else gives a segment its name."""
-    sent = arrival.appended, submitted, arrival.place
-    return Learned(new, [Spelling(v.dimension, v.value, v.spelled, *sent) for v in new if v.spelled])
+    spelled = [v for v in new if v.spelled]
+    return Learned(new, [Spelling(v.dimension, v.value, v.spelled, arrival.appended, arrival.place) for v in spelled])
 
 
 def _pane_count(r: Remembered) -> PaneCount | None:

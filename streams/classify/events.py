@@ -28,13 +28,15 @@ _PRIVATE = {"name", "email", "phone"}
 class Arrival(Struct, frozen=True, gc=False):
     """What a record says of itself: the key of its response, and when (ms) and where (`place`) it was first produced.
 
-    `digest`: 16 bytes that name the response in ids.
+    `digest`: 16 bytes that name the response in ids. `forwarded`: another task met it first, so it may come here after
+    younger ones.
     """
 
     key: bytes
     digest: bytes
     appended: int
     place: int
+    forwarded: bool
 
 
 class EventBody(Struct, frozen=True, gc=False, kw_only=True):

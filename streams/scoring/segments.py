@@ -129,22 +129,23 @@ class Segmenter:
 
     def find(self, response: Response, scale: Scale) -> tuple[list[int], bytes, Sequence[NewValue]]:
         """Numbers of its segments, overall first; the same packed; and what is to be learned of it."""
-        values = self._fetch(response)
-        for dimension in self._others:
-            values += (_fetch(response, dimension),)
-        for a, b in self._pairs:
-            values += ((values[a], values[b]),)
+        values = self._values(response)
         overall, columns = self._tables.get(scale) or self._table(scale)
         new: Sequence[NewValue] = ()
         try:
             numbers = [overall, *map(getitem, columns, values)]
         except KeyError:
-            found = [*map(self._value, repeat(scale), count(), columns, values)]
+            found = [*map(self._known_or_new, repeat(scale), count(), columns, values)]
             numbers = [overall, *(value.number for value in found)]
             new = [value for value in found if value.said not in value.column]
         if _NOWHERE in numbers:
             numbers = [number for number in numbers if number != _NOWHERE]
         return numbers, pack_segments(numbers), new
+
+    def anew(self, response: Response, scale: Scale) -> list[NewValue]:
+        """Its values as if none of them were at hand."""
+        _, columns = self._tables.get(scale) or self._table(scale)
+        return [*map(self._value, repeat(scale), count(), columns, self._values(response))]
 
     def learn(self, values: Iterable[NewValue]) -> None:
         """Keep these at hand from now on: `find` calls them new no more."""
@@ -153,14 +154,23 @@ class Segmenter:
                 value.column.clear()
             value.column[value.said] = value.number
 
+    def _values(self, response: Response) -> tuple[Any, ...]:
+        values = self._fetch(response)
+        for dimension in self._others:
+            values += (_fetch(response, dimension),)
+        for a, b in self._pairs:
+            values += ((values[a], values[b]),)
+        return values
+
     def _table(self, scale: Scale) -> tuple[int, list[_Column]]:
         columns: list[_Column] = [{} for _ in range(len(self._dimensions) + len(self._pairs))]
         self._tables[scale] = self._number(scale, ()), columns
         return self._tables[scale]
 
+    def _known_or_new(self, scale: Scale, at: int, column: _Column, said: Any) -> NewValue:
+        return NewValue(column, said, column[said]) if said in column else self._value(scale, at, column, said)
+
     def _value(self, scale: Scale, at: int, column: _Column, said: Any) -> NewValue:
-        if said in column:
-            return NewValue(column, said, column[said])
         if at >= len(self._dimensions):
             a, b = self._pairs[at - len(self._dimensions)]
             return NewValue(column, said, self._numbered(scale, (self._pair(a, said[0]), self._pair(b, said[1]))))

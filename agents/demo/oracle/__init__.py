@@ -137,7 +137,7 @@ def _fold(expected: Expected, task: _Task, version: Version, partition: int, off
         task.versions[version.identity] = version, alert, follow_up
         for value, spelled in spellings(version.content) if version.counts else ():
             _, appended, *place = version.order
-            first = (appended // MINUTE, version.submitted, appended, *place), spelled
+            first = (appended, *place), spelled
             expected.spellings[value] = min(expected.spellings.get(value, first), first)
         follow(alert, version, "alert")
         follow(follow_up, version, "follow_up")

@@ -191,6 +191,33 @@ def test_a_switch_of_partitioner_in_the_middle_equals_the_oracle(choose: Callabl
     assert oracle.compare_windows(expected, map(json.loads, rolled_up(topic).values())) == []
 
 
+@st.composite
+def spelled_answers(draw: st.DrawFn) -> list[Produced]:
+    """Each another response, of few departments in several spellings, submitted and produced in any order."""
+    made = []
+    for number in range(draw(st.integers(2, 12))):
+        submitted = rfc3339(NOW - draw(st.integers(1, 120)) * MINUTE)
+        fields = response(str(number), department=draw(st.sampled_from(["Sales", "SALES", " sales", "Shop", "shop"])))
+        value = json.dumps(fields | {"submitted_at": submitted}).encode()
+        right = partition_of(own_key(value) or b"", PARTITIONS)
+        made.append(Produced(value, draw(st.just(right) | st.integers(0, PARTITIONS - 1))))
+    return made
+
+
+@settings(max_examples=200)
+@given(spelled_answers(), steps)
+def test_names_are_spelled_as_in_the_first_record_whoever_read_what_first(
+    produced: list[Produced], plan: list[tuple[str, int, int]]
+) -> None:
+    """Also where a task read a record that was forwarded to it after younger ones of its own."""
+    topic = follow(produced, plan, prepare=True)
+    topic.now += MINUTE
+    for partition in range(PARTITIONS):
+        topic.commit(partition)  # time goes on once a second
+    expected = oracle.expect(for_oracle([r for log in topic.logs for r in log]), partitions=PARTITIONS)
+    assert oracle.compare_windows(expected, map(json.loads, rolled_up(topic).values())) == []
+
+
 def oracle_events(topic: Topic, name: str) -> list[oracle.Event]:
     found = [output for output in topic.everything() if output.topic == name]
     return [oracle.Event(dict(o.headers)["ce_type"].decode(), o.key, json.loads(o.value)) for o in found]
