@@ -35,6 +35,7 @@ Reason = Literal[
     "score_out_of_range",
     "invalid_time",
     "too_late",
+    "in_the_future",
     "internal_error",
     "unmapped",
     "invalid_action",

@@ -105,10 +105,10 @@ class Fold(ABC):
     def stream_time(self) -> int:
         """Greatest time seen in the data, ms."""
 
-    def prepare(self, records: Sequence[Record]) -> None:  # noqa: B027 most stages have nothing to prepare
+    def prepare(self, records: Sequence[Record], now: int) -> None:  # noqa: B027 most stages have nothing to prepare
         """Look at the records that `read` is called for next: some things are cheaper to compute for many at once.
 
-        It is a hint. Nothing that `read` gives may depend on it.
+        `now` is the broker's time, ms. Apart from it this is a hint: nothing that `read` gives may depend on the rest.
         """
 
     @abstractmethod

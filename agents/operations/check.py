@@ -118,7 +118,12 @@ def _topic(topic: Wanted, count: int, config: Mapping[str, str], horizon: int) -
     if config["cleanup.policy"] != topic.config["cleanup.policy"]:
         yield fail(*differs("cleanup.policy", "so what is needed disappears or what is old stays"))
     if config["message.timestamp.type"] != "LogAppendTime":
-        yield warn(*differs("message.timestamp.type", "so retention deletes replayed history at once"))
+        yield warn(
+            *differs(
+                "message.timestamp.type",
+                "so retention deletes replayed history, and clocks of clients count",
+            )
+        )
     if int(config["max.message.bytes"]) < int(topic.config["max.message.bytes"]):
         yield warn(*differs("max.message.bytes", "so one large record stops its partition"))
     kept, asked = int(config["retention.ms"]), int(topic.config.get("retention.ms", 0))

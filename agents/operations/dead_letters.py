@@ -33,6 +33,7 @@ State = Literal["open", "replayed", "accepted", "refused_again"]
 _HELP = {
     "unknown_scale": "give the scale its thresholds in [[scales]], or mend the value",
     "too_late": "raise horizon_days, or mend the value",
+    "in_the_future": "set the clock of who sent it, and `message.timestamp.type` of the topic, then replay it",
     "unmapped": "map its form in [intake.NAME]",
     "unfetched": "look at the platform's token, then replay it",
     "internal_error": "report it, and replay it after an update",

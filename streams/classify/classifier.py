@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from hashlib import blake2b
+from math import inf
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -15,7 +16,7 @@ from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.headers import DeadLetter, origin, with_origin
 from npsflow.schemas.partitioner import partition_of, partitions_of
 from npsflow.schemas.response import MAX_IDENTIFIER, Deletion, Response
-from npsflow.schemas.times import MINUTE, rfc3339, to_datetime, to_ms
+from npsflow.schemas.times import DAY, MINUTE, rfc3339, to_datetime, to_ms
 from npsflow.streams.classify import stored
 from npsflow.streams.classify.counters import CORRECTION, DEAD, MISPLACED, RESPONSE, SOURCE, WARNING, Outcome
 from npsflow.streams.classify.deltas import PaneCount
@@ -81,12 +82,18 @@ class Classifier:
         self._tombstones_delete = settings.tombstones_delete
         self._partitions = partitions
         self._partition_of = lru_cache(65_536)(lambda key: partition_of(key, partitions))
+        self._latest: float = inf
         self._prepared = _PreparedPartitions(self._partition_of)
         self._segmenter = Segmenter(names, settings.dimensions, settings.pairs, settings.aliases)
         self._events = EventBuilder(settings, partition, self._partition_of)
 
-    def prepare(self, records: Sequence[Record]) -> None:
-        """Compute the partitions of the keys of these records, which are read next."""
+    def prepare(self, records: Sequence[Record], now: int) -> None:
+        """Compute the partitions of the keys of these records, which are read next at broker's time `now` (ms).
+
+        What was produced more than a day after that is refused: it would end every window, and all that came after it
+        would be too late.
+        """
+        self._latest = now + DAY
         keys = [key for record in records if (key := record.key) is not None and len(key) <= _LONGEST_KEY]
         self._prepared.clear()
         self._prepared.update(zip(keys, partitions_of(keys, self._partitions), strict=True))
@@ -105,6 +112,8 @@ class Classifier:
                 return self._forward(record, key, (MISPLACED, "unknown" if scale is None else content.source))
             else:
                 appended, at = record.timestamp, place(record.partition, record.offset)
+            if appended > self._latest:
+                raise RefusedRecord("in_the_future", "produced more than a day from now", content.source)
             arrival = Arrival(key, blake2b(key, digest_size=16).digest(), appended, at, first is not None)
             if scale is None:
                 return self._delete(content, warnings, arrival)  # type: ignore[arg-type]

@@ -61,9 +61,9 @@ class ClassifyFold(Fold):
         """Greatest `submitted_at` accepted so far, ms."""
         return self._memory.stream_time
 
-    def prepare(self, records: Sequence[Record]) -> None:
-        """Hash the keys of these records at once."""
-        self._classifier.prepare(records)
+    def prepare(self, records: Sequence[Record], now: int) -> None:
+        """Hash the keys of these records at once, and note what time it is."""
+        self._classifier.prepare(records, now)
 
     def read(self, record: Record) -> Change:
         """Give what this record changes."""

@@ -176,7 +176,7 @@ class Task:
         self._expect(TaskState.RUNNING)
         fold = self.fold
         read, apply = fold.read, fold.apply
-        fold.prepare(records)
+        fold.prepare(records, self._clock.now())
         for record in records:
             try:
                 change = read(record)

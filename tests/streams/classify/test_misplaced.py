@@ -52,7 +52,7 @@ class Topic:
         task = self.tasks[partition]
         batch = self.logs[partition][task.next : task.next + count]
         if self._prepare:
-            task.fold.prepare(batch)
+            task.fold.prepare(batch, self.now)
         for record in batch:
             task.take(record)
 
@@ -226,6 +226,6 @@ def oracle_events(topic: Topic, name: str) -> list[oracle.Event]:
 def test_a_huge_key_is_no_ones_and_costs_nothing() -> None:
     task = Task(STAGE, 0, PARTITIONS)
     record = Record(b"x" * 1_000_000, version("1", 0, 2))
-    task.fold.prepare([record, Record(None, b"")])
+    task.fold.prepare([record, Record(None, b"")], NOW)
     task.take(record)
     assert encode_counters(task.fold.counters) == {"forwarded": 1}

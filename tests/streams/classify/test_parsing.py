@@ -214,6 +214,7 @@ def test_the_oracle_gives_the_same_reasons() -> None:
 def test_every_reason_of_reading_is_tested() -> None:
     assert {expected for _, expected in reasons()} == set(get_args(Reason)) - {
         "too_late",
+        "in_the_future",
         "internal_error",
         "unmapped",
         "invalid_action",

@@ -1,6 +1,7 @@
 """The fold of classify: against the oracle, and whatever the commits, restarts and crashes in between."""
 
 import json
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -132,6 +133,21 @@ def test_too_late_is_a_millisecond_past_the_horizon_of_what_was_read_before() ->
     task = fold(response("2", submitted_at=new), response("1", submitted_at=late), deletion("2"))
     assert dead(task.committed) == [("too_late", 0, 1)]
     assert task.stream_time == NOW - 7 * MINUTE
+
+
+@pytest.mark.parametrize(("produced", "outcome"), [(NOW + DAY, "counted"), (NOW + DAY + 1, "dead")])
+def test_what_was_produced_more_than_a_day_from_now_is_refused(produced: int, outcome: str) -> None:
+    """By a client with a wrong clock, on a topic with create time. What comes after it counts; a deletion is alike."""
+    task = Task(STAGE)
+    far, last, now = response("1", submitted_at=rfc3339(produced)), deletion("3"), response("2")
+    for offset, (fields, timestamp) in enumerate([(far, produced), (last, NOW + 100 * 365 * DAY), (now, NOW)]):
+        value = json.dumps(fields).encode()
+        record = Record(own_key(value), value, offset, timestamp)
+        task.fold.prepare([record], NOW)
+        task.take(record)
+    assert outcomes(task) == Counter([outcome, "dead", "counted"])
+    task.commit(NOW)
+    assert dead(task.committed)[-1] == ("in_the_future", 0, 1)
 
 
 def test_a_deletion_of_an_unknown_response_is_too_late_by_its_append_time() -> None:
