@@ -44,17 +44,16 @@ def host(
 
 
 def run(
-    settings: Settings, installation: Installation, stages: Iterable[str], web: tuple[str, int], name: str | None
+    settings: Settings, installation: Installation, stages: Iterable[str], web: tuple[str, int], engine: EngineSettings
 ) -> NoReturn:
     """Run until SIGTERM or Ctrl-C; everything folded is committed before it returns.
 
-    A `name` that lasts makes membership static: a worker back within the session keeps its partitions. Raises the
-    NpsflowError that it ends by, for which there is no other line: mode's would say less.
+    Raises the NpsflowError that it ends by, for which there is no other line: mode's would say less.
     """
     prepare()
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    app = host(settings, installation, stages, web=web, engine=EngineSettings(name=name)).app
+    app = host(settings, installation, stages, web=web, engine=engine).app
     worker = Worker(app, loop=loop, override_logging=False, redirect_stdouts=False, quiet=True)
     try:
         worker.execute_from_commandline()

@@ -14,6 +14,7 @@ from npsflow.agents.worker import run
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.config.settings import described, load, settings_file
 from npsflow.streams.engine import logs
+from npsflow.streams.engine.context import EngineSettings
 from npsflow.streams.engine.installation import Installation, read_installation
 from npsflow.streams.topology import STAGES
 
@@ -43,7 +44,8 @@ def _expect_free(host: str, port: int) -> None:
 @click.option("--web-host", default="127.0.0.1", show_default=True, help="Where to serve /health/* and /metrics.")
 @click.option("--web-port", type=click.IntRange(1, 65535), default=6066, show_default=True, help="Port for them.")
 @click.option("--stages", default=",".join(STAGES), callback=_stages, show_default=True, help="Which ones to run.")
-def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) -> None:
+@click.option("--accept-loss", is_flag=True, help="Go on where records were deleted before they were read.")
+def worker(name: str | None, web_host: str, web_port: int, stages: list[str], *, accept_loss: bool) -> None:
     """Classify responses, count and alert, until Ctrl-C.
 
     While no broker answers it waits for one. The log goes to standard error; NPSFLOW_LOG_LEVEL says how much (INFO).
@@ -54,7 +56,8 @@ def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) ->
         raise SettingsError(f"NPSFLOW_LOG_LEVEL is {level!r}; use DEBUG, INFO, WARNING or ERROR")
     # What it refuses is reported before anything starts, a line for each.
     _await(installation, permissions.of_worker(settings, installation, stages))
-    if refused := clients.run(refusals(settings, installation, stages)):
+    engine = EngineSettings(name=name, accept_loss=accept_loss)
+    if refused := clients.run(refusals(settings, installation, stages, engine)):
         raise SettingsError("\n".join(map(str, refused)))
     _expect_free(web_host, web_port)
     logs.set_up(level)
@@ -62,7 +65,7 @@ def worker(name: str | None, web_host: str, web_port: int, stages: list[str]) ->
         "worker starts",
         extra={"settings": described(settings_file()), "stages": stages} | ({"called": name} if name else {}),
     )
-    run(settings, installation, stages, (web_host, web_port), name)
+    run(settings, installation, stages, (web_host, web_port), engine)
 
 
 def _await(installation: Installation, needs: set[permissions.Need]) -> None:

@@ -22,32 +22,34 @@ from npsflow.streams.engine.context import Context, EngineSettings
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.protocol import AskForSession
 from npsflow.streams.engine.observer import Observers
-from npsflow.streams.stage import Record, Stage
+from npsflow.streams.stage import Record
 from npsflow.streams.topology import STAGES
 
 _GROUP = 0
 _AGAIN = 1.0  # seconds: what is looked at one after the other moves while another worker runs
 
 
-async def refusals(settings: Settings, installation: Installation, stages: Iterable[str]) -> list[NpsflowError]:
+async def refusals(
+    settings: Settings, installation: Installation, stages: Iterable[str], engine: EngineSettings | None = None
+) -> list[NpsflowError]:
     """What a worker of these stages would not start with, as it would say it; [] if it starts. Raises KafkaError."""
     made = [STAGES[name][0](settings, installation) for name in stages]
-    if found := await _look(installation, made):
+    contexts = [Context(stage, installation, engine or EngineSettings(), Observers([])) for stage in made]
+    if found := await _look(installation, contexts):
         await asyncio.sleep(_AGAIN)
-        found = await _look(installation, made)
+        found = await _look(installation, contexts)
     return found
 
 
-async def _look(installation: Installation, stages: list[Stage]) -> list[NpsflowError]:
+async def _look(installation: Installation, contexts: list[Context]) -> list[NpsflowError]:
     found: list[NpsflowError] = [*await _session(installation)]
     async with clients.admin(installation) as client, clients.reader(installation) as consumer:
-        for stage in stages:
+        for context in contexts:
             try:
-                partitions = await admin.input_counts(client, stage, installation)
+                partitions = await admin.input_counts(client, context.stage, installation)
             except StateError as error:
                 found.append(error)
                 continue
-            context = Context(stage, installation, EngineSettings(), Observers([]))
             tasks = [Changelog(context, number, partitions) for number in range(next(iter(partitions.values())))]
             offsets = await _offsets(client, consumer, tasks)
             found += list(filter(None, (_unfit(task, offsets) for task in tasks)))[:1]  # the others would say the same

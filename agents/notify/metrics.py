@@ -19,6 +19,10 @@ class Metrics:
         self.given_up = Counter(
             "npsflow_notify_given_up", "Messages that are not sent any more", ("notifier",), registry=registry
         )
+        self.lost = Counter(
+            "npsflow_notify_lost_events", "Offsets of events that were deleted before they were read", ("notifier",),
+            registry=registry,
+        )  # fmt: skip
         self.waiting = Gauge(
             "npsflow_notify_waiting", "Messages that are not delivered yet", ("notifier",), registry=registry
         )
@@ -49,3 +53,4 @@ class Metrics:
         for outcome in outcomes:
             self.deliveries.labels(notifier, outcome)
         self.given_up.labels(notifier)
+        self.lost.labels(notifier)

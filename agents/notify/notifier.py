@@ -11,6 +11,7 @@ record says since when its writer owns the partition: records of an earlier owne
 import asyncio
 import logging
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from math import ceil
 from typing import Any
 
@@ -34,6 +35,7 @@ from npsflow.schemas import topics
 from npsflow.schemas.notify import Backlog, Delivery, LogRecord, decode_record
 from npsflow.schemas.times import DAY
 from npsflow.streams.engine.kafka.contact import Contact
+from npsflow.streams.engine.loss import count_deleted
 from npsflow.streams.notify.queue import DIGEST_PARTITION, Queue
 
 log = logging.getLogger(__name__)
@@ -204,7 +206,17 @@ class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]
             except (KafkaError, IllegalStateError):
                 continue  # revoked meanwhile
             if position > self._membership.positions.get(tp, position):
-                self._membership.positions[tp] = position
+                with suppress(KafkaError):  # asked again in the next step
+                    await self._note_loss(tp, position)
+                    self._membership.positions[tp] = position
+
+    async def _note_loss(self, tp: TopicPartition, found: int) -> None:
+        """Say it where events before offset `found` were deleted unread: nobody can hear of them. Raises KafkaError."""
+        expected = self._membership.positions[tp]
+        if deleted := await count_deleted(self._consumer, tp, expected, found):
+            self._context.metrics.lost.labels(self._context.name).inc(deleted)
+            where = {"topic": tp.topic, "partition": tp.partition, "offset": expected, "end": expected + deleted}
+            log.error("events were deleted before they were read: nobody hears of them", extra=where)
 
     def _limit_waiting(self) -> None:
         """Read no more events while too many messages wait."""
@@ -222,6 +234,7 @@ class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]
                 return  # revoked while those of another partition were written
             planned_offsets: set[int] = set()
             try:
+                await self._note_loss(tp, records[0].offset)
                 for planned in self._planner.plan(records, self._context.now()):
                     planned_offsets |= {delivery.offset for delivery in planned}
                     self._merging = any(delivery.state == "merged" for delivery in planned)

@@ -53,6 +53,7 @@ class Changelog:
         self.task = context.task(partition)
         self.rebuilding = context.settings.rebuilding
         """Set while a rebuild replays the input: what it leaves behind if it does not end is refused by others."""
+        self.accept_loss = context.settings.accept_loss
         self.end: int | None = None
         """Offset after this owner's last commit marker in `-state`: while it is the end, nobody has written since."""
         self.log_range = (0, 0)
@@ -228,10 +229,16 @@ class Changelog:
                         f"it is empty, but group {self.installation.group(self.stage.name)} has read {topic} up to "
                         f"{committed[topic]}: its records were deleted; run `npsflow rebuild`"
                     )
-            elif not begin[topic] <= offset <= end[topic]:
+            elif offset > end[topic]:
+                raise self._refused(
+                    f"its position in {topic} is {offset}, but the topic holds {begin[topic]} to {end[topic]}: it was "
+                    "made anew, or lost its end; run `npsflow rebuild`"
+                )
+            elif offset < begin[topic] and not self.accept_loss:
                 raise self._refused(
                     f"its position in {topic} is {offset}, but the topic holds {begin[topic]} to {end[topic]}: records "
-                    "were deleted before they were read, or the topic was made anew; run `npsflow rebuild`"
+                    "were deleted before they were read; go on without them by `npsflow worker --accept-loss`, or run "
+                    "`npsflow rebuild`"
                 )
 
     def _refused(self, message: str, offset: int | None = None) -> ChangelogRefused:

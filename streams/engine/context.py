@@ -15,6 +15,8 @@ class EngineSettings:
     """One that lasts makes membership static: a worker back within the session keeps its partitions."""
     rebuilding: bool = False
     """Whether the input is replayed: state that is not whole is accepted and left behind."""
+    accept_loss: bool = False
+    """Whether a task goes on where records of its input were deleted before it read them."""
     records_per_batch: int = 250
     """At most. A batch holds up commits, and each of them needs some thirty turns of the event loop."""
     commits_per_second: float = 40.0

@@ -15,6 +15,7 @@ from npsflow.streams.engine.observer import (
     Crashed,
     Dropped,
     Event,
+    Lost,
     Observer,
     Paused,
     Restored,
@@ -107,6 +108,9 @@ class LogObserver(Observer):
                 text = "a record crashed the fold and is a dead letter now: please report this"
                 extra = {"topic": record.topic, "partition": record.partition, "offset": record.offset}
                 log.error(text, extra=extra, exc_info=error)
+            case Lost(task, topic, begin, end):
+                text = "records were deleted before they were read: going on without them"
+                log.error(text, extra={**task.extra, "topic": topic, "offset": begin, "end": end})
             case Paused(task, offsets):
                 extra = {"partition": task.partition, "offsets": dict(offsets)}
                 log.error("most records are refused: paused until `npsflow dlq accept`", extra=extra)

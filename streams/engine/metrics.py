@@ -12,6 +12,7 @@ from npsflow.streams.engine.observer import (
     Dropped,
     Event,
     Lagging,
+    Lost,
     Observer,
     Paused,
     Released,
@@ -60,6 +61,7 @@ class Metrics(Observer):
         self._paused = gauge("paused", "1 where a partition waits for `npsflow dlq accept`", "partition")
         self._commits = counter("commits", "Transactions committed", "stage")
         self._failures = counter("task_failures", "Tasks dropped and restored after an error", "stage")
+        self._lost = counter("lost_records", "Offsets deleted unread, and accepted as lost", "stage", "topic")
         self._commit_time = seconds("commit", "From the begin of a commit to its end", "stage")
         self._restore_time = seconds("restore", "From assignment of a task to ready", "stage")
         # Dashboards know it as npsflow_alert_seconds.
@@ -68,6 +70,8 @@ class Metrics(Observer):
         for stage in stages:
             for counted in (self._commits, self._failures):
                 counted.labels(stage.name)
+            for topic in stage.inputs:
+                self._lost.labels(stage.name, topic)
             for spec, metric in self._counters[stage.name]:
                 for labels in spec.known:
                     metric.labels(*labels, *([] if spec.along is None else [UNKNOWN]))
@@ -83,6 +87,8 @@ class Metrics(Observer):
                 self._commit_time.labels(task.stage).observe(seconds)
             case Restored(task, seconds) | RestoreFailed(task, seconds):
                 self._restore_time.labels(task.stage).observe(seconds)
+            case Lost(task, topic, begin, end):
+                self._lost.labels(task.stage, topic).inc(end - begin)
             case Dropped(task):
                 self._failures.labels(task.stage).inc()
             case Paused(task) | Accepted(task):

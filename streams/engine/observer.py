@@ -95,6 +95,15 @@ class RestoreFailed(NamedTuple):
     error: Exception
 
 
+class Lost(NamedTuple):
+    """The records from offset `begin` to before `end` were deleted unread, and the task goes on without them."""
+
+    task: TaskId
+    topic: str
+    begin: int
+    end: int
+
+
 class Paused(NamedTuple):
     """A task reads no further until a person accepts."""
 
@@ -122,8 +131,8 @@ class Released(NamedTuple):
 
 
 Event = (
-    Assigned | Folded | Crashed | Committed | CommitFailed | Dropped | Restored | RestoreFailed | Paused | Accepted
-    | Lagging | Released
+    Assigned | Folded | Crashed | Committed | CommitFailed | Dropped | Restored | RestoreFailed | Lost | Paused
+    | Accepted | Lagging | Released
 )  # fmt: skip
 
 # What is about to happen.

@@ -9,6 +9,7 @@ from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.kafka.clients import client_of
 from npsflow.streams.engine.kafka.hanging_transactions import find_decision
+from npsflow.streams.engine.observer import Lost
 from npsflow.streams.engine.task import Task
 from npsflow.streams.engine.transaction import Transaction
 
@@ -82,5 +83,12 @@ class Restorer:
         end = {name: ends[tp] for name, tp in inputs.items()}
         committed = {name: await self._group.committed(tp) for name, tp in inputs.items()}
         changelog.check(position, committed, begin, end)
-        task.start(position or Position(begin))
+        position = position or Position(dict(begin))
+        lost = [name for name, offset in position.offsets.items() if offset < begin[name]]
+        for name in lost:
+            self._context.observer.observe(Lost(changelog.task, name, position.offsets[name], begin[name]))
+            position.offsets[name] = begin[name]
+        task.start(position)
+        if lost:
+            task.touch()  # the commit says that it was accepted
         return task

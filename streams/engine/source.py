@@ -19,6 +19,7 @@ from npsflow.streams.engine.committer import CommitRateLimit
 from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.kafka.clients import changelog_reader, client_options, stage_consumer
 from npsflow.streams.engine.kafka.contact import Contact
+from npsflow.streams.engine.loss import count_deleted
 from npsflow.streams.engine.namesake import Namesake
 from npsflow.streams.engine.observer import Accepted, Fetched, Lagging, Paused
 from npsflow.streams.engine.restorer import Restorer
@@ -180,14 +181,12 @@ class Source(Service):
 
     async def _find_gap(self, tp: TopicPartition, expected: int, first: int) -> Exception | None:
         """Give what is wrong if `first` comes instead of offset `expected`. Transactions leave gaps that are right."""
-        begin = expected
-        if first > expected:
-            try:
-                begin = (await self._reader.beginning_offsets([tp]))[tp]
-            except KafkaError as error:  # nobody knows what is between
-                failed: Exception = error
-                return failed
-        if expected <= first and begin <= expected:
+        try:
+            deleted = await count_deleted(self._reader, tp, expected, first)
+        except KafkaError as error:  # nobody knows what is between
+            failed: Exception = error
+            return failed
+        if expected <= first and not deleted:
             return None
         message = "records were deleted before they were read, or the topic was made anew"
         return StateError(message, topic=tp.topic, partition=tp.partition, offset=expected)
@@ -218,8 +217,22 @@ class Source(Service):
                     return None
             lag += max(0, end - position)
             if lag == 0 and not task.paused and position > folded:
-                task.advance(topic, position)  # past transaction markers, so that tools see no lag
+                await self._pass_markers(task, tp, folded, position)
         return lag
+
+    async def _pass_markers(self, task: Task, tp: TopicPartition, folded: int, position: int) -> None:
+        """Let the ends of transactions count as read, so that tools see no lag.
+
+        What was deleted looks the same: the client has jumped over it, and perhaps no record ever follows.
+        """
+        epoch, topic = task.epoch, self._topics[tp.topic]
+        error = await self._find_gap(tp, folded, position)
+        if not task.active or task.epoch != epoch or task.next_offset(topic) != folded:
+            return  # lost or read on while asking
+        if error is None:
+            task.advance(topic, position)
+        else:
+            self.drop(task, error)
 
     def _begin_reading(self, task: Task) -> None:
         """Read on where a restored task stands, unless it is paused."""

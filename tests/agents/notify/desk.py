@@ -10,7 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin.records_to_delete import RecordsToDelete
 from click.testing import Result
 from msgspec import structs
 from prometheus_client import CollectorRegistry
@@ -136,6 +137,12 @@ class Desk:
                 await producer.send_and_wait(
                     topic, output.value, output.key, partition=partition, headers=output.headers
                 )
+
+    async def delete_events(self, before: int) -> None:
+        """Those of partition 0 with an offset before this."""
+        tp = TopicPartition(self.installation.topic(topics.SERVICE_RECOVERY), 0)
+        async with clients.admin(self.installation) as admin:
+            await admin.delete_records({tp: RecordsToDelete(before_offset=before)})
 
     async def records(self, topic: str) -> list[Record]:
         return [record async for record in reading.committed_records(self.installation, topic)]

@@ -463,3 +463,28 @@ def _renamed(event: Output, name: str) -> Output:
     headers = [(n, name.encode() if n == "ce_id" else v) for n, v in event.headers]
     changed = with_fields(event, case_id=name.partition(".")[0])
     return changed._replace(headers=headers)
+
+
+async def test_events_that_were_deleted_unread_are_counted_and_named(
+    desk: Desk, endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether an event follows them or not; those that are there are sent."""
+    caplog.set_level(logging.ERROR)
+    world = World()
+    for number in range(3):
+        world.respond(2, customer=f"C-{number}")
+    await desk.publish(world.events[:1])
+    async with desk.notifying(secret=endpoint.SECRET):
+        await eventually(partial(reached, desk, delivered=1))
+    await desk.publish(world.events[1:2])
+    await desk.delete_events(before=2)
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        await eventually(partial(shows, running, "lost_events_total", 1))
+    await desk.publish(world.events[1:])
+    await desk.delete_events(before=3)
+    async with desk.notifying(secret=endpoint.SECRET) as running:
+        await eventually(partial(reached, desk, delivered=2))
+        assert running.value("lost_events_total") == 1
+    assert endpoint.ids() == ids([world.events[0], world.events[2]])
+    named = [vars(record) for record in caplog.records if "nobody hears of them" in record.getMessage()]
+    assert [(line["partition"], line["offset"], line["end"]) for line in named] == [(0, 1, 2), (0, 2, 3)]

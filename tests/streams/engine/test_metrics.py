@@ -17,6 +17,7 @@ from npsflow.streams.engine.observer import (
     Committed,
     Dropped,
     Lagging,
+    Lost,
     Paused,
     Released,
     Restored,
@@ -129,6 +130,7 @@ def test_what_happens_to_a_task_arrives(metrics: Metrics) -> None:
     metrics.observe(Committed(task, 0.02, 5_000, {("", "counted"): 2}, {("remembered_responses", "3"): 9}, 120))
     metrics.observe(CommitFailed(task, 7.0))
     metrics.observe(Dropped(task, {}, RuntimeError()))
+    metrics.observe(Lost(task, "survey-responses", 3, 8))
     metrics.observe(Restored(task, 0.5, {}, kept=False))
     metrics.observe(Paused(task, {}))
     assert value(metrics, "npsflow_commits_total", stage="classify") == 1
@@ -138,6 +140,7 @@ def test_what_happens_to_a_task_arrives(metrics: Metrics) -> None:
     assert value(metrics, "npsflow_remembered_responses", partition="3") == 9
     assert value(metrics, "npsflow_alert_seconds_sum") == pytest.approx(0.12)
     assert value(metrics, "npsflow_task_failures_total", stage="classify") == 1
+    assert value(metrics, "npsflow_lost_records_total", stage="classify", topic="survey-responses") == 5
     assert value(metrics, "npsflow_restore_seconds_sum", stage="classify") == 0.5
     assert value(metrics, "npsflow_paused", partition="3") == 1
     metrics.observe(Accepted(task))
