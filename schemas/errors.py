@@ -4,13 +4,14 @@ NpsflowError
 ├── SettingsError (ValueError)      npsflow.toml or NPSFLOW_* cannot be used
 ├── NoSuchCase (LookupError)        no case has this id
 ├── AmbiguousName (LookupError)     several ids begin like this
+├── TopicsRefused (RuntimeError)     the broker does not make a topic
 ├── RefusedRecord (ValueError)      one input record cannot be accepted: it becomes a dead letter
 └── StateError (RuntimeError)       a partition cannot be worked on
     ├── ChangelogRefused            its changelog cannot be trusted: a person must decide
     └── TransactionFailed           a commit did not happen, or nobody knows: restore and replay
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 Reason = Literal[
@@ -81,6 +82,15 @@ class RefusedRecord(NpsflowError, ValueError):
         super().__init__(message)
         self.reason: Reason = reason
         self.source = source
+
+
+class TopicsRefused(NpsflowError, RuntimeError):
+    """The broker refuses to make topics: `refused` maps each to its sentence, `made` are those that it has made."""
+
+    def __init__(self, made: Collection[str], refused: Mapping[str, str]) -> None:
+        self.made, self.refused = sorted(made), dict(refused)
+        lines = [f"the broker refuses topic {name}: {why}" for name, why in sorted(refused.items())]
+        super().__init__("\n".join([*lines, "set `[topics]` replication and config in npsflow.toml to what it takes"]))
 
 
 class StateError(NpsflowError, RuntimeError):

@@ -21,6 +21,19 @@ MAX_INPUT = 1024 * 1024  # bytes of a response
 MAX_RECORD = 2 * 1024 * 1024  # bytes, on every topic
 _WHY = 16 * 1024  # bytes more for a dead letter, which is the record and the reason
 
+CHANGEABLE = frozenset(
+    {
+        "delete.retention.ms",
+        "max.compaction.lag.ms",
+        "max.message.bytes",
+        "message.timestamp.type",
+        "min.cleanable.dirty.ratio",
+        "segment.bytes",
+        "segment.ms",
+    }
+)
+"""Kafka's settings of topics without which npsflow works: slower, with more on disk, or later to forget."""
+
 _DAY = 86_400_000
 _HOUR = 3_600_000
 

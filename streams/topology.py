@@ -92,7 +92,8 @@ def wanted_changelogs(settings: Settings, installation: Installation, stages: It
 def _wanted(name: str, like: topics.Topic, config: Mapping[str, str], settings: Settings) -> Wanted:
     """A topic with as many partitions as the topic `like`."""
     counts = {"input": settings.topics.partitions, "panes": settings.topics.pane_partitions, "one": 1}
-    return Wanted(name, counts[like.partitions], settings.topics.replication, config)
+    made = settings.topics
+    return Wanted(name, counts[like.partitions], made.replication, config, made.config)
 
 
 _CHANGELOG = {"message.timestamp.type": "LogAppendTime", "max.message.bytes": str(topics.MAX_RECORD)}

@@ -170,9 +170,11 @@ def _numbers(count: int) -> Callable[[str], list[int]]:
 
 def _row(topic: str, kept: Retained, config: Mapping[str, str]) -> Row:
     """A segment is deleted when the newest record in it is too old; none is added to it for longer than segment.ms."""
-    retention, segment = int(config["retention.ms"]), int(config["segment.ms"])
     if not kept.records:
         return Row(topic, 0, None, "")
+    if not {"retention.ms", "segment.ms"} <= config.keys():
+        return Row(topic, kept.records, None, "this broker does not tell how long it keeps records", kept.clear)
+    retention, segment = int(config["retention.ms"]), int(config["segment.ms"])
     if retention < 0:
         return Row(topic, kept.records, _UNBOUND, "retention.ms is -1: set it with kafka-configs", kept.clear)
     return Row(topic, kept.records, kept.newest + retention + segment, "at the latest", kept.clear)
@@ -205,6 +207,9 @@ def _show(rows: Iterable[Row], *, with_clear: bool) -> None:
 def _shredded(keys: int, config: Mapping[str, str]) -> Iterable[str]:
     """What has become of sealed texts, and when their keys are gone from the brokers' files, too."""
     yield f"Keys deleted: {keys}. What they sealed opens nowhere any more, on no topic and in no copy of one."
+    if "max.compaction.lag.ms" not in config:
+        yield "The keys themselves leave the brokers' files as Kafka compacts them; this broker does not tell when."
+        return
     now, lag = int(time.time() * 1000), int(config["max.compaction.lag.ms"])
     yield f"The keys themselves leave the brokers' files by {_day(now + lag)}, or with the first key made after that."
 
@@ -215,6 +220,9 @@ def _day(ms: int) -> str:
 
 def _compacted(*configs: Mapping[str, str]) -> Iterable[str]:
     """How long what was removed may still stand in the brokers' files."""
+    if not all({"max.compaction.lag.ms", "delete.retention.ms"} <= config.keys() for config in configs):
+        yield "What was removed leaves the brokers' files as Kafka compacts them; this broker does not tell when."
+        return
     now = int(time.time() * 1000)
     lag = max(int(config["max.compaction.lag.ms"]) for config in configs)
     deleted = max(int(config["delete.retention.ms"]) for config in configs)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import click
 from aiokafka import TopicPartition
@@ -10,6 +10,7 @@ from aiokafka import TopicPartition
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.runtime.terminal import show_table
+from npsflow.schemas.errors import TopicsRefused
 from npsflow.schemas.times import DAY
 from npsflow.streams.config.settings import load
 from npsflow.streams.engine.admin import Wanted, create, partition_counts, topic_configs
@@ -50,15 +51,24 @@ async def _create(installation: Installation, topics: list[Wanted]) -> None:
                 f"nothing was created, partitions differ from the settings: {differences}. Set [topics] partitions and "
                 "pane_partitions in npsflow.toml to what there is, or use another NPSFLOW_PREFIX"
             )
-        made = set(await create(client, [t for t in topics if t.name not in there]))
+        try:
+            made = set(await create(client, [t for t in topics if t.name not in there]))
+        except TopicsRefused as error:
+            _show(topics, there.keys(), set(error.made))
+            raise
 
         async def listed() -> bool:
             return made <= (await partition_counts(client)).keys()
 
         async with asyncio.timeout(clients.PATIENCE):
             await clients.until(listed)  # a topic is listed a little after it is made
-        for topic in topics:
-            click.echo(f"{'created' if topic.name in made else 'already there'}: {topic.name}")
+        _show(topics, {topic.name for topic in topics}, made)
+
+
+def _show(topics: Iterable[Wanted], there: Collection[str], made: Collection[str]) -> None:
+    for name in (topic.name for topic in topics):
+        if name in made or name in there:
+            click.echo(f"{'created' if name in made else 'already there'}: {name}")
 
 
 async def _list(installation: Installation, topics: list[Wanted]) -> None:
@@ -70,13 +80,17 @@ async def _list(installation: Installation, topics: list[Wanted]) -> None:
     rows = []
     for topic in topics:
         if topic.name in records:
-            policy, retention, stamp = (configs[topic.name][name] for name in _SHOWN)
-            kept = "forever" if policy == "compact" or retention == "-1" else f"{int(retention) / DAY:g} days"
+            policy, retention, stamp = (configs[topic.name].get(name, "?") for name in _SHOWN)
+            kept = "forever" if policy == "compact" or retention == "-1" else _days(retention)
             rows.append((topic.name, str(counts[topic.name]), policy, kept, stamp, str(records[topic.name])))
         else:
             rows.append((topic.name, "missing", "", "", "", ""))
     head = ("topic", "partitions", "cleanup", "retention", "timestamps", "records")
     show_table(head, rows, right=("partitions", "records"), above=("topic",))
+
+
+def _days(retention: str) -> str:
+    return f"{int(retention) / DAY:g} days" if retention.isdecimal() else retention
 
 
 async def _records(installation: Installation, counts: Mapping[str, int]) -> Counter[str]:

@@ -25,6 +25,7 @@ PATIENCE = 8.0
 """Seconds within which a broker has to answer."""
 
 _REST_MS = 500
+_TOO_OLD = "Support for "  # begins aiokafka's error for a request that it does not know in a version as old as that
 
 T = TypeVar("T")
 _Step = Callable[[], Coroutine[Any, Any, None]]
@@ -45,6 +46,10 @@ def run(work: Coroutine[Any, Any, T]) -> T:
         raise session_refused() from error
     except (KafkaError, TimeoutError) as error:
         raise KafkaFailed(f"Kafka: {str(error) or 'no answer in time'}") from error
+    except NotImplementedError as error:
+        if not str(error).startswith(_TOO_OLD):
+            raise
+        raise KafkaFailed(f"this broker is too old, or no Apache Kafka ({error}): see docs/brokers.md") from error
 
 
 @asynccontextmanager

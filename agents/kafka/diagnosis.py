@@ -26,6 +26,7 @@ from npsflow.schemas.errors import NpsflowError, SettingsError
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka import security as names
 from npsflow.streams.engine.kafka.security import Security
+from npsflow.streams.engine.kafka.tokens import TokenRefused
 
 STEP = 3.0
 """Seconds for each step."""
@@ -246,15 +247,19 @@ async def _log_in(address: str, security: Security, context: ssl.SSLContext | No
     """Log in, where the settings have a login; gives the addresses of all brokers. Raises Refused."""
     host, port = _parts(address)
     connection = AIOKafkaConnection(
-        host, port, ssl_context=context, security_protocol=security.protocol, sasl_mechanism=security.mechanism,
-        sasl_plain_username=security.username, sasl_plain_password=security.password.reveal(),
-        request_timeout_ms=int(STEP * 1000),
+        host, port, ssl_context=context, security_protocol=security.protocol, request_timeout_ms=int(STEP * 1000),
+        **security.options,
     )  # fmt: skip
     try:
         async with asyncio.timeout(STEP):
             await connection.connect()
             metadata = await connection.send(MetadataRequest([]))
+    except TokenRefused as error:
+        raise Refused("login", str(error), f"look at {names.TOKEN_URL} or {names.TOKEN_FUNCTION}") from None
     except SaslAuthenticationFailed:
+        if security.mechanism == "OAUTHBEARER":
+            todo = "compare what it holds with what the broker expects (issuer, audience, name)"
+            raise Refused("login", f"{address} refuses our token", todo) from None
         text = f"{address} refuses user {security.username!r} with this password by {security.mechanism}"
         raise Refused("login", text, f"set {names.USERNAME}, {names.PASSWORD} and {names.MECHANISM}") from None
     except UnsupportedSaslMechanismError:

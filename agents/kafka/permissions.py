@@ -95,7 +95,7 @@ def _forbidden(installation: Installation, needs: list[Need]) -> Refused:
     security = installation.security
     who = "this client"
     if security.login:
-        who = f"user {security.username!r}"
+        who = f"user {security.user!r}"
     elif security.certificate:
         who = f"the client with {security.certificate}"
     operations = " and ".join(need.operation for need in needs)

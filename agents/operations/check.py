@@ -69,15 +69,15 @@ async def _broker(settings: Settings, installation: Installation) -> list[Findin
     async with clients.admin(installation) as client:
         brokers = len((await client.describe_cluster())["brokers"])
     security = installation.security
-    who = f" to user {security.username!r}" if security.login else ""
+    who = f" to user {security.user!r}" if security.login else ""
     results = [
         ok(f"broker: {installation.brokers} answers{who} by {security.protocol}, brokers in the cluster: {brokers}")
     ]
     results += [Finding("warn", str(attempt.refused)) for attempt in attempts if attempt.refused is not None]
     copies = settings.topics.replication
-    if copies < 3 <= brokers:
+    if 0 < copies < 3 <= brokers:
         text = f"broker: new topics have {copies} copies, and are lost with as many brokers"
-        results.append(warn(text, "set topics.replication = 3"))
+        results.append(warn(text, "remove topics.replication, or set it to 3"))
     return results
 
 
@@ -107,26 +107,31 @@ async def _topics(settings: Settings, installation: Installation) -> list[Findin
     return results or [ok(f"topics: all {len(topics)} are as they should be")]
 
 
-def _topic(topic: Wanted, count: int, config: Mapping[str, str], horizon: int) -> Iterator[Finding]:
+def _topic(topic: Wanted, count: int, told: Mapping[str, str], horizon: int) -> Iterator[Finding]:
     if count != topic.partitions:
         text = f"topics: {topic.name} has {count} partitions, the settings say {topic.partitions}"
         yield fail(text, "set [topics] in npsflow.toml to that; if partitions were added, run `npsflow rebuild`")
+    if unknown := sorted(topic.config.keys() - told.keys()):
+        text = f"topics: the broker does not tell {', '.join(unknown)} of {topic.name}"
+        yield warn(text, "look with its own tools; docs/brokers.md says what npsflow needs")
+    yield from _config(topic, {**topic.config, **told}, horizon)  # what it does not tell is taken as right
 
+
+def _config(topic: Wanted, config: Mapping[str, str], horizon: int) -> Iterator[Finding]:
     def differs(key: str, why: str) -> tuple[str, str]:
         return f"topics: {topic.name} has {key}={config[key]}, {why}", f"set {topic.config[key]} with kafka-configs"
 
     if config["cleanup.policy"] != topic.config["cleanup.policy"]:
         yield fail(*differs("cleanup.policy", "so what is needed disappears or what is old stays"))
     if config["message.timestamp.type"] != "LogAppendTime":
-        yield warn(
-            *differs(
-                "message.timestamp.type",
-                "so retention deletes replayed history, and clocks of clients count",
-            )
-        )
+        why = "so retention deletes replayed history, and clocks of clients count"
+        yield warn(*differs("message.timestamp.type", why))
     if int(config["max.message.bytes"]) < int(topic.config["max.message.bytes"]):
         yield warn(*differs("max.message.bytes", "so one large record stops its partition"))
-    kept, asked = int(config["retention.ms"]), int(topic.config.get("retention.ms", 0))
+    for key in ("max.compaction.lag.ms", "delete.retention.ms"):
+        if key in topic.config and int(config[key]) > int(topic.config[key]):
+            yield warn(*differs(key, "so what was deleted leaves the brokers' files later"))
+    kept, asked = int(config.get("retention.ms", -1)), int(topic.config.get("retention.ms", 0))
     if asked < 0 <= kept:
         yield fail(*differs("retention.ms", "so a restart misses what it needs"))
     elif topic.name.endswith(names.RESPONSES) and 0 <= kept < horizon:

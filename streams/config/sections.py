@@ -3,7 +3,7 @@
 Those of recovery, notifiers and intake stand where they are used.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Annotated
 
 from msgspec import Meta, Struct, field
@@ -11,6 +11,7 @@ from msgspec import Meta, Struct, field
 from npsflow.schemas.events import Action
 from npsflow.schemas.response import Metric
 from npsflow.schemas.times import DAY
+from npsflow.schemas.topics import CHANGEABLE
 from npsflow.streams.scoring.scores import DEFAULT_SCALES, Scale, scale_of
 from npsflow.streams.scoring.segments import MOST_SEGMENTS, is_dimension
 from npsflow.streams.windows.panes import WindowSpec, window_spec
@@ -94,13 +95,24 @@ class DeadLetters(Struct, frozen=True, forbid_unknown_fields=True):
 class Topics(Struct, frozen=True, forbid_unknown_fields=True):
     """`[topics]`: partitions of input and output topics, of `nps-panes` and `nps-windows`, and copies of each.
 
-    `tombstones_delete`: whether a record without a value deletes the response that its key names.
+    `replication` 0: three, or one on each broker where there are fewer. `config`: Kafka's settings that topics are made
+    with otherwise, where npsflow sets them; `broker` for one that is left to the broker. `tombstones_delete`: whether a
+    record without a value deletes the response that its key names.
     """
 
     partitions: Count = 4
     pane_partitions: Count = 2
-    replication: Annotated[int, Meta(ge=1, le=100)] = 1
+    replication: Annotated[int, Meta(ge=0, le=100)] = 0
+    config: dict[str, str] = {}
     tombstones_delete: bool = False
+
+
+def topic_mistakes(config: Mapping[str, str]) -> Iterator[str]:
+    """A setting of Kafka that npsflow does not set, or that nothing else may decide."""
+    if unknown := sorted(config.keys() - CHANGEABLE):
+        yield f"topics.config has {unknown[0]!r}: only {', '.join(sorted(CHANGEABLE))} can be changed"
+    if empty := sorted(key for key, value in config.items() if not value):
+        yield f"topics.config: {empty[0]!r} is empty; `broker` leaves it to the broker"
 
 
 def segment_mistakes(segments: Segments, aliases: Iterable[str]) -> Iterator[str]:

@@ -28,6 +28,7 @@ from npsflow.streams.config.sections import (
     scale_mistakes,
     sealing_mistakes,
     segment_mistakes,
+    topic_mistakes,
     window_mistakes,
 )
 from npsflow.streams.intake import mapping, recipes
@@ -166,6 +167,7 @@ def _contradictions(s: Settings) -> Iterator[tuple[tuple[str, ...], Iterator[str
     yield ("windows", "horizon_days"), window_mistakes(s.windows, s.horizon_days)
     yield ("scales",), scale_mistakes(s.scales)
     yield ("sealing", "segments", "aliases", "follow_ups", "recovery"), sealing_mistakes(s.sealing, _compared(s))
+    yield ("topics",), topic_mistakes(s.topics.config)
     yield ("intake",), _intake_mistakes(s)
     yield ("recovery",), recovering.mistakes(s.recovery)
     yield ("notify",), notifying.mistakes(s.notify)

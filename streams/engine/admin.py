@@ -1,25 +1,41 @@
 """Topics on the broker: which there are, how they are kept, and making those that are missing."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from npsflow.schemas.errors import StateError
+from npsflow.schemas.errors import StateError, TopicsRefused
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Stage
+
+BROKER = "broker"
+"""In place of a value: the broker decides."""
+
+_COPIES = 3  # of a topic, where there are so many brokers: two may fail
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A topic as it should be; `name` with prefix."""
+    """A topic as it should be; `name` with prefix.
+
+    `config`: Kafka's settings that it needs. `changed`: those that the installation wants otherwise, or `BROKER`.
+    """
 
     name: str
     partitions: int
     replication: int
+    """0: as many as there are brokers, three at most."""
     config: Mapping[str, str]
+    changed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> dict[str, str]:
+        """The settings to make it with."""
+        config = {key: self.changed.get(key, value) for key, value in self.config.items()}
+        return {key: value for key, value in config.items() if value != BROKER}
 
 
 async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
@@ -72,15 +88,24 @@ async def input_counts(admin: AIOKafkaAdminClient, stage: Stage, installation: I
 
 
 async def create(admin: AIOKafkaAdminClient, missing: Iterable[Wanted]) -> list[str]:
-    """Create topics; gives the names of those that were not there before. Raises KafkaError for one that cannot be."""
-    new = [NewTopic(w.name, w.partitions, w.replication, topic_configs=dict(w.config)) for w in missing]
-    if not new:
+    """Create topics; gives the names of those that were not there before.
+
+    Raises TopicsRefused when the broker wants them otherwise, KafkaError when it may want them in a moment.
+    """
+    missing = list(missing)
+    if not missing:
         return []
-    response = await admin.create_topics(new)
-    made = []
-    for name, code, *_ in response.topic_errors:
+    copies = min(_COPIES, len((await admin.describe_cluster())["brokers"]))
+    new = [NewTopic(w.name, w.partitions, w.replication or copies, topic_configs=w.asked) for w in missing]
+    made, refused = list[str](), dict[str, str]()
+    for name, code, *message in (await admin.create_topics(new)).topic_errors:
+        error = for_code(code)
         if code == 0:
             made.append(name)
-        elif code != TopicAlreadyExistsError.errno:
-            raise for_code(code)(name)
+        elif error.retriable:
+            raise error(name)
+        elif error is not TopicAlreadyExistsError:
+            refused[name] = next(filter(None, message), str(error()))
+    if refused:
+        raise TopicsRefused(made, refused)
     return made

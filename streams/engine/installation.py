@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -12,10 +12,18 @@ from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.topics import changelog
 from npsflow.streams.engine.kafka.security import VARIABLES, Security, security
 
-_ENVIRONMENT = {"NPSFLOW_BROKERS": "brokers", "NPSFLOW_PREFIX": "prefix", "NPSFLOW_SESSION_MS": "session_ms"}
+_ENVIRONMENT = {
+    "NPSFLOW_BROKERS": "brokers",
+    "NPSFLOW_PREFIX": "prefix",
+    "NPSFLOW_SESSION_MS": "session_ms",
+    "NPSFLOW_COMPRESSION": "compression",
+}
 _KNOWN = {"NPSFLOW_BY", "NPSFLOW_CONFIG", "NPSFLOW_CACHE", "NPSFLOW_LOG_LEVEL", "NPSFLOW_ZONE", *VARIABLES}
 _NAME = re.compile(r"[A-Za-z0-9._-]{0,200}")  # what Kafka takes as part of a topic's name, and room for the rest of it
 _PREFIXES = ("NPSFLOW_FAUST_", "NPSFLOW_SECRET_", "NPSFLOW_TEST_", "NPSFLOW_TOKEN_")
+
+
+Compression = Literal["zstd", "lz4", "snappy", "gzip", "none"]
 
 
 class Installation(Struct, frozen=True):
@@ -25,6 +33,9 @@ class Installation(Struct, frozen=True):
     prefix: str = ""
     session_ms: Annotated[int, Meta(ge=1000, le=3_600_000)] = 10_000
     """`NPSFLOW_SESSION_MS`: a worker not heard of for this long has lost its partitions."""
+    compression: Compression = "zstd"
+    """`NPSFLOW_COMPRESSION`: of what is produced. zstd takes a third of the CPU of aiokafka's lz4, which compresses at
+    level 9, and is smaller."""
     security: Security = Security()
 
     @property
@@ -61,6 +72,10 @@ def read_installation(environment: Mapping[str, str] = os.environ) -> Installati
     try:
         plain = msgspec.convert(fields, Installation, strict=False)
     except msgspec.ValidationError:
+        if (chosen := fields.get("compression", "none")) not in get_args(Compression):
+            raise SettingsError(
+                f"NPSFLOW_COMPRESSION is {chosen!r}, none of {', '.join(get_args(Compression))}"
+            ) from None
         session = environment["NPSFLOW_SESSION_MS"]
         raise SettingsError(f"NPSFLOW_SESSION_MS is {session!r}, no whole number from 1000 to 3600000") from None
     if not _NAME.fullmatch(plain.prefix):

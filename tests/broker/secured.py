@@ -88,6 +88,7 @@ class Secured:
         doors = f"PLAINTEXT://{HOST}:{self._port},SASL_SSL://{self.sasl},MUTUAL://{self.mutual},SASL_PLAINTEXT://{self.open}"
         plain = f'{_JAAS}.plain.PlainLoginModule required user_simple="{PLAIN_PASSWORD}";'
         protocols = ("PLAINTEXT", "SASL_SSL", "SASL_PLAINTEXT")
+        bearer = f"{_JAAS}.oauthbearer.OAuthBearerLoginModule required;"
         scram = f"{_JAAS}.scram.ScramLoginModule required;"
         return {
             "listeners": f"{doors},CONTROLLER://{self._controller}",
@@ -104,7 +105,9 @@ class Secured:
             "ssl.truststore.location": str(self.ca),
             "listener.name.mutual.ssl.client.auth": "required",
             "ssl.principal.mapping.rules": "RULE:^.*CN=([^,]+).*$/$1/",
-            "sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512,PLAIN",
+            "sasl.enabled.mechanisms": "SCRAM-SHA-256,SCRAM-SHA-512,PLAIN,OAUTHBEARER",
+            # Without a validator of its own Kafka believes tokens that nobody has signed.
+            "listener.name.sasl_ssl.oauthbearer.sasl.jaas.config": bearer,
             "listener.name.sasl_ssl.plain.sasl.jaas.config": plain,
             "listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config": scram,
             "listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config": scram,

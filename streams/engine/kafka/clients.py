@@ -8,6 +8,7 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from npsflow.schemas.topics import MAX_RECORD
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.kafka import errors  # noqa: F401 so that aiokafka knows them
 from npsflow.streams.engine.kafka.metadata_backoff import back_off_metadata
 
 Isolation = Literal["read_committed", "read_uncommitted"]
@@ -33,13 +34,7 @@ def client_options(installation: Installation) -> dict[str, Any]:
         "ssl_context": security.context(),
         "metadata_max_age_ms": _METADATA_AGE,
     }
-    if security.login:
-        options |= {
-            "sasl_mechanism": security.mechanism,
-            "sasl_plain_username": security.username,
-            "sasl_plain_password": security.password.reveal(),
-        }
-    return options
+    return options | security.options
 
 
 def consumer_options(
@@ -76,7 +71,7 @@ def producer_options(installation: Installation, transactional_id: str | None = 
         "transactional_id": transactional_id,
         "max_request_size": MAX_RECORD,
         "max_batch_size": _BATCH,
-        "compression_type": "zstd",  # a third of the CPU of aiokafka's lz4, which compresses at level 9, and smaller
+        "compression_type": None if installation.compression == "none" else installation.compression,
     }
 
 

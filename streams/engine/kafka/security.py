@@ -3,25 +3,29 @@
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from msgspec import Struct
 
 from npsflow.schemas.errors import SettingsError
+from npsflow.streams.engine.kafka.tokens import Grant, Tokens, of_function, of_provider
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
-Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"]
+Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER"]
 
 PROTOCOL = "NPSFLOW_SECURITY_PROTOCOL"
 MECHANISM = "NPSFLOW_SASL_MECHANISM"
 USERNAME = "NPSFLOW_SASL_USERNAME"
 PASSWORD = "NPSFLOW_SASL_PASSWORD"  # noqa: S105, the name of a variable
+TOKEN_URL = "NPSFLOW_SASL_TOKEN_URL"  # noqa: S105, the name of a variable
+TOKEN_SCOPE = "NPSFLOW_SASL_TOKEN_SCOPE"  # noqa: S105, the name of a variable
+TOKEN_FUNCTION = "NPSFLOW_SASL_TOKEN_FUNCTION"  # noqa: S105, the name of a variable
 CA = "NPSFLOW_TLS_CA"
 CERTIFICATE = "NPSFLOW_TLS_CERTIFICATE"
 KEY = "NPSFLOW_TLS_KEY"
 KEY_PASSWORD = "NPSFLOW_TLS_KEY_PASSWORD"  # noqa: S105, the name of a variable
 
-_SASL = (USERNAME, PASSWORD, MECHANISM)
+_SASL = (USERNAME, PASSWORD, MECHANISM, TOKEN_URL, TOKEN_SCOPE, TOKEN_FUNCTION)
 _TLS = (CA, CERTIFICATE, KEY, KEY_PASSWORD)
 VARIABLES = (PROTOCOL, *_SASL, *_TLS)
 
@@ -58,6 +62,9 @@ class Security(Struct, frozen=True):
     mechanism: Mechanism = "SCRAM-SHA-512"
     username: str = ""
     password: Secret = Secret()
+    token_url: str = ""
+    token_scope: str = ""
+    token_function: str = ""
     ca: str = ""
     certificate: str = ""
     key: str = ""
@@ -70,8 +77,28 @@ class Security(Struct, frozen=True):
 
     @property
     def login(self) -> bool:
-        """Whether clients log in with a user and a password."""
+        """Whether clients log in, with a user and a password or a token."""
         return self.protocol in ("SASL_PLAINTEXT", "SASL_SSL")
+
+    @property
+    def user(self) -> str:
+        """Whom messages name, where there is a login: a user, a client id, or where tokens come from."""
+        return self.username or self.token_function
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """How a client of aiokafka logs in, the password among it; nothing where it does not."""
+        if not self.login:
+            return {}
+        options: dict[str, Any] = {"sasl_mechanism": self.mechanism}
+        if self.mechanism != "OAUTHBEARER":
+            return options | {"sasl_plain_username": self.username, "sasl_plain_password": self.password.reveal()}
+        return options | {"sasl_oauth_token_provider": Tokens(self._grant())}
+
+    def _grant(self) -> Grant:
+        if self.token_function:
+            return of_function(self.token_function)
+        return of_provider(self.token_url, self.username, self.password.reveal(), self.token_scope)
 
     def context(self) -> ssl.SSLContext | None:
         """Make what clients check the broker's certificate and host name by; None without TLS.
@@ -116,18 +143,22 @@ def security(environment: Mapping[str, str]) -> Security:
     Raises SettingsError when they contradict each other, or a file cannot be used.
     """
     chosen = {name: environment[name] for name in VARIABLES if environment.get(name)}
+    own_tokens = TOKEN_FUNCTION in chosen
     for name, needed in (
-        (PASSWORD, USERNAME), (USERNAME, PASSWORD), (MECHANISM, USERNAME),
-        (CERTIFICATE, KEY), (KEY, CERTIFICATE), (KEY_PASSWORD, KEY),
+        (PASSWORD, USERNAME), (USERNAME, PASSWORD), (MECHANISM, TOKEN_FUNCTION if own_tokens else USERNAME),
+        (TOKEN_URL, USERNAME), (TOKEN_SCOPE, TOKEN_URL), (CERTIFICATE, KEY), (KEY, CERTIFICATE), (KEY_PASSWORD, KEY),
     ):  # fmt: skip
         if name in chosen and needed not in chosen:
             raise SettingsError(f"{name} is set but {needed} is not: set both, or neither")
-    login, tls = USERNAME in chosen, any(name in chosen for name in _TLS)
+    login, tls = USERNAME in chosen or own_tokens, any(name in chosen for name in _TLS)
     made = Security(
         protocol=_protocol(chosen.get(PROTOCOL) or ("SASL_SSL" if login else "SSL" if tls else "PLAINTEXT")),
-        mechanism=_mechanism(chosen.get(MECHANISM) or "SCRAM-SHA-512"),
+        mechanism=_mechanism(chosen),
         username=chosen.get(USERNAME, ""),
         password=Secret(chosen.get(PASSWORD, "")),
+        token_url=chosen.get(TOKEN_URL, ""),
+        token_scope=chosen.get(TOKEN_SCOPE, ""),
+        token_function=chosen.get(TOKEN_FUNCTION, ""),
         ca=chosen.get(CA, ""),
         certificate=chosen.get(CERTIFICATE, ""),
         key=chosen.get(KEY, ""),
@@ -135,6 +166,8 @@ def security(environment: Mapping[str, str]) -> Security:
     )
     if made.login and not login:
         raise SettingsError(f"{PROTOCOL} is {made.protocol}, which needs {USERNAME} and {PASSWORD}")
+    if own_tokens:
+        of_function(made.token_function)  # one that is not there is an error now
     for names, used, feature in ((_SASL, made.login, "login"), (_TLS, made.tls, "TLS")):
         if not used and (idle := [name for name in names if name in chosen]):
             raise SettingsError(f"{idle[0]} is set but {PROTOCOL} is {made.protocol}, which has no {feature}")
@@ -149,11 +182,23 @@ def _protocol(text: str) -> Protocol:
     raise SettingsError(f"{PROTOCOL} is none of {', '.join(get_args(Protocol))}")
 
 
-def _mechanism(text: str) -> Mechanism:
-    for known in get_args(Mechanism):
-        if known == text.upper():
-            return known  # type: ignore[no-any-return]
-    raise SettingsError(f"{MECHANISM} is none of {', '.join(get_args(Mechanism))}")
+def _mechanism(chosen: Mapping[str, str]) -> Mechanism:
+    """What is chosen; OAUTHBEARER where tokens are. Raises SettingsError where the two contradict each other."""
+    tokens = [name for name in (TOKEN_URL, TOKEN_FUNCTION) if name in chosen]
+    text = chosen.get(MECHANISM) or ("OAUTHBEARER" if tokens else "SCRAM-SHA-512")
+    if text.upper() not in get_args(Mechanism):
+        raise SettingsError(f"{MECHANISM} is none of {', '.join(get_args(Mechanism))}")
+    if text.upper() != "OAUTHBEARER" and tokens:
+        raise SettingsError(f"{tokens[0]} is set but {MECHANISM} is {text.upper()}: only OAUTHBEARER has tokens")
+    if text.upper() == "OAUTHBEARER" and len(tokens) != 1:
+        raise SettingsError(f"{MECHANISM} is OAUTHBEARER, which needs either {TOKEN_URL} or {TOKEN_FUNCTION}")
+    if (url := chosen.get(TOKEN_URL)) and not _is_safe(url):
+        raise SettingsError(f"{TOKEN_URL} has to begin with https://: a secret is sent there")
+    return text.upper()  # type: ignore[return-value]
+
+
+def _is_safe(url: str) -> bool:
+    return url.startswith(("https://", "http://127.0.0.1:", "http://localhost:"))
 
 
 def _why(error: OSError, otherwise: str) -> str:

@@ -69,7 +69,8 @@ open = []
 [topics]
 partitions = 4
 pane_partitions = 2
-replication = 1
+replication = 0
+config = {}
 tombstones_delete = false
 [intake]
 [notify]
@@ -137,6 +138,7 @@ open = ["2026-04-03"]
 partitions = 8
 pane_partitions = 1
 replication = 3
+config = { "segment.ms" = "broker" }
 tombstones_delete = true
 [intake.kiosk]
 platform = "generic"
@@ -338,6 +340,8 @@ def test_a_mistake_is_named(text: str, named: str) -> None:
         ),
         (f"{SEALED}[[recovery.severity]]\nname = 'x'\nat_least = 'high'\nwords = ['x']", "recovery.severity: words"),
         (f"{SEALED}[[recovery.owners]]\nowner = 'x'\nwhen = {{email = 'x'}}", "recovery.owners looks into 'email'"),
+        ("[topics.config]\n'retention.ms' = '1'", "topics.config has 'retention.ms': only delete.retention.ms, "),
+        ("[topics.config]\n'segment.ms' = ''", "topics.config: 'segment.ms' is empty"),
         ("[segments]\nmax_values = 0", "max_values"),
         ("[windows]\nsufficient = 0", "sufficient"),
         ("horizon_days = 100000000", "horizon_days"),
@@ -389,7 +393,7 @@ def test_where_it_runs_comes_from_the_environment() -> None:
             "recovery.owners[1].when.tier: Expected `str`, got `int`",
         ),
         ("horizon_days = 3651", "horizon_days = 3651 is not between 1 and 3,650"),
-        ("topics.replication = 0", "topics.replication = 0 is not between 1 and 100"),
+        ("topics.replication = 101", "topics.replication = 101 is not between 0 and 100"),
         ("windows.sufficient = 1_000_001", "windows.sufficient = 1000001 is not between 1 and 1,000,000"),
         ("recovery.warn_at = 0.0", "recovery.warn_at = 0 is not between 0 and 1"),
         ("recovery.warn_at = 75", "recovery.warn_at = 75 is not between 0 and 1"),
@@ -430,6 +434,11 @@ def test_a_typo_in_the_environment_is_named(name: str) -> None:
 def test_a_session_that_is_no_number() -> None:
     with pytest.raises(SettingsError, match="NPSFLOW_SESSION_MS is 'soon', no whole number from 1000 to 3600000"):
         read_installation({"NPSFLOW_SESSION_MS": "soon"})
+
+
+def test_a_compression_that_kafka_does_not_know() -> None:
+    with pytest.raises(SettingsError, match="NPSFLOW_COMPRESSION is 'rar', none of zstd, lz4, snappy, gzip, none"):
+        read_installation({"NPSFLOW_COMPRESSION": "rar"})
 
 
 @pytest.mark.parametrize("prefix", ["we ird/", "a/b", "é.", "x" * 201, "a\n"])

@@ -17,6 +17,7 @@ from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.engine.kafka.security import VARIABLES, Secret, Security
 
 LOGIN = {"NPSFLOW_SASL_USERNAME": "ann", "NPSFLOW_SASL_PASSWORD": "hush"}
+TOKENS = {"NPSFLOW_SASL_TOKEN_URL": "https://id.example.com/token"}
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +77,19 @@ def test_a_certificate_means_tls_without_login(files: Path) -> None:
         (LOGIN | {"NPSFLOW_SASL_PASSWORD": ""}, "NPSFLOW_SASL_USERNAME is set but NPSFLOW_SASL_PASSWORD is not"),
         ({"NPSFLOW_SASL_MECHANISM": "PLAIN"}, "NPSFLOW_SASL_MECHANISM is set but NPSFLOW_SASL_USERNAME is not"),
         (LOGIN | {"NPSFLOW_SASL_MECHANISM": "MD5"}, "NPSFLOW_SASL_MECHANISM is none of SCRAM-SHA-512"),
+        (
+            LOGIN | {"NPSFLOW_SASL_MECHANISM": "OAUTHBEARER"},
+            "which needs either NPSFLOW_SASL_TOKEN_URL or",
+        ),
+        (LOGIN | {"NPSFLOW_SASL_TOKEN_URL": "http://id.example.com"}, "NPSFLOW_SASL_TOKEN_URL has to begin with https"),
+        (LOGIN | TOKENS | {"NPSFLOW_SASL_MECHANISM": "PLAIN"}, "only OAUTHBEARER has tokens"),
+        (
+            LOGIN | {"NPSFLOW_SASL_TOKEN_SCOPE": "kafka"},
+            "SCOPE is set but NPSFLOW_SASL_TOKEN_URL is not",
+        ),
+        (TOKENS, "NPSFLOW_SASL_TOKEN_URL is set but NPSFLOW_SASL_USERNAME is not"),
+        ({"NPSFLOW_SASL_TOKEN_FUNCTION": "nowhere:at_all"}, "nowhere:at_all is not there"),
+        ({"NPSFLOW_SASL_TOKEN_FUNCTION": "time"}, "time is not there"),
         ({"NPSFLOW_TLS_CERTIFICATE": "c"}, "NPSFLOW_TLS_CERTIFICATE is set but NPSFLOW_TLS_KEY is not"),
         ({"NPSFLOW_TLS_KEY": "k"}, "NPSFLOW_TLS_KEY is set but NPSFLOW_TLS_CERTIFICATE is not"),
         ({"NPSFLOW_TLS_KEY_PASSWORD": "hush"}, "NPSFLOW_TLS_KEY_PASSWORD is set but NPSFLOW_TLS_KEY is not"),
