@@ -10,11 +10,11 @@ from npsflow.schemas.times import from_rfc3339, rfc3339
 from npsflow.streams.recovery.case import NPSFLOW, add_alert, close, is_open, remove_alerts, reopen
 from npsflow.streams.recovery.changes import UnitOfWork, hashed_id
 from npsflow.streams.recovery.contents import Contents
-from npsflow.streams.recovery.customers import Customer, Decision, Outcome, response_key
+from npsflow.streams.recovery.customers import COOLDOWN, Customer, Decision, Outcome, response_key
 from npsflow.streams.recovery.follow_ups import withdraw_asks
 from npsflow.streams.recovery.inputs import AlertFact
 from npsflow.streams.recovery.policy import Policy, is_worse
-from npsflow.streams.recovery.standing import StandingAlert, assess, standing_alert
+from npsflow.streams.recovery.standing import StandingAlert, assess, previous_answer, standing_alert
 from npsflow.streams.recovery.state import Burst, CaseRecord
 from npsflow.streams.scoring.segments import normal
 from npsflow.streams.scoring.severity import STALE_AFTER
@@ -57,14 +57,36 @@ class Alerts:
             customer = work.customers[key] = customer.with_answer(arrived.metric, arrived.answer)
         changed = self._contents.reassess(work, customer)
         new = self._read(work, customer, arrived, fact)
-        decision = self._decide(work, customer, new)
-        opened = new.opens if decision.case_id == new.opens else ""
-        outcome = Outcome(alert.revision, new.severity, decision.case_id, decision.reason, work.at, opened)
-        customer = work.customer(key).with_outcome(alert.alert_id, outcome)
-        if work.open_case(customer) is not None:
-            customer = withdraw_asks(work, customer, self._policy.retention, alert.alert_id)
-        work.customers[key] = customer
+        customer = self._conclude(work, new, self._decide(work, customer, new))
         self._contents.agree(work, customer, changed)
+        self.reconsider(work, key)
+
+    def reconsider(self, work: UnitOfWork, key: str) -> None:
+        """Decide anew on alerts that the cooldown suppressed, where another answer of the customer makes them worse."""
+        for alert_id in work.customer(key).suppressed():
+            customer, kept = work.customer(key), work.alert(alert_id)
+            if kept is None or previous_answer(kept, customer) == kept.previous:
+                continue
+            before = customer.outcomes[alert_id]
+            alert = assess(kept, customer, self._policy)
+            opens = work.new_case_id("c-", alert_id, before.revision, key, before)
+            new = _Read(alert, before.revision, alert.context, opens, obstacle=None)
+            worse = is_worse(new.severity, before.severity or "medium")
+            decision = self._admit(work, customer, new) if worse else Decision(reason=COOLDOWN)
+            self._contents.agree(work, self._conclude(work, new, decision), [])
+
+    def _conclude(self, work: UnitOfWork, new: _Read, decision: Decision) -> Customer:
+        """Note what came of an alert. Who has an open case now is asked nothing."""
+        key, alert_id = new.alert.key, new.alert.alert_id
+        if decision.reason == COOLDOWN:
+            work.put_alert(new.alert, "")
+        opened = new.opens if decision.case_id == new.opens else ""
+        outcome = Outcome(new.revision, new.severity, decision.case_id, decision.reason, work.at, opened)
+        customer = work.customer(key).with_outcome(alert_id, outcome)
+        if work.open_case(customer) is not None:
+            customer = withdraw_asks(work, customer, self._policy.retention, alert_id)
+        work.customers[key] = customer
+        return customer
 
     def retract(self, work: UnitOfWork, key: str, fact: AlertRetracted) -> None:
         """Take an alert out of its case: the response is not an unhappy one any more, or another customer's.
@@ -90,6 +112,7 @@ class Alerts:
         work.customers[key] = customer
         if not follows:
             self._contents.agree(work, customer, changed)
+            self.reconsider(work, key)
 
     def _take_out(self, work: UnitOfWork, record: CaseRecord, alert_id: str) -> None:
         changes = remove_alerts(record.case, [alert_id])
@@ -117,19 +140,22 @@ class Alerts:
             return self._enrich(work, before.case_id, new)
         if before is not None and not _is_reconsidered(before, new):
             return Decision(reason=before.reason)
-        decision = self._admit(work, customer, new)
+        return self._admit(work, customer, new)
+
+    def _admit(self, work: UnitOfWork, customer: Customer, new: _Read) -> Decision:
+        """Let the alert open a case, join one, or be suppressed."""
+        decision = self._place(work, customer, new)
         if decision.case_id:
             work.customers[new.alert.key] = replace(customer, last_case=decision.case_id)
         return decision
 
-    def _admit(self, work: UnitOfWork, customer: Customer, new: _Read) -> Decision:
-        """Let the alert open a case, join one, or be suppressed."""
+    def _place(self, work: UnitOfWork, customer: Customer, new: _Read) -> Decision:
         if new.obstacle is not None:
             return _suppress(work, new, new.obstacle)
         if (last := work.open_case(customer)) is not None:
             return self._join(work, last, new, "case_open")
         if (last := work.case(customer.last_case)) is not None and self._cools_down(last.case, new, work.at):
-            return _suppress(work, new, "cooldown")
+            return _suppress(work, new, COOLDOWN)
         if not (bundle_id := self._bundle(work, new)):
             return self._open(work, new, new.opens)
         bundle = work.case(bundle_id)

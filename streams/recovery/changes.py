@@ -45,11 +45,11 @@ class UnitOfWork:
         return self.cases[case_id] if case_id in self.cases else self._state.cases.get(case_id)
 
     def alert(self, alert_id: str) -> StandingAlert | None:
-        """Give an alert that is in a case; None if there is none."""
+        """Give an alert that is in a case, or that the cooldown suppressed; None if there is none."""
         return self.alerts.get(alert_id) or self._state.alerts.get(alert_id)
 
     def put_alert(self, alert: StandingAlert, case_id: str) -> StandingAlert:
-        """Keep an alert as one of a case."""
+        """Keep an alert as one of a case, "" for none."""
         alert = self.alerts[alert.alert_id] = replace(alert, case_id=case_id)
         return alert
 
@@ -129,10 +129,10 @@ class UnitOfWork:
 
     def write_to_state(self) -> None:
         """Make the changes in the state that was read from; count first contacts."""
-        for key, customer in self.customers.items():
-            self._state.put_customer(key, customer)
         for alert_id, alert in self.alerts.items():
             self._state.alerts.put(alert_id, alert)
+        for key, customer in self.customers.items():
+            self._state.put_customer(key, customer)
         for case_id, record in self.cases.items():
             before = self._state.put_case(case_id, record)
             late = contacted_late(record.case) if record is not None else None

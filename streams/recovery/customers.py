@@ -10,6 +10,8 @@ from npsflow.schemas.events import Context, Severity
 from npsflow.schemas.times import to_ms
 from npsflow.streams.scoring.segments import normal
 
+COOLDOWN = "cooldown"
+"""The reason of an alert that came soon after a closed loop and was not worse than what that was about."""
 _MAX_OUTCOMES = 100  # alerts and follow-ups of a customer
 _MAX_ANSWERS = 20  # of a customer to one metric: so many may arrive in any order
 
@@ -150,6 +152,10 @@ class Customer(Struct, frozen=True, array_like=True):
         """Ids of the cases that alerts of this customer are in or have opened."""
         names = (name for outcome in self.outcomes.values() for name in (outcome.case_id, outcome.opened_case))
         return list(dict.fromkeys(name for name in names if name.startswith("c-")))
+
+    def suppressed(self) -> list[str]:
+        """Ids of the alerts that the cooldown suppressed; they are kept, as another answer may make them worse."""
+        return [fact_id for fact_id, outcome in self.outcomes.items() if outcome.reason == COOLDOWN]
 
     def alerts_in(self, case_id: str) -> set[str]:
         """Ids of this customer's alerts (or the follow-up) that a case is about."""

@@ -1,5 +1,7 @@
 """Follow-ups, of customers who are not unhappy: each may open an ask, not too often, and may win the customer back."""
 
+from collections.abc import Callable
+
 from msgspec.structs import replace
 
 from npsflow.schemas.cases import Case, Due, Entry, Suppressed
@@ -17,12 +19,15 @@ from npsflow.streams.recovery.state import CaseRecord
 _RECONSIDERED = ("", "retracted", "no_contact", "opted_out")
 """Reasons for no ask that the next version of the response may do away with."""
 
+Reconsider = Callable[[UnitOfWork, str], None]
+"""Decides anew on a customer's suppressed alerts; in: the unit of work and the customer's key."""
+
 
 class FollowUps:
     """What becomes of follow-ups."""
 
-    def __init__(self, policy: Policy, contents: Contents) -> None:
-        self._policy, self._contents = policy, contents
+    def __init__(self, policy: Policy, contents: Contents, reconsider: Reconsider) -> None:
+        self._policy, self._contents, self._reconsider = policy, contents, reconsider
 
     def handle(self, work: UnitOfWork, key: str, fact: FollowUpFact) -> None:
         """Take a follow-up that was requested or enriched; `key` is the customer's."""
@@ -32,7 +37,7 @@ class FollowUps:
         if not customer.superseded(follow_up.follow_up_id, work.at):
             answer = Answer.from_context(fact.context, unhappy=False)
             customer = work.customers[key] = customer.with_answer(fact.context.metric, answer)
-            self._contents.agree(work, customer, self._contents.reassess(work, customer))
+            customer = self._agree(work, key)
         before = customer.outcomes.get(follow_up.follow_up_id)
         decision = self._ask(work, key, customer, fact)
         if decision.case_id and not (before is not None and before.case_id):
@@ -54,7 +59,14 @@ class FollowUps:
         customer = work.customers[key] = customer.with_outcome(fact.follow_up_id, outcome)
         if fact.cause != "category" or customer.is_followed(fact.follow_up_id, work.at):
             # Else it is an alert now, which is read next.
-            self._contents.agree(work, customer, self._contents.reassess(work, customer))
+            self._agree(work, key)
+
+    def _agree(self, work: UnitOfWork, key: str) -> Customer:
+        """Let the customer's alerts and cases say what is so, now that a fact was read."""
+        customer = work.customer(key)
+        self._contents.agree(work, customer, self._contents.reassess(work, customer))
+        self._reconsider(work, key)
+        return work.customer(key)
 
     def _ask(self, work: UnitOfWork, key: str, customer: Customer, fact: FollowUpFact) -> Decision:
         """Open or enrich the ask of a follow-up, or suppress it."""

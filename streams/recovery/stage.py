@@ -61,7 +61,8 @@ class RecoveryFold(Fold):
         self._policy, self._sender, self._prefix = policy, sender, prefix
         self._partition, self._partitions, self._emit = partition, partitions, emit
         self._contents = contents = Contents(policy)
-        self._alerts, self._follow_ups = Alerts(policy, contents), FollowUps(policy, contents)
+        self._alerts = Alerts(policy, contents)
+        self._follow_ups = FollowUps(policy, contents, self._alerts.reconsider)
         self._actions = Actions(policy, contents)
 
     def read(self, record: Record) -> UnitOfWork:

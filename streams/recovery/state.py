@@ -106,7 +106,7 @@ class Table(Generic[T]):
 class RecoveryState:
     """The tables of one task, and the indexes that are derived from them.
 
-    `customers` by Kafka key, `cases` and the `alerts` in them by id, `bursts` by normalised department, `fixed_causes`
+    `customers` by Kafka key, `cases` by id, the `alerts` in them and those that the cooldown suppressed by id, `bursts` by normalised department, `fixed_causes`
     by `action_id`. Cases and customers are put with the methods of this class, which keep the indexes.
     """
 
@@ -144,12 +144,20 @@ class RecoveryState:
 
     def put_customer(self, key: str, customer: Customer | None) -> None:
         """Replace what is known under a key, or delete it (None)."""
-        self.customers.put(key, customer)
+        self._replace_customer(key, customer)
         if customer is not None:
             self._keys_by_day.setdefault(customer.updated_at // DAY, set()).add(key)
         else:
             for keys in self._keys_by_day.values():
                 keys.discard(key)
+
+    def _replace_customer(self, key: str, customer: Customer | None) -> None:
+        """Of suppressed alerts those are kept that the customer names."""
+        before = self.customers.get(key)
+        self.customers.put(key, customer)
+        kept = customer.suppressed() if customer is not None else ()
+        for alert_id in set(before.suppressed()).difference(kept) if before is not None else ():
+            self._forget_alert(alert_id, "")
 
     def forget_bursts(self, until: int) -> bool:
         """Delete the bursts of departments without an alert since `until` (ms); give whether there were any."""
@@ -174,7 +182,7 @@ class RecoveryState:
                 if self._has_open_case(customer):
                     self._keys_by_day.setdefault(first_kept, set()).add(key)  # looked at again a day later
                     continue
-                self.customers.put(key, None)
+                self._replace_customer(key, None)
                 forgotten = True
             if not keys:
                 del self._keys_by_day[day]

@@ -156,6 +156,7 @@ class Cases:
         keys = {alert.identity[2], was[2], _key(version), _key(known) if known else ""}
         self._settle(keys)
         self._judge(keys)
+        self._reconsider(keys)
 
     def act(self, done: Done) -> None:
         """A team does something."""
@@ -257,6 +258,15 @@ class Cases:
         self._begin(case, event, answer.since if event == "reopened" else 0)
         self._settle({answer.key}, case)
         self._hear(case, event, answer if event == "reopened" else None)
+
+    def _reconsider(self, keys: set[str]) -> None:
+        """What came soon after a closed loop is looked at again once another answer makes it worse."""
+        for answer in [one for one in self._unhappy.values() if one.key in keys and one.left == "cooldown"]:
+            before, answer.decided = answer.decided, self._severity(answer)
+            if answer.decided > before:
+                answer.left = ""
+                self._admit(answer)
+                self._judge(keys)
 
     def _begin(self, case: OpenedCase, status: str, restarted: int) -> None:
         case.status, case.restarted, case.reminded, case.contacted = status, restarted, False, None

@@ -261,3 +261,66 @@ def recovery_cases(world: World, *names: str) -> list[tuple[Any, ...]]:
 
 def open_asks(world: World) -> list[str]:
     return [case["follow_up_id"] for case in at_work(world) if case["kind"] == "ask"]
+
+
+def cooled_down(closed: int, suppressed: int) -> World:
+    """A world in which a loop was closed just now, and an unhappy answer of the same customer opened no case."""
+    world = World()
+    world.respond(closed)
+    world.act("close_loop")
+    world.now += HOUR
+    assert world.respond(suppressed, name="r2", comment="again") == ["suppressed"]
+    world.now += 60_000
+    return world
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_an_earlier_answer_that_comes_late_lifts_the_cooldown_of_an_alert_that_it_makes_worse(restarted: bool) -> None:
+    world = cooled_down(closed=5, suppressed=6)
+    if restarted:
+        world.restart()
+    assert world.respond(9, submitted=NOW + 1, survey_id="other") == ["opened", "suppressed"]
+    assert (world.case["severity"], world.case["previous_score"], world.case["comment"]) == ("high", 9, "again")
+    assert world.case["reasons"] == ["detractor", "was_promoter"]
+    assert len(at_work(world)) == 1, "who has a case is asked nothing"
+
+
+def test_an_answer_that_is_taken_back_lifts_the_cooldown_too() -> None:
+    world = World(Recovery(ask_every_days=0))
+    world.respond(2, metric="csat")
+    world.act("close_loop")
+    world.respond(9, submitted=NOW - 2)
+    world.respond(7, name="r7")
+    world.now += 60_000
+    assert world.respond(6) == ["suppressed"]
+    assert "opened" in world.delete("r7")
+    (case,) = at_work(world)
+    assert (case["severity"], case["previous_score"]) == ("high", 9)
+
+
+def test_the_cooldown_stands_where_the_alert_is_no_worse_than_what_was_closed() -> None:
+    world = cooled_down(closed=1, suppressed=6)
+    world.respond(9, submitted=NOW + 1, survey_id="other")
+    assert [case["kind"] for case in at_work(world)] == ["ask"]
+
+
+def test_what_is_known_of_a_suppressed_alert_is_what_came_last() -> None:
+    world = cooled_down(closed=5, suppressed=6)
+    world.respond(6, name="r2", comment="in other words", submitted=NOW + HOUR)
+    world.respond(9, submitted=NOW + 1)
+    assert (world.case["severity"], world.case["comment"]) == ("high", "in other words")
+
+
+@pytest.mark.parametrize("end", ["delete", "forget", "age"])
+def test_a_suppressed_alert_is_kept_no_longer_than_its_customer_is_remembered(end: str) -> None:
+    world = cooled_down(closed=5, suppressed=6)
+    kept = len(world.state.alerts)
+    if end == "delete":
+        world.delete("r2")
+    elif end == "forget":
+        world.act("forget", case_id=None)
+    else:
+        world.now += 500 * 24 * HOUR
+        while world.recover.fold.idle(world.now):
+            world.recover.commit(world.now)
+    assert len(world.state.alerts) == (kept - 1 if end == "delete" else 0)
