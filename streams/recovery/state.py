@@ -106,8 +106,9 @@ class Table(Generic[T]):
 class RecoveryState:
     """The tables of one task, and the indexes that are derived from them.
 
-    `customers` by Kafka key, `cases` by id, the `alerts` in them and those that the cooldown suppressed by id, `bursts` by normalised department, `fixed_causes`
-    by `action_id`. Cases and customers are put with the methods of this class, which keep the indexes.
+    `customers` by Kafka key; `cases`, and the `alerts` in them or suppressed by the cooldown, by id; `bursts` by
+    normalised department, `fixed_causes` by `action_id`. Cases and customers are put with the methods of this class,
+    which keep the indexes.
     """
 
     def __init__(self) -> None:

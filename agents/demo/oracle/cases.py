@@ -1,17 +1,20 @@
 """What each case must show, and who must have heard what, worked out anew from all that was answered and done.
 
-In: the records of the input topic, what teams did, and the times at which somebody looks at the clock. Out: the cases
-(asks left out) as they must stand, and the messages that a notifier with the default events must have sent. Settings
-are the default ones but for `Rules`. It is slow, and knows nothing of how recover does it.
+In: the records of the input topic, what teams did, and the times at which somebody looks at the clock. Out: the cases,
+bundles and asks as they must stand, and the messages that a notifier with the default events must have sent. Settings
+are the default ones but for `Rules`. It is slow, and knows nothing of how recover does it. It remembers all answers,
+recover the last 20 of a customer to each metric: who gives more is left to other tests.
 """
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from .asks import Asks
 from .lifecycle import follow
-from .model import DAY, HOUR, SCALES, Case, Fields, Record, Version, category, equal
+from .model import DAY, HOUR, MINUTE, SCALES, Case, Fields, Record, Version, category, equal
 from .reading import DeadError, read
 
 _SEVERITIES = ("medium", "high", "critical")
@@ -25,11 +28,16 @@ _QUESTIONS = {
 
 
 class Rules(NamedTuple):
-    """The settings that differ from the default: for critical cases, and whom an escalation informs."""
+    """The settings that differ from the default: for critical cases, and whom an escalation informs.
+
+    After `burst` alerts of a department in `burst_minutes` the next ones are bundled, but for critical ones; 0: never.
+    """
 
     critical_owner: str
     critical_hours: int
     escalates_to: str
+    burst: int = 0
+    burst_minutes: int = 60
 
 
 class Done(NamedTuple):
@@ -79,11 +87,16 @@ class Unhappy:
 
 @dataclass
 class OpenedCase:
-    """A case; `steps` are those to come of what happens by itself, `reminded` says whether any has been."""
+    """A case; `steps` are those to come of what happens by itself, `reminded` says whether any has been.
+
+    `keys`: whose answers were in it at any time, more than one only of a bundle.
+    """
 
     key: str
     first: str
     opened: int
+    bundle: bool = False
+    keys: set[str] = field(default_factory=set)
     status: str = "opened"
     answers: list[Unhappy] = field(default_factory=list)
     owner: str = ""
@@ -97,6 +110,8 @@ class OpenedCase:
     finish: int = 0
     won: str | None = None
     improved: str | None = None
+    worsened: int = 0
+    won_at: int = 0
     shows: Fields = field(default_factory=dict)
 
     @property
@@ -116,6 +131,8 @@ class Cases:
         self._unhappy: dict[tuple[str, str], Unhappy] = {}  # by key and identity: what recover has heard of
         self._last: dict[str, OpenedCase] = {}
         self._answered: dict[str, set[str]] = {}  # by key: whose answers were under it at any time
+        self._bursts: dict[str, tuple[list[int], OpenedCase | None]] = {}  # by department: its alerts, and their bundle
+        self.asks = Asks(self._has_case)
         self._now = 0
 
     def clock(self, now: int) -> None:
@@ -126,6 +143,7 @@ class Cases:
                 del case.steps[what]
                 case.reminded = True
                 self._hear(case, what, None)
+        self.asks.clock(now)
 
     def produce(self, record: Record) -> None:
         """A record is appended."""
@@ -157,18 +175,25 @@ class Cases:
         self._settle(keys)
         self._judge(keys)
         self._reconsider(keys)
+        self.asks.produce(version, known, self._now)
 
     def act(self, done: Done) -> None:
         """A team does something."""
         self._now = done.at
+        if done.verb in ("done", "declined"):
+            self.asks.act(done.key, done.response, done.at)
+            return
         answer = self._unhappy.get((done.key, done.response))
         case = answer.case if answer is not None else None
         if case is None:
             return
         if done.verb == "reopen":
-            if (case.over or case.status == "resolved") and (self._last[case.key] is case or self._last[case.key].over):
+            last = case if case.bundle else self._last[case.key]
+            if (case.over or case.status == "resolved") and (last is case or last.over):
                 self._begin(case, "reopened", done.at)
-                self._last[case.key] = case
+                if not case.bundle:
+                    self._last[case.key] = case
+                    self.asks.leave(case.key, self._now)
                 self._settle({case.key})
                 self._hear(case, "reopened", None)
             return
@@ -183,6 +208,10 @@ class Cases:
         if reached == "loop_closed":
             case.ended, case.steps = done.at, {}
         self._judge({case.key})
+
+    def _has_case(self, key: str) -> bool:
+        """Whether a customer has an open case."""
+        return key in self._last and not self._last[key].over
 
     # What becomes of an answer.
 
@@ -212,6 +241,11 @@ class Cases:
     def _read(self, answer: Unhappy) -> None:
         """An alert was raised, enriched or reinstated."""
         self._unhappy[answer.key, answer.identity] = answer
+        self._decide(answer)
+        if self._has_case(answer.key):
+            self.asks.leave(answer.key, self._now)
+
+    def _decide(self, answer: Unhappy) -> None:
         severity, worse = self._severity(answer), False
         worse, answer.decided = severity > answer.decided >= 0, severity
         obstacle = self._obstacle(answer)
@@ -219,7 +253,7 @@ class Cases:
             case, rose = answer.case, self._settle({answer.key}, answer.case)
             self._hear(case, "enriched", answer, rose=rose)
             forbidden = answer.content.get("customer", {}).get("contact_allowed") is False
-            if forbidden and not case.over and case.contacted is None:
+            if forbidden and not case.bundle and not case.over and case.contacted is None:
                 case.status, case.ended, case.steps = "closed", self._now, {}
                 answer.case, answer.left = None, "opted_out"
             return
@@ -233,31 +267,61 @@ class Cases:
     def _admit(self, answer: Unhappy) -> None:
         last = self._last.get(answer.key)
         if last is not None and not last.over:
-            answer.case = last
-            last.answers.append(answer)
-            rose = self._settle({answer.key}, last)
-            if rose:
-                self._hear(last, "joined", answer, rose=True)
-            if last.status == "resolved":
-                self._begin(last, "reopened", answer.since)
-                self._settle({answer.key}, last)
-                self._hear(last, "reopened", answer)
+            self._join(last, answer)
             return
         cools = last is not None and last.status == "loop_closed" and self._now < last.ended + DAY
         if last is not None and cools and answer.decided <= last.severity:
             answer.left = "cooldown"
             return
-        case = next((c for c in self.cases if (c.first, c.key) == (answer.identity, answer.key)), None)
+        bundled, bundle = self._burst(answer)
+        if bundled and bundle is not None and not bundle.over:
+            self._join(bundle, answer)
+        elif bundled:
+            self._open(answer, bundle, bundle=True)
+        else:
+            own = [c for c in self.cases if (c.first, c.key) == (answer.identity, answer.key) and not c.bundle]
+            self._open(answer, own[0] if own else None)
+
+    def _join(self, case: OpenedCase, answer: Unhappy) -> None:
+        """The answer is one of an open case. One that was resolved begins again."""
+        answer.case = self._last[answer.key] = case
+        case.answers.append(answer)
+        case.keys.add(answer.key)
+        if self._settle({answer.key}, case):
+            self._hear(case, "joined", answer, rose=True)
+        if case.status == "resolved":
+            self._begin(case, "reopened", answer.since)
+            self._settle({answer.key}, case)
+            self._hear(case, "reopened", answer)
+
+    def _open(self, answer: Unhappy, case: OpenedCase | None, *, bundle: bool = False) -> None:
+        """The answer opens a case, or opens one again that is over."""
         event = "reopened" if case else "opened"
         if case is None:
-            case = OpenedCase(answer.key, answer.identity, self._now)
+            case = OpenedCase(answer.key, answer.identity, self._now, bundle)
             self.cases.append(case)
+        if bundle:
+            department = _department(answer)
+            self._bursts[department] = self._bursts[department][0], case
         if answer not in case.answers:
             case.answers.append(answer)
+        case.keys.add(answer.key)
         answer.case = self._last[answer.key] = case
         self._begin(case, event, answer.since if event == "reopened" else 0)
-        self._settle({answer.key}, case)
-        self._hear(case, event, answer if event == "reopened" else None)
+        rose = self._settle({answer.key}, case)
+        self._hear(case, event, answer if event == "reopened" else None, rose=rose)
+
+    def _burst(self, answer: Unhappy) -> tuple[bool, OpenedCase | None]:
+        """Whether the answer is one of very many of its department, and the case of those, None for a new one."""
+        department = _department(answer)
+        if not self._rules.burst or not department:
+            return False, None
+        times, bundle = self._bursts.get(department, ([], None))
+        begin = self._now - self._rules.burst_minutes * MINUTE
+        many = sum(at > begin for at in times) >= self._rules.burst
+        bundle = bundle if many else None
+        self._bursts[department] = [*times, self._now], bundle
+        return many and answer.decided < 2, bundle
 
     def _reconsider(self, keys: set[str]) -> None:
         """What came soon after a closed loop is looked at again once another answer makes it worse."""
@@ -267,6 +331,8 @@ class Cases:
                 answer.left = ""
                 self._admit(answer)
                 self._judge(keys)
+                if self._has_case(answer.key):
+                    self.asks.leave(answer.key, self._now)
 
     def _begin(self, case: OpenedCase, status: str, restarted: int) -> None:
         case.status, case.restarted, case.reminded, case.contacted = status, restarted, False, None
@@ -282,6 +348,9 @@ class Cases:
                 one.answers.remove(answer)
         if case is not None and not case.answers and not case.over:
             case.status, case.ended, case.steps = "closed", self._now, {}
+        left = case is not None and case.bundle and not any(other.key == key for other in case.answers)
+        if left and self._last.get(key) is case:
+            del self._last[key]  # the bundle goes on without this customer
 
     def _obstacle(self, answer: Unhappy) -> str:
         customer, reference = answer.content.get("customer", {}), answer.content.get("reference", {})
@@ -298,7 +367,8 @@ class Cases:
         """Work out anew what the cases of these customers say; give whether `stepped` became more severe by it."""
         rose = False
         for case in self.cases:
-            worsened = case.key in keys and self._describe(case) and not case.over
+            worsened = bool(case.keys & keys) and self._describe(case) and not case.over
+            case.worsened = self._now if worsened else case.worsened
             if case is stepped:
                 rose = worsened
             elif worsened:
@@ -306,11 +376,12 @@ class Cases:
         return rose
 
     def _judge(self, keys: set[str]) -> None:
-        """Work out anew which of these customers are won back."""
+        """Work out anew which of these customers are won back; nobody is by an answer of one among many."""
         for case in self.cases:
-            if case.key in keys:
+            if case.key in keys and not case.bundle:
                 before, (case.won, case.improved) = case.won, self._better(case)
                 if case.won and not before:
+                    case.won_at = self._now
                     self._hear(case, "won_back", None)
 
     def _describe(self, case: OpenedCase) -> bool:
@@ -324,7 +395,7 @@ class Cases:
         if not case.over:
             case.owner = self._rules.critical_owner if severity == 2 else "service-recovery"
             self._plan(case)
-        commented = any(a.content.get("comment") for a in case.answers)
+        commented = any(a.content.get("comment") for a in case.answers if a.key == newest.key)
         language = "nl" if str(newest.content.get("language", "")).startswith("nl") else "en"
         others = [r for a in sorted(case.answers, key=lambda a: (a.at, a.identity)) for r in self._reasons(a)]
         reasons = dict.fromkeys([*self._reasons(worst), *(r for r in others if r != "was_promoter")])
@@ -447,9 +518,18 @@ class Cases:
         self.heard.append(Heard(self._now, case.key, case.owner, title, quote))
 
 
-def expect_cases(
-    records: Iterable[Record], done: Iterable[Done], ticks: Iterable[int], rules: Rules
-) -> tuple[list[OpenedCase], list[Heard]]:
+def expect_digest(cases: Iterable[OpenedCase], since: int, until: int) -> Counter[tuple[str, str]]:
+    """How many lines the owners of cases must read below each heading, if the cases stand like this at `until`."""
+    lines = Counter[tuple[str, str]]()
+    for case in cases:
+        lines[case.owner, "new"] += since <= case.opened < until
+        lines[case.owner, "worse"] += case.opened < since <= case.worsened < until
+        lines[case.owner, "overdue"] += not case.over and case.contacted is None and case.due < until
+        lines[case.owner, "won_back"] += bool(case.won) and since <= case.won_at < until
+    return +lines
+
+
+def expect_cases(records: Iterable[Record], done: Iterable[Done], ticks: Iterable[int], rules: Rules) -> Cases:
     """Work it all out. What happens at the same time comes in this order: the clock, records, what teams did."""
     cases = Cases(rules)
     timeline: list[tuple[int, int, Any]] = [(tick, 0, None) for tick in ticks]
@@ -462,13 +542,18 @@ def expect_cases(
             cases.produce(what)
         else:
             cases.act(what)
-    return cases.cases, cases.heard
+    return cases
 
 
 def _key(version: Version) -> str:
     """The Kafka key of its events."""
     key: str = version.content.get("customer", {}).get("id") or version.identity
     return key
+
+
+def _department(answer: Unhappy) -> str:
+    """As it is counted."""
+    return (answer.content.get("department") or "").strip().casefold()
 
 
 def _subject(content: Fields) -> tuple[str, ...]:
