@@ -16,7 +16,7 @@ from npsflow.agents.kafka.diagnosis import KafkaFailed
 from npsflow.agents.kafka.renewed_producer import RenewedProducer
 from npsflow.agents.sealing.fields import clear_fields
 from npsflow.agents.sealing.keyring import Keyring
-from npsflow.agents.sealing.table import alone, has_tokens
+from npsflow.agents.sealing.table import alone, has_tokens, key_ids
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import TeamAction
 from npsflow.schemas.partitioner import partition_of
@@ -72,9 +72,9 @@ class Erasure:
         """Look for the names in all that is kept."""
         search, by_address = Search(names), any(map(is_address, names))
         for topic in (*(topic.name for topic in RETAINING_TOPICS), STATE_TOPIC):
-            as_received = topic == topics.DEAD_LETTERS
             with progress(topic) as moved:
                 async for record in self._records(topic, moved, opened=False):
+                    as_received = _is_nobodys(topic, record)
                     if by_address or as_received or search.mentioned_in(record):  # to open all takes long
                         search.see(await self._opened(record), as_received=as_received)
         if lacking := names - search.known:
@@ -94,8 +94,8 @@ class Erasure:
     async def erase(self, found: Search, producer: RenewedProducer, action: TeamAction, seconds: float) -> int:
         """Send the action until recover keeps nothing of the customer; returns the number of cases it removed.
 
-        `found`: a search for these names. The keys of the customer are deleted, and those of dead letters that mention
-        one of the names, or an address or phone number of the customer.
+        `found`: a search for these names. The keys of the customer are deleted, and those of dead letters and of
+        comments about a root cause that mention the customer.
 
         Waits until classify and recover have read their inputs: a response that is not read yet becomes a case later.
         Sends nothing about names that recover does not know, as the action itself holds the name. Raises KafkaFailed
@@ -126,16 +126,17 @@ class Erasure:
         """Delete the keys that there are now; returns how many."""
         if not self.sealed:
             return 0
-        shredded = await self._keyring.delete(found.names, await self._letters_about(found))
+        shredded = await self._keyring.delete(found.names, await self._texts_about(found))
         self.shredded += shredded
         return shredded
 
-    async def retained_in(self, topic: Topic, names: Collection[str], progress: reading.Progress) -> Retained:
+    async def retained_in(self, topic: Topic, found: Search, progress: reading.Progress) -> Retained:
         """The records of a topic that name the customer; `newest` is when one was appended."""
-        mentions = Mentions(names)
+        by_name, by_all = Mentions(found.names), found.mentions()
         records = newest = clear = 0
         async for record in self._records(topic.name, progress, opened=False):
-            if mentions.in_record(record):
+            written = topic.name == topics.ACTIONS and _is_nobodys(topic.name, record)
+            if (by_all if written else by_name).in_record(record):
                 records, newest = records + 1, max(newest, record.timestamp)
                 clear += self._is_clear(record)
         return Retained(records, newest, clear)
@@ -147,12 +148,14 @@ class Erasure:
             return alone(record.value) is None
         return not isinstance(fields, dict) or bool(clear_fields(fields, self._attributes))
 
-    async def _letters_about(self, found: Search) -> set[str]:
-        """The ids of the keys of dead letters that are sealed as a whole and mention somebody."""
-        mentions, keys = Mentions([*found.names, *found.addresses], found.phones), set()
-        async for record in self._records(topics.DEAD_LETTERS, lambda read, total: None, opened=False):
-            if (key := alone(record.value)) is not None and mentions.in_record(await self._opened(record)):
-                keys.add(key)
+    async def _texts_about(self, found: Search) -> set[str]:
+        """The ids of the keys of what is sealed, belongs to no customer, and mentions one of these."""
+        mentions, keys = found.mentions(), set[str]()
+        for topic in topics.DEAD_LETTERS, topics.ACTIONS:
+            async for record in self._records(topic, lambda read, total: None, opened=False):
+                own = _is_nobodys(topic, record) and (topic == topics.ACTIONS or alone(record.value) is not None)
+                if own and has_tokens(record.value) and mentions.in_record(await self._opened(record)):
+                    keys.update(key_ids(record.value or b""))
         return keys
 
     async def retained_by_classify(self, names: Collection[str], progress: reading.Progress) -> Retained:
@@ -206,6 +209,11 @@ class Erasure:
         if topic not in self._partitions:
             self._partitions[topic] = await reading.partitions(self._installation, topic)
         return self._partitions[topic]
+
+
+def _is_nobodys(topic: str, record: Record) -> bool:
+    """Whether it may be about anybody whom it mentions: what was refused, and comments about a root cause."""
+    return topic == topics.DEAD_LETTERS or (topic == topics.ACTIONS and record.key is None)
 
 
 def _offset(committed: Mapping[TopicPartition, tuple[int, str]], tp: TopicPartition) -> int:

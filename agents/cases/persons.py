@@ -16,6 +16,7 @@ _WITH_NAME = re.compile(r"[^<]*<\s*([^<>]+@[^<>]+?)\s*>\s*")
 _STATE = "customer:"  # what recover writes before the name of a customer in keys of its changelog
 _BETWEEN_DIGITS = r"[\s().+/-]*"
 _PHONE, _SHORTEST_PHONE = 9, 7  # digits
+_PERSONAL = ("id", "email", "phone", "name")
 _NEAR = 0.75  # how much of two names has to be alike, from 0 to 1
 _MOST_NEAR = 3
 
@@ -43,6 +44,7 @@ class Person(NamedTuple):
     key: str
     address: str
     phone: str
+    name: str = ""
 
 
 def person_in(fields: Any) -> Person:
@@ -51,24 +53,24 @@ def person_in(fields: Any) -> Person:
         return Person("", "", "")
     customer = fields.get("customer")
     if not isinstance(customer, dict):
-        customer = {name: fields.get(f"customer_{name}" if name == "id" else name) for name in ("id", "email", "phone")}
-    id_, email, phone = (
-        value if isinstance(value := customer.get(name), str) else "" for name in ("id", "email", "phone")
-    )
+        customer = {name: fields.get(f"customer_{name}" if name == "id" else name) for name in _PERSONAL}
+    id_, email, phone, name = (value if isinstance(value := customer.get(each), str) else "" for each in _PERSONAL)
     source, number = fields.get("source"), fields.get("response_id") or fields.get("invitation_id")
     anonymous = f"{source}/{number}" if isinstance(source, str) and isinstance(number, str) else ""
-    return Person(id_ or anonymous, address(email) if is_address(email) else "", phone)
+    return Person(id_ or anonymous, address(email) if is_address(email) else "", phone, name)
 
 
 class Mentions:
     """Whether a record holds one of these names as a whole word, plain or as JSON writes it; addresses in any case.
 
-    Of `phones` the last nine digits are looked for, whatever stands between them.
+    Of `phones` the last nine digits are looked for, whatever stands between them. `people`: names of persons; those of
+    one word are looked for nowhere, as they are many persons' names.
     """
 
-    def __init__(self, names: Iterable[str], phones: Iterable[str] = ()) -> None:
+    def __init__(self, names: Iterable[str], phones: Iterable[str] = (), people: Iterable[str] = ()) -> None:
         words = {form for name in names for written in _spellings(name) for form in (written, _in_json(written))}
         folded = [(f"(?i:{re.escape(word)})" if is_address(word) else re.escape(word)) for word in sorted(words)]
+        folded += [_words(name) for name in people if len(name.split()) > 1]
         numbers = [_digits(phone) for phone in phones]
         self._pattern = re.compile(
             "|".join([f"(?<![A-Za-z0-9])(?:{'|'.join(folded)})(?![A-Za-z0-9])", *filter(None, numbers)])
@@ -84,6 +86,12 @@ def _digits(phone: str) -> str:
     """A pattern, "" for what is too short to tell one from another."""
     digits = re.sub(r"[^0-9]", "", phone)[-_PHONE:]
     return _BETWEEN_DIGITS.join(digits) + "(?![0-9])" if len(digits) >= _SHORTEST_PHONE else ""
+
+
+def _words(name: str) -> str:
+    """A pattern of a person's name, with whatever blanks between its parts."""
+    parts = unicodedata.normalize("NFC", name).split()
+    return "(?i:" + r"\s+".join(f"(?:{re.escape(part)}|{re.escape(_in_json(part))})" for part in parts) + ")"
 
 
 def _spellings(name: str) -> set[str]:
@@ -112,7 +120,7 @@ class Search:
     """Looks for customers in all records that it is shown. `names`: ids and e-mail addresses.
 
     `known`: those of the names that a record is about. `customers`: how many records were about each customer who has
-    one of the addresses. `addresses` and `phones`: those of customers whose id is one of the names.
+    one of the addresses. `addresses`, `phones`, `people`: of customers whose id or address is one of the names.
     """
 
     def __init__(self, names: Collection[str]) -> None:
@@ -121,6 +129,7 @@ class Search:
         self.customers: Counter[str] = Counter()
         self.addresses: set[str] = set()
         self.phones: set[str] = set()
+        self.people: set[str] = set()
         self._mentions = {name: Mentions([name]) for name in names}
         self._any = Mentions(names)
         self._addresses = {address(name): name for name in names if is_address(name)}
@@ -129,6 +138,10 @@ class Search:
         """Whether a record mentions any of the names."""
         return self._any.in_record(record)
 
+    def mentions(self) -> Mentions:
+        """What mentions the customers in whatever way is known, for texts that are about nobody in particular."""
+        return Mentions([*self.names, *self.addresses], self.phones, self.people)
+
     def see(self, record: Record, *, as_received: bool) -> None:
         """Take a record. One that is kept `as_received` is about everybody whom it mentions."""
         if not self.mentioned_in(record):
@@ -136,10 +149,12 @@ class Search:
         key = (record.key or b"").decode(errors="replace").removeprefix(_STATE)
         person = person_in(_json(record.value))
         self.known |= {key, person.key} & self._mentions.keys()
-        if person.key in self._mentions:
+        name = self._addresses.get(person.address)
+        if person.key in self._mentions or name is not None:
             self.addresses |= {person.address} - {""}
             self.phones |= {person.phone} - {""}
-        if (name := self._addresses.get(person.address)) is not None:
+            self.people |= {person.name} - {""}
+        if name is not None:
             self.known.add(name)
             if person.key:
                 self.customers[person.key] += 1

@@ -94,15 +94,15 @@ async def _forget(
     ):
         configs = await topic_configs(admin, kept)
         work = Erasure(installation, admin, consumer, keyring, settings.sealing)
-        names = await _names(work, asked)
-        found = await work.search(set(names), reading) if work.sealed else Search(names)
+        found = await _search(work, asked)
+        names = sorted(found.names)
         async with renewed_producer(installation) as producer:
             cases = await work.erase(found, producer, action, timeout)
         click.echo(f"forgotten: all that recover knew of the customer, cases among it: {cases}; counts stay")
         rows = []
         for topic in RETAINING_TOPICS:
             with reading(topic.name) as progress:
-                kept_there = await work.retained_in(topic, names, progress)
+                kept_there = await work.retained_in(topic, found, progress)
             rows.append(_row(topic.name, kept_there, configs[installation.topic(topic.name)]))
         with reading(REMEMBERED_TOPIC) as progress:
             rows.append(_remembered(await work.retained_by_classify(names, progress), settings.horizon_days))
@@ -118,8 +118,11 @@ async def _forget(
         click.echo("Refused webhooks in survey-responses-dlq may hold an e-mail address and no id: name that, too.")
 
 
-async def _names(work: Erasure, asked: _Asked) -> list[str]:
-    """All ids and addresses that are to be forgotten, once that is confirmed. Raises ClickException for an unknown."""
+async def _search(work: Erasure, asked: _Asked) -> Search:
+    """A search for all ids and addresses that are to be forgotten, once that is confirmed.
+
+    Raises ClickException for one of which nothing is known.
+    """
     made = asked.pseudonyms()
     search = await work.search({*asked.customers, *(id_ for ids in made.values() for id_ in ids)}, reading)
     known = search.known | {name for name, ids in made.items() if ids & search.known}
@@ -131,7 +134,7 @@ async def _names(work: Erasure, asked: _Asked) -> list[str]:
     if not asked.yes:
         listed = ", ".join(one_line(name) for name in names)
         click.confirm(f"Remove what is known of {listed}, cases too? There is no way back", abort=True)
-    return names
+    return search if search.names == set(names) else await work.search(set(names), reading)
 
 
 async def _say_what_is_near(work: Erasure, unknown: Sequence[str]) -> NoReturn:

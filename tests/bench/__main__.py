@@ -29,6 +29,7 @@ FIGURES = (
     "peers",
     "latency",
     "memory",
+    "mails",
     "restore",
     "commit",
     "cases",

@@ -259,8 +259,16 @@ async def test_an_address_finds_customers_and_a_typo_is_no_success(broker: Broke
         assert "cases among it: 1;" in chosen.stdout, chosen.output
         customers = [str(json.loads(case).get("customer_id")) for case in await known_cases(harness)]
         assert sorted(customers) == ["C-4711", "C-5", "None"]
+        said = ["Ann  EXAMPLE has a new router", "another Ann, not Example", "she is joann@example.com"]
+        async with clients.producer(harness.installation) as producer:
+            for number, comment in enumerate(said):
+                fixed = {"action_id": f"f-{number}", "action": "fixed", "by": "x", "root_cause": "router"}
+                value = json.dumps(fixed | {"comment": comment}).encode()
+                await producer.send_and_wait(harness.installation.topic(topics.ACTIONS), value)
         done = await run(harness, tmp_path, "forget", "ann@example.com", "--yes")
         assert "cases among it: 2;" in done.stdout, done.output
+        rows = {line.split()[0]: line.split()[1] for line in done.stdout.splitlines()[2:]}
+        assert rows["recovery-actions"] == "4", "three customers were forgotten, and of one something was said"
         (left,) = await known_cases(harness)
         assert json.loads(left)["customer_id"] == "C-5"
 

@@ -256,6 +256,12 @@ async def raw(harness: Harness) -> dict[str, list[bytes]]:
     return found
 
 
+async def fixed(harness: Harness, keyring: Keyring) -> list[str]:
+    """What was said of root causes that are mended, opened."""
+    records = [record.value or b"" for record in await harness.read(topics.ACTIONS) if record.key is None]
+    return sorted({json.loads(await keyring.read(value))["comment"] for value in records})
+
+
 async def counted(harness: Harness) -> dict[str, Any]:
     """What does not depend on the content of personal fields: outcomes, events, warnings, and numbers of records."""
     classified = await reading.counters(harness.installation, "classify")
@@ -330,7 +336,14 @@ async def test_nothing_personal_is_on_kafka_and_a_deleted_key_ends_it(
         await eventually(harness.finished)
         assert await raw(harness) == {}
 
+        # A comment about a root cause is about no customer, and may name one.
+        for comment in "Ann Example has a new boiler", "all routers are new":
+            await done(harness, folder, "act", "fixed", "late", "--comment", comment)
+        assert await raw(harness) == {}
+        assert [comment[:11] for comment in await fixed(harness, sealing.keyring)] == ["Ann Example", "all routers"]
+
         forgotten = await done(harness, folder, "forget", "ann@example.com", "--yes")
+        assert await fixed(harness, sealing.keyring) == ["all routers are new", "erased"]
         assert "forgotten: all that recover knew" in forgotten
         rows = {line.split()[0]: line.split()[1:3] for line in forgotten.splitlines() if line}
         assert rows["survey-responses"][1] == rows["service-recovery"][1] == rows["recovery-actions"][1] == "0"

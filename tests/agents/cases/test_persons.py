@@ -1,5 +1,6 @@
 """Whom records are about, however an address is written."""
 
+import json
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,8 @@ def test_what_no_domain_is_an_address_all_the_same() -> None:
 @pytest.mark.parametrize(
     ("fields", "person"),
     [
+        ({"customer": {"name": "Ann Example"}}, Person("", "", "", "Ann Example")),
+        ({"customer_id": "C-1", "name": "Ann Example"}, Person("C-1", "", "", "Ann Example")),
         ({"customer": {"id": "C-1", "email": "A@b.example", "phone": "1"}}, Person("C-1", "a@b.example", "1")),
         ({"customer_id": "C-1", "email": "A@b.example", "phone": "1"}, Person("C-1", "a@b.example", "1")),
         ({"source": "s", "response_id": "r", "customer": {"email": 7}}, Person("s/r", "", "")),
@@ -92,3 +95,20 @@ def test_what_is_near() -> None:
     assert known.near("C-9") == ["c-9"]
     assert known.near("OTHER@exmaple.com") == ["other@example.com"]
     assert known.near("nobody at all") == []
+
+
+@pytest.mark.parametrize(
+    ("comment", "found"),
+    [
+        ("Zoë Example has a new router", True), ("zoë\u00a0 EXAMPLE, too", True), ("call +31 (6) 12 34 56 78", True),
+        ("wrote to ZOE@example.com", True), ("C-1 is told", True), ("Zoë is told", False), ("an Example", False),
+        ("Zoë Examples", False), ("C-12 is told", False),
+    ],
+)  # fmt: skip
+def test_texts_of_nobody_mention_customers_by_whatever_is_known_of_them(comment: str, found: bool) -> None:
+    customer = {"id": "C-1", "name": "Zoe\u0308 Example", "email": "zoe@example.com", "phone": "+31 6 12345678"}
+    for names in ["C-1"], ["zoe@example.com", "C-1"]:
+        search = Search(names)
+        search.see(answered(1, customer), as_received=False)
+        for value in codec.dumps({"comment": comment}), json.dumps({"comment": comment}).encode():
+            assert search.mentions().in_record(Kept(value)) is found
