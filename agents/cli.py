@@ -12,7 +12,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from npsflow.agents.runtime import interrupts
-from npsflow.schemas.errors import NpsflowError, SettingsError, StateError, TransactionFailed
+from npsflow.schemas.errors import NpsflowError
 
 COMMANDS = {
     "demo": ("npsflow.agents.commands.demo:demo", "Run the whole system on sample data."),
@@ -83,7 +83,7 @@ def _one_line() -> Iterator[None]:
     try:
         yield
     except NpsflowError as error:
-        _end(error, str(error), 2 if _is_lasting(error) else 1)
+        _end(error, str(error), 2 if error.lasting else 1)
     except OSError as error:
         if error.errno == errno.EPIPE:  # whoever read our output has enough: click ends without a word
             raise
@@ -97,11 +97,6 @@ def _one_line() -> Iterator[None]:
 
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-
-
-def _is_lasting(error: NpsflowError) -> bool:
-    """Whether it comes again until a person changes something: a setting, or a state that cannot be gone on with."""
-    return isinstance(error, SettingsError | StateError) and not isinstance(error, TransactionFailed)
 
 
 def _explain(error: OSError) -> str:

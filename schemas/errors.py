@@ -50,9 +50,14 @@ _MOST_CANDIDATES = 5  # are listed: nobody reads more
 class NpsflowError(Exception):
     """Base of all errors of this package. The text tells what to do and holds no personal data."""
 
+    lasting = False
+    """Whether it comes again until a person changes something; else another try may do."""
+
 
 class SettingsError(NpsflowError, ValueError):
     """A setting is unknown, missing or impossible."""
+
+    lasting = True
 
 
 class NoSuchCase(NpsflowError, LookupError):
@@ -96,6 +101,8 @@ class TopicsRefused(NpsflowError, RuntimeError):
 class StateError(NpsflowError, RuntimeError):
     """Something is wrong with one task; carries which (`topic`, `partition`, and `offset` where there is one)."""
 
+    lasting = True
+
     def __init__(self, message: str, *, topic: str, partition: int, offset: int | None = None) -> None:
         at = f"{topic}[{partition}]" + ("" if offset is None else f"@{offset}")
         super().__init__(f"{at}: {message}")
@@ -108,3 +115,5 @@ class ChangelogRefused(StateError):
 
 class TransactionFailed(StateError):
     """The transaction was fenced, aborted, or its end is unknown."""
+
+    lasting = False

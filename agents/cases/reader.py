@@ -9,7 +9,7 @@ from typing import NoReturn
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from npsflow.agents.kafka import clients, reading
-from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.kafka.diagnosis import NotSetUp
 from npsflow.agents.sealing.keyring import Keyring
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import Entry
@@ -86,7 +86,7 @@ class CaseReader:
             self.cases.update(partition, key, value)
         except codec.Undecodable:
             case_id = key.decode(errors="replace")
-            raise KafkaFailed(
+            raise NotSetUp(
                 f"{topics.CASES}, partition {partition}: {case_id} is no case that this version of npsflow can read: "
                 "use the version of the workers"
             ) from None

@@ -13,7 +13,7 @@ import click
 from npsflow.agents.cases.reader import load_cases
 from npsflow.agents.commands import options
 from npsflow.agents.kafka import clients
-from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.kafka.diagnosis import NotSetUp
 from npsflow.agents.runtime import terminal
 from npsflow.agents.runtime.terminal import clean, one_line, pad, reading, show_entry, zoned_minute
 from npsflow.agents.sealing.keyring import open_keyring
@@ -149,7 +149,7 @@ def _record(listed: ListedCase) -> CaseRecord:
     try:
         return listed.record()
     except codec.Undecodable:
-        raise KafkaFailed(
+        raise NotSetUp(
             f"{listed.case_id} is no case that this version of npsflow can read: use the version of the workers"
         ) from None
 

@@ -8,7 +8,7 @@ import click
 from aiokafka import TopicPartition
 
 from npsflow.agents.kafka import clients, reading
-from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.kafka.diagnosis import NotSetUp
 from npsflow.agents.runtime.terminal import show_table
 from npsflow.schemas.errors import TopicsRefused
 from npsflow.schemas.times import DAY
@@ -47,7 +47,7 @@ async def _create(installation: Installation, topics: list[Wanted]) -> None:
         there = await partition_counts(client)
         if wrong := [t for t in topics if there.get(t.name, t.partitions) != t.partitions]:
             differences = ", ".join(f"{t.name} has {there[t.name]} instead of {t.partitions}" for t in wrong)
-            raise KafkaFailed(
+            raise NotSetUp(
                 f"nothing was created, partitions differ from the settings: {differences}. Set [topics] partitions and "
                 "pane_partitions in npsflow.toml to what there is, or use another NPSFLOW_PREFIX"
             )

@@ -87,5 +87,5 @@ def _await(installation: Installation, needs: set[permissions.Need]) -> None:
 def _is_temporary(error: KafkaFailed) -> bool:
     """Whether it may pass by itself: no broker answers yet, or not in time."""
     if isinstance(error, Refused):
-        return error.step == "reach"
+        return error.step == "reach" and not error.lasting
     return isinstance(error.__cause__, TimeoutError) or getattr(error.__cause__, "retriable", False)

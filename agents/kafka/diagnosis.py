@@ -33,6 +33,8 @@ STEP = 3.0
 
 _PORT = 9092
 _CLOSE = 1.0
+_HANGS_UP, _NO_ANSWER = "it hangs up", "no answer in time"
+_SILENT = (_HANGS_UP, _NO_ANSWER)
 _ALERT = b"\x15\x03"  # how TLS answers to what is not TLS
 _MISNAMED = {62, 64}  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
 _OUTDATED = {9, 10}  # X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
@@ -56,17 +58,26 @@ class KafkaFailed(NpsflowError, ConnectionError):
     """Kafka does not answer, refuses, or lacks a topic."""
 
 
-class Refused(KafkaFailed):
-    """It ends at this step; the text says why and what to do, and holds no secret."""
+class NotSetUp(KafkaFailed):
+    """What is on Kafka is not as it has to be: a topic is missing, a client may not use it, a version does not fit."""
 
-    def __init__(self, step: Step, text: str, todo: str) -> None:
+    lasting = True
+
+
+class Refused(KafkaFailed):
+    """It ends at this step; the text says why and what to do, and holds no secret.
+
+    Who cannot be reached may be there soon, and who hangs up may be starting; `lasting` says so where that is not it.
+    """
+
+    def __init__(self, step: Step, text: str, todo: str, *, lasting: bool | None = None) -> None:
         super().__init__(f"{step}: {text}: {todo}")
-        self.step = step
+        self.step, self.lasting = step, step != "reach" if lasting is None else lasting
 
 
 def absent(topic: str) -> KafkaFailed:
     """The error for a topic, given with prefix, that does not exist."""
-    return KafkaFailed(f"topic {topic} does not exist: run `npsflow topics create`, or check NPSFLOW_PREFIX")
+    return NotSetUp(f"topic {topic} does not exist: run `npsflow topics create`, or check NPSFLOW_PREFIX")
 
 
 def forbidden(error: KafkaError) -> Refused:
@@ -152,7 +163,8 @@ def _parts(address: str) -> tuple[str, int]:
     """Host and port. Raises Refused."""
     host, _, port = address.rpartition(":") if ":" in address else (address, "", str(_PORT))
     if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-        raise Refused("reach", f"NPSFLOW_BROKERS names {address!r}", "write host:port, several with commas")
+        text = f"NPSFLOW_BROKERS names {address!r}"
+        raise Refused("reach", text, "write host:port, several with commas", lasting=True)
     return host.strip("[]"), int(port)
 
 
@@ -187,7 +199,7 @@ def _speak(host: str, port: int, security: Security, context: ssl.SSLContext | N
             except OSError as error:
                 raise _uncertified(address, security, _reason(error)) from None
         if not answer:
-            raise _uncertified(address, security, "it hangs up")
+            raise _uncertified(address, security, _HANGS_UP)
 
 
 def _hello(connection: socket.socket) -> bytes:
@@ -204,7 +216,8 @@ def _speak_plaintext(connection: socket.socket, address: str) -> None:
         answer = b""
     if not answer or answer.startswith(_ALERT):
         text = f"{address} does not speak without TLS" if answer else f"{address} hangs up"
-        raise Refused("TLS", text, f"if it asks for TLS, set {names.PROTOCOL} to SSL or SASL_SSL")
+        todo = f"if it asks for TLS, set {names.PROTOCOL} to SSL or SASL_SSL"
+        raise Refused("TLS", text, todo, lasting=bool(answer))
 
 
 def _distrusted(address: str, security: Security, error: ssl.SSLCertVerificationError) -> Refused:
@@ -225,22 +238,24 @@ def _no_handshake(address: str, security: Security, error: OSError) -> Refused:
     if "ALERT" in (reason := _reason(error)):  # it speaks TLS
         return _uncertified(address, security, reason)
     todo = f"use the port where it does, or set {names.PROTOCOL} to PLAINTEXT or SASL_PLAINTEXT"
-    return Refused("TLS", f"{address} does not speak TLS ({reason})", todo)
+    return Refused("TLS", f"{address} does not speak TLS ({reason})", todo, lasting=reason not in _SILENT)
 
 
 def _uncertified(address: str, security: Security, reason: str) -> Refused:
     """The error when the broker refuses our certificate, or that we have none."""
     if security.certificate:
         text = f"{address} refuses the certificate {security.certificate} ({reason})"
-        return Refused("TLS", text, f"set {names.CERTIFICATE} to one signed by an authority that the broker knows")
-    todo = f"if it asks for a client certificate, set {names.CERTIFICATE} and {names.KEY}"
-    return Refused("TLS", f"{address} refuses a client without certificate ({reason})", todo)
+        todo = f"set {names.CERTIFICATE} to one signed by an authority that the broker knows"
+    else:
+        text = f"{address} refuses a client without certificate ({reason})"
+        todo = f"if it asks for a client certificate, set {names.CERTIFICATE} and {names.KEY}"
+    return Refused("TLS", text, todo, lasting=reason not in _SILENT)
 
 
 def _reason(error: OSError) -> str:
     if isinstance(error, TimeoutError):
-        return "no answer in time"
-    return getattr(error, "reason", None) or error.strerror or "it hangs up"
+        return _NO_ANSWER
+    return getattr(error, "reason", None) or error.strerror or _HANGS_UP
 
 
 async def _log_in(address: str, security: Security, context: ssl.SSLContext | None) -> list[str]:
@@ -270,9 +285,10 @@ async def _log_in(address: str, security: Security, context: ssl.SSLContext | No
         raise Refused("login", f"{address} does not ask for a login", todo) from None
     except (KafkaError, OSError, TimeoutError) as error:
         if security.login:
-            raise Refused("login", f"{address} hangs up ({type(error).__name__})", "look into its log") from None
+            text = f"{address} hangs up ({type(error).__name__})"
+            raise Refused("login", text, "look into its log", lasting=False) from None
         todo = f"if it asks for a login, set {names.USERNAME} and {names.PASSWORD}"
-        raise Refused("login", f"{address} hangs up when it is asked something", todo) from None
+        raise Refused("login", f"{address} hangs up when it is asked something", todo, lasting=False) from None
     finally:
         with suppress(TimeoutError):  # of a broker that does not hang up in its turn
             await asyncio.wait_for(connection.close(), _CLOSE)

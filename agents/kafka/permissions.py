@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.transaction import InitProducerIdRequest
 
 from npsflow.agents.kafka import clients
-from npsflow.agents.kafka.diagnosis import ALLOW, STEP, KafkaFailed, Refused
+from npsflow.agents.kafka.diagnosis import ALLOW, STEP, NotSetUp, Refused
 from npsflow.schemas import topics
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.installation import Installation
@@ -80,9 +80,9 @@ async def missing(installation: Installation, needs: Iterable[Need]) -> list[Ref
 
 
 async def require(installation: Installation, needs: Iterable[Need]) -> None:
-    """Raises KafkaFailed, with a line for each thing that is missing."""
+    """Raises NotSetUp, with a line for each thing that is missing; KafkaFailed."""
     if refused := await missing(installation, needs):
-        raise KafkaFailed("\n".join(map(str, refused)))
+        raise NotSetUp("\n".join(map(str, refused)))
 
 
 def _absent(names: Iterable[str]) -> Refused:

@@ -227,9 +227,9 @@ async def accept(installation: Installation) -> int:
     """
     async with clients.admin(installation) as client:
         read = await reading.committed_offsets(client, installation.group("classify"))
+    count, now = len(await reading.partitions(installation, topics.DLQ_LOG)), int(time.time() * 1000)
     if not read:
         raise KafkaFailed("nothing was read yet: there is nothing to accept")
-    count, now = len(await reading.partitions(installation, topics.DLQ_LOG)), int(time.time() * 1000)
     async with clients.reader(installation, group=installation.group(_ACCEPTED)) as consumer:
         consumer.assign(list(read))
         await consumer.commit({tp: OffsetAndMetadata(offset, "") for tp, (offset, _) in read.items()})

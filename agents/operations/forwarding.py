@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import CommitFailedError, IllegalStateError, MessageSizeTooLargeError
 
 from npsflow.agents.kafka import clients, reading
-from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.kafka.diagnosis import NotSetUp
 from npsflow.agents.kafka.renewed_producer import RenewedProducer, renewed_producer
 from npsflow.agents.sealing.sealer import Seals, open_sealing
 from npsflow.schemas import topics
@@ -65,7 +65,7 @@ async def _send(
         await clients.deliver(producer, outputs)
     except MessageSizeTooLargeError:
         largest = max(records, key=lambda record: len(record.value or b""))
-        raise KafkaFailed(
+        raise NotSetUp(
             f"{largest.topic}[{largest.partition}]@{largest.offset} is more than {topics.RESPONSES} takes once it is "
             f"sealed: move the group {installation.group(_GROUP)} behind it with kafka-consumer-groups"
         ) from None

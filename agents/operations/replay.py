@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from npsflow.agents.intake.endpoint import Endpoint, kept_delivery, unsigned
 from npsflow.agents.kafka import clients
-from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.kafka.diagnosis import absent
 from npsflow.agents.operations import dead_letters
 from npsflow.agents.operations.dead_letters import LETTER_ID, History, Letter, Selection, named_response
 from npsflow.agents.platforms.protocol import CONTENT_TYPE, Rejected
@@ -311,7 +311,7 @@ class Replay:
     def _count(self, counts: Mapping[str, int], topic: str) -> int:
         name = self._installation.topic(topic)
         if name not in counts:
-            raise KafkaFailed(f"topic {name}, to which a dead letter goes, does not exist")
+            raise absent(name)
         return counts[name]
 
 

@@ -43,7 +43,7 @@ def test_topics_with_other_partitions_are_refused(harness: CommandHarness) -> No
     harness.config.write_text("[topics]\npartitions = 3\n")
     result = harness.run("topics", "create")
 
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert f"{harness.installation.prefix}survey-responses has 4 instead of 3" in result.stderr
 
 
@@ -53,7 +53,7 @@ def test_missing_topics_are_reported(broker: Broker, tmp_path: Path) -> None:
     assert empty.run("topics", "list").stdout.count("missing") == len(wanted(Settings(), empty.installation))
     assert "run `npsflow topics create`" in empty.run("alerts").stderr
     forget = empty.run("forget", "C-1", "--yes")
-    assert forget.exit_code == 1
+    assert forget.exit_code == 2
     assert forget.stderr.startswith("Error: topic no-topics.")
     assert "does not exist: run `npsflow topics create`" in forget.stderr
     assert "run `npsflow topics create`" in empty.run("worker").stderr

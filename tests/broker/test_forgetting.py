@@ -261,8 +261,8 @@ async def test_an_address_finds_customers_and_a_typo_is_no_success(broker: Broke
         assert sorted(customers) == ["C-4711", "C-5", "None"]
         said = ["Ann  EXAMPLE has a new router", "another Ann, not Example", "she is joann@example.com"]
         async with clients.producer(harness.installation) as producer:
-            for number, comment in enumerate(said):
-                fixed = {"action_id": f"f-{number}", "action": "fixed", "by": "x", "root_cause": "router"}
+            for which, comment in enumerate(said):
+                fixed = {"action_id": f"f-{which}", "action": "fixed", "by": "x", "root_cause": "router"}
                 value = json.dumps(fixed | {"comment": comment}).encode()
                 await producer.send_and_wait(harness.installation.topic(topics.ACTIONS), value)
         done = await run(harness, tmp_path, "forget", "ann@example.com", "--yes")

@@ -99,7 +99,7 @@ def test_a_worker_that_does_not_get_in_ends(secured: Secured, door: dict[str, st
 @pytest.mark.parametrize("command", ["alerts", "windows", "dlq list", "topics list", "topics create", "rebuild --yes"])
 def test_every_command_says_why_it_does_not_get_in(door: dict[str, str], command: str) -> None:
     result = CliRunner().invoke(main, command.split(), env=door | {"NPSFLOW_SASL_PASSWORD": "wrong password"})
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert result.stderr.startswith("Error: login: ")
     assert "wrong password" not in result.output
 
