@@ -17,9 +17,8 @@ from npsflow.agents.kafka import reading
 from npsflow.agents.kafka.protocol import DescribeProducers, DescribeShareGroup, ListTransactions
 from npsflow.streams.engine.kafka.protocol import DescribeGroup
 
-READING = ("consumer", "streams", "")
-"""Kinds of groups that commit offsets: of consumers, of Kafka Streams, and those that only keep offsets."""
 SHARE = "share"
+"""The kind of groups that commit no offsets; all others may: of consumers, of Kafka Streams, of whatever comes."""
 
 _GROUP = 0
 _GROUP_CONFIG = 32  # a resource of which aiokafka knows nothing

@@ -73,10 +73,10 @@ async def group_findings(settings: Settings, installation: Installation) -> list
         }
         kinds = dict(await admin.list_consumer_groups())
         for group, kind in sorted(kinds.items()):
-            if group not in ours and kind in groups.READING:
-                results += await _subscriber(look, group)
-            elif kind == groups.SHARE:
+            if kind == groups.SHARE:
                 results += await _share_group(look, group)
+            elif group not in ours:
+                results += await _subscriber(look, group)
     return results
 
 

@@ -4,6 +4,7 @@ Its real sender hands them to a real mail server, with STARTTLS and a login; tha
 """
 
 import asyncio
+import logging
 import resource
 import sys
 from collections.abc import Iterator
@@ -29,6 +30,7 @@ def run(_at: Installation) -> None:
     if not _STATM.exists():
         say("mails: not measured, this system has no /proc/self/statm")
         return
+    logging.getLogger("mail.log").setLevel(logging.ERROR)  # of the server, a warning for each mail
     say(f"mails: {_PARTS * _PART:,} are sent")
     first, *_, last = asyncio.run(_served())
     report("mails", last / first, f"of RSS after {_PART:,}", _LIMIT, first_mb=first / 1e6, last_mb=last / 1e6)

@@ -10,7 +10,7 @@ import re
 import socket
 import ssl
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import UTC, datetime
 from email.errors import NonASCIILocalPartDefect
 from email.headerregistry import Address, HeaderRegistry
@@ -22,13 +22,16 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any, Literal
 
+import aiohttp
 import aiosmtplib
 from msgspec import Struct
 from yarl import URL
 
 from npsflow.agents.notify.http import in_words
 from npsflow.agents.notify.kind import SEND_SECONDS, Delivered, Kind, Result, Unavailable, Unconfirmed
+from npsflow.agents.notify.oauth import AccessTokens, Client
 from npsflow.agents.notify.smtp_replies import Stage, result_of
+from npsflow.agents.notify.ssrf_guard import expect_tls
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.notify.message import Message
 
@@ -76,8 +79,10 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
 
     `sender`: the From address, with or without a name. `port`: 587, and 465 with `tls`. `tls`: TLS from the first byte;
     without it the port decides. `user`: who logs in; the secret is the password, or with `auth` xoauth2 an access token
-    or `@FILE`, which is read before each login. `hello`: our name in EHLO, the domain of `sender` if empty. `ca`: PEM
-    file of the authority that signed the server's certificate, if the system does not know it.
+    or `@FILE`, which is read before each login. With `token_url` it is the secret of `client_id`, which gets tokens for
+    `scope` there: for itself, or by what the file `refresh_token` holds. `hello`: our name in EHLO, the domain of
+    `sender` if empty. `ca`: PEM file of the authority that signed the server's certificate, if the system does not know
+    it.
     """
 
     host: str
@@ -87,6 +92,10 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
     tls: bool | None = None
     user: str = ""
     auth: Literal["password", "xoauth2"] = "password"
+    token_url: str = ""
+    client_id: str = ""
+    scope: str = ""
+    refresh_token: str = ""
     hello: str = ""
     ca: str = ""
 
@@ -97,6 +106,10 @@ class Options(Struct, frozen=True, forbid_unknown_fields=True):
             raise ValueError("hello is no name of a host")
         if self.auth == "xoauth2" and not self.user:
             raise ValueError("auth: xoauth2 needs a user")
+        if self.token_url and not (self.auth == "xoauth2" and self.client_id):
+            raise ValueError('token_url needs auth = "xoauth2" and a client_id')
+        if (self.client_id or self.scope or self.refresh_token) and not self.token_url:
+            raise ValueError("client_id, scope and refresh_token are for a token_url")
 
     @property
     def implicit_tls(self) -> bool:
@@ -136,8 +149,8 @@ class _Refused(Exception):
 class Email:
     """A connection for each message: they are few, and servers close idle ones."""
 
-    def __init__(self, options: Options, secret: str) -> None:
-        self._options, self._secret = options, secret
+    def __init__(self, options: Options, secret: str, tokens: AccessTokens | None = None) -> None:
+        self._options, self._secret, self._tokens = options, secret, tokens
         self._tls = ssl.create_default_context(cafile=options.ca or None)
         (self._sender,) = _mailboxes(options.sender)
         self._host = _ascii(options.host)
@@ -208,15 +221,30 @@ class Email:
         if not client.supports_extension("auth"):
             raise _Refused(Unavailable("it offers no login: leave `user` out, or use TLS", _CLOSED))
         if self._options.auth == "xoauth2":
-            await client.auth_xoauth2(self._options.user, await self._token())
+            await self._login_by_token(client)
         elif not set(client.supported_auth_methods) - {"xoauth2"}:
             offered = "only xoauth2" if client.supported_auth_methods else "no way that we know"
             raise _Refused(Unavailable(f"it takes no password: it offers {offered}; see options.auth", _CLOSED))
         else:
             await client.login(self._options.user, self._secret)
 
+    async def _login_by_token(self, client: _Client) -> None:
+        """One that is refused before it expires was revoked: the next login gets another. Raises as `_login`."""
+        token = await self._token()
+        try:
+            await client.auth_xoauth2(self._options.user, token)
+        except aiosmtplib.SMTPAuthenticationError:
+            if self._tokens is not None:
+                self._tokens.drop()
+            raise
+
     async def _token(self) -> str:
-        """The access token, from its file if it has one. Raises _Refused."""
+        """The access token, from where it is to come. Raises _Refused."""
+        if self._tokens is not None:
+            token = await self._tokens.get()
+            if isinstance(token, Unavailable):
+                raise _Refused(token)
+            return token
         if not self._secret.startswith("@"):
             return self._secret
         try:
@@ -288,13 +316,30 @@ def _html(message: Message) -> str:
 
 @asynccontextmanager
 async def _open(options: Options, secrets: Sequence[str]) -> AsyncIterator[Email]:
-    if options.user and not secrets:
+    if options.user and not secrets and not options.refresh_token:
         raise SettingsError("options.user has no password in NPSFLOW_SECRET_NOTIFY_*")
+    secret = secrets[0] if secrets else ""
+    async with AsyncExitStack() as until_closed:
+        tokens = await until_closed.enter_async_context(_tokens(options, secret)) if options.token_url else None
+        try:
+            email = Email(options, secret, tokens)
+        except OSError as error:  # ssl.SSLError is one, too
+            raise SettingsError(f"options.ca cannot be read: {type(error).__name__}") from None
+        yield email
+
+
+@asynccontextmanager
+async def _tokens(options: Options, secret: str) -> AsyncIterator[AccessTokens]:
+    """Raises SettingsError for an endpoint that a secret cannot be sent to, and a file that cannot be read."""
+    expect_tls("options.token_url", options.token_url)
     try:
-        email = Email(options, secrets[0] if secrets else "")
-    except OSError as error:  # ssl.SSLError is one, too
-        raise SettingsError(f"options.ca cannot be read: {type(error).__name__}") from None
-    yield email
+        if options.refresh_token:
+            await asyncio.to_thread(Path(options.refresh_token).read_text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"options.refresh_token cannot be read: {in_words(error)}") from None
+    client = Client(options.token_url, options.client_id, secret, options.scope, options.refresh_token)
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        yield AccessTokens(session, client)
 
 
 def _mailboxes(text: str, *, expected: bool = False) -> list[Address]:
@@ -328,7 +373,7 @@ def _address_problem(_: Options, address: str) -> str:
 KIND = Kind(
     Options,
     _open,
-    "the password or token of `options.user`",
+    "the password or token of `options.user`, or the secret of `options.client_id`",
     secret_optional=True,
     address="an e-mail address",
     address_problem=_address_problem,
