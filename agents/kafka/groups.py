@@ -137,19 +137,14 @@ async def _transactional_id(client: AIOKafkaClient, producer: int) -> str:
     return ""
 
 
-async def share_group_reads(client: AIOKafkaClient, group: str, tps: list[TopicPartition]) -> set[str]:
-    """Which topics of these partitions a share group reads."""
+async def share_group_reads(client: AIOKafkaClient, group: str) -> set[str]:
+    """Which topics a share group reads, also before it has acknowledged anything: until then it has no offsets."""
     try:
         node = await client.coordinator_lookup(_GROUP, group)
-        answer = await client.send(node, DescribeShareGroup(group, tps))
+        answer = await client.send(node, DescribeShareGroup(group))
     except KafkaError:
         return set()
-    return {
-        topic
-        for _, topics, *_ in answer.groups
-        for topic, _, _, parts, _ in topics
-        if any(part[1] >= 0 for part in parts)
-    }
+    return {topic for _, topics, *_ in answer.groups for topic, *_ in topics or ()}
 
 
 async def share_isolation(admin: AIOKafkaAdminClient, group: str) -> str:

@@ -178,7 +178,7 @@ def _read(look: _Look, group: str, topic: str, lag: Lag) -> str:
 
 async def _share_group(look: _Look, group: str) -> list[Finding]:
     """Its lag nobody tells; a consumer in it cannot say what it is handed."""
-    read = await groups.share_group_reads(look.client, group, look.tps(SUBSCRIBED))
+    read = await groups.share_group_reads(look.client, group) & {look.installation.topic(name) for name in SUBSCRIBED}
     if not read:
         return []
     text = f"groups: share group {group} reads {', '.join(sorted(read))}"
