@@ -92,6 +92,8 @@ class RefusedRecord(NpsflowError, ValueError):
 class TopicsRefused(NpsflowError, RuntimeError):
     """The broker refuses to make topics: `refused` maps each to its sentence, `made` are those that it has made."""
 
+    lasting = True
+
     def __init__(self, made: Collection[str], refused: Mapping[str, str]) -> None:
         self.made, self.refused = sorted(made), dict(refused)
         lines = [f"the broker refuses topic {name}: {why}" for name, why in sorted(refused.items())]

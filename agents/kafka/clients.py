@@ -16,7 +16,16 @@ from aiokafka.errors import (
     UnknownTopicOrPartitionError,
 )
 
-from npsflow.agents.kafka.diagnosis import FORBIDDEN, KafkaFailed, Refused, absent, forbidden, session_refused, why_not
+from npsflow.agents.kafka.diagnosis import (
+    FORBIDDEN,
+    KafkaFailed,
+    NotSetUp,
+    Refused,
+    absent,
+    forbidden,
+    session_refused,
+    why_not,
+)
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.clients import Isolation, client_options, consumer_options, producer_options
 from npsflow.streams.engine.transaction import Outputs
@@ -49,7 +58,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     except NotImplementedError as error:
         if not str(error).startswith(_TOO_OLD):
             raise
-        raise KafkaFailed(f"this broker is too old, or no Apache Kafka ({error}): see docs/brokers.md") from error
+        raise NotSetUp(f"this broker is too old, or no Apache Kafka ({error}): see docs/brokers.md") from error
 
 
 @asynccontextmanager

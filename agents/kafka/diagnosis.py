@@ -270,7 +270,8 @@ async def _log_in(address: str, security: Security, context: ssl.SSLContext | No
             await connection.connect()
             metadata = await connection.send(MetadataRequest([]))
     except TokenRefused as error:
-        raise Refused("login", str(error), f"look at {names.TOKEN_URL} or {names.TOKEN_FUNCTION}") from None
+        todo = f"look at {names.TOKEN_URL} or {names.TOKEN_FUNCTION}"
+        raise Refused("login", str(error), todo, lasting=error.lasting) from None
     except SaslAuthenticationFailed:
         if security.mechanism == "OAUTHBEARER":
             todo = "compare what it holds with what the broker expects (issuer, audience, name)"

@@ -220,6 +220,6 @@ def output_of_worker(installation: dict[str, str]) -> list[str]:
     command = [sys.executable, "-m", "npsflow.agents.entry", "worker", f"--web-port={free_port()}"]
     environment = os.environ | installation | {"NPSFLOW_LOG_LEVEL": "DEBUG"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS, check=False)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert not [secret for secret in SECRETS if secret in done.stdout + done.stderr]
     return done.stderr.removeprefix("Error: ").splitlines()

@@ -82,8 +82,8 @@ async def test_tokens_of_an_identity_provider(door: dict[str, str]) -> None:
         assert "permission: all that a worker needs is allowed" in checked.stdout
         wrong = await run(door | {"NPSFLOW_SASL_PASSWORD": "wrong password"}, "topics", "list")
     gone = await run(door, "topics", "list")
-    for refused, why in ((wrong, "127.0.0.1 answers 401"), (gone, "127.0.0.1 does not answer")):
-        assert refused.exit_code == 1
+    for refused, why, status in ((wrong, "127.0.0.1 answers 401", 2), (gone, "127.0.0.1 does not answer", 1)):
+        assert refused.exit_code == status
         assert f"login: no token: {why}" in refused.output
         assert "NPSFLOW_SASL_TOKEN_URL" in refused.output
         assert PASSWORD not in refused.output

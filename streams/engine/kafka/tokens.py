@@ -23,7 +23,11 @@ _SHORT = 300.0  # seconds that a token is good for whose end nobody tells
 
 
 class TokenRefused(NpsflowError, ConnectionError):
-    """There is no token; the text says why, and holds no secret."""
+    """There is no token; the text says why, and holds no secret. `lasting`: the provider has answered and refuses."""
+
+    def __init__(self, text: str, *, lasting: bool = False) -> None:
+        super().__init__(text)
+        self.lasting = lasting
 
 
 class _Granted(Struct):
@@ -70,7 +74,8 @@ def of_provider(url: str, client: str, secret: str, scope: str = "") -> Grant:
         try:
             granted = convert(codec.loads(body), _Granted, strict=False)
         except (ValueError, ValidationError):
-            raise TokenRefused(f"no token: {where} answers {answer.status}") from None
+            lasting = answer.status < 500 and answer.status != 429
+            raise TokenRefused(f"no token: {where} answers {answer.status}", lasting=lasting) from None
         return granted.access_token, granted.expires_in
 
     return grant
