@@ -27,7 +27,14 @@ from npsflow.agents.kafka.diagnosis import (
     why_not,
 )
 from npsflow.streams.engine.installation import Installation
-from npsflow.streams.engine.kafka.clients import Isolation, client_options, consumer_options, producer_options
+from npsflow.streams.engine.kafka.clients import (
+    Isolation,
+    client_options,
+    consumer_options,
+    guarded,
+    producer_options,
+)
+from npsflow.streams.engine.kafka.guarded_client import guard
 from npsflow.streams.engine.transaction import Outputs
 
 PATIENCE = 8.0
@@ -65,6 +72,7 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 async def client(installation: Installation) -> AsyncIterator[AIOKafkaClient]:
     """A client for single requests."""
     client = AIOKafkaClient(**client_options(installation))
+    guard(client)
     async with _started(client.bootstrap, client.close, installation):
         yield client
 
@@ -72,7 +80,7 @@ async def client(installation: Installation) -> AsyncIterator[AIOKafkaClient]:
 @asynccontextmanager
 async def admin(installation: Installation) -> AsyncIterator[AIOKafkaAdminClient]:
     """A client that asks about topics and groups, and makes topics."""
-    client = AIOKafkaAdminClient(**client_options(installation))
+    client = guarded(AIOKafkaAdminClient(**client_options(installation)))
     async with _started(client.start, client.close, installation):
         yield client
 
@@ -92,7 +100,7 @@ async def reader(
     and asks for new records only twice a second; they come at once all the same.
     """
     options = consumer_options(installation, group, session_ms=session_ms, isolation=isolation)
-    consumer = AIOKafkaConsumer(**options | ({"fetch_max_wait_ms": _REST_MS} if at_rest else {}))
+    consumer = guarded(AIOKafkaConsumer(**options | ({"fetch_max_wait_ms": _REST_MS} if at_rest else {})))
     async with _started(consumer.start, consumer.stop, installation):
         yield consumer
 
@@ -101,6 +109,7 @@ async def reader(
 async def producer(installation: Installation, transactional_id: str | None = None) -> AsyncIterator[AIOKafkaProducer]:
     """An idempotent producer that waits for all replicas; with an id, for transactions."""
     client = AIOKafkaProducer(**producer_options(installation, transactional_id))
+    guard(client.client)
     async with _started(client.start, client.stop, installation):
         yield client
 

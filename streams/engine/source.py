@@ -17,7 +17,7 @@ from npsflow.streams.engine.assignment import Assignment
 from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.committer import CommitRateLimit
 from npsflow.streams.engine.context import Context
-from npsflow.streams.engine.kafka.clients import changelog_reader, client_options, stage_consumer
+from npsflow.streams.engine.kafka.clients import changelog_reader, client_options, guarded, stage_consumer
 from npsflow.streams.engine.kafka.contact import Contact
 from npsflow.streams.engine.loss import count_deleted
 from npsflow.streams.engine.namesake import Namesake
@@ -117,7 +117,7 @@ class Source(Service):
         instance = None if name is None else f"{group}-{name}"
         self._consumer = stage_consumer(self.installation, self.stage.name, instance)
         self._reader = changelog_reader(self.installation)
-        self._admin = AIOKafkaAdminClient(**client_options(self.installation))
+        self._admin = guarded(AIOKafkaAdminClient(**client_options(self.installation)))
         await self._reader.start()
         await self._admin.start()
         await self._consumer.start()

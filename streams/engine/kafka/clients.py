@@ -3,13 +3,14 @@
 from typing import Any, Literal
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from npsflow.schemas.topics import MAX_RECORD
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka import errors  # noqa: F401 so that aiokafka knows them
-from npsflow.streams.engine.kafka.metadata_backoff import back_off_metadata
+from npsflow.streams.engine.kafka.guarded_client import guard
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 
@@ -79,23 +80,26 @@ def stage_consumer(installation: Installation, stage: str, instance: str | None)
     """The consumer of a stage's input, in the stage's group; `instance`: its static name there, None for none."""
     group = installation.group(stage)
     options = consumer_options(installation, group, instance=instance, session_ms=installation.session_ms)
-    consumer = AIOKafkaConsumer(**options)
-    back_off_metadata(client_of(consumer))
-    return consumer
+    return guarded(AIOKafkaConsumer(**options))
 
 
 def changelog_reader(installation: Installation) -> AIOKafkaConsumer:
     """A consumer without group, for changelogs and offsets."""
-    consumer = AIOKafkaConsumer(**consumer_options(installation))
-    back_off_metadata(client_of(consumer))
+    consumer = guarded(AIOKafkaConsumer(**consumer_options(installation)))
     # Else it gives up on offsets just before its client gives up on the request, and never renews the connection.
     consumer._request_timeout_ms *= 2
     return consumer
 
 
-def client_of(consumer: AIOKafkaConsumer) -> AIOKafkaClient:
-    """The client inside of a consumer, for single requests."""
-    return consumer._client
+def guarded(outer: Any) -> Any:
+    """Give a consumer or an admin client back with the guard of guarded_client.py on the client inside of it."""
+    guard(client_of(outer))
+    return outer
+
+
+def client_of(outer: AIOKafkaConsumer | AIOKafkaAdminClient) -> AIOKafkaClient:
+    """The client inside of a consumer or an admin client, for single requests."""
+    return outer._client
 
 
 def member_id(consumer: AIOKafkaConsumer) -> str:

@@ -9,7 +9,7 @@ from aiokafka.errors import KafkaError
 
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.clients import producer_options
-from npsflow.streams.engine.kafka.metadata_backoff import back_off_metadata
+from npsflow.streams.engine.kafka.guarded_client import guard
 
 
 class GuardedProducer(AIOKafkaProducer):  # type: ignore[misc]
@@ -25,7 +25,7 @@ class GuardedProducer(AIOKafkaProducer):  # type: ignore[misc]
 
         aiokafka sends again what it got no answer to; what the broker made of the first request, nobody knows.
         """
-        back_off_metadata(self.client)
+        guard(self.client)
         self._note_failures()
         self._withhold()
 

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from npsflow.streams.engine import kafka
@@ -34,7 +36,8 @@ async def owners() -> AsyncIterator[dict[str, Any]]:
     """One of each class, as aiokafka makes them, and never started."""
     producer = AIOKafkaProducer(bootstrap_servers="127.0.0.1:1", transactional_id="t.id")
     consumer = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
-    every = [producer, producer.client, consumer]
+    admin, connection = AIOKafkaAdminClient(bootstrap_servers="127.0.0.1:1"), AIOKafkaConnection("127.0.0.1", 1)
+    every = [producer, producer.client, consumer, admin, connection]
     (manager,) = (value for value in vars(producer).values() if type(value).__name__ == "TransactionManager")
     manager.set_pid_and_epoch(1, 0)
     manager.begin_transaction()
