@@ -13,6 +13,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.errors import KafkaTimeoutError
 
 from npsflow.schemas import codec
 from npsflow.schemas.errors import ChangelogRefused
@@ -26,6 +27,7 @@ from npsflow.streams.stage import NORMAL, Checkpoint, CounterKey, Emit, Fold, Ou
 FORMAT = 1
 POSITION = b"position"
 _BATCH = 50  # a record of the log may be large
+_VAIN = 60  # seconds in which nothing comes: longer than a client needs to notice that a broker is silent
 
 
 @dataclass(slots=True)
@@ -166,7 +168,12 @@ class Changelog:
         try:
             await self._hold(Restoring(self.task, tp.topic, 0))
             await consumer.seek_to_beginning(tp)
-            while await consumer.position(tp) < end:
+            reached, vain = -1, 0
+            while (position := await consumer.position(tp)) < end:
+                vain = vain + 1 if position == reached else 0
+                if vain > _VAIN:
+                    raise KafkaTimeoutError(f"{tp.topic}, partition {tp.partition}: nothing comes after {position}")
+                reached = position
                 records = (await consumer.getmany(tp, timeout_ms=1000, max_records=_BATCH)).get(tp, ())
                 await self._hold(Restoring(self.task, tp.topic, len(records)))
                 for record in records:

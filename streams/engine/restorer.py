@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from npsflow.streams.engine.changelog import Changelog, Position
 from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.context import Context
+from npsflow.streams.engine.kafka.changelog_reader import ChangelogReader
 from npsflow.streams.engine.kafka.clients import client_of
 from npsflow.streams.engine.kafka.hanging_transactions import find_decision
 from npsflow.streams.engine.observer import Lost
@@ -20,29 +21,34 @@ class Restorer:
     def __init__(
         self,
         context: Context,
-        reader: AIOKafkaConsumer,
+        reader: ChangelogReader,
         group: AIOKafkaConsumer,
         partitions: Mapping[str, int],
         clock: BrokerClock,
     ) -> None:
-        """`reader` reads changelogs and offsets and nothing else; `group`: the stage's consumer, asked for what its
-        group has committed; `partitions`: counts of the input topics (without prefix)."""
+        """`reader` is used for nothing else that takes long; `group`: the stage's consumer, asked for what its group
+        has committed; `partitions`: counts of the input topics (without prefix)."""
         self._context, self._reader, self._group = context, reader, group
         self._stage, self._installation = context.stage, context.installation
         self._partitions, self._clock = dict(partitions), clock
         self._unsettled = dict[int, bool]()
+        self._failed = False
 
     async def restore(self, partition: int, kept: Task | None) -> Task:
         """Give a task that owns its partition. `kept`: as this worker left it at the last rebalance.
 
-        Raises ChangelogRefused where a person has to decide, any other error where trying again may help.
+        Raises ChangelogRefused where a person has to decide, any other error where trying again may help: that is done
+        with another consumer, since it may be the consumer that is broken.
         """
+        if self._failed:
+            await self._reader.renew()
+            self._failed = False
         transaction = Transaction(self._context, partition)
         try:
             if kept is not None:
                 await kept.transaction.stop()
             name = self._installation.transactional_id(self._stage.name, partition)
-            was_committed = await find_decision(client_of(self._reader), name)
+            was_committed = await find_decision(client_of(self._reader.consumer), name)
             if was_committed is not None:
                 self._unsettled[partition] = was_committed  # a restore can be cancelled after the broker forgot it
             await transaction.start()
@@ -54,19 +60,20 @@ class Restorer:
                 await transaction.settle(self._unsettled[partition], await self._outputs(partition))
                 del self._unsettled[partition]
             return await self._from_changelog(partition, transaction)
-        except BaseException:
+        except BaseException as error:
+            self._failed = isinstance(error, Exception)  # not if it was cancelled
             await transaction.stop()
             raise
 
     async def _is_untouched(self, kept: Task) -> bool:
         """Whether nobody wrote to the task's changelog since its own last commit."""
         state = kept.changelog.state
-        end: int = (await self._reader.end_offsets([state]))[state]
+        end: int = (await self._reader.consumer.end_offsets([state]))[state]
         return kept.changelog.end == end
 
     async def _outputs(self, partition: int) -> list[TopicPartition]:
         """Whatever a transaction of this task can have touched, as far as it exists."""
-        cluster = await client_of(self._reader).fetch_all_metadata()
+        cluster = await client_of(self._reader.consumer).fetch_all_metadata()
         topics = [self._installation.topic(name) for name in self._stage.outputs]
         outputs = [TopicPartition(t, p) for t in topics for p in cluster.partitions_for_topic(t) or ()]
         changelog = Changelog(self._context, partition, self._partitions)
@@ -75,10 +82,11 @@ class Restorer:
     async def _from_changelog(self, partition: int, transaction: Transaction) -> Task:
         changelog = Changelog(self._context, partition, self._partitions)
         task = Task(self._context, changelog, transaction, self._clock)
-        position = await changelog.restore(self._reader, task.fold)
+        reader = self._reader.consumer
+        position = await changelog.restore(reader, task.fold)
         inputs = {name: TopicPartition(self._installation.topic(name), partition) for name in self._stage.inputs}
-        begins = await self._reader.beginning_offsets(list(inputs.values()))
-        ends = await self._reader.end_offsets(list(inputs.values()))
+        begins = await reader.beginning_offsets(list(inputs.values()))
+        ends = await reader.end_offsets(list(inputs.values()))
         begin = {name: begins[tp] for name, tp in inputs.items()}
         end = {name: ends[tp] for name, tp in inputs.items()}
         committed = {name: await self._group.committed(tp) for name, tp in inputs.items()}

@@ -1,5 +1,6 @@
 """The consumer of one stage: reads the input of its tasks, gives their batches to the agent, and sees to commits."""
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -17,7 +18,8 @@ from npsflow.streams.engine.assignment import Assignment
 from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.committer import CommitRateLimit
 from npsflow.streams.engine.context import Context
-from npsflow.streams.engine.kafka.clients import changelog_reader, client_options, guarded, stage_consumer
+from npsflow.streams.engine.kafka.changelog_reader import ChangelogReader
+from npsflow.streams.engine.kafka.clients import client_options, guarded, stage_consumer
 from npsflow.streams.engine.kafka.contact import Contact
 from npsflow.streams.engine.loss import count_deleted
 from npsflow.streams.engine.namesake import Namesake
@@ -31,6 +33,7 @@ log = logging.getLogger(__name__)
 _POLL = 0.1
 _IDLE_EVERY = 1.0
 _PURGE_EVERY = 15.0
+_BEGIN = 10.0  # seconds to ask where a partition begins: nothing else is read meanwhile
 _STOP = 3.0  # seconds for the last commits
 _REBUILD = 30.0  # and for those of a rebuild, which nothing presses
 
@@ -116,7 +119,7 @@ class Source(Service):
         context, name, group = self._context, self._context.settings.name, self.installation.group(self.stage.name)
         instance = None if name is None else f"{group}-{name}"
         self._consumer = stage_consumer(self.installation, self.stage.name, instance)
-        self._reader = changelog_reader(self.installation)
+        self._reader = ChangelogReader(self.installation)
         self._admin = guarded(AIOKafkaAdminClient(**client_options(self.installation)))
         await self._reader.start()
         await self._admin.start()
@@ -182,8 +185,9 @@ class Source(Service):
     async def _find_gap(self, tp: TopicPartition, expected: int, first: int) -> Exception | None:
         """Give what is wrong if `first` comes instead of offset `expected`. Transactions leave gaps that are right."""
         try:
-            deleted = await count_deleted(self._reader, tp, expected, first)
-        except KafkaError as error:  # nobody knows what is between
+            async with asyncio.timeout(_BEGIN):
+                deleted = await count_deleted(self._reader.consumer, tp, expected, first)
+        except (KafkaError, TimeoutError) as error:  # nobody knows what is between
             failed: Exception = error
             return failed
         if expected <= first and not deleted:

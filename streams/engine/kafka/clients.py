@@ -83,7 +83,7 @@ def stage_consumer(installation: Installation, stage: str, instance: str | None)
     return guarded(AIOKafkaConsumer(**options))
 
 
-def changelog_reader(installation: Installation) -> AIOKafkaConsumer:
+def changelog_consumer(installation: Installation) -> AIOKafkaConsumer:
     """A consumer without group, for changelogs and offsets."""
     consumer = guarded(AIOKafkaConsumer(**consumer_options(installation)))
     # Else it gives up on offsets just before its client gives up on the request, and never renews the connection.

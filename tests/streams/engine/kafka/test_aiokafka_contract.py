@@ -111,7 +111,7 @@ async def test_the_sender_uses_the_client_whose_method_is_replaced(producer: Gua
 
 
 async def test_a_consumer_for_changelogs_outwaits_its_client() -> None:
-    reader, other = clients.changelog_reader(NOWHERE), AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
+    reader, other = clients.changelog_consumer(NOWHERE), AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1")
     assert reader._request_timeout_ms == 2 * other._request_timeout_ms
     assert isinstance(clients.client_of(reader), AIOKafkaClient)
     assert clients.client_of(reader)._request_timeout_ms == other._request_timeout_ms

@@ -114,7 +114,8 @@ async def test_topics_that_change_while_metadata_are_on_their_way_are_asked_for(
             assert broker.asked[count:] == [{"b"}]
         else:
             await answered(broker, client)
-            assert not updated.done() and not client._md_update_waiter.done()
+            assert not updated.done()
+            assert not client._md_update_waiter.done()
 
 
 async def answered(broker: StandIn, client: AIOKafkaClient) -> None:
