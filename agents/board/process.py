@@ -11,7 +11,8 @@ from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.board.server import Server
 from npsflow.agents.cases.actions import Actor
 from npsflow.agents.cases.reader import CaseReader
-from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka import reading
+from npsflow.agents.kafka.renewed_consumer import renewed_consumer
 from npsflow.agents.kafka.renewed_producer import renewed_producer
 from npsflow.agents.sealing.sealer import open_sealing
 from npsflow.agents.web.connections import ConnectionLimiter
@@ -58,7 +59,7 @@ async def open_board(
     partitions = await reading.partitions(installation, topics.CASES)
     async with (
         open_sealing(settings, installation) as sealing,
-        clients.reader(installation) as consumer,
+        renewed_consumer(installation) as consumer,
         renewed_producer(installation) as producer,
     ):
         await sealing.sealer.start()

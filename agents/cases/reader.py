@@ -6,10 +6,11 @@ from contextlib import asynccontextmanager
 from itertools import chain
 from typing import NoReturn
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
-from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka import reading
 from npsflow.agents.kafka.diagnosis import NotSetUp
+from npsflow.agents.kafka.renewed_consumer import RenewedConsumer, renewed_consumer
 from npsflow.agents.sealing.keyring import Keyring
 from npsflow.schemas import codec, topics
 from npsflow.schemas.cases import Entry
@@ -27,7 +28,7 @@ class CaseReader:
     `keyring`: opens what is sealed in them, when it is looked at.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, partitions: list[TopicPartition], keyring: Keyring) -> None:
+    def __init__(self, consumer: RenewedConsumer, partitions: list[TopicPartition], keyring: Keyring) -> None:
         self.cases = CaseIndex(keyring.open)
         self.ready = False
         self.contact = Contact(consumer, partitions[0].topic)
@@ -98,7 +99,7 @@ async def load_cases(
 ) -> AsyncIterator[CaseReader]:
     """A reader with a consumer of its own, loaded. Raises as `CaseReader.load`."""
     partitions = await reading.partitions(installation, topics.CASES)
-    async with clients.reader(installation) as consumer:
+    async with renewed_consumer(installation) as consumer:
         reader = CaseReader(consumer, partitions, keyring)
         await reader.load(progress)
         yield reader

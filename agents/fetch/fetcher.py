@@ -10,15 +10,16 @@ from functools import partial
 from typing import Any
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
-from aiokafka.errors import IllegalStateError, KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from npsflow.agents.fetch.attempt import Attempt, attempt, give_up
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.queue import Due, Queue
 from npsflow.agents.fetch.sources import Source
 from npsflow.agents.kafka.diagnosis import KafkaFailed
+from npsflow.agents.kafka.renewed_consumer import RenewedConsumer
 from npsflow.agents.kafka.renewed_producer import RenewedProducer
 from npsflow.agents.sealing.sealer import CLEAR, Seals
 from npsflow.schemas.fetch import decode_fetch
@@ -61,7 +62,7 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(
         self,
         sources: Mapping[str, Source],
-        consumer: AIOKafkaConsumer,
+        consumer: RenewedConsumer,
         writer: Writer,
         metrics: Metrics,
         *,
@@ -146,8 +147,8 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
             for tp, end in list(self._unread.items()):
                 if end is not None and await self._consumer.position(tp) >= end:
                     self._unread.pop(tp, None)
-        except IllegalStateError:
-            pass  # revoked meanwhile
+        except (KafkaError, TimeoutError):
+            return False  # revoked meanwhile, or asked again in the next turn
         return not self._unread
 
     # Attempts.

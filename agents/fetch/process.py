@@ -11,7 +11,8 @@ from prometheus_client import CollectorRegistry
 from npsflow.agents.fetch.fetcher import Fetcher, Writer
 from npsflow.agents.fetch.metrics import Metrics
 from npsflow.agents.fetch.sources import sources
-from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka import reading
+from npsflow.agents.kafka.renewed_consumer import renewed_consumer
 from npsflow.agents.kafka.renewed_producer import renewed_producer
 from npsflow.agents.sealing.sealer import open_sealing
 from npsflow.agents.web.serving import beside, serve, stop_signal
@@ -43,7 +44,7 @@ async def run(
         partitions = len(await reading.partitions(installation, topics.FETCHES))
         group = installation.group("fetch")
         async with (
-            clients.reader(installation, group, installation.session_ms) as consumer,
+            renewed_consumer(installation, group, installation.session_ms) as consumer,
             renewed_producer(installation) as producer,
             open_sealing(settings, installation, environment) as sealing,
         ):

@@ -14,6 +14,7 @@ from aiokafka.structs import OffsetAndMetadata
 
 from npsflow.agents.kafka import clients
 from npsflow.agents.kafka.diagnosis import absent
+from npsflow.agents.kafka.renewed_consumer import renewed_consumer
 from npsflow.schemas import codec
 from npsflow.schemas.topics import changelog
 from npsflow.streams.engine.changelog import POSITION
@@ -71,7 +72,7 @@ async def committed_records(
     then (ms) or later. A loop that may be left early needs `contextlib.aclosing`.
     """
     tps = await partitions(installation, topic)
-    async with clients.reader(installation) as consumer:
+    async with renewed_consumer(installation) if follow else clients.reader(installation) as consumer:
         ranges = await offset_ranges(consumer, tps)
         for tp, begin in (await _beginnings(consumer, ranges, last, since)).items():
             consumer.seek(tp, begin)

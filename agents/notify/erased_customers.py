@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from npsflow.agents.kafka import reading
+from npsflow.agents.kafka.renewed_consumer import RenewedConsumer
 from npsflow.schemas import codec
 from npsflow.schemas.times import HOUR
 from npsflow.streams.stage import Record
@@ -22,7 +23,7 @@ class ErasedCustomers:
     are read as far back as the oldest event that was asked about.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, topic: str, clock: Callable[[], float]) -> None:
+    def __init__(self, consumer: RenewedConsumer, topic: str, clock: Callable[[], float]) -> None:
         self._consumer, self._topic, self._clock = consumer, topic, clock
         self._ranges: dict[int, tuple[int, int, float]] = {}  # what was read: from (ms), to (offset), and when (s)
         self._erased_at: dict[tuple[int, str], int] = {}  # by partition and customer, in ms
@@ -40,6 +41,7 @@ class ErasedCustomers:
         begin, end, read_at = self._ranges.get(partition, (since, -1, 0.0))
         if end >= 0 and since >= begin and now < read_at + _FRESH:
             return
+        await consumer.mend()
         consumer.assign([tp])
         if end < 0 or since < begin:
             begin = max(0, since - _MARGIN)

@@ -4,9 +4,10 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from npsflow.agents.kafka import reading
+from npsflow.agents.kafka.renewed_consumer import RenewedConsumer
 from npsflow.streams.stage import Record
 
 _MAX_BYTES = 16 << 20  # of values in memory
@@ -16,7 +17,7 @@ _SECONDS = 10.0
 class EventCache:
     """Needs a `consumer` of its own, without a group; `topic` with prefix."""
 
-    def __init__(self, consumer: AIOKafkaConsumer, topic: str) -> None:
+    def __init__(self, consumer: RenewedConsumer, topic: str) -> None:
         self._consumer, self._topic = consumer, topic
         self._records: OrderedDict[tuple[int, int], Record] = OrderedDict()
         self._bytes = 0
@@ -43,6 +44,7 @@ class EventCache:
         tp = TopicPartition(self._topic, partition)
         async with self._lock, asyncio.timeout(_SECONDS):
             consumer = self._consumer
+            await consumer.mend()
             consumer.assign([tp])
             begin, end = await consumer.beginning_offsets([tp]), await consumer.end_offsets([tp])
             if not begin[tp] <= offset < end[tp]:
@@ -56,6 +58,7 @@ class EventCache:
         """The offset of the first event that is not older than `since`, in ms, and of the end. Raises KafkaError."""
         tp = TopicPartition(self._topic, partition)
         async with self._lock, asyncio.timeout(_SECONDS):
+            await self._consumer.mend()
             self._consumer.assign([tp])
             begin = (await reading.offsets_since(self._consumer, [tp], since))[tp]
             end: int = (await self._consumer.end_offsets([tp]))[tp]
@@ -66,6 +69,7 @@ class EventCache:
         """The records from one offset to before another. Raises KafkaError, TimeoutError."""
         tp, consumer = TopicPartition(self._topic, partition), self._consumer
         async with self._lock:
+            await consumer.mend()
             consumer.assign([tp])
             consumer.seek(tp, begin)
             while await consumer.position(tp) < end:

@@ -4,9 +4,11 @@ import asyncio
 import logging
 import time
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from aiokafka.structs import OffsetAndMetadata
+
+from npsflow.agents.kafka.renewed_consumer import RenewedConsumer
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +22,7 @@ class Membership:
     it acts on them.
     """
 
-    def __init__(self, consumer: AIOKafkaConsumer, session_ms: int) -> None:
+    def __init__(self, consumer: RenewedConsumer, session_ms: int) -> None:
         self._consumer, self._valid_for = consumer, session_ms / 2000
         self.positions: dict[TopicPartition, int] = {}
         """The offset of the next event of each partition whose events are read."""

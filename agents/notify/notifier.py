@@ -15,10 +15,11 @@ from contextlib import suppress
 from math import ceil
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import IllegalStateError, KafkaError
 
+from npsflow.agents.kafka.renewed_consumer import RenewedConsumer
 from npsflow.agents.notify.attempt import Attempts
 from npsflow.agents.notify.context import Context
 from npsflow.agents.notify.delivery_log import PAUSE, DeliveryLog, Recorder
@@ -51,7 +52,7 @@ class Notifier(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(
         self,
         context: Context,
-        consumer: AIOKafkaConsumer,
+        consumer: RenewedConsumer,
         attempts: Attempts,
         events: EventCache,
         digests: Digests,

@@ -9,7 +9,8 @@ from aiohttp import web
 from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 
-from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka import reading
+from npsflow.agents.kafka.renewed_consumer import renewed_consumer
 from npsflow.agents.kafka.renewed_producer import RenewedProducer, renewed_producer
 from npsflow.agents.notify import kinds
 from npsflow.agents.notify.attempt import Attempts
@@ -93,9 +94,9 @@ async def open_notifier(
     installation = context.installation
     group = installation.group(f"notify-{context.name}")
     async with (
-        clients.reader(installation, group, installation.session_ms, at_rest=True) as consumer,
-        clients.reader(installation) as events_consumer,
-        clients.reader(installation) as actions_consumer,
+        renewed_consumer(installation, group, installation.session_ms, at_rest=True) as consumer,
+        renewed_consumer(installation) as events_consumer,
+        renewed_consumer(installation) as actions_consumer,
         renewed_producer(installation) as own_producer,
     ):
         events = EventCache(events_consumer, installation.topic(topics.SERVICE_RECOVERY))

@@ -11,6 +11,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, MessageSizeToo
 
 from npsflow.agents.kafka import clients, reading
 from npsflow.agents.kafka.diagnosis import NotSetUp
+from npsflow.agents.kafka.renewed_consumer import renewed_consumer
 from npsflow.agents.kafka.renewed_producer import RenewedProducer, renewed_producer
 from npsflow.agents.sealing.sealer import Seals, open_sealing
 from npsflow.schemas import topics
@@ -38,7 +39,7 @@ async def forward(settings: Settings, installation: Installation, topic: str, st
     count, sent = len(await reading.partitions(installation, topics.RESPONSES)), 0
     async with (
         open_sealing(settings, installation) as sealing,
-        clients.reader(installation, installation.group(_GROUP), installation.session_ms) as consumer,
+        renewed_consumer(installation, installation.group(_GROUP), installation.session_ms) as consumer,
         renewed_producer(installation) as producer,
     ):
         await sealing.sealer.start()

@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import TopicPartition
 
 from npsflow.agents.kafka import clients, reading
+from npsflow.agents.kafka.renewed_consumer import RenewedConsumer, renewed_consumer
 from npsflow.agents.kafka.renewed_producer import RenewedProducer, renewed_producer
 from npsflow.agents.runtime.secrets import read_secrets
 from npsflow.agents.sealing.cipher import VARIABLE, Wrapping, new_key_id, new_secret
@@ -37,7 +38,7 @@ class Keyring:
     def __init__(self, installation: Installation, wrapping: Wrapping, until_closed: AsyncExitStack) -> None:
         self._installation, self._wrapping, self._until_closed = installation, wrapping, until_closed
         self._table = KeyTable()
-        self._consumer: AIOKafkaConsumer | None = None
+        self._consumer: RenewedConsumer | None = None
         self._producer: RenewedProducer | None = None
         self._partitions: list[TopicPartition] = []
         self._lock, self._making = asyncio.Lock(), asyncio.Lock()
@@ -158,10 +159,10 @@ class Keyring:
                 await self._read_new(await self._started())
             self._read_at = began
 
-    async def _started(self) -> AIOKafkaConsumer:
+    async def _started(self) -> RenewedConsumer:
         if self._consumer is None:
             self._partitions = await reading.partitions(self._installation, topics.CUSTOMER_KEYS)
-            consumer = await self._until_closed.enter_async_context(clients.reader(self._installation))
+            consumer = await self._until_closed.enter_async_context(renewed_consumer(self._installation))
             ranges = await reading.offset_ranges(consumer, self._partitions)
             for tp, (begin, _) in ranges.items():
                 consumer.seek(tp, begin)
@@ -169,7 +170,8 @@ class Keyring:
             self._consumer = consumer
         return self._consumer
 
-    async def _read_new(self, consumer: AIOKafkaConsumer) -> None:
+    async def _read_new(self, consumer: RenewedConsumer) -> None:
+        await consumer.mend()
         ends = await consumer.end_offsets(self._partitions)
         while [tp for tp, end in ends.items() if await consumer.position(tp) < end]:
             for records in (await consumer.getmany(timeout_ms=1000)).values():

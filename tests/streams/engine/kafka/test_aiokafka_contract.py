@@ -11,6 +11,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.group_coordinator import GroupCoordinator, NoGroupCoordinator
+from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 
 from npsflow.streams.engine import kafka
@@ -42,7 +45,13 @@ async def owners() -> AsyncIterator[dict[str, Any]]:
     manager.set_pid_and_epoch(1, 0)
     manager.begin_transaction()
     accumulator = next(value for value in vars(producer).values() if type(value).__name__ == "MessageAccumulator")
-    yield {type(one).__name__: one for one in (*every, manager, accumulator)}
+    fetcher = Fetcher(consumer._client, subscriptions := SubscriptionState())
+    group = GroupCoordinator(consumer._client, subscriptions)
+    others = NoGroupCoordinator(consumer._client, subscriptions)
+    yield {type(one).__name__: one for one in (*every, manager, accumulator, fetcher, group, others)}
+    await fetcher.close()
+    await group.close()
+    await others.close()
     await producer.stop()
     await consumer.stop()
 
