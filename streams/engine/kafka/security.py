@@ -1,7 +1,8 @@
 """TLS and login at Kafka, from `NPSFLOW_*`. A secret is never shown, whatever prints it."""
 
+import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -9,6 +10,8 @@ from msgspec import Struct
 
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.engine.kafka.tokens import Grant, Tokens, of_function, of_provider
+
+log = logging.getLogger(__name__)
 
 Protocol = Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]
 Mechanism = Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN", "OAUTHBEARER"]
@@ -53,6 +56,39 @@ class Secret:
 
     def __repr__(self) -> str:
         return "Secret(…)" if self._text else "Secret()"
+
+
+class _RenewedContext(ssl.SSLContext):
+    """Takes in, before each connection, files that have changed: certificates live shorter than processes do."""
+
+    def renew_from(self, files: Sequence[str], load: Callable[[ssl.SSLContext], None]) -> None:
+        """Load them, and again whenever one of the files has changed. Raises SettingsError, now and never later."""
+        self._files, self._load, self._seen = files, load, _stamps(files)
+        load(self)
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """What event loops begin a connection with."""
+        if (stamps := _stamps(self._files)) != self._seen:
+            try:
+                self._load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))  # a key that does not fit would undo what is there
+                self._load(self)
+                self._seen = stamps
+            except SettingsError as error:  # half written, perhaps: the next connection looks again
+                log.warning("renewed files of TLS cannot be used yet: %s", error)
+        return super().wrap_bio(*args, **kwargs)
+
+
+def _stamps(files: Sequence[str]) -> list[tuple[int, int, int] | None]:
+    """By what a file that was written anew differs; None for one that is not there."""
+    stamps: list[tuple[int, int, int] | None] = []
+    for file in files:
+        try:
+            found = Path(file).stat()
+        except OSError:
+            stamps.append(None)
+        else:
+            stamps.append((found.st_mtime_ns, found.st_size, found.st_ino))
+    return stamps
 
 
 class Security(Struct, frozen=True):
@@ -103,17 +139,24 @@ class Security(Struct, frozen=True):
     def context(self) -> ssl.SSLContext | None:
         """Make what clients check the broker's certificate and host name by; None without TLS.
 
-        Raises SettingsError when a file cannot be used.
+        Whoever keeps it takes in renewed files by themselves. Raises SettingsError when a file cannot be used.
         """
         if not self.tls:
             return None
-        try:
-            context = ssl.create_default_context(cafile=self.ca or None)
-        except OSError as error:
-            raise SettingsError(f"{CA}: {self.ca} {_why(error, 'holds no PEM certificate')}") from None
+        context = _RenewedContext(ssl.PROTOCOL_TLS_CLIENT)
+        if not self.ca:
+            context.load_default_certs()
+        context.renew_from([file for file in (self.ca, self.certificate, self.key) if file], self._load)
+        return context
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        if self.ca:
+            try:
+                context.load_verify_locations(self.ca)
+            except OSError as error:
+                raise SettingsError(f"{CA}: {self.ca} {_why(error, 'holds no PEM certificate')}") from None
         if self.certificate:
             self._add_certificate(context)
-        return context
 
     def _add_certificate(self, context: ssl.SSLContext) -> None:
         for name, path, needed in ((CERTIFICATE, self.certificate, "CERTIFICATE-----"), (KEY, self.key, "KEY-----")):

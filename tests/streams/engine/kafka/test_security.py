@@ -1,6 +1,10 @@
 """How Kafka is reached follows from what is given; half of it is an error that names the other half, and no secret."""
 
+import asyncio
+import ssl
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trustme
@@ -11,10 +15,12 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from npsflow.agents.runtime.event_loop import Loop
 from npsflow.schemas.errors import SettingsError
 from npsflow.streams.engine.installation import read_installation
 from npsflow.streams.engine.kafka.clients import client_options
 from npsflow.streams.engine.kafka.security import VARIABLES, Secret, Security
+from tests.support.waiting import SECONDS
 
 LOGIN = {"NPSFLOW_SASL_USERNAME": "ann", "NPSFLOW_SASL_PASSWORD": "hush"}
 TOKENS = {"NPSFLOW_SASL_TOKEN_URL": "https://id.example.com/token"}
@@ -126,6 +132,52 @@ def test_files_that_cannot_be_used_are_named(files: Path) -> None:
         with pytest.raises(SettingsError, match=text) as error:
             read_installation(environment)
         assert "hush" not in str(error.value)
+
+
+def issue(authority: trustme.CA, folder: Path, name: str) -> None:
+    issued = authority.issue_cert(name)
+    issued.cert_chain_pems[0].write_to_path(folder / "client.pem")
+    issued.private_key_pem.write_to_path(folder / "client.key")
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, Loop], ids=["asyncio", "uvloop"])
+def test_renewed_certificates_are_shown_at_the_next_connection(tmp_path: Path, loop: Callable[[], Any]) -> None:
+    """Those of a client that is there already; half of new ones is left until the other half is there."""
+    old, new = trustme.CA(), trustme.CA()
+    old.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issue(old, tmp_path, "first.example.org")
+    context = client_options(read_installation(tls(tmp_path)))["ssl_context"]
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(shown(context, old)) == "first.example.org"
+        new.cert_pem.write_to_path(tmp_path / "ca.pem")
+        key = (tmp_path / "client.key").read_bytes()
+        issue(new, tmp_path, "second.example.org")
+        renewed = (tmp_path / "client.key").read_bytes()
+        (tmp_path / "client.key").write_bytes(key)
+        assert runner.run(shown(context, old)) == "first.example.org"
+        (tmp_path / "client.key").write_bytes(renewed)
+        assert runner.run(shown(context, new)) == "second.example.org"
+
+
+async def shown(context: ssl.SSLContext, authority: trustme.CA) -> str:
+    """The name in the certificate that a client shows to a server of this authority."""
+    names = asyncio.Queue[str]()
+    server_context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server_context.verify_mode = ssl.CERT_REQUIRED
+    authority.configure_trust(server_context)
+    authority.issue_cert("localhost").configure_cert(server_context)
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        names.put_nowait(writer.get_extra_info("peercert")["subjectAltName"][0][1])
+        writer.close()
+
+    server = await asyncio.start_server(connected, "localhost", 0, ssl=server_context)
+    async with server, asyncio.timeout(SECONDS):
+        port = server.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection("localhost", port, ssl=context)
+        name = await names.get()
+        writer.transport.abort()
+    return name
 
 
 def test_no_secret_is_shown(files: Path) -> None:
