@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 _POLL = 0.1
 _IDLE_EVERY = 1.0
 _PURGE_EVERY = 15.0
-_BEGIN = 10.0  # seconds to ask where a partition begins: nothing else is read meanwhile
+_BEGIN = 40.0  # seconds to ask where a partition begins; nothing else is read meanwhile
 _STOP = 3.0  # seconds for the last commits
 _REBUILD = 30.0  # and for those of a rebuild, which nothing presses
 
