@@ -1,9 +1,10 @@
 """The metrics of a worker. Base units; never personal data or free text in a label."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from time import monotonic
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
 
 from npsflow.streams.engine.observer import (
     Accepted,
@@ -28,13 +29,39 @@ UNKNOWN = "unknown"
 _SECONDS = (0.01, 0.025, 0.05, 0.1, 0.15, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 
 
+FRESH = 10.0
+"""Seconds for which a figure that has to be measured anew is shown."""
+
+
+class FreshGauge(Gauge):
+    """A gauge whose series go when they were not measured for `FRESH` seconds: old values look like good ones."""
+
+    clock: Callable[[], float] = staticmethod(monotonic)
+
+    def measured(self, labels: tuple[str, ...]) -> None:
+        """Note that the series was set just now."""
+        vars(self).setdefault("measured_at", {})[labels] = self.clock()
+
+    def collect(self) -> Iterable[Metric]:
+        """As prometheus_client asks."""
+        measured_at: dict[tuple[str, ...], float] = vars(self).get("measured_at", {})
+        for labels, at in list(measured_at.items()):
+            if self.clock() - at > FRESH:
+                del measured_at[labels]
+                with suppress(KeyError):  # its task is gone
+                    self.remove(*labels)
+        return super().collect()
+
+
 class Metrics(Observer):
     """Those of the engine, and those that `stages` declare: each is defined once, where it is counted.
 
     `registry` is a parameter so that two workers in one process do not share figures.
     """
 
-    def __init__(self, registry: CollectorRegistry, stages: Iterable[Stage] = ()) -> None:
+    def __init__(
+        self, registry: CollectorRegistry, stages: Iterable[Stage] = (), clock: Callable[[], float] = monotonic
+    ) -> None:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"npsflow_{name}", text, labels, registry=registry)
 
@@ -56,7 +83,9 @@ class Metrics(Observer):
             spec.metric: gauge(spec.metric, spec.help, *spec.labels) for stage in stages for spec in stage.gauges
         }
         self._shown: dict[TaskId, set[tuple[Gauge, tuple[str, ...]]]] = {}
-        self._lag = gauge("lag_records", "Records not yet read", "stage", "partition")
+        names = "stage", "partition"
+        self._lag = FreshGauge("npsflow_lag_records", "Records not yet read", names, registry=registry)
+        self._lag.clock = clock
         self._stream_time = gauge("stream_time_seconds", "Greatest time seen in the data", "stage", "partition")
         self._paused = gauge("paused", "1 where a partition waits for `npsflow dlq accept`", "partition")
         self._commits = counter("commits", "Transactions committed", "stage")
@@ -80,7 +109,8 @@ class Metrics(Observer):
         """Count it."""
         match event:
             case Lagging(task, records):
-                self._show(task, self._lag, (task.stage, str(task.partition)), records)
+                self._show(task, self._lag, place := (task.stage, str(task.partition)), records)
+                self._lag.measured(place)
             case Committed(task):
                 self._count_commit(task, event)
             case CommitFailed(task, seconds):

@@ -34,6 +34,8 @@ _POLL = 0.1
 _IDLE_EVERY = 1.0
 _PURGE_EVERY = 15.0
 _BEGIN = 40.0  # seconds to ask where a partition begins; nothing else is read meanwhile
+_END = 1.0  # and where it ends
+_HEARD = 5.0  # seconds for which what Kafka said of an end is believed; it says so ten times a second
 _STOP = 3.0  # seconds for the last commits
 _REBUILD = 30.0  # and for those of a rebuild, which nothing presses
 
@@ -209,7 +211,9 @@ class Source(Service):
         lag, epoch = 0, task.epoch
         for prefixed, topic in self._topics.items():
             tp = TopicPartition(prefixed, task.partition)
-            if tp not in self._consumer.assignment() or (end := self._consumer.highwater(tp)) is None:
+            if tp not in self._consumer.assignment() or (end := await self._end(tp)) is None:
+                return None
+            if not task.active or task.epoch != epoch:  # lost while asking
                 return None
             position = folded = task.position.offsets.get(topic, 0)
             if not task.in_flight(topic):
@@ -237,6 +241,20 @@ class Source(Service):
             task.advance(topic, position)
         else:
             self.drop(task, error)
+
+    async def _end(self, tp: TopicPartition) -> int | None:
+        """Where an assigned partition ends now; None where nobody knows."""
+        if tp in self._consumer.paused():  # nothing is fetched that would say so
+            try:
+                async with asyncio.timeout(_END):
+                    ends: dict[TopicPartition, int] = await self._reader.consumer.end_offsets([tp])
+                return ends[tp]
+            except (KafkaError, TimeoutError):
+                return None
+        if self._contact is None or self._contact.silent_on(tp) > _HEARD:
+            return None
+        end: int | None = self._consumer.highwater(tp)
+        return end
 
     def _begin_reading(self, task: Task) -> None:
         """Read on where a restored task stands, unless it is paused."""

@@ -42,6 +42,11 @@ def page(port: int, path: str, token: str = "") -> tuple[int, dict[str, object],
         return 0, {}, None
 
 
+def lag_is_shown(port: int) -> bool:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=SECONDS) as answer:
+        return "npsflow_lag_records{" in answer.read().decode()
+
+
 def test_no_process_is_ready_while_kafka_stands_still(tmp_path: Path) -> None:
     kafka = Broker(tmp_path / "kafka", free_port(), SHORT_SESSIONS)
     kafka.start()
@@ -62,6 +67,7 @@ def test_no_process_is_ready_while_kafka_stands_still(tmp_path: Path) -> None:
             stack.enter_context(harness.started(*words, str(ports[name])))
         wait_until(lambda: set(statuses().values()) == {200}, 6 * SECONDS)
         assert page(ports["board"], "/cases", SECRET) == (200, {"cases": [], "total": 0}, None)
+        wait_until(lambda: lag_is_shown(ports["worker"]))
 
         os.kill(kafka.pid, signal.SIGSTOP)
         wait_until(lambda: set(statuses().values()) == {503}, 2 * SECONDS)
@@ -78,5 +84,8 @@ def test_no_process_is_ready_while_kafka_stands_still(tmp_path: Path) -> None:
         assert str(cases["stale_since"]).startswith("20")
         assert stale is not None
 
+        wait_until(lambda: not lag_is_shown(ports["worker"]))  # it would be the one from before
+
         os.kill(kafka.pid, signal.SIGCONT)
         wait_until(lambda: set(statuses().values()) == {200}, 6 * SECONDS)
+        wait_until(lambda: lag_is_shown(ports["worker"]))

@@ -40,6 +40,12 @@ class Contact:
         self._heard = min((at for _, at in since.values()), default=self._heard)
         return now - self._heard
 
+    def silent_on(self, tp: TopicPartition) -> float:
+        """Seconds since it was last heard of on this partition; 0 for one that is not read."""
+        self.silent_for()
+        now = self._clock()
+        return now - self._since.get(tp, (None, now))[1]
+
     async def keep(self) -> None:
         """Keep looking, until cancelled."""
         while True:

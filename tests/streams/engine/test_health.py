@@ -60,6 +60,7 @@ async def test_the_partition_that_is_silent_for_longest_counts() -> None:
         states[0].timestamp = second * 1000
         contact.silent_for()
     assert contact.silent_for() == 5
+    assert [contact.silent_on(tp) for tp in tps] == [0, 5]
 
     states[1].timestamp = 1  # a clock that was set back changes nothing
     assert contact.silent_for() == 0

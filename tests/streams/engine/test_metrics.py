@@ -10,7 +10,7 @@ from npsflow.streams.classify.stage import Classify
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.counters import decode_counters
 from npsflow.streams.engine.installation import Installation
-from npsflow.streams.engine.metrics import Metrics
+from npsflow.streams.engine.metrics import FRESH, Metrics
 from npsflow.streams.engine.observer import (
     Accepted,
     CommitFailed,
@@ -84,6 +84,22 @@ def test_gauges_of_a_partition_that_is_elsewhere_are_gone(metrics: Metrics) -> N
     assert total(metrics, "npsflow_window_responses") == 3
     metrics.observe(Released(TaskId("rollup", 1)))
     assert total(metrics, "npsflow_window_responses") == 0
+
+
+def test_a_lag_that_nobody_measures_any_more_is_not_shown() -> None:
+    now = 0.0
+    metrics = Metrics(CollectorRegistry(), STAGES, clock=lambda: now)
+    for partition in range(2):
+        metrics.observe(Lagging(TaskId("classify", partition), 7))
+    now += FRESH
+    assert value(metrics, "npsflow_lag_records", stage="classify", partition="1") == 7
+    metrics.observe(Lagging(TaskId("classify", 0), 8))
+    now += 1
+    assert value(metrics, "npsflow_lag_records", stage="classify", partition="0") == 8
+    assert value(metrics, "npsflow_lag_records", stage="classify", partition="1") is None
+    metrics.observe(Released(TaskId("classify", 1)))
+    metrics.observe(Lagging(TaskId("classify", 1), 0))
+    assert value(metrics, "npsflow_lag_records", stage="classify", partition="1") == 0
 
 
 def test_a_platform_may_call_itself_anything(metrics: Metrics) -> None:
