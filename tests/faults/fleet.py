@@ -23,7 +23,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from confluent_kafka import Consumer, KafkaException, Message, Producer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Message, Producer, TopicPartition
 
 from npsflow.agents.broker.embedded import HOST, free_port
 from npsflow.schemas import codec, topics
@@ -274,7 +274,9 @@ class Fleet:
                 "topic.metadata.refresh.interval.ms": 5_000,
             }
         )  # fmt: skip
-        consumer.subscribe([self.harness.installation.topic(topics.SERVICE_RECOVERY)])
+        # No group: its own recovery is not what is measured.
+        topic = self.harness.installation.topic(topics.SERVICE_RECOVERY)
+        consumer.assign([TopicPartition(topic, partition, OFFSET_BEGINNING) for partition in range(PARTITIONS)])
         try:
             while True:
                 with suppress(KafkaException):
