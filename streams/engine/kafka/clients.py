@@ -14,9 +14,8 @@ from npsflow.streams.engine.kafka.guarded_client import guard
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 
-_METADATA_AGE = 30_000
-"""Milliseconds until a client asks anew which broker leads what. After brokers came back one was seen to wait for an
-answer that nobody had asked for: aiokafka's default would be five minutes of that."""
+_METADATA_AGE = 15_000
+"""Milliseconds until a client asks anew which broker leads what, and sees that a topic was made anew."""
 
 _FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time, all others wait behind a fetch
 _FETCH_BYTES = 4 << 20  # of one partition
