@@ -45,6 +45,8 @@ _AGAIN = 0.5
 _OPENED, _RAISED = "npsflow.case.opened.v1", "npsflow.alert.raised.v1"
 
 SETTINGS = """
+[topics]
+replication = 1
 [intake.kiosk]
 platform = "generic"
 source = "kiosk"
