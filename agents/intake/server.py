@@ -130,5 +130,4 @@ class Server:
 
 def _headers(request: web.Request) -> dict[str, str]:
     """By lower-case name; what is not UTF-8 in them is replaced, so that no signature holds."""
-    pairs = ((name.decode(errors="replace"), value.decode(errors="replace")) for name, value in request.raw_headers)
-    return {name.lower(): value for name, value in pairs}
+    return {str(n, "utf-8", "replace").lower(): str(v, "utf-8", "replace") for n, v in request.raw_headers}

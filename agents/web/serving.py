@@ -25,8 +25,8 @@ async def serve(
 ) -> AsyncIterator[int]:
     """Serve while the block runs; gives the port. Requests under way at its end are answered first.
 
-    With a `limiter`, connections are its `Connection`s, and may take the `shortcut`. Raises click.UsageError if the port
-    is taken.
+    With a `limiter`, connections are its `Connection`s, and may take the `shortcut`. Raises click.UsageError if the
+    port is taken.
     """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
     await runner.setup()
