@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from npsflow.schemas.codec import NotFinite
 from npsflow.schemas.invitation import Invitation
+from npsflow.schemas.response import Scalar
 from npsflow.streams.intake.conditions import MAX_SCORE, folded
 from npsflow.streams.intake.mapping import (
     FormMapping,
@@ -70,8 +71,8 @@ class Mapper:
             _Question(score, _finder(score.question, codes), f":{score.name}" if several else "", _fixed(score))
             for score in form.scores
         ]
-        self._values = [(*_parts(name), value) for name, value in form.values.items()]
-        self._fields = [_Field(*_parts(name), _finder(at, codes), _reader(name)) for name, at in form.fields.items()]
+        self._fields = [_Field(*_parts(name), _constant(value), _as_it_is) for name, value in form.values.items()]
+        self._fields += [_Field(*_parts(name), _finder(at, codes), _reader(name)) for name, at in form.fields.items()]
         self._comments = [_finder(path, codes) for path in form.comment]
         self._drivers = [
             _Driver(compiled(path).last, topic, _finder(path, codes)) for path, topic in form.drivers.items()
@@ -137,11 +138,13 @@ class Mapper:
         return made
 
     def _fill(self, made: dict[str, Any], content: Mapping[str, Any]) -> None:
-        for outer, inner, value in self._values:
-            _put(made, outer, inner, value)
         for outer, inner, find, read in self._fields:
-            if (value := find(content)) is not None and (value := read(value)) is not None:
-                _put(made, outer, inner, value)
+            if (value := find(content)) is None or (value := read(value)) is None:
+                continue
+            if inner:
+                made.setdefault(outer, {})[inner] = value
+            else:
+                made[outer] = value
         if self._form.is_test(content):
             made["test"] = True
         customer = made.get("customer", {})
@@ -163,14 +166,11 @@ def _parts(name: str) -> tuple[str, str]:
     return outer, inner
 
 
-def _put(made: dict[str, Any], outer: str, inner: str, value: Any) -> None:
-    if inner:
-        made.setdefault(outer, {})[inner] = value
-    else:
-        made[outer] = value
-
-
 # Finding.
+
+
+def _constant(value: Scalar) -> Find:
+    return lambda content: value
 
 
 def _finder(setting: PathSetting, codes: frozenset[str | None]) -> Find:
@@ -263,6 +263,10 @@ def _reader(name: str) -> Callable[[Any], Any]:
     if name == "customer.value" or name.startswith("attributes."):
         return _single
     return _language if name == "language" else _text
+
+
+def _as_it_is(value: Any) -> Any:
+    return value
 
 
 def _truth(value: Any) -> bool | None:

@@ -87,6 +87,8 @@ class Path:
 
     def find(self, content: Any) -> Any:
         """The value at this path, None if there is none."""
+        if type(content) is dict and self.text in content:  # as cells of a table are
+            return content[self.text]
         return _find(self, 0, content, None)
 
 
