@@ -8,6 +8,7 @@ HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH_WITHOUT_ZONE = _EPOCH.replace(tzinfo=None)  # text of what has no zone is made in half the time
 _MILLISECOND = timedelta(milliseconds=1)
 _FIRST, _LAST = -62_135_596_800_000, 253_370_764_800_000  # the years 1 and 9999: something can be due a week later
 
@@ -19,12 +20,12 @@ def to_ms(instant: datetime) -> int:
 
 def to_datetime(ms: int) -> datetime:
     """What lies beyond the calendar becomes its first or last year: nobody's clock says so, and nothing may crash."""
-    return _EPOCH + timedelta(milliseconds=min(max(ms, _FIRST), _LAST))
+    return _EPOCH + _MILLISECOND * min(max(ms, _FIRST), _LAST)
 
 
 def rfc3339(ms: int) -> str:
     """`2026-10-01T12:00:00.000Z`."""
-    return to_datetime(ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return (_EPOCH_WITHOUT_ZONE + _MILLISECOND * min(max(ms, _FIRST), _LAST)).isoformat(timespec="milliseconds") + "Z"
 
 
 def rfc3339_seconds(ms: int) -> str:

@@ -16,7 +16,7 @@ InvalidEntry            one entry of an export from which nothing can be made
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from npsflow.agents.platforms.times import TimeFormat
 from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Offer, Submission
@@ -27,7 +27,8 @@ CONTENT_TYPE = "content-type"
 """The one header besides signatures that adapters look at: a dead letter keeps it."""
 
 
-class Delivery(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Delivery:
     """One request: headers by lower-case name, the raw body, and the query of its address.
 
     `path`: what stands in the address behind the entrance, without the slashes around it.
@@ -35,7 +36,7 @@ class Delivery(NamedTuple):
 
     headers: Mapping[str, str]
     body: bytes
-    query: Mapping[str, str] = {}
+    query: Mapping[str, str] = field(default_factory=dict)
     path: str = ""
 
 

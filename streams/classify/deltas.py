@@ -48,7 +48,8 @@ class PaneCounts:
         by_key: defaultdict[bytes, defaultdict[Values, list[int]]] = defaultdict(lambda: defaultdict(list))
         for pane, score in sorted(self._plus.keys() | self._minus.keys()):
             counts = Counter(self._plus.get((pane, score), ()))
-            counts.subtract(self._minus.get((pane, score), ()))
+            if taken := self._minus.get((pane, score)):
+                counts.subtract(taken)
             for number, count in counts.items():
                 if count:
                     key, values = self._owner(number)

@@ -1,12 +1,9 @@
 """One `[intake.NAME]`: what its platform sends becomes records."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Any, NamedTuple
-
-from msgspec.structs import replace
 
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
@@ -14,7 +11,7 @@ from npsflow.schemas.fetch import Fetch
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import rfc3339
-from npsflow.streams.intake.mapper import Mapper
+from npsflow.streams.intake import mapping
 from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Offer, Submission
 from npsflow.streams.stage import Output
 
@@ -58,20 +55,16 @@ class Entrance:
             case Submission():
                 if event.submitted_at is None and self.form.time_of_arrival:
                     event = replace(event, submitted_at=rfc3339(int(now * 1000)))
-                for made in self._mapper.responses(event):
+                for made in mapping.responses(self.form, event, self._pseudonym):
                     yield _record(topics.RESPONSES, f"{made['source']}/{made['response_id']}", made)
             case Offer():
-                made = self._mapper.invitation(event)
+                made = mapping.invitation(self.form, event, self._pseudonym)
                 key = made.get("customer", {}).get("id") or f"{made['source']}/{made['invitation_id']}"
                 yield _record(topics.INVITATIONS, key, made)
             case FetchRequest():
-                self.form.check_mapped(event.form)  # else its answers would be fetched in vain
+                mapping.check_mapped(self.form, event.form)  # else its answers would be fetched in vain
                 fetch = Fetch(self.name, event.event_id, dict(event.ids), int(now * 1000))
                 yield KeyedRecord(topics.FETCHES, fetch.key(), codec.dumps(fetch))
-
-    @cached_property
-    def _mapper(self) -> Mapper:
-        return Mapper(self.form, self._pseudonym)
 
     def _pseudonym(self, email: str) -> str | None:
         return pseudonym(email, self.customers_key) if self.customers_key else None

@@ -104,7 +104,7 @@ def _conflict(work: UnitOfWork, case: Case, action: TeamAction) -> str | None:
 
 def _refuse(work: UnitOfWork, record: CaseRecord, action: TeamAction, reason: str) -> None:
     case = add_entry(
-        record.case, work.at, "action_refused",
+        record.case, work.time, "action_refused",
         by=action.by, reason=reason, comment=action.comment, action_id=action.action_id,
     )  # fmt: skip
     work.put_case(CaseRecord(case, record.context))

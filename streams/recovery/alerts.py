@@ -1,12 +1,12 @@
 """Alerts: each opens a case, joins one, or is suppressed with a reason."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from npsflow.schemas.cases import Case, Entry, Suppressed
-from npsflow.schemas.events import Alert, AlertRetracted, Context, Severity
-from npsflow.schemas.times import from_rfc3339, rfc3339
+from npsflow.schemas.events import Alert, AlertRetracted, Context, Instant, Severity
+from npsflow.schemas.times import from_rfc3339
 from npsflow.streams.recovery.case import NPSFLOW, add_alert, close, is_open, remove_alerts, reopen
 from npsflow.streams.recovery.changes import UnitOfWork, hashed_id
 from npsflow.streams.recovery.contents import Contents
@@ -23,8 +23,7 @@ _RECONSIDERED = ("no_contact", "opted_out")
 """Reasons why nobody could act on an alert that the next version of the response may do away with."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     """An alert that was read. `opens`: the id of the case that it may open; `obstacle`: why nobody can or may act on
     it, or None.
     """
@@ -68,9 +67,10 @@ class Alerts:
             if kept is None or previous_answer(kept, customer) == kept.previous:
                 continue
             before = customer.outcomes[alert_id]
-            alert = assess(kept, customer, self._policy)
+            context = kept.context
+            alert = assess(kept, context, customer, self._policy)
             opens = work.new_case_id("c-", alert_id, before.revision, key, before)
-            new = _Read(alert, before.revision, alert.context, opens, obstacle=None)
+            new = _Read(alert, before.revision, context, opens, obstacle=None)
             worse = is_worse(new.severity, before.severity or "medium")
             decision = self._admit(work, customer, new) if worse else Decision(reason=COOLDOWN)
             self._contents.agree(work, self._conclude(work, new, decision), [])
@@ -126,7 +126,7 @@ class Alerts:
         alert, context = fact
         before = customer.outcomes.get(alert.alert_id)
         return _Read(
-            alert=assess(arrived, customer, self._policy),
+            alert=assess(arrived, context, customer, self._policy),
             revision=alert.revision,
             context=context,
             opens=work.new_case_id("c-", alert.alert_id, alert.revision, arrived.key, before),
@@ -177,25 +177,24 @@ class Alerts:
             reason = "burst" if kept.case.kind == "bundle" else "reinstated"
             self._contents.step(work, kept, "reopened", changes, alert, reason=reason)
         else:
-            work.emit_case(self._contents.complete(work, self._new_case(work.at, new, case_id)))
+            work.emit_case(self._contents.complete(work, self._new_case(work.time, new, case_id)))
         return Decision(case_id)
 
-    def _new_case(self, now: int, new: _Read, case_id: str) -> CaseRecord:
-        """A case of which the rest follows from its alert."""
-        deadlines = new.alert.deadlines
+    def _new_case(self, now: Instant, new: _Read, case_id: str) -> CaseRecord:
+        """A case of which the rest follows from its alert, its deadlines too."""
         case = Case(
             case_id=case_id,
             kind="bundle" if case_id.startswith("b-") else "recovery",
             revision=1,
             status="opened",
             key=new.alert.key,
-            opened_at=rfc3339(now),
-            due_at=rfc3339(deadlines.due),
-            finish_by=rfc3339(deadlines.finish),
+            opened_at=now,
+            due_at="",
+            finish_by="",
             alert_ids=(new.alert.alert_id,),
             severity=new.severity,
             owner=self._policy.owner(new.severity, new.context),
-            history=(Entry(rfc3339(now), "opened", NPSFLOW),),
+            history=(Entry(now, "opened", NPSFLOW),),
         )
         return CaseRecord(case, new.context)
 

@@ -1,14 +1,15 @@
 """One case: what each action and each deadline makes of it. Pure; every step adds an entry to the history."""
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
 from npsflow.schemas import codec
 from npsflow.schemas.cases import NO_COMPLAINT, Case, CaseEvent, Due, Entry, Status, TeamAction
+from npsflow.schemas.events import Instant
 from npsflow.schemas.times import MINUTE, from_rfc3339, rfc3339
-from npsflow.streams.recovery.policy import Deadlines
+from npsflow.streams.recovery.policy import Deadlines, by_due
 from npsflow.streams.scoring.severity import STALE_AFTER
 
 Changes = dict[str, Any]
@@ -73,10 +74,10 @@ def find_entry(case: Case, action_id: str) -> Entry | None:
 
 
 def add_entry(
-    case: Case, at: int, event: CaseEvent, changes: Changes | None = None, *, by: str = NPSFLOW, **fields: Any
+    case: Case, time: Instant, event: CaseEvent, changes: Changes | None = None, *, by: str = NPSFLOW, **fields: Any
 ) -> Case:
-    """Take one step: apply `changes`, add an entry made of `event`, `by` and its other `fields`. `at` in ms."""
-    history = _bounded((*case.history, Entry(rfc3339(at), event, by, **fields)))
+    """Take one step at a `time`: apply `changes`, add an entry made of `event`, `by` and its other `fields`."""
+    history = _bounded((*case.history, Entry(time, event, by, **fields)))
     return replace(case, revision=case.revision + 1, history=history, **(changes or {}))
 
 
@@ -145,7 +146,7 @@ def apply_action(case: Case, action: TeamAction, at: int, retention: int, deadli
     elif verb in _FOR_ASKS:
         changes = close(at, retention)
     return add_entry(
-        case, at, _EVENTS[verb], changes,
+        case, rfc3339(at), _EVENTS[verb], changes,
         by=action.by, comment=action.comment, root_cause=action.root_cause, assignee=action.assignee,
         action_id=action.action_id, reason=verb if verb in _FOR_ASKS else None,
     )  # fmt: skip
@@ -182,16 +183,15 @@ def reopen(deadlines: Deadlines, start: int) -> Changes:
     }  # fmt: skip
 
 
-def keep_deadlines(case: Case, deadlines: Iterable[Deadlines]) -> Changes:
+def keep_deadlines(case: Case, deadlines: Sequence[Deadlines]) -> Changes:
     """What changes when these are the deadlines of the alerts of an open case: of each step the earliest counts.
 
     A step that is over does not come back, and after the first contact it is settled whether that was in time.
     """
-    deadlines = list(deadlines)
-    steps = [step for one in deadlines for step in _numbered(one.plan).items()]
     earliest: dict[tuple[str, str, int], int] = {}
-    for name, at in steps:
-        earliest[name] = min(at, earliest.get(name, at))
+    for one in deadlines:
+        for name, at in _numbered(one.plan).items():
+            earliest[name] = min(at, earliest.get(name, at))
     if _is_reminded(case):
         earliest = {name: earliest.get(name, at) for name, at in _numbered(case.plan).items()}
     plan = [Due(at, what, to) for (what, to, _), at in earliest.items()]  # type: ignore[arg-type]
@@ -200,15 +200,17 @@ def keep_deadlines(case: Case, deadlines: Iterable[Deadlines]) -> Changes:
         changes["due_at"] = rfc3339(min(one.due for one in deadlines))
     else:
         plan = [due for due in plan if due.what not in _CONTACT_REMINDERS]
-    return changes | {"plan": tuple(sorted(plan, key=lambda due: due.at))}
+    return changes | {"plan": tuple(sorted(plan, key=by_due))}
 
 
 def _numbered(plan: Iterable[Due]) -> dict[tuple[str, str, int], int]:
     """The time of each step, by its name; of two equal steps the earlier may be over, so the last has number 0."""
     times: dict[tuple[str, str, int], int] = {}
-    for due in sorted(plan, key=lambda due: -due.at):
-        number = sum(name[:2] == (due.what, due.to) for name in times)
-        times[due.what, due.to, number] = due.at
+    later: dict[tuple[str, str], int] = {}
+    for due in sorted(plan, key=by_due, reverse=True):
+        name = due.what, due.to
+        times[*name, later.get(name, 0)] = due.at
+        later[name] = later.get(name, 0) + 1
     return times
 
 
@@ -224,21 +226,21 @@ def _is_reminded(case: Case) -> bool:
 
 def apply_deadline(case: Case, now: int, retention: int) -> Case | None:
     """Do the first step of the plan, which is due; None if that is to forget the case. `now` and `retention` in ms."""
-    due = case.plan[0]
+    due, time = case.plan[0], rfc3339(now)
     rest: Changes = {"plan": case.plan[1:]}
     match due.what:
         case "warned" | "breached" | "escalated" if _is_stale(case, now):
             # Recover was away, or has begun on a topic that goes far back: nobody is alerted to last month's alerts.
-            return add_entry(case, now, "closed", close(now, retention), reason="stale")
+            return add_entry(case, time, "closed", close(now, retention), reason="stale")
         case "warned" | "breached":
-            return add_entry(case, now, due.what, rest, reason="first_contact")
+            return add_entry(case, time, due.what, rest, reason="first_contact")
         case "escalated":
             rest["informed"] = tuple(dict.fromkeys((*case.informed, due.to)))
-            return add_entry(case, now, "escalated", rest, reason="first_contact", assignee=due.to)
+            return add_entry(case, time, "escalated", rest, reason="first_contact", assignee=due.to)
         case "late":
-            return add_entry(case, now, "breached", rest, reason="finish_by")
+            return add_entry(case, time, "breached", rest, reason="finish_by")
         case "expired":
-            return add_entry(case, now, "closed", close(now, retention), reason="expired")
+            return add_entry(case, time, "closed", close(now, retention), reason="expired")
         case "forgotten":
             return None
 
@@ -255,6 +257,13 @@ def _bounded(history: tuple[Entry, ...]) -> tuple[Entry, ...]:
 
     An entry without its comment still shows that its action was done, so that the same action counts once.
     """
+    refusals = [entry.what for entry in history].count("action_refused")
+    too_many = refusals > _MAX_REFUSALS or len(history) - refusals > _MAX_ENTRIES
+    excess = len(codec.encode(history)) - _MAX_HISTORY_BYTES
+    return _shortened(history) if too_many or excess > 0 else history
+
+
+def _shortened(history: tuple[Entry, ...]) -> tuple[Entry, ...]:
     refused = [number for number, entry in enumerate(history) if entry.what == "action_refused"]
     done = [number for number, entry in enumerate(history) if entry.what != "action_refused"]
     droppable = [*refused[-_MAX_REFUSALS:], *done[-_MAX_ENTRIES:]]

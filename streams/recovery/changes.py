@@ -1,7 +1,8 @@
 """What one record, or one tick, changes: collected beside the state, and applied as a whole or not at all."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any
 
@@ -9,7 +10,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from npsflow.schemas import codec, topics
-from npsflow.schemas.cases import CaseEvent, event_type
+from npsflow.schemas.cases import Case, CaseEvent, event_type
+from npsflow.schemas.events import Instant
 from npsflow.schemas.headers import CloudEvents, DeadLetter, with_origin
 from npsflow.schemas.times import rfc3339
 from npsflow.streams.recovery.case import Changes, add_entry, contacted_late, is_open
@@ -21,32 +23,62 @@ from npsflow.streams.stage import CounterKey, Output, Record
 
 
 class UnitOfWork:
-    """Reads fall through to the state, writes stay here. `at`: when its cause was appended, or the tick's time; ms."""
+    """Reads fall through to the state, writes stay here. A case is unpacked once, and packed once for each event of it.
+
+    `at`: when its cause was appended, or the tick's time; ms.
+    """
 
     def __init__(self, state: RecoveryState, sender: CloudEvents, partition: int, at: int) -> None:
         self._state, self._sender, self._partition, self.at = state, sender, partition, at
         self.customers: dict[str, Customer | None] = {}
-        self.cases: dict[str, CaseRecord | None] = {}
+        self._known: dict[str, Customer | None] = {}  # as they are in the state
+        self._before: dict[str, CaseRecord | None] = {}  # cases as they are in the state
+        self._cases: dict[str, CaseRecord | None] = {}  # as they are to be
+        self._packed: dict[str, bytes | None] = {}
         self.alerts: dict[str, StandingAlert] = {}
         self.bursts: dict[str, Burst] = {}
         self.fixed_causes: dict[str, FixedCause | None] = {}
         self.outputs: list[Output] = []
-        self.counts: Counter[CounterKey] = Counter()
+        self.counts: defaultdict[CounterKey, int] = defaultdict(int)
         self.urgent = False
+
+    @cached_property
+    def time(self) -> Instant:
+        """`at` as RFC 3339."""
+        return rfc3339(self.at)
 
     def customer(self, key: str) -> Customer:
         """Give what is known under a Kafka key; an empty Customer if nothing is."""
         if key in self.customers:
             return self.customers[key] or Customer()
-        return self._state.customers.get(key) or Customer()
+        return self._customer_before(key) or Customer()
+
+    def _customer_before(self, key: str) -> Customer | None:
+        if key not in self._known:
+            self._known[key] = self._state.customers.get(key)
+        return self._known[key]
 
     def case(self, case_id: str) -> CaseRecord | None:
         """Give a case; None if there is none, or it was forgotten."""
-        return self.cases[case_id] if case_id in self.cases else self._state.cases.get(case_id)
+        return self._cases[case_id] if case_id in self._cases else self._case_before(case_id)
+
+    def _case_before(self, case_id: str) -> CaseRecord | None:
+        if case_id not in self._before:
+            self._before[case_id] = self._state.cases.get(case_id)
+        return self._before[case_id]
 
     def alert(self, alert_id: str) -> StandingAlert | None:
         """Give an alert that is in a case, or that the cooldown suppressed; None if there is none."""
         return self.alerts.get(alert_id) or self._state.alerts.get(alert_id)
+
+    def alerts_of(self, case: Case) -> list[StandingAlert]:
+        """Give the alerts of a case that are kept, in the order in which it names them."""
+        changed, kept = self.alerts.get, self._state.alerts.get
+        return [
+            alert
+            for alert_id in case.alert_ids
+            if (alert := changed(alert_id) or kept(alert_id)) is not None and alert.case_id == case.case_id
+        ]
 
     def put_alert(self, alert: StandingAlert, case_id: str) -> StandingAlert:
         """Keep an alert as one of a case, "" for none."""
@@ -86,15 +118,20 @@ class UnitOfWork:
         """Bytes of a case as it was before this unit of work."""
         return self._state.cases.size(case_id)
 
-    def put_case(self, record: CaseRecord) -> None:
-        """Write a case; no event is emitted."""
-        self.cases[record.case.case_id] = record
+    def put_case(self, record: CaseRecord) -> bytes:
+        """Write a case, and give it as it is packed; no event is emitted."""
+        case_id = record.case.case_id
+        self._cases[case_id], self._packed[case_id] = record, (packed := pack_case(record))
+        return packed
+
+    def delete_case(self, case_id: str) -> None:
+        """Forget a case and its alerts."""
+        self._cases[case_id] = self._packed[case_id] = None
 
     def emit_case(self, record: CaseRecord) -> CaseRecord:
         """Write a case and emit the event of the last entry in its history, which carries the whole case."""
         case = record.case
-        self.put_case(record)
-        self._emit(case.history[-1].what, case.key, case.case_id, case.revision, pack_case(record))
+        self._emit(case.history[-1].what, case.key, case.case_id, case.revision, self.put_case(record))
         self.urgent = self.urgent or case.kind != "ask"
         return record
 
@@ -102,14 +139,14 @@ class UnitOfWork:
         self, record: CaseRecord, event: CaseEvent, changes: Changes | None = None, **entry: Any
     ) -> CaseRecord:
         """Change a case, add the step to its history, and write and emit it. `entry`: fields of a history's Entry."""
-        return self.emit_case(record._replace(case=add_entry(record.case, self.at, event, changes, **entry)))
+        return self.emit_case(record._replace(case=add_entry(record.case, self.time, event, changes, **entry)))
 
     def emit_event(self, event: CaseEvent, key: str, subject: str, suffix: int | str, *parts: Struct) -> None:
         """Emit an event that is not a whole case: the fields of all `parts`. Its id is `subject.suffix`."""
         self._emit(event, key, subject, suffix, codec.joined(*map(codec.encode, parts)))
 
     def _emit(self, event: CaseEvent, key: str, subject: str, suffix: int | str, content: bytes) -> None:
-        value, headers = self._sender.event(event_type(event), subject, suffix, rfc3339(self.at), content)
+        value, headers = self._sender.event(event_type(event), subject, suffix, self.time, content)
         self.outputs.append(Output(topics.SERVICE_RECOVERY, self._partition, key.encode(), value, headers))
         self.counts[CASE, event] += 1
 
@@ -132,11 +169,12 @@ class UnitOfWork:
         for alert_id, alert in self.alerts.items():
             self._state.alerts.put(alert_id, alert)
         for key, customer in self.customers.items():
-            self._state.put_customer(key, customer)
-        for case_id, record in self.cases.items():
-            before = self._state.put_case(case_id, record)
+            self._state.put_customer(key, self._customer_before(key), customer)
+        for case_id, record in self._cases.items():
+            before = self._case_before(case_id)
+            self._state.put_case(case_id, before, record, self._packed[case_id])
             late = contacted_late(record.case) if record is not None else None
-            if late is not None and (before is None or before.contacted_at is None):
+            if late is not None and (before is None or before.case.contacted_at is None):
                 self.counts[FIRST_CONTACT, "late" if late else "in_time"] += 1
         for department, burst in self.bursts.items():
             self._state.bursts.put(department, burst)

@@ -4,12 +4,21 @@ from msgspec.structs import replace
 
 from npsflow.schemas.cases import Case, CaseEvent
 from npsflow.schemas.events import Context
-from npsflow.schemas.times import from_rfc3339, rfc3339
+from npsflow.schemas.times import from_rfc3339
 from npsflow.streams.recovery.case import Changes, add_entry, is_open, keep_deadlines
 from npsflow.streams.recovery.changes import UnitOfWork
-from npsflow.streams.recovery.customers import Answer, Customer
+from npsflow.streams.recovery.customers import Answer, Customer, by_time
 from npsflow.streams.recovery.policy import WAS_PROMOTER, Deadlines, Policy, is_worse
-from npsflow.streams.recovery.standing import StandingAlert, as_answer, assess, first_of_older_build, previous_answer
+from npsflow.streams.recovery.standing import (
+    StandingAlert,
+    as_answer,
+    assess,
+    by_answer,
+    by_badness,
+    by_start,
+    first_of_older_build,
+    previous_answer,
+)
 from npsflow.streams.recovery.state import CaseRecord
 
 
@@ -25,7 +34,7 @@ class Contents:
         for alert_id, outcome in customer.outcomes.items():
             alert = work.alert(alert_id) if outcome.case_id else None
             if alert is not None and previous_answer(alert, customer) != alert.previous:
-                work.alerts[alert_id] = assess(alert, customer, self._policy)
+                work.alerts[alert_id] = assess(alert, alert.context, customer, self._policy)
                 case_ids.append(alert.case_id)
         return list(dict.fromkeys(case_ids))
 
@@ -48,10 +57,10 @@ class Contents:
         described, context = self._describe(work, changed)
         changes, severity = (changes or {}) | described, described.get("severity")
         if is_open(changed.case) and severity and before.severity and is_worse(severity, before.severity):
-            changes["worsened_at"], entry["severity"] = rfc3339(work.at), severity
+            changes["worsened_at"], entry["severity"] = work.time, severity
         shown = {answer.alert_id for name in ("newest", "worst") if (answer := described.get(name)) is not None}
         fields = (about.entry(shown) if about is not None else {}) | entry
-        return work.emit_case(CaseRecord(add_entry(before, work.at, event, changes, **fields), context))
+        return work.emit_case(CaseRecord(add_entry(before, work.time, event, changes, **fields), context))
 
     def complete(self, work: UnitOfWork, record: CaseRecord) -> CaseRecord:
         """Give a new case with all that its alerts say of it."""
@@ -80,8 +89,11 @@ class Contents:
 
     def _regain(self, work: UnitOfWork, record: CaseRecord) -> None:
         case, customer = record.case, work.customer(record.case.key)
+        mark = case.won_back_by or case.improved_by
+        if mark is None and not customer.has_answered_better():
+            return
         alerts = self._alerts(work, record)
-        if not _is_remembered(case.won_back_by or case.improved_by, alerts, customer):
+        if not _is_remembered(mark, alerts, customer):
             return
         won, improved = _judge(case, alerts, customer, self._policy.restarted(case))
         lost: Changes = {}
@@ -89,13 +101,14 @@ class Contents:
             lost |= {"won_back_by": won} if won else {"won_back_at": None, "won_back_by": None}
         if case.improved_by not in (None, improved):
             lost |= {"improved_by": improved} if improved else {"improved_at": None, "improved_by": None}
-        now = rfc3339(work.at)
         if won and case.won_back_by is None:
             answer = customer.find_answer(won)
-            gained = {"won_back_at": now, "won_back_by": won}
+            gained = {"won_back_at": work.time, "won_back_by": won}
             work.record_step(record, "won_back", lost | gained, reason=answer.category if answer else None)
         elif improved and case.improved_by is None:
-            work.record_step(record, "noted", lost | {"improved_at": now, "improved_by": improved}, reason="improved")
+            work.record_step(
+                record, "noted", lost | {"improved_at": work.time, "improved_by": improved}, reason="improved"
+            )
         elif lost:
             still = lost.get("won_back_by") or lost.get("improved_by")
             work.record_step(record, "noted", lost, reason="answered_before" if still else "not_won_back")
@@ -103,12 +116,12 @@ class Contents:
     def _alerts(self, work: UnitOfWork, record: CaseRecord) -> list[StandingAlert]:
         """The alerts of a case; of one that an older build has opened, the one that it is known by."""
         case = record.case
-        found = [alert for name in case.alert_ids if (alert := work.alert(name)) and alert.case_id == case.case_id]
+        found = work.alerts_of(case)
         if found or case.newest is not None or not case.alert_ids:
             return found
         start = self._policy.start_of(case)
         first = first_of_older_build(case, record.context, start)
-        return [assess(first, work.customer(case.key), self._policy)]
+        return [assess(first, record.context, work.customer(case.key), self._policy)]
 
     def _adopt(self, work: UnitOfWork, record: CaseRecord) -> None:
         """Keep the first alert of a case that an older build has opened, as its own alerts are kept."""
@@ -122,12 +135,12 @@ class Contents:
         case, alerts = record.case, self._alerts(work, record)
         if not alerts:
             return {}, record.context
-        worst = min(alerts, key=lambda alert: alert.rank)
-        newest = max(alerts, key=lambda alert: alert.answer.order)
+        in_order = sorted(alerts, key=by_answer)
+        newest, worst = in_order[-1], max(in_order, key=by_badness)  # of equally bad answers the first
         context = worst.context
         newest_context = context if newest is worst else newest.context
         answered = any(alert.commented for alert in alerts if alert.key == newest.key)
-        others = [reason for alert in sorted(alerts, key=lambda a: a.answer.order) for reason in alert.reasons]
+        others = [reason for alert in in_order for reason in alert.reasons]
         changes: Changes = {
             "severity": worst.severity,
             "reasons": tuple(dict.fromkeys((*worst.reasons, *(r for r in others if r != WAS_PROMOTER)))),
@@ -146,14 +159,15 @@ class Contents:
         return changes, context
 
     def _deadlines(self, case: Case, alerts: list[StandingAlert]) -> Changes:
+        # Of alerts with the same hours and the same steps the first has the earliest deadlines.
+        in_order = sorted(alerts, key=by_start, reverse=True)
+        first = {(alert.hours, len(alert.deadlines.plan)): alert for alert in in_order}
         restarted = self._policy.restarted(case)
-        found: dict[tuple[float, int], Deadlines] = {}
-        for alert in sorted(alerts, key=lambda alert: alert.start, reverse=True):
-            # Of alerts with the same hours and the same steps the first has the earliest deadlines.
-            found[alert.hours, len(alert.deadlines.plan)] = alert.deadlines
-            if alert.start < restarted:
-                found[alert.hours, len(alert.deadlines.plan)] = self._policy.deadlines(restarted, alert.hours)
-        return keep_deadlines(case, found.values())
+        return keep_deadlines(case, [self._deadlines_since(restarted, alert) for alert in first.values()])
+
+    def _deadlines_since(self, restarted: int, alert: StandingAlert) -> Deadlines:
+        """The deadlines of an alert in a case that was reopened at `restarted`, ms, or 0."""
+        return self._policy.deadlines(restarted, alert.hours) if alert.start < restarted else alert.deadlines
 
 
 def _judge(
@@ -184,8 +198,8 @@ def _judge(
             ]
             if not better:
                 return None
-            found.append(min(better, key=lambda answer: answer.order))
-        return max(found, key=lambda answer: answer.order).response if found else None
+            found.append(min(better, key=by_time))
+        return max(found, key=by_time).response if found else None
 
     if case.contacted_at is not None and (won := answered_after(from_rfc3339(case.contacted_at))):
         return won, None

@@ -1,6 +1,8 @@
 """What recover knows of one customer: the last answers, and what came of each alert and follow-up."""
 
+from bisect import bisect_left
 from hashlib import blake2b
+from operator import attrgetter
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -14,6 +16,9 @@ COOLDOWN = "cooldown"
 """The reason of an alert that came soon after a closed loop and was not worse than what that was about."""
 _MAX_OUTCOMES = 100  # alerts and follow-ups of a customer
 _MAX_ANSWERS = 20  # of a customer to one metric: so many may arrive in any order
+
+by_time = attrgetter("at", "response")
+"""Sorts answers; what was answered at the same time has an order too."""
 
 
 def response_key(source: str, response_id: str) -> str:
@@ -44,11 +49,6 @@ class Answer(Struct, frozen=True, array_like=True):
     at: int
     unhappy: bool = False
     subject: str = ""
-
-    @property
-    def order(self) -> tuple[int, str]:
-        """Answers by their time; what was answered at the same time has an order too."""
-        return self.at, self.response
 
     @classmethod
     def from_context(cls, context: Context, *, unhappy: bool) -> "Answer":
@@ -112,10 +112,19 @@ class Customer(Struct, frozen=True, array_like=True):
         other = self.outcomes.get(counterpart(fact_id))
         return other is not None and (other.reason != "retracted" or other.at >= at)
 
-    def previous_answer(self, metric: str, answer: Answer) -> Answer | None:
-        """The answer before this one, of another response."""
-        older = (a for a in self.answers.get(metric, ()) if a.response != answer.response and a.order < answer.order)
-        return max(older, key=lambda a: a.order, default=None)
+    def previous_answer(self, metric: str, answer: Answer, known: Answer | None) -> Answer | None:
+        """The answer before this one, of another response; as is `known` where older ones may have been forgotten."""
+        answers = self.answers.get(metric, [])
+        older = bisect_left(answers, by_time(answer), key=by_time)
+        if older and answers[older - 1].response == answer.response:
+            older -= 1
+        if older:
+            return answers[older - 1]
+        return known if self.has_forgotten(metric) else None
+
+    def has_answered_better(self) -> bool:
+        """Whether an answer is remembered that is not an unhappy one."""
+        return not all(answer.unhappy for kept in self.answers.values() for answer in kept)
 
     def has_forgotten(self, metric: str) -> bool:
         """Whether there may have been older answers than are remembered."""
@@ -124,7 +133,7 @@ class Customer(Struct, frozen=True, array_like=True):
     def with_answer(self, metric: str, answer: Answer) -> "Customer":
         """Add an answer, in place of an earlier version of it."""
         others = [a for a in self.answers.get(metric, ()) if a.response != answer.response]
-        newest = sorted([*others, answer], key=lambda a: a.order)[-_MAX_ANSWERS:]
+        newest = sorted([*others, answer], key=by_time)[-_MAX_ANSWERS:]
         return replace(self, answers=self.answers | {metric: newest})
 
     def without_answer(self, response: str, *, unhappy: bool) -> "Customer":
@@ -150,8 +159,8 @@ class Customer(Struct, frozen=True, array_like=True):
 
     def cases(self) -> list[str]:
         """Ids of the cases that alerts of this customer are in or have opened."""
-        names = (name for outcome in self.outcomes.values() for name in (outcome.case_id, outcome.opened_case))
-        return list(dict.fromkeys(name for name in names if name.startswith("c-")))
+        names = [name for outcome in self.outcomes.values() for name in (outcome.case_id, outcome.opened_case)]
+        return [name for name in dict.fromkeys(names) if name.startswith("c-")]
 
     def suppressed(self) -> list[str]:
         """Ids of the alerts that the cooldown suppressed; they are kept, as another answer may make them worse."""

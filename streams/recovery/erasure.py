@@ -52,7 +52,7 @@ def _forget_in_case(
     changes = remove_alerts(case, gone)
     other = _other_member(state, case.case_id, key) if changes["alert_ids"] or changes["more_alerts"] else None
     if other is None:
-        work.cases[case.case_id] = None
+        work.delete_case(case.case_id)
         return
     contacts = set(gone.values())
     if key in (case.key, _customer_key(context)):

@@ -114,13 +114,13 @@ class FollowUps:
             revision=1 if kept is None else kept.case.revision + 1,
             status="opened",
             key=key,
-            opened_at=rfc3339(work.at),
+            opened_at=work.time,
             due_at=rfc3339(due),
             finish_by=rfc3339(due),
             action=follow_up.action,
             owner=self._policy.owner(None, context),
             message=self._policy.thanks(context),
-            history=(*(kept.case.history if kept else ()), Entry(rfc3339(work.at), "opened", NPSFLOW)),
+            history=(*(kept.case.history if kept else ()), Entry(work.time, "opened", NPSFLOW)),
             plan=(Due(due, "expired"),),
             follow_up_id=follow_up.follow_up_id,
         )
@@ -143,13 +143,12 @@ def withdraw_asks(work: UnitOfWork, customer: Customer, retention: int, alert_id
     the same response stays if it is newer than the alert, whose retraction is to be read next.
     """
     kept = counterpart(alert_id) if alert_id and customer.superseded(alert_id, work.at) else None
-    outcomes = dict(customer.outcomes)
     for fact_id, outcome in customer.outcomes.items():
         asked = fact_id != kept and outcome.case_id.startswith("q-")
         if asked and close_ask(work, outcome.case_id, "case_open", retention):
-            outcomes[fact_id] = replace(outcome, case_id="", reason="case_open", opened_case=outcome.case_id)
-            customer = replace(customer, asked_at=0)
-    return replace(customer, outcomes=outcomes)
+            withdrawn = replace(outcome, case_id="", reason="case_open", opened_case=outcome.case_id)
+            customer = replace(customer, outcomes=customer.outcomes | {fact_id: withdrawn}, asked_at=0)
+    return customer
 
 
 def close_ask(work: UnitOfWork, case_id: str, reason: str, retention: int) -> bool:

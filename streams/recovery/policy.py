@@ -1,5 +1,7 @@
 """What `[recovery]` means for an alert: how severe it is, who owns its case, by when, and what to say. Pure."""
 
+from operator import attrgetter
+
 from msgspec import Struct
 
 from npsflow.schemas.cases import NO_COMPLAINT, Case, Due
@@ -21,6 +23,10 @@ THANKS = {"en": "Thank you for your answer.", "nl": "Dank u wel voor uw antwoord
 def is_worse(severity: Severity, other: Severity) -> bool:
     """Whether a severity is above another."""
     return _SEVERITIES.index(severity) > _SEVERITIES.index(other)
+
+
+by_due = attrgetter("at")
+"""Sorts the steps of a plan."""
 
 
 class Deadlines(Struct, frozen=True, array_like=True):
@@ -93,10 +99,10 @@ class Policy:
         def after(share: float) -> int:
             return self._clock.after(start, int(hours * share * HOUR))
 
-        finish = start + int(settings.finish_days * DAY)
-        plan = [Due(after(settings.warn_at), "warned"), Due(after(1.0), "breached"), Due(finish, "late")]
+        due, finish = after(1.0), start + int(settings.finish_days * DAY)
+        plan = [Due(after(settings.warn_at), "warned"), Due(due, "breached"), Due(finish, "late")]
         plan += [Due(after(step.at), "escalated", step.to) for step in settings.escalations]
-        return Deadlines(after(1.0), finish, tuple(sorted(plan, key=lambda due: due.at)))
+        return Deadlines(due, finish, tuple(sorted(plan, key=by_due)))
 
     def start_of(self, case: Case) -> int:
         """Give the instant from which the deadlines of a case count, ms; right while `finish_days` has not changed."""

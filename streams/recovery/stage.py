@@ -119,7 +119,8 @@ class RecoveryFold(Fold):
         for output in change.outputs:
             self._emit(output)
         change.write_to_state()
-        self.counters.update(change.counts)
+        for key, count in change.counts.items():
+            self.counters[key] += count
         return URGENT if change.urgent else NORMAL
 
     def idle(self, now: int) -> bool:
@@ -134,9 +135,9 @@ class RecoveryFold(Fold):
 
     def _continue_fixed(self, now: int) -> bool:
         """Go on with the oldest `fixed` action that has not reached all of its cases; give whether there is one."""
-        _, fixed = next(self.state.fixed_causes.items(), ("", None))
-        if fixed is None:
+        if not self.state.fixed_causes:
             return False
+        _, fixed = next(self.state.fixed_causes.items())
         work = self._work(now)
         self._actions.assign_fixed(work, fixed.action, fixed.after)
         self.apply(work)
@@ -147,13 +148,14 @@ class RecoveryFold(Fold):
         changed, room = False, MAX_STEP_BYTES
         while room > 0 and (case_id := self.state.agenda.pop_due(now)) is not None:
             room -= self.state.cases.size(case_id)
-            record = self.state.cases.get(case_id)
+            work = self._work(now)
+            record = work.case(case_id)
             if record is None or not record.case.plan or record.case.plan[0].at > now:
                 continue  # the case has another plan since
-            work, changed = self._work(now), True
+            changed = True
             case = apply_deadline(record.case, now, self._policy.retention)
             if case is None:
-                work.cases[case_id] = None
+                work.delete_case(case_id)
             else:
                 work.emit_case(CaseRecord(case, record.context))
             self.apply(work)

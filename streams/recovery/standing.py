@@ -1,6 +1,7 @@
 """The alerts of cases as they stand, each with what the customer's other answers make of it."""
 
 from collections.abc import Collection
+from operator import attrgetter
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -16,7 +17,10 @@ from npsflow.streams.recovery.policy import Deadlines, Policy
 from npsflow.streams.scoring.severity import ALERT_DUE
 
 _decode_context = codec.decoder(Context)
-Rank = tuple[float, int, str]
+
+by_answer = attrgetter("answer.at", "answer.response")
+"""Sorts alerts by the time of their answers, as `by_time` sorts these."""
+by_badness, by_start = attrgetter("badness"), attrgetter("start")
 
 
 class StandingAlert(Struct, frozen=True, array_like=True):
@@ -50,11 +54,6 @@ class StandingAlert(Struct, frozen=True, array_like=True):
     def context(self) -> Context:
         """What is known of the response."""
         return _decode_context(self.packed)
-
-    @property
-    def rank(self) -> Rank:
-        """The smaller is worse; of equally bad answers the first."""
-        return -self.badness, *self.answer.order
 
     def entry(self, shown: Collection[str]) -> Changes:
         """The fields of a history's Entry that is about it; `shown`: the ids of the alerts that the case shows."""
@@ -100,12 +99,12 @@ def first_of_older_build(case: Case, context: Context, start: int) -> StandingAl
     )
 
 
-def assess(alert: StandingAlert, customer: Customer, policy: Policy) -> StandingAlert:
+def assess(alert: StandingAlert, context: Context, customer: Customer, policy: Policy) -> StandingAlert:
     """Say how bad it is and by when somebody should have called, with all that is known of the customer.
 
     Deadlines that had passed before npsflow knew of the response are not in the plan: nobody is alerted to them.
     """
-    context, previous = alert.context, previous_answer(alert, customer)
+    previous = previous_answer(alert, customer)
     severity, reasons = policy.severity(alert.own_severity, context, previous.category if previous else None)
     hours = policy.first_contact_hours(severity, context)
     deadlines = policy.deadlines(alert.start, hours)
@@ -122,9 +121,8 @@ def assess(alert: StandingAlert, customer: Customer, policy: Policy) -> Standing
 
 
 def previous_answer(alert: StandingAlert, customer: Customer) -> Answer | None:
-    """The customer's answer before it; what was known stays where older answers are not remembered any more."""
-    previous = customer.previous_answer(alert.metric, alert.answer)
-    return alert.previous if previous is None and customer.has_forgotten(alert.metric) else previous
+    """The customer's answer before it; what was known stays where older answers may have been forgotten."""
+    return customer.previous_answer(alert.metric, alert.answer, alert.previous)
 
 
 def as_answer(alert: StandingAlert, context: Context) -> CaseAnswer:

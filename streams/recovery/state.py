@@ -55,26 +55,42 @@ def unpack_case(packed: bytes) -> CaseRecord:
 class Table(Generic[T]):
     """Values by key, kept as bytes: the garbage collector has nothing to walk through.
 
-    `dirty` holds the keys that were put since the last checkpoint, in that order.
+    Those that are read again and again can be kept at hand as they are, besides. `dirty` holds the keys that were put
+    since the last checkpoint, in that order.
     """
 
     def __init__(self, pack: Callable[[T], bytes], unpack: Callable[[bytes], T]) -> None:
         self._pack, self._unpack = pack, unpack
         self._packed: dict[str, bytes] = {}
+        self._at_hand: dict[str, T] = {}
         self.dirty: dict[str, None] = {}
 
     def get(self, key: str) -> T | None:
-        """Unpack the value; None where there is none."""
+        """Give the value; None where there is none."""
+        if (value := self._at_hand.get(key)) is not None:
+            return value
         packed = self._packed.get(key)
         return None if packed is None else self._unpack(packed)
 
-    def put(self, key: str, value: T | None) -> None:
-        """Replace the value; None deletes it."""
+    def put(self, key: str, value: T | None, packed: bytes | None = None) -> None:
+        """Replace the value; None deletes it. `packed`: the value, if it is packed already."""
         if value is None:
             self._packed.pop(key, None)
+            self._at_hand.pop(key, None)
         else:
-            self._packed[key] = self._pack(value)
+            self._packed[key] = packed or self._pack(value)
+            if key in self._at_hand:
+                self._at_hand[key] = value
         self.dirty[key] = None
+
+    def keep_at_hand(self, key: str) -> None:
+        """Keep a value unpacked, if there is one, until `put_away`."""
+        if key not in self._at_hand and (value := self.get(key)) is not None:
+            self._at_hand[key] = value
+
+    def put_away(self, key: str) -> None:
+        """Keep a value packed only."""
+        self._at_hand.pop(key, None)
 
     def keys_containing(self, part: bytes) -> list[str]:
         """Keys of the values whose packed form contains these bytes."""
@@ -127,15 +143,25 @@ class RecoveryState:
         }
         self._keys_by_day: dict[int, set[str]] = {}  # customers by the day of their last update; a key may be outdated
 
-    def put_case(self, case_id: str, record: CaseRecord | None) -> Case | None:
-        """Replace a case, or delete it with its alerts (None); give it as it was before."""
-        before = self.cases.get(case_id)
-        before_ids, after_ids = (r.case.alert_ids if r is not None else () for r in (before, record))
-        for alert_id in set(before_ids) - set(after_ids) if before_ids != after_ids else ():
+    def put_case(self, case_id: str, before: CaseRecord | None, after: CaseRecord | None, packed: bytes | None) -> None:
+        """Replace a case, or delete it with its alerts (None). `before`: as it is until now; `packed`: `after`."""
+        old, new = before and before.case, after and after.case
+        for alert_id in sorted(set(old.alert_ids).difference(new.alert_ids if new else ())) if old else ():
             self._forget_alert(alert_id, case_id)
-        self.cases.put(case_id, record)
-        self.agenda.update(before and before.case, record and record.case)
-        return before and before.case
+        self.cases.put(case_id, after, packed)
+        self._keep_at_hand(case_id, _all_at_hand(old), _all_at_hand(new))
+        self.agenda.update(old, new)
+
+    def _keep_at_hand(self, case_id: str, before: tuple[str, ...], after: tuple[str, ...]) -> None:
+        """Keep a case at hand while these of its alerts are, too."""
+        for alert_id in set(after).difference(before):
+            self.alerts.keep_at_hand(alert_id)
+        for alert_id in set(before).difference(after):
+            self.alerts.put_away(alert_id)
+        if after and not before:
+            self.cases.keep_at_hand(case_id)
+        elif before and not after:
+            self.cases.put_away(case_id)
 
     def _forget_alert(self, alert_id: str, case_id: str) -> None:
         """Delete an alert that is in a case no more, unless it is in another one."""
@@ -143,25 +169,26 @@ class RecoveryState:
         if alert is not None and alert.case_id == case_id:
             self.alerts.put(alert_id, None)
 
-    def put_customer(self, key: str, customer: Customer | None) -> None:
-        """Replace what is known under a key, or delete it (None)."""
-        self._replace_customer(key, customer)
+    def put_customer(self, key: str, before: Customer | None, customer: Customer | None) -> None:
+        """Replace what is known under a key, `before` until now, or delete it (None)."""
+        self._replace_customer(key, before, customer)
         if customer is not None:
             self._keys_by_day.setdefault(customer.updated_at // DAY, set()).add(key)
         else:
             for keys in self._keys_by_day.values():
                 keys.discard(key)
 
-    def _replace_customer(self, key: str, customer: Customer | None) -> None:
+    def _replace_customer(self, key: str, before: Customer | None, customer: Customer | None) -> None:
         """Of suppressed alerts those are kept that the customer names."""
-        before = self.customers.get(key)
         self.customers.put(key, customer)
         kept = customer.suppressed() if customer is not None else ()
-        for alert_id in set(before.suppressed()).difference(kept) if before is not None else ():
+        for alert_id in sorted(set(before.suppressed()).difference(kept)) if before is not None else ():
             self._forget_alert(alert_id, "")
 
     def forget_bursts(self, until: int) -> bool:
         """Delete the bursts of departments without an alert since `until` (ms); give whether there were any."""
+        if not self.bursts:
+            return False
         over = [department for department, burst in self.bursts.items() if burst.times[-1] <= until]
         for department in over:
             self.bursts.put(department, None)
@@ -173,7 +200,7 @@ class RecoveryState:
         Gives whether there were any.
         """
         first_kept, forgotten, room = until // DAY, False, _CUSTOMERS_AT_ONCE
-        for day in sorted(day for day in self._keys_by_day if day < first_kept):
+        for day in sorted([day for day in self._keys_by_day if day < first_kept]):
             keys = self._keys_by_day[day]
             while keys and room > 0:
                 key, room = keys.pop(), room - 1
@@ -183,7 +210,7 @@ class RecoveryState:
                 if self._has_open_case(customer):
                     self._keys_by_day.setdefault(first_kept, set()).add(key)  # looked at again a day later
                     continue
-                self._replace_customer(key, None)
+                self._replace_customer(key, customer, None)
                 forgotten = True
             if not keys:
                 del self._keys_by_day[day]
@@ -210,5 +237,12 @@ class RecoveryState:
         """All records are back: make the indexes from them."""
         for _, record in self.cases.items():
             self.agenda.update(None, record.case)
+            self._keep_at_hand(record.case.case_id, (), _all_at_hand(record.case))
         for key, customer in self.customers.items():
             self._keys_by_day.setdefault(customer.updated_at // DAY, set()).add(key)
+
+
+def _all_at_hand(case: Case | None) -> tuple[str, ...]:
+    """The alerts of a case that are kept at hand: all of an open case of several, as each change looks at all."""
+    several = case is not None and len(case.alert_ids) > 1 and is_open(case)
+    return case.alert_ids if several and case is not None else ()

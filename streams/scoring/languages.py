@@ -1,6 +1,7 @@
 """The language of a response, as platforms write it, made a code. What is no language is unknown, never another one."""
 
 import re
+from functools import lru_cache
 
 _TAG = re.compile(
     r"([A-Za-z]{2,3})((?:[-_][A-Za-z0-9]{2,8})*)(?:\.[\w-]+|@\w+)*", re.ASCII
@@ -38,6 +39,7 @@ def language_code(text: str | None) -> str | None:
     return _CODES.get(_ASIDE.sub("", text).casefold())
 
 
+@lru_cache(maxsize=1_000)
 def main_language(text: str | None) -> str | None:
     """The same without region and script, in small letters."""
     code = language_code(text)

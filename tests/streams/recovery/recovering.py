@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from npsflow.schemas import topics
+from npsflow.schemas import codec, topics
 from npsflow.schemas.response import Metric
 from npsflow.schemas.times import HOUR, rfc3339
 from npsflow.streams.classify.stage import Classify
@@ -41,6 +41,7 @@ class World:
         """Facts that recover has not read yet, where it does not read them at once."""
         self._numbers = {"response": 0, "action": 0}
         self._answered = set[object]()
+        self._standing: dict[bytes | None, dict[str, Any]] = {}
 
     def respond(self, score: int, customer: str | None = "C-1", name: str | None = None, **more: Any) -> list[str]:
         """One response, now; gives what happened to cases. `name` again: a new version of it."""
@@ -98,12 +99,7 @@ class World:
     @property
     def cases(self) -> list[dict[str, Any]]:
         """As they stand on the compacted topic, the one written last at the end."""
-        standing: dict[bytes | None, bytes | None] = {}
-        for output in self.recover.committed:
-            if output.topic == topics.CASES:
-                standing.pop(output.key, None)
-                standing[output.key] = output.value
-        return [json.loads(value) for value in standing.values() if value is not None]
+        return list(self._standing.values())
 
     @property
     def case(self) -> dict[str, Any]:
@@ -136,6 +132,11 @@ class World:
 
     def _commit(self) -> list[str]:
         written = self.recover.commit(self.now)
+        for output in written:
+            if output.topic == topics.CASES:
+                self._standing.pop(output.key, None)
+                if output.value is not None:
+                    self._standing[output.key] = codec.loads(output.value)
         events = [output for output in written if output.topic == topics.SERVICE_RECOVERY]
         self.events += events
         self.dead += [output for output in written if output.topic == topics.DEAD_LETTERS]

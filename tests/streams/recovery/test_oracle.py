@@ -55,7 +55,7 @@ class Month:
         self._random = Random(seed)
         self._classify = Task(Classify(Settings().classify_settings("npsflow/", 1)))
         self._recover = Task(Recover(Policy(recovery, clock_of(recovery)), "npsflow/", ""))
-        self.standing: dict[bytes | None, bytes | None] = {}
+        self.standing: dict[bytes | None, dict[str, Any]] = {}
         now = NOW - 30 * DAY
         for number, line in enumerate(spread(sample.sample(seed, count, END))):
             at = NOW - 30 * DAY + (30 * DAY * (number + 1)) // count + 1000
@@ -73,7 +73,7 @@ class Month:
             pass
         self.commit(at)
         if self._random.random() < 0.7:
-            newest = [json.loads(value) for value in list(self.standing.values())[-60:] if value is not None]
+            newest = self.cases()[-60:]
             if cases := [case for case in newest if case["kind"] != "ask" and case.get("alert_ids")]:
                 self.act(self._random.choice(cases), self._random.choice(VERBS), at + 1)
             if asks := [case for case in newest if case["kind"] == "ask"]:
@@ -110,10 +110,11 @@ class Month:
             assert output.topic != topics.DEAD_LETTERS
             if output.topic == topics.CASES:
                 self.standing.pop(output.key, None)
-                self.standing[output.key] = output.value
+                if output.value is not None:
+                    self.standing[output.key] = json.loads(output.value)
 
     def cases(self) -> list[dict[str, Any]]:
-        return [json.loads(value) for value in self.standing.values() if value is not None]
+        return list(self.standing.values())
 
     def heard(self, notifier: NotifierSettings) -> list[Heard]:
         found = []
