@@ -7,9 +7,11 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from confluent_kafka.admin import AdminClient
 
 from npsflow.agents.broker.download import fetch_kafka
 from npsflow.agents.broker.embedded import Broker, free_port
+from tests.support.waiting import SECONDS
 
 hypothesis.settings.register_profile("few", max_examples=20)  # of `make coverage`: which lines run, few examples tell
 
@@ -34,6 +36,29 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
     kafka.start()
     yield kafka
     kafka.stop()
+
+
+@pytest.fixture(scope="session")
+def kafka_admin(broker: Broker) -> AdminClient:
+    """The client that looks which topics there are, and deletes some."""
+    return AdminClient({"bootstrap.servers": broker.bootstrap, "log_level": 0})
+
+
+@pytest.fixture(autouse=True)
+def _topics_end_with_their_test(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Who asks for a topic is given all: with those of the tests before it, a test cost several times as much.
+
+    What a fixture of a module has made stays.
+    """
+    if "broker" not in request.fixturenames:
+        yield
+        return
+    client: AdminClient = request.getfixturevalue("kafka_admin")
+    before = client.list_topics(timeout=SECONDS).topics.keys()
+    yield
+    made = [name for name in client.list_topics(timeout=SECONDS).topics if name not in before and name[:2] != "__"]
+    for deleted in client.delete_topics(made).values() if made else ():
+        deleted.result(SECONDS)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

@@ -36,6 +36,7 @@ from npsflow.streams.engine.observer import Observer
 from npsflow.streams.stage import Record
 from npsflow.streams.topology import STAGES, wanted
 from tests.support.responses import response
+from tests.support.waiting import eventually
 
 from .cases import compare_cases
 
@@ -98,7 +99,12 @@ class Harness:
     async def __aenter__(self) -> "Harness":
         self.admin = await self._open.enter_async_context(clients.admin(self.installation))
         self._reader = await self._open.enter_async_context(AIOKafkaConsumer(**client_options(self.installation)))
-        await admin.create(self.admin, wanted(self.settings, self.installation))
+        made = set(await admin.create(self.admin, wanted(self.settings, self.installation)))
+
+        async def listed() -> bool:
+            return made <= (await admin.partition_counts(self.admin)).keys()
+
+        await eventually(listed)  # brokers know of a topic a little after it is made
         return self
 
     async def __aexit__(self, *_: object) -> None:

@@ -48,7 +48,7 @@ def lag_is_shown(port: int) -> bool:
 
 
 def test_no_process_is_ready_while_kafka_stands_still(tmp_path: Path) -> None:
-    kafka = Broker(tmp_path / "kafka", free_port(), SHORT_SESSIONS)
+    kafka = Broker(tmp_path / "kafka", free_port(), SHORT_SESSIONS, brief=True)
     kafka.start()
     harness = CommandHarness(kafka, "still.", tmp_path)
     harness.config.write_text(SETTINGS)

@@ -1,5 +1,6 @@
 """What is answered to requests that hold nothing, or nothing that is understood: nothing is lost, nothing is silent."""
 
+import asyncio
 import json
 import logging
 import time
@@ -65,16 +66,9 @@ def endpoints() -> dict[str, Endpoint]:
 
 
 @pytest.fixture(scope="module")
-def installed() -> list[str]:
-    return []
-
-
-@pytest.fixture
-async def installation(broker: Broker, installed: list[str]) -> Installation:
+def installation(broker: Broker) -> Installation:
     found = Installation(broker.bootstrap, "intake-door.")
-    if not installed:
-        await install(found)
-        installed.append(found.prefix)
+    asyncio.run(install(found))
     return found
 
 

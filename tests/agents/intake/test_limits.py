@@ -29,10 +29,10 @@ BRIEF = Limits(rate=1e6, head_seconds=0.3, body_seconds=0.3, idle_seconds=0.3, w
 BRIEF_HEAD = Limits(rate=1e6, head_seconds=0.3)
 
 
-@pytest.fixture
-async def installation(broker: Broker) -> Installation:
+@pytest.fixture(scope="module")
+def installation(broker: Broker) -> Installation:
     found = Installation(broker.bootstrap, "intake-limits.")
-    await install(found)
+    asyncio.run(install(found))
     return found
 
 
