@@ -2,6 +2,8 @@
 # ARGS is handed on: `make demo ARGS=--once`, `make test ARGS='tests/streams -k windows'`.
 
 SHELL := /bin/bash
+# Containers often have it set: every process would compile anew what it imports.
+export PYTHONDONTWRITEBYTECODE :=
 PYTHONS := python3 python3.13 python3.12 python3.11
 UV := 0.13.9
 

@@ -25,14 +25,18 @@ LONG = 60_000
 
 
 @pytest.mark.parametrize(
-    "step", ["fold", "sending", "outputs", pytest.param("commit", marks=pytest.mark.quick), "committed"]
+    ("step", "stages"),
+    [
+        pytest.param("commit", ("classify",), id="quick", marks=pytest.mark.quick),
+        *(pytest.param(s, ("classify", "rollup"), id=s) for s in ("fold", "sending", "outputs", "commit", "committed")),
+    ],
 )
-async def test_zombie(broker: Broker, tmp_path: Path, step: str) -> None:
+async def test_zombie(broker: Broker, tmp_path: Path, step: str, stages: tuple[str, ...]) -> None:
     """Another has its partitions and goes on with them; what the frozen one then still writes never becomes visible."""
     fault = f"zombie, frozen {STEPS[step]}"
-    async with Scenario(broker, f"zombie-{step}.", tmp_path, fault, session_ms=SHORT) as scenario:
+    async with Scenario(broker, f"zombie-{step}-{len(stages)}.", tmp_path, fault, session_ms=SHORT) as scenario:
         scenario.worker()
-        for stage in ("classify", "rollup"):
+        for stage in stages:
             frozen = scenario.worker(fault=f"stop {step} {stage} 3")
             await eventually(has_logged(frozen, STRUCK), PATIENCE)
             scenario.injected()

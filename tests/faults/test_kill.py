@@ -16,13 +16,22 @@ STATIC = 10_000
 """A session so long that a worker with a name that is started again has its partitions at once."""
 
 
+FIRST, LATER = ("classify 1", "rollup 2", "recover 2"), ("classify 12", "rollup 7", "recover 9")
+"""Which commits of a worker: what differs between them is how far the task has come."""
+
+
 @pytest.mark.parametrize(
-    "step", [pytest.param(step, marks=pytest.mark.quick if step == "commit" else ()) for step in STEPS]
+    ("step", "commits"),
+    [
+        pytest.param("commit", ("classify 1", "rollup 7", "recover 9"), id="quick", marks=pytest.mark.quick),
+        *(pytest.param(step, FIRST + LATER, id=step) for step in STEPS),
+    ],
 )
-async def test_at_a_step_of_a_commit(broker: Broker, tmp_path: Path, step: str) -> None:
+async def test_at_a_step_of_a_commit(broker: Broker, tmp_path: Path, step: str, commits: tuple[str, ...]) -> None:
     """In every stage, at one of the first commits and later ones; started again each time."""
-    async with Scenario(broker, f"at-{step}.", tmp_path, f"kill -9 {STEPS[step]}", session_ms=STATIC) as scenario:
-        for at in ("classify 1", "rollup 2", "recover 2", "classify 12", "rollup 7", "recover 9"):
+    prefix, fault = f"at-{step}-{len(commits)}.", f"kill -9 {STEPS[step]}"
+    async with Scenario(broker, prefix, tmp_path, fault, session_ms=STATIC) as scenario:
+        for at in commits:
             worker = scenario.worker("--name=one", fault=f"kill {step} {at}")
             assert await worker.exit_status() == -signal.SIGKILL, worker.output
             scenario.injected()

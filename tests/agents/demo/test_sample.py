@@ -35,7 +35,7 @@ def lines() -> list[sample.Line]:
 
 
 def test_same_arguments_give_the_same_lines(lines: list[sample.Line]) -> None:
-    assert lines == list(sample.sample(7, COUNT, END))
+    assert lines[:5_000] == list(islice(sample.sample(7, COUNT, END), 5_000))
     assert lines[:1_000] != list(islice(sample.sample(8, COUNT, END), 1_000))
 
 

@@ -13,7 +13,7 @@ from npsflow.agents.demo.oracle import HOUR, Expected, Record
 from tests.agents.demo.oracle.cases import END, NOW, log, partition_of
 
 COUNT = 20_000
-FEWER = 6_000
+FEWER = 3_000
 OUTCOMES = {
     "repeat": "repeated",
     "superseded": "superseded",
