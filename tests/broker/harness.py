@@ -93,8 +93,13 @@ class Harness:
 
     async def configure_topic(self, topic: str, configs: dict[str, str]) -> None:
         """Set these settings of a topic (without prefix); what is not named goes back to the broker's default."""
-        resource = ConfigResource(ConfigResourceType.TOPIC, self.installation.topic(topic), configs)
-        await self.admin.alter_configs([resource])
+        name = self.installation.topic(topic)
+        await self.admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs)])
+
+        async def applied() -> bool:
+            return configs.items() <= (await admin.topic_configs(self.admin, [name]))[name].items()
+
+        await eventually(applied)  # brokers act on it a little later
 
     async def __aenter__(self) -> "Harness":
         self.admin = await self._open.enter_async_context(clients.admin(self.installation))
