@@ -1,6 +1,6 @@
 """Access tokens from the token endpoint of an OAuth 2 or OIDC provider, each used until shortly before it expires.
 
-Sources: RFC 6749 4.4 (client credentials), 6 (refresh token), 5.1 and 5.2 (answers); the client says who it is in the
+Sources: RFC 6749 4.4 (client credentials), 6 (refresh token), 5.2 (refusals); the client says who it is in the
 body (2.3.1), as developers.google.com and learn.microsoft.com show it.
 """
 
@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import aiohttp
 from yarl import URL
@@ -18,10 +18,8 @@ from npsflow.agents.notify.http import TIMEOUT, host_and_port, in_words, unanswe
 from npsflow.agents.notify.kind import Unavailable
 from npsflow.agents.web.retry_after import retry_after
 from npsflow.schemas import codec
+from npsflow.streams.engine.oauth import Granted, granted
 
-_MARGIN = 60.0  # seconds before its end in which a token is used no more; half of its life if that is shorter
-_UNKNOWN = 300.0  # seconds that a token lives whose life the provider does not tell
-_LONGEST = 7 * 86_400.0
 _CLOSED = 60.0  # seconds to wait at least where only somebody's work helps
 _CODE = re.compile("[a-z_]{1,40}")  # of an error, RFC 6749 5.2
 
@@ -56,13 +54,13 @@ class AccessTokens:
                 answer = await self._ask()
             except (OSError, UnicodeDecodeError) as error:  # of the file; those of the network are aiohttp's
                 return Unavailable(f"options.refresh_token cannot be read: {in_words(error)}", _CLOSED)
-            return answer if isinstance(answer, Unavailable) else self._take(answer)
+            return self._take(answer) if isinstance(answer, Granted) else answer
 
     def drop(self) -> None:
         """Use the token no more: whom it was shown to has refused it."""
         self._until = 0.0
 
-    async def _ask(self) -> dict[str, Any] | Unavailable:
+    async def _ask(self) -> Granted | Unavailable:
         """The answer of the provider, or why it is of no use. Raises OSError for the file of the refresh token."""
         form = await self._form()
         try:
@@ -71,15 +69,12 @@ class AccessTokens:
             ) as response:
                 if response.status != 200:
                     return self._refused(response, await words_of(response))
-                found = codec.loads(await response.content.read(1 << 20))
+                found = granted(await response.content.read(1 << 20))
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             return Unavailable(f"{self._where()}: {unanswered(error).reason}")  # type: ignore[union-attr]
-        except codec.NotJson:
-            found = None
-        token = found.get("access_token") if isinstance(found, dict) else None
-        if not (isinstance(token, str) and token.isascii() and token.isprintable() and token):
+        if found is None:
             return Unavailable(f"{self._where()} answers without an access token: check options.token_url", _CLOSED)
-        return found  # type: ignore[no-any-return]
+        return found
 
     async def _form(self) -> dict[str, str]:
         client = self._client
@@ -91,14 +86,9 @@ class AccessTokens:
             form["grant_type"] = "client_credentials"
         return {name: value for name, value in form.items() if value}
 
-    def _take(self, answer: dict[str, Any]) -> str:
-        try:
-            life = min(max(float(answer.get("expires_in", _UNKNOWN)), 0.0), _LONGEST)
-        except (ValueError, TypeError):
-            life = _UNKNOWN
-        self._token, self._until = answer["access_token"], self._clock() + max(life - _MARGIN, life / 2)
-        if isinstance(renewed := answer.get("refresh_token"), str):
-            self._refresh_token = renewed
+    def _take(self, answer: Granted) -> str:
+        self._token, self._until = answer.token, self._clock() + answer.used_for
+        self._refresh_token = answer.refresh_token or self._refresh_token
         return self._token
 
     def _refused(self, response: aiohttp.ClientResponse, words: str) -> Unavailable:

@@ -48,7 +48,7 @@ _ROUNDS, _SECONDS = 5, scaled(4)
 _RATE, _LATENCY_SECONDS, _LATENCY_LIMIT = 300, scaled(20), 50
 _CONNECTIONS = 128
 _BODIES = 2_000  # each of another response
-_ASKED = 0.5  # asked of the rate
+_ASKED = 0.6  # asked of the rate
 _NAME, _SECRET = "bench", "a-secret-of-the-bench"
 _TOML = f"""
 [intake.{_NAME}]

@@ -12,14 +12,11 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiokafka.abc import AbstractTokenProvider
-from msgspec import Struct, ValidationError, convert
 
-from npsflow.schemas import codec
 from npsflow.schemas.errors import NpsflowError, SettingsError
+from npsflow.streams.engine.oauth import Granted, granted, used_for
 
 _SECONDS = 10.0
-_SPARE = 60.0  # seconds before its end from which on a token is not used any more
-_SHORT = 300.0  # seconds that a token is good for whose end nobody tells
 
 
 class TokenRefused(NpsflowError, ConnectionError):
@@ -30,15 +27,8 @@ class TokenRefused(NpsflowError, ConnectionError):
         self.lasting = lasting
 
 
-class _Granted(Struct):
-    """What an identity provider answers."""
-
-    access_token: str
-    expires_in: float = _SHORT
-
-
-Grant = Callable[[], Awaitable[tuple[str, float]]]
-"""Gives a new token, and for how many seconds it is good. Raises TokenRefused."""
+Grant = Callable[[], Awaitable[Granted]]
+"""Gives a new token. Raises TokenRefused."""
 
 
 class Tokens(AbstractTokenProvider):  # type: ignore[misc]
@@ -47,20 +37,21 @@ class Tokens(AbstractTokenProvider):  # type: ignore[misc]
     def __init__(self, grant: Grant, clock: Callable[[], float] = time.monotonic) -> None:
         self._grant, self._clock = grant, clock
         self._token, self._until = "", 0.0
+        self._lock = asyncio.Lock()
 
     async def token(self) -> str:
         """The token. Raises TokenRefused."""
-        if self._clock() >= self._until:
-            asked = self._clock()
-            self._token, seconds = await self._grant()
-            self._until = asked + max(seconds - _SPARE, seconds / 2)
-        return self._token
+        async with self._lock:
+            if (asked := self._clock()) >= self._until:
+                granted = await self._grant()
+                self._token, self._until = granted.token, asked + granted.used_for
+            return self._token
 
 
 def of_provider(url: str, client: str, secret: str, scope: str = "") -> Grant:
     """Tokens of the token endpoint `url`, by client credentials."""
 
-    async def grant() -> tuple[str, float]:
+    async def grant() -> Granted:
         form = {"grant_type": "client_credentials"} | ({"scope": scope} if scope else {})
         login, where = {"Authorization": aiohttp.encode_basic_auth(client, secret)}, urlsplit(url).hostname
         try:
@@ -71,12 +62,10 @@ def of_provider(url: str, client: str, secret: str, scope: str = "") -> Grant:
                 body = await answer.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise TokenRefused(f"no token: {where} does not answer ({type(error).__name__})") from None
-        try:
-            granted = convert(codec.loads(body), _Granted, strict=False)
-        except (ValueError, ValidationError):
+        if (found := granted(body)) is None:
             lasting = answer.status < 500 and answer.status != 429
-            raise TokenRefused(f"no token: {where} answers {answer.status}", lasting=lasting) from None
-        return granted.access_token, granted.expires_in
+            raise TokenRefused(f"no token: {where} answers {answer.status}", lasting=lasting)
+        return found
 
     return grant
 
@@ -89,13 +78,12 @@ def of_function(name: str) -> Grant:
     except (ImportError, AttributeError, ValueError) as error:
         raise SettingsError(f"NPSFLOW_SASL_TOKEN_FUNCTION: {name} is not there ({type(error).__name__})") from None
 
-    async def grant() -> tuple[str, float]:
+    async def grant() -> Granted:
         try:
             given = await asyncio.to_thread(made)
         except Exception as error:  # whatever it raises: it is not ours
             raise TokenRefused(f"no token: {name} raised {type(error).__name__}") from None
         token, until = given if isinstance(given, tuple) else (given, None)
-        seconds = _SHORT if until is None else float(until) / 1000 - time.time()
-        return str(token), seconds
+        return Granted(str(token), used_for(None if until is None else float(until) / 1000 - time.time()))
 
     return grant

@@ -67,7 +67,8 @@ async def getting(provider: Provider, now: list[float], **more: str) -> AsyncIte
 
 
 @pytest.mark.parametrize(
-    ("lives", "used_for"), [(3600, 3540), ("3600", 3540), (90, 45), (0, 0), (None, 240), ("soon", 240), (-5, 0)]
+    ("lives", "used_for"),
+    [(3600, 3540), ("3600", 3540), (90, 45), (0, 0), (None, 240), ("soon", 240), ("nan", 240), (-5, 0)],
 )
 async def test_a_token_is_used_until_shortly_before_it_expires(lives: Any, used_for: int) -> None:
     now = [1000.0]

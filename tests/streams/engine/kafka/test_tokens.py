@@ -3,6 +3,7 @@
 import pytest
 
 from npsflow.streams.engine.kafka.tokens import Tokens
+from npsflow.streams.engine.oauth import Granted, used_for
 
 
 class Clock:
@@ -13,15 +14,15 @@ class Clock:
         return self.now
 
 
-@pytest.mark.parametrize(("lasts", "used_for"), [(3600, 3540), (300, 240), (60, 30), (1, 0.5)])
-async def test_a_token_is_used_until_shortly_before_its_end(lasts: float, used_for: float) -> None:
+@pytest.mark.parametrize(("lasts", "seconds"), [(3600, 3540), (300, 240), (60, 30), (1, 0.5)])
+async def test_a_token_is_used_until_shortly_before_its_end(lasts: float, seconds: float) -> None:
     clock, granted = Clock(), list[str]()
 
-    async def grant() -> tuple[str, float]:
+    async def grant() -> Granted:
         granted.append(f"token {len(granted)}")
-        return granted[-1], lasts
+        return Granted(granted[-1], used_for(lasts))
 
     tokens = Tokens(grant, clock)
-    for wait, expected in ((0, "token 0"), (used_for - 0.1, "token 0"), (0.1, "token 1"), (used_for - 0.1, "token 1")):
+    for wait, expected in ((0, "token 0"), (seconds - 0.1, "token 0"), (0.1, "token 1"), (seconds - 0.1, "token 1")):
         clock.now += wait
         assert await tokens.token() == expected
