@@ -20,6 +20,7 @@ from npsflow.streams.engine import admin
 from npsflow.streams.engine.changelog import Changelog
 from npsflow.streams.engine.context import Context, EngineSettings
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.kafka.clients import client_of
 from npsflow.streams.engine.kafka.protocol import AskForSession
 from npsflow.streams.engine.observer import Observers
 from npsflow.streams.stage import Record
@@ -46,7 +47,7 @@ async def _look(installation: Installation, contexts: list[Context]) -> list[Nps
     async with clients.admin(installation) as client, clients.reader(installation) as consumer:
         for context in contexts:
             try:
-                partitions = await admin.input_counts(client, context.stage, installation)
+                partitions = await admin.input_counts(client_of(consumer), context.stage, installation)
             except StateError as error:
                 found.append(error)
                 continue

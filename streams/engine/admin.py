@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from npsflow.schemas.errors import StateError, TopicsRefused
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.kafka.protocol import DescribeTopics
 from npsflow.streams.stage import Stage
 
 BROKER = "broker"
@@ -43,6 +46,12 @@ async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
     return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
 
 
+async def partition_counts_of(client: AIOKafkaClient, names: Iterable[str]) -> dict[str, int]:
+    """Give the same of those of these topics that exist, however many others there are; asking creates none."""
+    answer = await client.send(client.get_random_node(), DescribeTopics(sorted(names)))
+    return {name: len(partitions) for code, name, _, partitions, _ in answer.topics if code == 0}
+
+
 async def topic_configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:
     """Give Kafka's settings of topics, as they are in effect. Raises KafkaError for a topic it does not describe."""
     responses = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names])
@@ -53,12 +62,13 @@ async def topic_configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[st
     return {name: {key: value for key, value, *_ in entries} for _, _, _, name, entries in resources}
 
 
-async def input_counts(admin: AIOKafkaAdminClient, stage: Stage, installation: Installation) -> dict[str, int]:
+async def input_counts(client: AIOKafkaClient, stage: Stage, installation: Installation) -> dict[str, int]:
     """Give the number of partitions of the stage's inputs, by name without prefix.
 
     Raises StateError where a topic of the stage is missing, or has other partitions than its keys rely on.
     """
-    counts = await partition_counts(admin)
+    changelogs = [installation.changelog(stage.name, kind) for kind in _kinds(stage)]
+    counts = await partition_counts_of(client, {*map(installation.topic, (*stage.inputs, *stage.outputs)), *changelogs})
 
     def count(topic: str) -> int:
         if topic not in counts:
@@ -66,8 +76,7 @@ async def input_counts(admin: AIOKafkaAdminClient, stage: Stage, installation: I
         return counts[topic]
 
     inputs = {name: count(installation.topic(name)) for name in stage.inputs}
-    for kind in ("state", "remembered") if stage.logs else ("state",):
-        changelog = installation.changelog(stage.name, kind)
+    for changelog in changelogs:
         if {count(changelog)} != set(inputs.values()):
             raise StateError(
                 f"it has {count(changelog)} partitions where the input has {inputs}: a changed count moves keys to "
@@ -85,6 +94,10 @@ async def input_counts(admin: AIOKafkaAdminClient, stage: Stage, installation: I
                 partition=0,
             )
     return inputs
+
+
+def _kinds(stage: Stage) -> tuple[Literal["state", "remembered"], ...]:
+    return ("state", "remembered") if stage.logs else ("state",)
 
 
 async def create(admin: AIOKafkaAdminClient, missing: Iterable[Wanted]) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from npsflow.streams.engine.admin import partition_counts_of
 from npsflow.streams.engine.changelog import Changelog, Position
 from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.context import Context
@@ -73,9 +74,9 @@ class Restorer:
 
     async def _outputs(self, partition: int) -> list[TopicPartition]:
         """Whatever a transaction of this task can have touched, as far as it exists."""
-        cluster = await client_of(self._reader.consumer).fetch_all_metadata()
-        topics = [self._installation.topic(name) for name in self._stage.outputs]
-        outputs = [TopicPartition(t, p) for t in topics for p in cluster.partitions_for_topic(t) or ()]
+        topics = map(self._installation.topic, self._stage.outputs)
+        counts = await partition_counts_of(client_of(self._reader.consumer), topics)
+        outputs = [TopicPartition(name, number) for name, count in counts.items() for number in range(count)]
         changelog = Changelog(self._context, partition, self._partitions)
         return [*outputs, *filter(None, (changelog.state, changelog.log))]
 

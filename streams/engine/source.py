@@ -19,7 +19,7 @@ from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.committer import CommitRateLimit
 from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.kafka.changelog_reader import ChangelogReader
-from npsflow.streams.engine.kafka.clients import client_options, guarded, stage_consumer
+from npsflow.streams.engine.kafka.clients import client_of, client_options, guarded, stage_consumer
 from npsflow.streams.engine.kafka.contact import Contact
 from npsflow.streams.engine.loss import count_deleted
 from npsflow.streams.engine.namesake import Namesake
@@ -126,7 +126,7 @@ class Source(Service):
         await self._reader.start()
         await self._admin.start()
         await self._consumer.start()
-        partitions = await admin.input_counts(self._admin, self.stage, self.installation)
+        partitions = await admin.input_counts(client_of(self._consumer), self.stage, self.installation)
         self._contact = Contact(self._consumer, next(iter(self._topics)))
         clock = BrokerClock(time.monotonic, time.time)
         restorer = Restorer(context, self._reader, self._consumer, partitions, clock)
