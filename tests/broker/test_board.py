@@ -284,7 +284,7 @@ async def test_a_case_of_another_version_is_not_passed_over(broker: Broker) -> N
             strange = json.dumps(CASE | {"status": "pondered"}).encode()
             await producer.send_and_wait(harness.installation.topic(CASES), strange, b"c-1", 0)
         found = await asyncio.to_thread(CliRunner().invoke, main, ["cases"], env=harness.environment)
-        assert (found.exit_code, "c-1 is no case that this version" in found.stderr) == (1, True)
+        assert (found.exit_code, "c-1 is no case that this version" in found.stderr) == (2, True)
 
 
 async def test_the_command(broker: Broker) -> None:
