@@ -14,7 +14,6 @@ from npsflow.agents.board.metrics import Metrics
 from npsflow.agents.cases.actions import Actor, InvalidAction, parse_action
 from npsflow.agents.cases.reader import CaseReader
 from npsflow.agents.kafka.diagnosis import FORBIDDEN, KafkaFailed, forbidden
-from npsflow.agents.web.connections import connection_of
 from npsflow.agents.web.signatures import matches
 from npsflow.schemas import codec
 from npsflow.schemas.cases import TeamAction
@@ -80,9 +79,7 @@ class Server:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Ask for the token, turn every error into JSON without details, and keep the connection's deadline."""
-        connection = connection_of(request)
-        connection.request_started()
+        """Ask for the token, and turn every error into JSON without details."""
         resource = request.match_info.route.resource
         page = resource.canonical if resource is not None else "unknown"
         try:
@@ -95,8 +92,6 @@ class Server:
         except Exception as error:
             log.error("a request failed: please report this", extra={"page": page, "error": type(error).__name__})
             answer = _error(500, "our mistake")
-        finally:
-            connection.request_finished()
         if page not in self._open:
             answer.headers.update(_NO_STORE)
             if stale := self._stale_since():

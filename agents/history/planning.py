@@ -83,7 +83,7 @@ class Planner:
         follow_ups: bool = True,
     ) -> None:
         self._entrance, self._export, self._scales = entrance, export, scales
-        self._entrance_of_item = entrance  # the last one
+        self._entrances = {id(entrance.form): entrance}  # of each mapping, which it keeps alive
         self._alert_metrics, self._follow_ups = frozenset(alert_metrics), follow_ups
         self._spool = Spool()
 
@@ -120,10 +120,11 @@ class Planner:
     def _records(self, item: ExportItem) -> Iterator[KeyedRecord]:
         """All records of an item. Raises InvalidEntry when the mapping is not for it."""
         form = self._export.mapping(self._entrance.form, item)
-        if form is not self._entrance_of_item.form:
-            self._entrance_of_item = replace(self._entrance, form=form)
+        entrance = self._entrances.get(id(form))
+        if entrance is None:
+            entrance = self._entrances[id(form)] = replace(self._entrance, form=form)
         try:
-            yield from self._entrance_of_item.records(item, 0.0)
+            yield from entrance.records(item, 0.0)
         except Unmapped as error:
             raise InvalidEntry("unmapped", str(error)) from None
 

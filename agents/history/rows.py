@@ -1,6 +1,7 @@
 """Rows of a table: their cells are placed where a webhook of the same platform has the same."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -18,9 +19,13 @@ _GUARDED = tuple("=+-@\t\r")
 
 
 class _Column(NamedTuple):
-    """`value`: makes what a webhook has of a cell; None where the cell is that itself."""
+    """`name`: of a path of one step that no other column is placed at, or below; else "".
+
+    `value`: makes what a webhook has of a cell; None where the cell is that itself.
+    """
 
     at: int
+    name: str
     path: Sequence[str]
     value: Callable[[str], Any] | None
 
@@ -52,7 +57,11 @@ class Rows:
         self._check_unique([(at, path) for at, path in placed if at not in mapped])
         numbers = {*form.drivers, *every_path(form.fields.get("customer.value", ()))}
         readers = dict.fromkeys(numbers, _number) | dict(table.cells)
-        self._columns = [_Column(at, path, readers.get(".".join(path))) for at, path in placed]
+        first = Counter(path[0] for _, path in placed)
+        self._columns = [
+            _Column(at, path[0] if len(path) == first[path[0]] == 1 else "", path, readers.get(".".join(path)))
+            for at, path in placed
+        ]
         self._check()
         self._check_paths()
 
@@ -148,11 +157,14 @@ class Rows:
     def read(self, row: Sequence[str]) -> Iterator[ExportItem]:
         """A response, an invitation or both. Raises InvalidEntry when the row has a time of neither."""
         content: dict[str, Any] = {}
-        for at, path, value in self._columns:
+        for at, name, path, value in self._columns:
             if cell := row[at].strip():
                 if cell[0] == "'":
                     cell = _without_guard(cell)
-                _put(content, path, cell if value is None else value(cell))
+                if name:
+                    content[name] = cell if value is None else value(cell)
+                else:
+                    _put(content, path, cell if value is None else value(cell))
         response_id = self._table.identity(self._cell(row, self._fixed.get("response_id", ())))
         form = self._cell(row, self._fixed.get("form", ())) or self._options.form
         sent_at = self._time(row, "sent_at")

@@ -66,7 +66,10 @@ class Endpoint:
 
     def understand(self, delivery: Delivery, now: float) -> Understood:
         """What a verified delivery becomes; `now` in seconds. Raises Malformed for what the platform would not send."""
-        events, records, refused, reasons = list[Event](), list[KeyedRecord](), list[KeyedRecord](), list[str]()
+        events: list[Event] = []
+        records: list[KeyedRecord] = []
+        refused: list[KeyedRecord] = []
+        reasons: list[str] = []
         try:
             events.extend(self.webhook.parse(delivery, self.entrance.form))
         except Unmapped as error:

@@ -15,6 +15,7 @@ from npsflow.streams.intake.entrance import KeyedRecord
 log = logging.getLogger(__name__)
 
 _LINGER_SECONDS = 0.005
+_BUSY_SECONDS = 0.05  # for which what comes next is collected while Kafka has not acknowledged what went before
 _KAFKA_SECONDS = 4.0  # with what comes before and after it, a sender gets its answer within five
 
 
@@ -25,25 +26,33 @@ class LingeringProducer:
         self.producer = producer
         self._prefix, self._partitions = prefix, partitions
         self._open: tuple[Outputs, asyncio.Future[bool]] | None = None
+        self._collecting: asyncio.Task[None] | None = None
         self._sending: set[asyncio.Task[None]] = set()
 
     async def write(self, records: Iterable[KeyedRecord]) -> bool:
         """Whether Kafka has acknowledged these records and all that were sent with them."""
         if self._open is None:
-            loop = asyncio.get_running_loop()
-            self._open = Outputs(self.producer, self._prefix, int(time.time() * 1000)), loop.create_future()
-            loop.call_later(_LINGER_SECONDS, self._flush)
+            acknowledged = asyncio.get_running_loop().create_future()
+            self._open = Outputs(self.producer, self._prefix, int(time.time() * 1000)), acknowledged
+            if self._collecting is None or self._collecting.done():
+                self._collecting = asyncio.create_task(self._collect())
         outputs, acknowledged = self._open
         for record in records:
             outputs.emit(record.output(self._partitions))
         return await asyncio.shield(acknowledged)  # whoever is cancelled cancels no other
 
-    def _flush(self) -> None:
-        if self._open is not None:
-            task = asyncio.get_running_loop().create_task(self._send(*self._open))
+    async def _collect(self) -> None:
+        """Send what is collected, again and again while there is more.
+
+        aiokafka has one request to a broker under way: what it would have to wait for goes together.
+        """
+        while self._open is not None:
+            await asyncio.sleep(_LINGER_SECONDS)
+            task = asyncio.create_task(self._send(*self._open))
             self._open = None
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
+            await asyncio.wait([task], timeout=_BUSY_SECONDS)
 
     async def _send(self, outputs: Outputs, acknowledged: asyncio.Future[bool]) -> None:
         try:

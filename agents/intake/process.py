@@ -13,7 +13,7 @@ from npsflow.agents.sealing.sealer import open_sealing
 from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
-from npsflow.agents.web.serving import serve, stop_signal
+from npsflow.agents.web.serving import stop_signal
 from npsflow.streams.config.settings import Settings, described, settings_file
 from npsflow.streams.engine.installation import Installation
 
@@ -38,7 +38,7 @@ async def run(
     async with (
         open_sealing(settings, installation) as sealing,
         open_producer(installation, metrics, sealing.sealer) as producer,
-        serve(Server(endpoints, producer, limiter).app, host, port, limiter),
+        Server(endpoints, producer, limiter).serve(host, port),
     ):
         where = f"http://{host}:{port}/in/NAME for {', '.join(sorted(endpoints))}"
         click.echo(f"Intake is ready: {where}; settings: {described(settings_file())}")

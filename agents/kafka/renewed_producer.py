@@ -23,11 +23,11 @@ _Headers = Sequence[tuple[str, bytes]]
 
 
 class _Generation(NamedTuple):
-    """`until_closed` stops the producer; `ended`: set when nothing comes of its writes any more."""
+    """`until_closed` stops the producer; `ended`: done when nothing comes of its writes any more."""
 
     producer: AIOKafkaProducer
     until_closed: AsyncExitStack
-    ended: asyncio.Event
+    ended: asyncio.Future[None]
 
 
 class RenewedProducer:
@@ -49,7 +49,7 @@ class RenewedProducer:
         """Raises KafkaFailed when Kafka is not there, or does not let us in."""
         stack = AsyncExitStack()
         producer = await stack.enter_async_context(clients.producer(self._installation))
-        self._generation = _Generation(producer, stack, asyncio.Event())
+        self._generation = _Generation(producer, stack, asyncio.get_running_loop().create_future())
 
     async def stop(self) -> None:
         """Deliver what is under way, for as long as a broker may take to answer."""
@@ -95,19 +95,16 @@ class RenewedProducer:
         return asyncio.ensure_future(self._acknowledged(generation, acknowledged))
 
     async def _acknowledged(self, generation: _Generation, acknowledged: asyncio.Future[Any]) -> Any:
-        ended = asyncio.ensure_future(generation.ended.wait())
         acknowledged.add_done_callback(_retrieve)
         try:
             async with asyncio.timeout(_ACKNOWLEDGED_SECONDS):
-                await asyncio.wait((acknowledged, ended), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((acknowledged, generation.ended), return_when=asyncio.FIRST_COMPLETED)
             if not acknowledged.done():
                 raise KafkaConnectionError("another write failed, and with it the producer")
             return acknowledged.result()
         except BaseException as error:  # cancelled, too: nobody waits to see whether it was given up
             self._give_up(generation, error)
             raise
-        finally:
-            ended.cancel()
 
     def _give_up(self, generation: _Generation, error: BaseException) -> None:
         if generation is self._generation and not self._failed:
@@ -126,7 +123,8 @@ class RenewedProducer:
         """The old one ends before the new one begins: nothing of it comes to Kafka behind what follows."""
         await abandon(self._generation.producer)
         await self._generation.until_closed.aclose()
-        self._generation.ended.set()
+        if not self._generation.ended.done():  # it is where the last renewal failed
+            self._generation.ended.set_result(None)
         try:
             await self.start()
         except KafkaFailed as error:

@@ -28,9 +28,7 @@ from npsflow.streams.intake.mapping import (
     PathSetting,
     Submission,
     Unmapped,
-    counts,
     every_path,
-    is_deleted,
 )
 from npsflow.streams.intake.paths import find
 
@@ -107,10 +105,10 @@ def _entries(body: Any, each: str | None) -> Iterator[Any]:
 def _events(content: Any, form: FormMapping, times: TimeFormat) -> Iterator[Submission | Offer]:
     if not isinstance(content, Mapping):
         raise _Unreadable("missing_field", "it is no object")
-    if not counts(form, content):
+    if not form.counts(content):
         return
     paths = form.paths
-    deleted = find(content, paths.deleted) is True or is_deleted(form, content)
+    deleted = find(content, paths.deleted) is True or form.is_deleted(content)
     submitted_at, updated_at, sent_at = (
         _time(content, name, getattr(paths, name), times) for name in ("submitted_at", "updated_at", "sent_at")
     )

@@ -16,7 +16,7 @@ InvalidEntry            one entry of an export from which nothing can be made
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import tzinfo
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from npsflow.agents.platforms.times import TimeFormat
 from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Offer, Submission
@@ -27,8 +27,7 @@ CONTENT_TYPE = "content-type"
 """The one header besides signatures that adapters look at: a dead letter keeps it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One request: headers by lower-case name, the raw body, and the query of its address.
 
     `path`: what stands in the address behind the entrance, without the slashes around it.
@@ -36,7 +35,7 @@ class Delivery:
 
     headers: Mapping[str, str]
     body: bytes
-    query: Mapping[str, str] = field(default_factory=dict)
+    query: Mapping[str, str] = {}
     path: str = ""
 
 

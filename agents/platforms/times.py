@@ -87,7 +87,7 @@ class TimeFormat:
 
         `zone`: the one that the platform documents. Raises InvalidTime when the value is no time, or not clear.
         """
-        text = _NAME_OF_ZONE.sub("", str(value).strip())
+        text = _without_name_of_zone(str(value).strip())
         if _USUAL.fullmatch(text) and (usual := _usual(text, zone or self.zone)):
             return _rfc3339(usual)
         if unix := _UNIX.fullmatch(text):
@@ -132,6 +132,10 @@ class TimeFormat:
             return datetime(int(year), int(month), int(day), hour, int(time["m"]), int(time["s"] or 0), micros)
         except ValueError:
             raise InvalidTime("there is no such date or time") from None
+
+
+def _without_name_of_zone(text: str) -> str:
+    return _NAME_OF_ZONE.sub("", text) if text.endswith((")", "]")) else text
 
 
 def _in_digits(date: re.Match[str]) -> str:

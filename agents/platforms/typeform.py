@@ -43,15 +43,15 @@ def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
     sent = required(event, "form_response", dict)
     answers = {}
     for answer in objects(sent, "answers"):
-        question = optional(answer, "field", dict)
+        question, value = optional(answer, "field", dict), _value(answer)
         for name in (question.get("id"), question.get("ref")):
             if isinstance(name, str):
-                answers[name] = _value(answer)
+                answers[name] = value
     submitted_at = sent.get("submitted_at") or sent.get("landed_at")
     if not isinstance(submitted_at, str):
         raise Malformed("submitted_at is missing")
     definition = optional(sent, "definition", dict)
-    questions = _questions(definition).union(answers) if "fields" in definition else None
+    questions = _questions(definition, answers) if "fields" in definition else None
     yield Submission(
         form=required(sent, "form_id", str),
         response_id=required(sent, "token", str),
@@ -77,13 +77,14 @@ def _variables(sent: dict[str, Any]) -> dict[str, Any]:
     return {str(item.get("key")): item.get(str(item.get("type"))) for item in objects(sent, "variables")}
 
 
-def _questions(definition: dict[str, Any]) -> frozenset[str]:
+def _questions(definition: dict[str, Any], answered: Iterable[str]) -> frozenset[str]:
     """The ids and refs of all questions, also of those in a group of questions."""
-    names, groups = set(), [definition]
+    names, groups = set(answered), [definition]
     while groups:
         for question in objects(groups.pop(), "fields"):
-            names |= {name for key in ("id", "ref") if isinstance(name := question.get(key), str)}
-            groups.append(optional(question, "properties", dict))
+            names.update(name for name in (question.get("id"), question.get("ref")) if isinstance(name, str))
+            if properties := optional(question, "properties", dict):
+                groups.append(properties)
     return frozenset(names)
 
 

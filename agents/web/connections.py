@@ -24,6 +24,8 @@ _CONTINUE = "100-continue"
 _SWEEPS = 10  # in the shortest of the time-outs
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Shortcut = Callable[[web.Request], Awaitable[web.StreamResponse] | None]
+"""Answers a request that the application need not be asked about, or gives None: its router takes its time."""
 
 
 class ConnectionCounters(Protocol):
@@ -45,9 +47,9 @@ class ConnectionLimiter(Generic[M]):
         self._open: set[Connection] = set()
         self._by_sender: Counter[str] = Counter()
 
-    def protocols(self, server: web.Server) -> Callable[[], "Connection"]:
+    def protocols(self, server: web.Server, shortcut: Shortcut | None = None) -> Callable[[], "Connection"]:
         """A protocol factory for `loop.create_server`: the connections of this server, limited."""
-        server.request_handler = _checking_expect(server.request_handler)
+        server.request_handler = _timed(server.request_handler, shortcut)
         return lambda: Connection(self, server)
 
     def admit(self, connection: "Connection") -> bool:
@@ -156,10 +158,20 @@ def connection_of(request: web.BaseRequest) -> Connection:
     return connection
 
 
-def _checking_expect(handler: Handler) -> Handler:
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        if request.headers.get("Expect", _CONTINUE).lower() != _CONTINUE:
-            return text_answer(417, f"there is nothing to expect but {_CONTINUE}")
-        return await handler(request)
+def _timed(handler: Handler, shortcut: Shortcut | None) -> Handler:
+    """Notes on the connection how far its request is, and lets it expect nothing that aiohttp does not know."""
 
-    return handle
+    async def handle(request: web.Request) -> web.StreamResponse:
+        connection = connection_of(request)
+        connection.request_started()
+        try:
+            if (expected := request.headers.get("Expect")) is None:
+                if shortcut is not None and (answer := shortcut(request)) is not None:
+                    return await answer
+            elif expected.lower() != _CONTINUE:
+                return text_answer(417, f"there is nothing to expect but {_CONTINUE}")
+            return await handler(request)
+        finally:
+            connection.request_finished()
+
+    return handle  # type: ignore[return-value]

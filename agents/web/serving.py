@@ -10,18 +10,23 @@ from typing import Any
 import click
 from aiohttp import web
 
-from npsflow.agents.web.connections import ConnectionLimiter
+from npsflow.agents.web.connections import ConnectionLimiter, Shortcut
 
 _STOP_SECONDS = 20.0  # for requests under way at the end: a body that does not come, and Kafka
 
 
 @asynccontextmanager
 async def serve(
-    app: web.Application, host: str, port: int, limiter: ConnectionLimiter[Any] | None = None
+    app: web.Application,
+    host: str,
+    port: int,
+    limiter: ConnectionLimiter[Any] | None = None,
+    shortcut: Shortcut | None = None,
 ) -> AsyncIterator[int]:
     """Serve while the block runs; gives the port. Requests under way at its end are answered first.
 
-    With a `limiter`, connections are its `Connection`s. Raises click.UsageError if the port is taken.
+    With a `limiter`, connections are its `Connection`s, and may take the `shortcut`. Raises click.UsageError if the
+    port is taken.
     """
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_STOP_SECONDS)
     await runner.setup()
@@ -32,7 +37,7 @@ async def serve(
             stack.callback(loop.create_task(limiter.cut_late()).cancel)
         stack.push_async_callback(runner.cleanup)
         try:
-            listener = await loop.create_server(limiter.protocols(server) if limiter else server, host, port)
+            listener = await loop.create_server(limiter.protocols(server, shortcut) if limiter else server, host, port)
         except OSError as error:
             raise _cannot_listen(host, port, error) from None
         stack.callback(listener.close)

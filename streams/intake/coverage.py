@@ -12,9 +12,7 @@ from npsflow.streams.intake.mapping import (
     PathSetting,
     Submission,
     Unmapped,
-    counts,
     every_path,
-    is_deleted,
 )
 from npsflow.streams.intake.paths import compiled, find
 
@@ -42,7 +40,7 @@ def check_answered(form: FormMapping, submission: Submission) -> None:
     """
     if submission.deleted or not submission.finished:
         return
-    if is_deleted(form, submission.content) or not counts(form, submission.content):
+    if form.is_deleted(submission.content) or not form.counts(submission.content):
         return
     content, questions = _without_nulls(submission.content), submission.questions or frozenset()
     paths = [path for score in form.scores for path in score.paths]

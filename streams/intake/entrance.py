@@ -1,9 +1,12 @@
 """One `[intake.NAME]`: what its platform sends becomes records."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from hashlib import blake2b
 from typing import Any, NamedTuple
+
+from msgspec.structs import replace
 
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import SettingsError
@@ -11,7 +14,7 @@ from npsflow.schemas.fetch import Fetch
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.partitioner import partition_of
 from npsflow.schemas.times import rfc3339
-from npsflow.streams.intake import mapping
+from npsflow.streams.intake.mapper import Mapper
 from npsflow.streams.intake.mapping import FetchRequest, FormMapping, Offer, Submission
 from npsflow.streams.stage import Output
 
@@ -55,16 +58,20 @@ class Entrance:
             case Submission():
                 if event.submitted_at is None and self.form.time_of_arrival:
                     event = replace(event, submitted_at=rfc3339(int(now * 1000)))
-                for made in mapping.responses(self.form, event, self._pseudonym):
+                for made in self._mapper.responses(event):
                     yield _record(topics.RESPONSES, f"{made['source']}/{made['response_id']}", made)
             case Offer():
-                made = mapping.invitation(self.form, event, self._pseudonym)
+                made = self._mapper.invitation(event)
                 key = made.get("customer", {}).get("id") or f"{made['source']}/{made['invitation_id']}"
                 yield _record(topics.INVITATIONS, key, made)
             case FetchRequest():
-                mapping.check_mapped(self.form, event.form)  # else its answers would be fetched in vain
+                self.form.check_mapped(event.form)  # else its answers would be fetched in vain
                 fetch = Fetch(self.name, event.event_id, dict(event.ids), int(now * 1000))
                 yield KeyedRecord(topics.FETCHES, fetch.key(), codec.dumps(fetch))
+
+    @cached_property
+    def _mapper(self) -> Mapper:
+        return Mapper(self.form, self._pseudonym)
 
     def _pseudonym(self, email: str) -> str | None:
         return pseudonym(email, self.customers_key) if self.customers_key else None

@@ -5,44 +5,33 @@ be, `paths` says.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from msgspec import Struct
 
-from npsflow.schemas.codec import NotFinite
-from npsflow.schemas.invitation import Invitation
 from npsflow.schemas.response import Customer, Metric, Reference, Response, Scalar, Scale
-from npsflow.streams.intake.paths import InvalidPath, compiled, find, is_empty
+from npsflow.streams.intake.conditions import Condition, Conditions, any_holds, each, folded
+from npsflow.streams.intake.paths import InvalidPath, compiled
 from npsflow.streams.intake.signature import Signature
-from npsflow.streams.scoring.languages import language_code
-from npsflow.streams.scoring.scores import DEFAULT_SCALES
 
 _OURS = {
     "response_id", "source", "survey_id", "metric", "score", "submitted_at", "updated_at", "deleted", "comment",
     "answers", "scale", "customer", "reference", "attributes",
 }  # fmt: skip
 _INNER = {"customer.": set(Customer.__struct_fields__), "reference.": set(Reference.__struct_fields__)}
-_TRUTHS = {"contact_requested", "test", "internal", "customer.contact_allowed"}
 COLUMNS = {"response_id", "submitted_at", "updated_at", "form", "invitation_id", "sent_at"}
 """What a column of an export may be besides a path, see `FormMapping.columns`."""
-_NO_TEXT = (dict, list, NotFinite)
-_MAX_SCORE = 1e9  # a larger number is no score, and may be too large for JSON
-_WHOLE = re.compile(r"([0-9]{1,9})(?:[.,]0{1,2})?")  # spreadsheets and pandas write 9.0
-_LEADING = re.compile(r"([0-9]{1,9})[\s\-\u2013\u2014:.)=(]+(?=[^\d\s])")  # not of 7-8 or 1.5
-_TRUE = {"true", "yes", "1", "on"}
 _API = re.compile(r"(https://[^/?#@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/[^?#\s]*)?")  # a token is sent there
 
 
 PathSetting = str | tuple[str, ...]
 """One path, or several: the first that leads to something counts."""
-Conditions = dict[str, Scalar | tuple[Scalar, ...]]
-"""Path to the value, or the values, that it may have there; case and blanks do not matter, `*` is anything."""
 
 
-class Score(Struct, frozen=True, forbid_unknown_fields=True):
+class Score(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """`[[intake.NAME.scores]]`: one score question.
 
     `words`: what its answers count as where they are not the score; case and blanks do not matter. `leading_number`:
@@ -58,15 +47,20 @@ class Score(Struct, frozen=True, forbid_unknown_fields=True):
     add: int = 0
     reverse: bool = False
 
-    @property
+    @cached_property
     def paths(self) -> tuple[str, ...]:
         """To the answer, one or several."""
         return every_path(self.question)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What the ids of responses and the platform call the question."""
         return compiled(self.paths[0]).last
+
+    @cached_property
+    def folded_words(self) -> dict[str | None, int]:
+        """`words`, however they are written."""
+        return {folded(word): number for word, number in self.words.items()}
 
 
 class Paths(Struct, frozen=True, forbid_unknown_fields=True):
@@ -81,7 +75,7 @@ class Paths(Struct, frozen=True, forbid_unknown_fields=True):
     sent_at: PathSetting = "sent_at"
 
 
-class FormMapping(Struct, frozen=True, forbid_unknown_fields=True):
+class FormMapping(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     """`[intake.NAME]`: paths lead into what the platform sent, see `paths`.
 
     `forms`: ids of the forms it is for, all if empty. `comment`: the first of these paths that leads to a text.
@@ -125,9 +119,46 @@ class FormMapping(Struct, frozen=True, forbid_unknown_fields=True):
     api: str = ""
     api_per_minute: int = 0
 
+    def counts(self, content: Mapping[str, Any]) -> bool:
+        """Whether all that `only` asks for holds, except what is otherwise of a deletion."""
+        if not self.only:
+            return True
+        passed_over = self.deleted if self.is_deleted(content) else ()
+        return all(condition.path.text in passed_over or condition.holds(content) for condition in self._only)
 
-@dataclass(frozen=True, slots=True)
-class Submission:
+    def is_deleted(self, content: Mapping[str, Any]) -> bool:
+        """Whether something in `deleted` holds."""
+        return bool(self.deleted) and any_holds(self._deleted, content)
+
+    def is_test(self, content: Mapping[str, Any]) -> bool:
+        """Whether something in `test` holds."""
+        return bool(self.test) and any_holds(self._test, content)
+
+    def check_mapped(self, form: str) -> None:
+        """Raises Unmapped when the mapping is not for this form or names no score question."""
+        self.check_form(form)
+        if not self.scores:
+            raise Unmapped("no score question is named")
+
+    def check_form(self, form: str) -> None:
+        """Raises Unmapped when the mapping is not for this form."""
+        if self.forms and form not in self.forms:
+            raise Unmapped(f"form {form!r} is not among the forms of this mapping")
+
+    @cached_property
+    def _only(self) -> tuple[Condition, ...]:
+        return each(self.only)
+
+    @cached_property
+    def _deleted(self) -> tuple[Condition, ...]:
+        return each(self.deleted)
+
+    @cached_property
+    def _test(self) -> tuple[Condition, ...]:
+        return each(self.test)
+
+
+class Submission(Struct, frozen=True):
     """One filled-in form. Times are as the platform writes them; the paths of a mapping lead into `content`.
 
     `questions`: ids of all questions of the form, where the platform names them; `deleted`: the answers are gone;
@@ -140,24 +171,22 @@ class Submission:
     submitted_at: str | None
     updated_at: str | None = None
     deleted: bool = False
-    content: Mapping[str, Any] = field(default_factory=dict)
+    content: Mapping[str, Any] = {}
     questions: frozenset[str] | None = None
     finished: bool = True
     test: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(Struct, frozen=True):
     """One survey that a platform offered to a customer."""
 
     form: str
     invitation_id: str
     sent_at: str
-    content: Mapping[str, Any] = field(default_factory=dict)
+    content: Mapping[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class FetchRequest:
+class FetchRequest(Struct, frozen=True):
     """An event without answers: they have to be fetched. `ids`: what the platform's API needs to find them."""
 
     form: str
@@ -244,228 +273,9 @@ def _wrong_scores(form: FormMapping) -> Iterator[str]:
     for score in form.scores:
         words: dict[str | None, int] = {}
         for word, number in score.words.items():
-            if words.setdefault(_folded(word), number) != number:
+            if words.setdefault(folded(word), number) != number:
                 yield f"words: {word!r} is there twice, with two scores"
 
 
 def _is_free(name: str) -> bool:
     return name in Response.__struct_fields__ and name not in _OURS
-
-
-def responses(form: FormMapping, sent: Submission, pseudonym: Callable[[str], str | None]) -> list[dict[str, Any]]:
-    """One response (or deletion) for each score question that is answered; an empty list while none is.
-
-    `pseudonym` makes a customer's id of an e-mail address where the company's own number is not known.
-    Raises Unmapped when the mapping is not for this form, or the form has none of its score questions.
-    """
-    if not counts(form, sent.content):
-        return []
-    check_mapped(form, sent.form)
-    questions = sent.questions
-    if questions is not None and not any(compiled(path).last in questions for s in form.scores for path in s.paths):
-        raise Unmapped(f"form {sent.form!r} has none of the questions named as scores")
-    deleted = sent.deleted or is_deleted(form, sent.content)
-    made = []
-    for score in form.scores:
-        identity = {"source": form.source or form.platform, "response_id": _identity(form, sent, score)}
-        if sent.updated_at is not None:
-            identity["updated_at"] = sent.updated_at
-        if deleted:
-            made.append(identity | {"deleted": True})
-        elif not is_empty(answer := _find(form, sent.content, score.question)):
-            made.append(identity | _response(form, sent, score, answer, pseudonym))
-    return made
-
-
-def _find(form: FormMapping, content: Mapping[str, Any], setting: PathSetting) -> Any:
-    """The value at the path, None where there is none or it says that nobody answered."""
-    if not form.no_answer:
-        return find(content, setting)
-    codes = {_folded(code) for code in form.no_answer}
-    for path in every_path(setting):
-        value = find(content, path)
-        if isinstance(value, list):
-            value = [item for item in value if _folded(item) not in codes]
-        if not is_empty(value) and _folded(value) not in codes:
-            return value
-    return None
-
-
-def counts(form: FormMapping, content: Mapping[str, Any]) -> bool:
-    """Whether all that `only` asks for holds, except what is otherwise of a deletion."""
-    if not form.only:
-        return True
-    deleted = is_deleted(form, content)
-    return all(
-        _is_one_of(content, path, wanted)
-        for path, wanted in form.only.items()
-        if not (deleted and path in form.deleted)
-    )
-
-
-def is_deleted(form: FormMapping, content: Mapping[str, Any]) -> bool:
-    """Whether something in `deleted` holds."""
-    return bool(form.deleted) and any(_is_one_of(content, path, wanted) for path, wanted in form.deleted.items())
-
-
-def _is_one_of(content: Mapping[str, Any], path: str, wanted: Scalar | tuple[Scalar, ...]) -> bool:
-    """Whether the value at the path, or one in the list there, is one of those that are wanted."""
-    value = find(content, path)
-    if wanted == "*":
-        return not is_empty(value)
-    values = {_folded(item) for item in (value if isinstance(value, list) else [value])} - {None}
-    return not values.isdisjoint(map(_folded, wanted if isinstance(wanted, tuple) else (wanted,)))
-
-
-def _folded(value: Any) -> str | None:
-    """As text, so that case, blanks and the way a number is written make no difference; None of what has no text."""
-    if value is None or isinstance(value, dict | list):
-        return None
-    if isinstance(value, float) and value.is_integer() and abs(value) < _MAX_SCORE:
-        value = int(value)
-    return " ".join(str(value).split()).casefold()
-
-
-def invitation(form: FormMapping, offer: Offer, pseudonym: Callable[[str], str | None]) -> dict[str, Any]:
-    """The invitation with those fields of the mapping that it can have; `pseudonym` as for a response.
-
-    Raises Unmapped when the form is not one of the mapping's.
-    """
-    _check_form(form, offer.form)
-    made: dict[str, Any] = {
-        "invitation_id": offer.invitation_id,
-        "source": form.source or form.platform,
-        "survey_id": form.survey_id or offer.form,
-        "sent_at": offer.sent_at,
-    }
-    _fill(made, form, offer.content, pseudonym)
-    return {name: value for name, value in made.items() if name in Invitation.__struct_fields__}
-
-
-def check_mapped(form: FormMapping, form_id: str) -> None:
-    """Raises Unmapped when the mapping is not for this form or names no score question."""
-    _check_form(form, form_id)
-    if not form.scores:
-        raise Unmapped("no score question is named")
-
-
-def _check_form(form: FormMapping, form_id: str) -> None:
-    if form.forms and form_id not in form.forms:
-        raise Unmapped(f"form {form_id!r} is not among the forms of this mapping")
-
-
-def _identity(form: FormMapping, sent: Submission, score: Score) -> str:
-    return sent.response_id if len(form.scores) == 1 else f"{sent.response_id}:{score.name}"
-
-
-def _response(
-    form: FormMapping, sent: Submission, score: Score, answer: Any, pseudonym: Callable[[str], str | None]
-) -> dict[str, Any]:
-    made: dict[str, Any] = {
-        "survey_id": form.survey_id or sent.form,
-        "metric": score.metric,
-        "score": _score(score, answer),
-        "submitted_at": sent.submitted_at,
-    }
-    if score.scale is not None:
-        made["scale"] = {"min": score.scale.min, "max": score.scale.max}
-    _fill(made, form, sent.content, pseudonym)
-    if sent.test:
-        made["test"] = True
-    for path in form.comment:
-        if isinstance(text := _find(form, sent.content, path), str) and text.strip():
-            made["comment"] = text
-            break
-    answers = (_driver(path, topic, _find(form, sent.content, path)) for path, topic in form.drivers.items())
-    if drivers := [answer for answer in answers if answer is not None]:
-        made["answers"] = drivers
-    return made
-
-
-def _fill(
-    made: dict[str, Any], form: FormMapping, content: Mapping[str, Any], pseudonym: Callable[[str], str | None]
-) -> None:
-    for name, value in form.values.items():
-        _put(made, name, value)
-    for name, path in form.fields.items():
-        _put(made, name, _as_field(name, _find(form, content, path)))
-    if form.test and any(_is_one_of(content, path, wanted) for path, wanted in form.test.items()):
-        made["test"] = True
-    customer = made.get("customer", {})
-    if "id" not in customer and isinstance(email := customer.get("email"), str) and (made_up := pseudonym(email)):
-        customer["id"] = made_up
-
-
-def _score(score: Score, answer: Any) -> Any:
-    """A whole number where the answer is one; anything else stays what it is, to be refused by name."""
-    if isinstance(answer, list) and len(answer) == 1:  # the only one of several choices
-        answer = answer[0]
-    if isinstance(answer, NotFinite):
-        return answer.text  # JSON has no such number
-    if isinstance(answer, dict | list):
-        return type(answer)()  # what it holds may lie too deep to be written as JSON
-    if isinstance(answer, str) and answer in score.words:
-        return score.words[answer]
-    if score.words:
-        words = {_folded(word): number for word, number in score.words.items()}
-        if (number := words.get(_folded(answer))) is not None:
-            return number
-    if (number := _whole(answer, leading=score.leading_number)) is None:
-        return answer
-    number += score.add
-    if score.reverse:
-        low, high = _ends(score)
-        return low + high - number
-    return number
-
-
-def _ends(score: Score) -> tuple[int, int]:
-    if score.scale is not None:
-        return score.scale.min, score.scale.max
-    return DEFAULT_SCALES[score.metric].low, DEFAULT_SCALES[score.metric].high
-
-
-def _whole(answer: Any, *, leading: bool) -> int | None:
-    """The whole number that an answer is, or begins with; None if it is none."""
-    if isinstance(answer, str):
-        match = _WHOLE.fullmatch(answer.strip()) or (_LEADING.match(answer.strip()) if leading else None)
-        return None if match is None else int(match[1])
-    if isinstance(answer, float):
-        return int(answer) if answer.is_integer() and abs(answer) < _MAX_SCORE else None
-    return answer if isinstance(answer, int) and not isinstance(answer, bool) else None
-
-
-def _joined(choices: list[Any]) -> str | None:
-    """Several choices as one text."""
-    texts = (str(choice) for choice in choices if choice is not None and not isinstance(choice, _NO_TEXT))
-    return ", ".join(text for text in texts if text.strip()) or None
-
-
-def _driver(path: str, topic: str, answer: Any) -> dict[str, Any] | None:
-    if isinstance(answer, list):
-        answer = _joined(answer)
-    if answer is None or isinstance(answer, dict | NotFinite):
-        return None
-    kind = "score" if isinstance(answer, int | float) and not isinstance(answer, bool) else "text"
-    return {"question_id": compiled(path).last, "topic": topic, kind: answer if kind == "score" else str(answer)}
-
-
-def _as_field(name: str, value: Any) -> Any:
-    if isinstance(value, list):
-        value = _joined(value)
-    if value is None or isinstance(value, dict | NotFinite):
-        return None
-    if name in _TRUTHS:
-        return value if isinstance(value, bool) else str(value).strip().lower() in _TRUE
-    if name == "customer.value" or name.startswith("attributes."):
-        return value
-    return language_code(str(value)) if name == "language" else str(value)
-
-
-def _put(made: dict[str, Any], name: str, value: Any) -> None:
-    if value is not None:
-        outer, _, inner = name.partition(".")
-        if inner:
-            made.setdefault(outer, {})[inner] = value
-        else:
-            made[outer] = value

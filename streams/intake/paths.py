@@ -16,7 +16,7 @@ texts of all of them are joined.
 import re
 from base64 import b64decode
 from binascii import Error
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -75,21 +75,21 @@ _Step = _Name | _Position | _Where | _Among | _Every | _Decode
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """`names[i]`: what a name that begins at step i may be, and the step behind it, the longest first."""
+    """`names[i]`: what a name that begins at step i may be, and the step behind it, the longest first.
+
+    `last`: what a question at this path is called: the value or position it is selected by, else the last name.
+    """
 
     text: str
     steps: tuple[_Step, ...]
     names: tuple[tuple[tuple[str, int], ...], ...]
+    last: str
 
-    @property
-    def last(self) -> str:
-        """What a question at this path is called: the value or position it is selected by, else the last name."""
-        for step in reversed(self.steps):
-            if isinstance(step, _Where):
-                return step.value
-            if isinstance(step, _Position):
-                return str(step.at)
-        return next((step.text for step in reversed(self.steps) if isinstance(step, _Name)), self.text)
+    def find(self, content: Any) -> Any:
+        """The value at this path, None if there is none."""
+        if type(content) is dict and self.text in content:  # as cells of a table are
+            return content[self.text]
+        return _find(self, 0, content, None)
 
 
 @lru_cache(maxsize=4096)  # the paths of all settings; other texts are not compiled
@@ -114,7 +114,16 @@ def compiled(text: str) -> Path:
         at = end if joined else end + 1
     ends = range(len(steps))
     names = (((text[spans[i][0] : spans[j][1]], j + 1) for j in reversed(ends) if j >= i) for i in ends)
-    return Path(text, tuple(steps), tuple(map(tuple, names)))
+    return Path(text, tuple(steps), tuple(map(tuple, names)), _last(steps, text))
+
+
+def _last(steps: Sequence[_Step], text: str) -> str:
+    for step in reversed(steps):
+        if isinstance(step, _Where):
+            return step.value
+        if isinstance(step, _Position):
+            return str(step.at)
+    return next((step.text for step in reversed(steps) if isinstance(step, _Name)), text)
 
 
 def _step(text: str, at: int, joined: bool) -> tuple[_Step, int]:
@@ -172,7 +181,9 @@ def find(content: Any, path: str | Iterable[str]) -> Any:
 
 def is_empty(value: Any) -> bool:
     """Whether it is what a form sends for no answer: nothing, or a text, list or object without content."""
-    return value is None or (isinstance(value, str) and not value.strip()) or value in ([], {})
+    if isinstance(value, str):
+        return not value or value.isspace()
+    return value is None or (not value and isinstance(value, list | dict))
 
 
 def _find(path: Path, at: int, content: Any, beside: Mapping[str, Any] | None) -> Any:

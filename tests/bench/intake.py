@@ -28,7 +28,6 @@ from npsflow.agents.runtime.process import prepare
 from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
-from npsflow.agents.web.serving import serve
 from npsflow.streams.config.settings import load
 from npsflow.streams.engine.installation import Installation, read_installation
 from tests.bench.common import (
@@ -125,7 +124,7 @@ async def _ours() -> AsyncIterator[int]:
     found = signed(load(), {secret_name(_NAME): _SECRET})
     async with (
         open_producer(read_installation(), metrics) as producer,
-        serve(Server(found, producer, limiter).app, HOST, 0, limiter) as port,
+        Server(found, producer, limiter).serve(HOST, 0) as port,
     ):
         yield port
 

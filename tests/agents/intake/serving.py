@@ -20,7 +20,6 @@ from npsflow.agents.sealing.sealer import CLEAR, Seals
 from npsflow.agents.web.connections import ConnectionLimiter
 from npsflow.agents.web.limits import Limits
 from npsflow.agents.web.senders import Senders
-from npsflow.agents.web.serving import serve
 from npsflow.schemas.topics import RESPONSES
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine import admin
@@ -77,7 +76,7 @@ async def serving(
     limiter = ConnectionLimiter(limits, Senders(trusted), metrics)
     async with (
         open_producer(installation, metrics, sealer) as producer,
-        serve(Server(endpoints, producer, limiter, clock).app, HOST, 0, limiter) as port,
+        Server(endpoints, producer, limiter, clock).serve(HOST, 0) as port,
         aiohttp.ClientSession(f"http://{HOST}:{port}") as client,
     ):
         yield Serving(client, port, metrics)

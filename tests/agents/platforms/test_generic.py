@@ -4,7 +4,6 @@ import base64
 import hmac
 import json
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -13,6 +12,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from npsflow.agents.history.rows import Rows
 from npsflow.agents.platforms import bodies, generic

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from npsflow.streams.intake.mapping import FormMapping, Score, Submission, responses
+from npsflow.streams.intake.mapper import Mapper
+from npsflow.streams.intake.mapping import FormMapping, Score, Submission
 from npsflow.streams.intake.paths import find
 
 
@@ -18,7 +19,7 @@ from npsflow.streams.intake.paths import find
 )  # fmt: skip
 def test_answers_become_scores(answer: Any, score: Any) -> None:
     form = FormMapping("generic", [Score("a", "csat", words={"good": 5})])
-    (made,) = responses(form, Submission("f", "1", "now", content={"a": answer}), lambda email: None)
+    (made,) = Mapper(form, lambda email: None).responses(Submission("f", "1", "now", content={"a": answer}))
     assert (made["score"], type(made["score"])) == (score, type(score))
 
 
@@ -34,5 +35,5 @@ def test_without_an_own_number_a_customer_gets_a_pseudonym_or_none() -> None:
     form = FormMapping("generic", [Score("a", "nps")], fields={"customer.id": "id", "customer.email": "mail"})
     for content, id_ in (({"id": 5, "mail": "m"}, "5"), ({"mail": "m"}, "of m"), ({}, None)):
         sent = Submission("f", "1", "now", content={"a": 1, **content})
-        (made,) = responses(form, sent, lambda email: f"of {email}")
+        (made,) = Mapper(form, lambda email: f"of {email}").responses(sent)
         assert made.get("customer", {}).get("id") == id_
