@@ -12,6 +12,9 @@ class StoredKey(Struct, frozen=True, omit_defaults=True):
     secret: bytes
     wrapped_by: str = ""
 
+    def __repr__(self) -> str:
+        return f"StoredKey(…, {self.wrapped_by!r})"
+
 
 decode_key: Callable[[bytes], StoredKey] = msgspec.json.Decoder(StoredKey).decode
 """Raises msgspec.MsgspecError."""

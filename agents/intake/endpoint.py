@@ -52,7 +52,7 @@ class Endpoint:
 
     entrance: Entrance
     webhook: Webhook
-    secrets: Sequence[str] = ()
+    secrets: Sequence[str] = field(default=(), repr=False)
     scales: Scales = field(default_factory=Scales)
 
     @property

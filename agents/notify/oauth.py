@@ -33,6 +33,9 @@ class Client(NamedTuple):
     scope: str = ""
     refresh_token: str = ""
 
+    def __repr__(self) -> str:
+        return f"Client({self.id!r}, …)"
+
 
 class AccessTokens:
     """The token of one client. `clock` in seconds, from any beginning."""

@@ -30,13 +30,16 @@ CONTENT_TYPE = "content-type"
 class Delivery(NamedTuple):
     """One request: headers by lower-case name, the raw body, and the query of its address.
 
-    `path`: what stands in the address behind the entrance, without the slashes around it.
+    `path`: what stands in the address behind the entrance, without the slashes around it. Each may hold the secret.
     """
 
     headers: Mapping[str, str]
     body: bytes
     query: Mapping[str, str] = {}
     path: str = ""
+
+    def __repr__(self) -> str:
+        return "Delivery(…)"
 
 
 class Rejected(Exception):

@@ -24,6 +24,9 @@ class Key(NamedTuple):
     secret: bytes
     at: int
 
+    def __repr__(self) -> str:
+        return f"Key({self.id!r}, …)"
+
 
 class KeyTable:
     """Keys by their ids and by customer; of several keys of a customer that with the smallest id seals."""

@@ -1,7 +1,7 @@
 """One `[intake.NAME]`: what its platform sends becomes records."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from typing import Any, NamedTuple
@@ -42,7 +42,7 @@ class Entrance:
 
     name: str
     form: FormMapping
-    customers_key: str = ""
+    customers_key: str = field(default="", repr=False)
 
     @property
     def source(self) -> str:

@@ -166,7 +166,7 @@ class CaseIndex:
 
         Raises Undecodable for a value that recover did not write.
         """
-        case_id = key.decode()
+        case_id = key.decode(errors="replace")
         before = self._by_id.pop(case_id, None)
         for fact_id in before.fact_ids if before is not None else ():
             if self._by_fact.get(fact_id) == case_id:

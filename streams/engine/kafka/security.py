@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -241,7 +242,9 @@ def _mechanism(chosen: Mapping[str, str]) -> Mechanism:
 
 
 def _is_safe(url: str) -> bool:
-    return url.startswith(("https://", "http://127.0.0.1:", "http://localhost:"))
+    """Whether what is sent there is encrypted, or stays on this machine: what stands before an @ is no host."""
+    parts = urlsplit(url)
+    return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost"))
 
 
 def _why(error: OSError, otherwise: str) -> str:

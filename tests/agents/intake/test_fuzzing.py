@@ -2,18 +2,17 @@
 
 import asyncio
 import logging
-import os
 import re
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from io import StringIO
 from random import Random
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from npsflow.agents.broker.embedded import Broker
@@ -22,14 +21,12 @@ from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.logs import JsonFormatter
 from tests.agents.platforms.conformance import endpoint
 from tests.agents.platforms.signing import SECRET
+from tests.support.fuzzing import AT_ONCE, Sent, answers, anything, count, requests_at_once
 
-from .fuzzing import ENTRANCES, UNMAPPED, Sent, anything, request
-from .raw import connected
+from .fuzzing import ENTRANCES, UNMAPPED, request
 from .serving import Serving, install, serving
 
-REQUESTS = int(os.environ.get("NPSFLOW_TEST_FUZZ", "5000"))
-AT_ONCE = 25
-SECONDS = 30.0
+REQUESTS = 5000
 STATUSES = {200, 202, 400, 401, 404, 405, 413, 415, 417}
 """Of the documented ones those that a request alone can bring about: 408, 429 and 503 are about time and amount."""
 
@@ -46,34 +43,11 @@ class Fuzzed:
         self.statuses: Counter[int] = Counter()
 
     def send(self, all_: list[Sent]) -> None:
-        found = self.loop.run_until_complete(self._send(all_))
+        found = self.loop.run_until_complete(answers(self.intake.port, all_))
         for sent, (status, answer) in zip(all_, found, strict=True):
             self.statuses[status] += 1
             assert status in STATUSES or (sent.broken and status in (0, 100)), (status, sent.data)
             assert not PRIVATE.search(answer), (answer, sent.data)
-
-    async def _send(self, all_: list[Sent]) -> list[tuple[int, bytes]]:
-        others = asyncio.Event()
-        async with asyncio.timeout(SECONDS):
-            broken = [self.loop.create_task(self._broken(sent, others)) for sent in all_ if sent.broken]
-            whole = await asyncio.gather(*(self._whole(sent) for sent in all_ if not sent.broken))
-            others.set()
-            found = iter(whole), iter(await asyncio.gather(*broken))
-        return [next(found[sent.broken]) for sent in all_]
-
-    async def _whole(self, sent: Sent) -> tuple[int, bytes]:
-        async with connected(self.intake.port) as raw:
-            raw.send(sent.data)
-            return await raw.answer(has_body=not sent.data.startswith(b"HEAD"))
-
-    async def _broken(self, sent: Sent, others: asyncio.Event) -> tuple[int, bytes]:
-        """The server may wait for the rest of it; when it has answered all others, it hears that there is none."""
-        async with connected(self.intake.port) as raw:
-            raw.send(sent.data)
-            await others.wait()
-            with suppress(OSError):
-                raw.writer.write_eof()
-            return await raw.answer(has_body=False)
 
 
 @asynccontextmanager
@@ -101,7 +75,7 @@ def fuzzed(broker: Broker) -> Iterator[Fuzzed]:
     logging.getLogger().removeHandler(handler)
 
 
-@settings(max_examples=REQUESTS // AT_ONCE, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+@requests_at_once(REQUESTS)
 @given(random=st.randoms(use_true_random=True), some=st.lists(anything, min_size=1, max_size=5))
 def test_whatever_is_sent_gets_a_documented_answer(fuzzed: Fuzzed, random: Random, some: list[Any]) -> None:
     fuzzed.send([request(random, random.choice(some)) for _ in range(AT_ONCE)])
@@ -109,7 +83,7 @@ def test_whatever_is_sent_gets_a_documented_answer(fuzzed: Fuzzed, random: Rando
 
 def test_nothing_of_it_is_in_the_log_and_nothing_failed(fuzzed: Fuzzed) -> None:
     """Behind the test above."""
-    assert sum(fuzzed.statuses.values()) >= REQUESTS
+    assert sum(fuzzed.statuses.values()) >= count(REQUESTS)
     assert fuzzed.statuses.keys() >= STATUSES
     assert not PRIVATE.search(fuzzed.log.getvalue().encode())
     assert "Traceback" not in fuzzed.log.getvalue()

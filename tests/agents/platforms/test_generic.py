@@ -20,7 +20,7 @@ from npsflow.agents.platforms.protocol import Delivery, FileOptions, Forged, Inv
 from npsflow.agents.platforms.times import TimeFormat
 from npsflow.streams.intake import recipes
 from npsflow.streams.intake.mapping import FormMapping, Submission, Unmapped, check
-from tests.agents.intake.fuzzing import anything
+from tests.support.fuzzing import anything
 
 from .conformance import endpoint, platform
 

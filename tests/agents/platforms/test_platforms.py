@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from npsflow.agents import platforms
 from npsflow.agents.platforms.protocol import FetchError
 from npsflow.streams.intake import recipes
-from tests.agents.intake.fuzzing import anything, put
+from tests.support.fuzzing import anything, put
 
 from .conformance import FIXTURES, Conformance, platform
 from .signing import SIGN

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from npsflow.streams.intake.paths import InvalidPath, compiled, find
-from tests.agents.intake.fuzzing import anything
+from tests.support.fuzzing import anything
 
 FIELDS = [
     {"key": "question_a", "label": "How likely?", "value": 2},
