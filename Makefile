@@ -24,8 +24,10 @@ PYTEST := .venv/bin/python -m pytest --numprocesses=2 --dist=worksteal
 MEASURED := -p tests.covered
 REPORT := .venv/bin/coverage combine --quiet && .venv/bin/coverage report
 
-fuzz: .venv/project ## Send a hundred thousand odd requests to intake; make test sends five thousand
-	@NPSFLOW_TEST_FUZZ=$${NPSFLOW_TEST_FUZZ:-100000} .venv/bin/pytest tests/agents/intake/test_fuzzing.py $(ARGS)
+fuzz: .venv/project ## Give intake, board, import and classify a hundred thousand odd inputs each; ARGS=tests/agents/board chooses
+	@NPSFLOW_TEST_FUZZ=$${NPSFLOW_TEST_FUZZ:-100000} .venv/bin/pytest -k fuzzing $(or $(ARGS),$(FUZZED))
+
+FUZZED := $(wildcard tests/*/*/test_fuzzing.py)
 
 faults: .venv/project ## Crash, freeze and cut off everything under load, up to forty minutes; ARGS='-k zombie' chooses
 	@.venv/bin/pytest -m 'faults and not soak' $(ARGS)

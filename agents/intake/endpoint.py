@@ -8,7 +8,7 @@ import msgspec
 
 from npsflow.agents import platforms
 from npsflow.agents.platforms.protocol import CONTENT_TYPE, Delivery, Webhook
-from npsflow.agents.runtime.secrets import SecretMissing, read_secrets
+from npsflow.agents.runtime.secrets import SecretMissing, read_secrets, warn_if_short
 from npsflow.schemas import codec, topics
 from npsflow.schemas.errors import RefusedRecord
 from npsflow.schemas.headers import Headers
@@ -16,7 +16,7 @@ from npsflow.schemas.invitation import Invitation
 from npsflow.streams.classify.parsing import read
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.intake.coverage import check_answered
-from npsflow.streams.intake.entrance import Entrance, KeyedRecord, configured_entrance, variable
+from npsflow.streams.intake.entrance import CUSTOMERS, Entrance, KeyedRecord, configured_entrance, variable
 from npsflow.streams.intake.mapping import FetchRequest, Offer, Submission, Unmapped
 from npsflow.streams.scoring.scores import Scales
 
@@ -125,6 +125,7 @@ def kept_delivery(body: bytes, headers: Headers) -> Delivery:
 def signed(settings: Settings, environment: Mapping[str, str]) -> dict[str, Endpoint]:
     """One for each `[intake.NAME]`, by name. Raises SettingsError as `unsigned`, and for a secret that is none."""
     endpoints = unsigned(settings, environment)
+    warn_if_short(CUSTOMERS, environment.get(CUSTOMERS, ""))
     for name, endpoint in endpoints.items():
         if not (secrets := read_secrets(secret_name(name), environment)):
             raise SecretMissing(f"intake.{name} has no secret: set {secret_name(name)}", secret_name(name))

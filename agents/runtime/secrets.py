@@ -41,6 +41,11 @@ def _secret(name: str, value: str, ours: bool) -> str:
         raise SettingsError(f"{name} holds the word for a kind of login and no secret: set it to the whole value")
     if 0 < len(secret) < _SHORT and ours:
         raise SettingsError(f"{name} can be guessed: set at least {_SHORT} characters, as `openssl rand -hex 16` gives")
-    if 0 < len(secret) < _SHORT:
-        log.warning("a secret is short and can be guessed", extra={"variable": name})
+    warn_if_short(name, secret)
     return secret
+
+
+def warn_if_short(variable: str, secret: str) -> None:
+    """Say in the log that a secret can be guessed, where it cannot be refused; one that is not set is none."""
+    if 0 < len(secret) < _SHORT:
+        log.warning("a secret is short and can be guessed", extra={"variable": variable})

@@ -243,7 +243,10 @@ def _mechanism(chosen: Mapping[str, str]) -> Mechanism:
 
 def _is_safe(url: str) -> bool:
     """Whether what is sent there is encrypted, or stays on this machine: what stands before an @ is no host."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
     return parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in ("127.0.0.1", "localhost"))
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 from random import Random
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given
@@ -53,7 +53,7 @@ def table(random: Random, text: str) -> str:
             case _ if row:
                 row[random.randrange(len(row))] = random.choice(_CELLS)
     made = io.StringIO()
-    quoting = random.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
+    quoting: Literal[0, 1] = random.choice((csv.QUOTE_MINIMAL, csv.QUOTE_ALL))
     ends = random.choice(("\n", "\r\n", "\r"))
     csv.writer(
         made, delimiter=random.choice((",", ",", ";", "\t", "|", ":")), lineterminator=ends, quoting=quoting

@@ -88,6 +88,11 @@ def test_a_certificate_means_tls_without_login(files: Path) -> None:
             "which needs either NPSFLOW_SASL_TOKEN_URL or",
         ),
         (LOGIN | {"NPSFLOW_SASL_TOKEN_URL": "http://id.example.com"}, "NPSFLOW_SASL_TOKEN_URL has to begin with https"),
+        (
+            LOGIN | {"NPSFLOW_SASL_TOKEN_URL": "http://127.0.0.1:1@id.example.com"},
+            "NPSFLOW_SASL_TOKEN_URL has to begin",
+        ),
+        (LOGIN | {"NPSFLOW_SASL_TOKEN_URL": "https://["}, "NPSFLOW_SASL_TOKEN_URL has to begin with https"),
         (LOGIN | TOKENS | {"NPSFLOW_SASL_MECHANISM": "PLAIN"}, "only OAUTHBEARER has tokens"),
         (
             LOGIN | {"NPSFLOW_SASL_TOKEN_SCOPE": "kafka"},
