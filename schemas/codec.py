@@ -115,7 +115,10 @@ _not_strict = json.JSONDecoder(parse_constant=NotFinite, parse_float=_float, par
 
 def dumps_lenient(value: Any) -> str:
     """The text that `loads_lenient` reads, on one line."""
-    return json.dumps(value, ensure_ascii=False, default=lambda number: float(number.text))
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # of a number that JSON does not have, or a very large one
+        return json.dumps(value, ensure_ascii=False, default=lambda number: float(number.text))
 
 
 def dumps(value: Any, *, indent: bool = False) -> bytes:

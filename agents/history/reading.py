@@ -202,6 +202,8 @@ def _items(
         here = number + at if count else number
         if isinstance(fields, dict):
             yield _entry(here, text, lambda fields=fields: export.items(fields, form, options))  # type: ignore[misc]
+        elif isinstance(fields, codec.NotJson):
+            yield RefusedEntry(here, text, "not_json", "not JSON")
         else:
             yield RefusedEntry(here, text, "not_object", "the JSON is not an object")
 
@@ -209,7 +211,7 @@ def _items(
 def _parts(data: bytes, lists: Sequence[str]) -> Iterable[tuple[str, Any]]:
     """The items of a document: each as text on one line, so that refused ones are JSON Lines, and what it holds.
 
-    Raises NotJson.
+    That is NotJson where one of them cannot be read. Raises NotJson where none can.
     """
     try:
         parts = codec.parts(data, lists)
@@ -221,5 +223,8 @@ def _parts(data: bytes, lists: Sequence[str]) -> Iterable[tuple[str, Any]]:
 
 def _part(part: bytes) -> tuple[str, Any]:
     text = str(part, "utf-8")
-    fields = codec.loads(text)
-    return codec.dumps(fields).decode() if "\n" in text else text, fields
+    try:
+        fields = codec.loads_lenient(text)
+    except codec.NotJson as error:
+        return " ".join(text.splitlines()), error
+    return codec.dumps_lenient(fields) if "\n" in text else text, fields

@@ -44,6 +44,8 @@ def parse(delivery: Delivery, form: FormMapping) -> Iterable[Submission]:
     responded = question.get("responded")
     if not responded:  # sent or opened, not answered
         return
+    if not isinstance(responded, str | int | float):
+        raise Malformed("responded is no time")
     person = {name: value for name, value in optional(sent, "person", dict).items() if name != "id"}  # AskNicely's own
     yield Submission(
         form=optional(question, "survey_template", str),

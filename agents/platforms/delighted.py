@@ -10,7 +10,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from npsflow.agents.platforms.fields import scalar, time
+from npsflow.agents.platforms.fields import objects, scalar, time
 from npsflow.agents.platforms.protocol import Export, ExportItem, FileOptions, InvalidEntry, Platform, Table
 from npsflow.streams.intake.mapping import FormMapping, Offer, Score, Submission
 
@@ -48,8 +48,8 @@ def items(fields: dict[str, Any], form: FormMapping, options: FileOptions) -> It
         raise InvalidEntry("missing_field", "created_at is missing")
     answers = {
         str(answer["question"].get("id")): _value(answer.get("value"))
-        for answer in fields.get("additional_answers") or ()
-        if isinstance(answer, dict) and isinstance(answer.get("question"), dict)
+        for answer in objects(fields, "additional_answers")
+        if isinstance(answer.get("question"), dict)
     }
     yield Submission(
         form=options.form or scalar(fields, "survey_type"),

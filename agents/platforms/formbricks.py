@@ -101,7 +101,7 @@ def _tags(sent: dict[str, Any]) -> list[str]:
 
 def _is_made_up(content: Mapping[str, Any]) -> bool:
     """Whether it is one of the example responses that Formbricks lets a language model write."""
-    return any(tag.casefold() == _MADE_UP for tag in content.get("tags", ()))
+    return any(isinstance(tag, str) and tag.casefold() == _MADE_UP for tag in optional(content, "tags", list))
 
 
 # The export.

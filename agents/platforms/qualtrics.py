@@ -89,7 +89,7 @@ async def fetch(api: Api, ids: Mapping[str, str]) -> list[Submission]:
 def _is_test(status: Any) -> bool:
     """Whether a response's status, its number or its word, is that of a preview, a test or spam."""
     text = str(status).strip().lower()
-    if text.isascii() and text.isdigit():
+    if text.isascii() and text.isdigit() and len(text) < 10:
         return int(text) & _NO_ANSWER_STATUS != 0
     return any(word in text.split() for word in _STATUS_WORDS)
 

@@ -108,8 +108,9 @@ def _add_answer(content: dict[str, Any], question: Any, answer: Mapping[str, Any
             continue
         if isinstance(row, str):
             _add_choice(content[kind], row, value)
-            content[kind].setdefault(question, value)
-        elif chosen and isinstance(question, str):
+        if not isinstance(question, str):
+            continue
+        if chosen and not isinstance(row, str):
             _add_choice(content[kind], question, value)
         else:
             content[kind].setdefault(question, value)

@@ -14,7 +14,7 @@ Fetch = Callable[[Api, Mapping[str, str]], Coroutine[Any, Any, list[Submission]]
 def parse_as_webhook(parse: Parse, body: Mapping[str, Any], form: FormMapping) -> Iterator[ExportItem]:
     """What `parse` makes of a webhook with this body. Raises InvalidEntry when it holds no answers."""
     try:
-        for event in parse(Delivery({}, codec.dumps(body)), form):
+        for event in parse(Delivery({}, codec.dumps_lenient(body).encode()), form):
             if isinstance(event, FetchRequest):
                 raise InvalidEntry("no_answers", "it holds no answers")
             yield _not_deleted(event)

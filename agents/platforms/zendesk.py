@@ -127,7 +127,7 @@ def _value(answer: dict[str, Any], question: dict[str, Any]) -> Any:
     """A number, a text, or the label of what was chosen."""
     if answer.get("type") != "closed_ended":
         return answer.get("rating", answer.get("value"))
-    chosen = {selection.get("option_id") for selection in objects(answer, "selections")}
+    chosen = [selection.get("option_id") for selection in objects(answer, "selections")]
     labels = [optional(option, "label", dict) for option in objects(question, "options") if option.get("id") in chosen]
     return [label.get("value", label.get("key")) for label in labels]
 

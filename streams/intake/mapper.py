@@ -16,6 +16,7 @@ from npsflow.streams.intake.mapping import (
     Submission,
     Unmapped,
     every_path,
+    named_form,
 )
 from npsflow.streams.intake.paths import compiled, is_empty
 from npsflow.streams.scoring.languages import language_code
@@ -88,7 +89,7 @@ class Mapper:
             return []
         form.check_mapped(sent.form)
         if sent.questions is not None and self._names.isdisjoint(sent.questions):
-            raise Unmapped(f"form {sent.form!r} has none of the questions named as scores")
+            raise Unmapped(f"{named_form(sent.form)} has none of the questions named as scores")
         deleted = sent.deleted or form.is_deleted(content)
         made = []
         for question in self._questions:

@@ -24,6 +24,7 @@ _OURS = {
 _INNER = {"customer.": set(Customer.__struct_fields__), "reference.": set(Reference.__struct_fields__)}
 COLUMNS = {"response_id", "submitted_at", "updated_at", "form", "invitation_id", "sent_at"}
 """What a column of an export may be besides a path, see `FormMapping.columns`."""
+_FORM_ID = re.compile(r"[\w.:-]{1,64}", re.ASCII)
 _API = re.compile(r"(https://[^/?#@\s]+|http://(127\.0\.0\.1|localhost)(:\d+)?)(/[^?#\s]*)?")  # a token is sent there
 
 
@@ -73,6 +74,11 @@ class Paths(Struct, frozen=True, forbid_unknown_fields=True):
     form: PathSetting = "form"
     invitation_id: PathSetting = "invitation_id"
     sent_at: PathSetting = "sent_at"
+
+
+def named_form(form_id: str) -> str:
+    """A form, for an error; what may be no id, but something that a customer wrote, is not repeated."""
+    return f"form {form_id!r}" if _FORM_ID.fullmatch(form_id) else "the form"
 
 
 class FormMapping(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
@@ -143,7 +149,7 @@ class FormMapping(Struct, frozen=True, forbid_unknown_fields=True, dict=True):
     def check_form(self, form: str) -> None:
         """Raises Unmapped when the mapping is not for this form."""
         if self.forms and form not in self.forms:
-            raise Unmapped(f"form {form!r} is not among the forms of this mapping")
+            raise Unmapped(f"{named_form(form)} is not among the forms of this mapping")
 
     @cached_property
     def _only(self) -> tuple[Condition, ...]:

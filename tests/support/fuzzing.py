@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
@@ -18,11 +18,11 @@ AT_ONCE = 25
 SECONDS = 30.0
 
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),
     max_leaves=10,
 )
-"""What may stand in a JSON."""
+"""What may stand in a JSON, and NaN and Infinity, which many write into one."""
 
 
 def count(usual: int) -> int:
@@ -67,6 +67,19 @@ def put(body: Any, random: Callable[[], float], value: Any) -> None:
             body[at] = deepcopy(value)
             return
         body = body[at]
+
+
+ODD_VALUES = ([], ["a", {}], {"a": []}, float("nan"), 10**400, 5, -1.5, True, None, "", "9" * 5_000, "\ud83d")
+"""Of each kind that something in a JSON can be."""
+
+
+def with_each_replaced(body: Any, value: Any) -> Iterator[Any]:
+    """Copies of a JSON value, in each of which another part of it is the given value."""
+    for at in list(body) if isinstance(body, dict) else range(len(body)) if isinstance(body, list) else ():
+        for inner in (value, *with_each_replaced(body[at], value)):
+            made = dict(body) if isinstance(body, dict) else list(body)
+            made[at] = inner
+            yield made
 
 
 # Requests.

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
@@ -17,9 +18,9 @@ from npsflow.streams.classify.parsing import read
 from npsflow.streams.scoring.scores import Scales
 from tests.agents.platforms.conformance import FIXTURES
 from tests.agents.platforms.exports import export
-from tests.support.fuzzing import anything, fuzzed, put, spoilt
+from tests.support.fuzzing import ODD_VALUES, anything, fuzzed, put, spoilt, with_each_replaced
 
-EXAMPLES = 300
+EXAMPLES = 600
 MARK = "qzqz"
 """In what is put into files: no error text repeats it."""
 
@@ -27,7 +28,19 @@ EXPORTS = {path.parent.name: export(path.parent.name) for path in sorted(FIXTURE
 _CELLS = ("", " ", "0", "11", "-1", "9.5", "1e999", "NaN", "=1+1", "'=1", "\ufeff", "\x00", "\u202e", "\ud83d\ude00",
     "2026-02-30 10:00:00", "0001-01-01 00:00:00", "9999-12-31 23:59:59", "31/12/2026", "99999999999999999999",
     '{"a": 1}', "[]", "null", "true", "a,b;c\td|e", 'two "marks"', "two\nlines", "sep=;", "x" * 300, "/" * 5,
-    f"{MARK}@example.com", f"{MARK} " * 6_000)  # fmt: skip
+    "9" * 5_000, f"{MARK}@example.com", f"{MARK} " * 6_000)  # fmt: skip
+_VALUES: tuple[Any, ...] = (
+    f"{MARK}@example.com",
+    [MARK],
+    {MARK: MARK},
+    [[MARK]],
+    5,
+    1e300,
+    True,
+    None,
+    "9" * 5_000,
+    float("nan"),
+)
 _ENCODINGS = ("utf-8",) * 6 + ("utf-8-sig", "utf-16", "utf-16-le", "cp1252", "utf-32")
 _OPTIONS = ("utf-8",) * 8 + ("utf-16", "cp1252", "latin-1", "utf-7", "no-encoding", "idna", "rot13")
 
@@ -65,7 +78,7 @@ def document(random: Random, text: str, some: Any) -> str:
     """A document, or lines, with something else in them."""
     value = json.loads(text) if "\n{" not in text else [*map(json.loads, filter(None, text.splitlines()))]
     for _ in range(random.choice((0, 1, 1, 3))):
-        put(value, random.random, random.choice((some, f"{MARK}@example.com", [MARK], {MARK: MARK})))
+        put(value, random.random, random.choice((some, *_VALUES)))
     if isinstance(value, list) and random.random() < 0.5:
         return "\n".join(json.dumps(item) for item in value)
     return json.dumps(value, indent=random.choice((None, 2)), ensure_ascii=random.random() < 0.5)
@@ -94,6 +107,27 @@ def test_a_file_is_read_or_refused(
         why = str(error)
     assert MARK not in why
     assert "\n" not in why
+
+
+def items(name: str) -> list[Any]:
+    """The items of a JSON export, out of whatever holds them."""
+    text = (EXPORTS[name].folder / "export.json").read_text()
+    if "\n{" in text and text[0] == "{" and "\n}" not in text:
+        return [*map(json.loads, filter(None, text.splitlines()))]
+    value = json.loads(text)
+    (found,) = [value] if isinstance(value, list) else [inner for inner in value.values() if isinstance(inner, list)]
+    return list(found)
+
+
+@pytest.mark.parametrize("value", ODD_VALUES, ids=lambda value: repr(value)[:12])
+@pytest.mark.parametrize("name", [name for name in EXPORTS if "json" in EXPORTS[name].kinds()])
+def test_any_field_of_an_item_may_be_anything(name: str, value: Any, tmp_path: Path) -> None:
+    odd = [made for item in items(name) for made in with_each_replaced(item, value)]
+    path = tmp_path / "export.json"
+    path.write_text(json.dumps(odd))
+    plan = EXPORTS[name].plan(path)
+    assert plan.entries == len(odd)
+    _expect_accounted(plan)
 
 
 def _expect_accounted(plan: Plan) -> None:

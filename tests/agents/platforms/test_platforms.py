@@ -1,18 +1,22 @@
 """Every adapter conforms; nothing that an API answers makes one stumble."""
 
+import json
 from contextlib import suppress
 from functools import cache
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from npsflow.agents import platforms
-from npsflow.agents.platforms.protocol import FetchError
+from npsflow.agents.platforms.protocol import FetchError, Malformed
+from npsflow.schemas import codec
 from npsflow.streams.intake import recipes
-from tests.support.fuzzing import anything, put
+from npsflow.streams.intake.mapping import Unmapped
+from tests.support.fuzzing import ODD_VALUES, anything, put, with_each_replaced
 
-from .conformance import FIXTURES, Conformance, platform
+from .conformance import FIXTURES, NOW, Conformance, platform
 from .signing import SIGN
 
 
@@ -44,3 +48,31 @@ def test_whatever_is_answered_is_understood_or_not(name: str, data: st.DataObjec
     put(under.answers[data.draw(st.sampled_from(sorted(under.answers)))], random, data.draw(anything))
     with suppress(FetchError):
         under.become(under.good)
+
+
+@pytest.mark.parametrize("value", ODD_VALUES, ids=lambda value: repr(value)[:12])
+@pytest.mark.parametrize("name", sorted(SIGN))
+def test_any_field_of_a_webhook_may_be_anything(name: str, value: Any) -> None:
+    """It is understood, kept as unmapped, or not what the platform sends."""
+    under = platform(name)
+    try:
+        good = json.loads(under.good)
+    except ValueError:
+        return  # a platform that sends something else
+    for body in with_each_replaced(good, value):
+        delivery = under.delivery(json.dumps(body).encode())
+        with suppress(Malformed):
+            for record in under.endpoint.understand(delivery, NOW).records:
+                assert json.loads(record.value or b"")
+
+
+@pytest.mark.parametrize("value", ODD_VALUES, ids=lambda value: repr(value)[:12])
+@pytest.mark.parametrize("name", [name for name in platforms.offering("answers") if platform(name).answers])
+def test_any_field_of_an_answer_may_be_anything(name: str, value: Any) -> None:
+    under = platform(name)
+    good = dict(under.answers)
+    for path, answer in good.items():
+        for odd in with_each_replaced(answer, value):
+            under.answers = good | {path: codec.loads_lenient(json.dumps(odd))}
+            with suppress(FetchError, Unmapped):
+                under.become(under.good)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from npsflow.streams.intake.mapper import Mapper
-from npsflow.streams.intake.mapping import FormMapping, Score, Submission
+from npsflow.streams.intake.mapping import FormMapping, Score, Submission, Unmapped
 from npsflow.streams.intake.paths import find
 
 
@@ -21,6 +21,16 @@ def test_answers_become_scores(answer: Any, score: Any) -> None:
     form = FormMapping("generic", [Score("a", "csat", words={"good": 5})])
     (made,) = Mapper(form, lambda email: None).responses(Submission("f", "1", "now", content={"a": answer}))
     assert (made["score"], type(made["score"])) == (score, type(score))
+
+
+@pytest.mark.parametrize(
+    ("form_id", "named"),
+    [("lT4Z3j", "form 'lT4Z3j' is"), ("someone@example.com", "the form is"), ("x" * 65, "the form is")],
+)
+def test_a_form_that_is_not_mapped_is_named_unless_it_may_be_something_else(form_id: str, named: str) -> None:
+    """As where the path of the form is wrong: what a customer wrote would stand in a header of a dead letter."""
+    with pytest.raises(Unmapped, match=f"^{named} not among the forms of this mapping$"):
+        FormMapping("generic", [Score("a", "nps")], forms=["f"]).check_form(form_id)
 
 
 @pytest.mark.parametrize(
