@@ -69,7 +69,20 @@ def put(body: Any, random: Callable[[], float], value: Any) -> None:
         body = body[at]
 
 
-ODD_VALUES = ([], ["a", {}], {"a": []}, float("nan"), 10**400, 5, -1.5, True, None, "", "9" * 5_000, "\ud83d")
+ODD_VALUES: tuple[Any, ...] = (
+    [],
+    ["a", {}],
+    {"a": []},
+    float("nan"),
+    10**400,
+    5,
+    -1.5,
+    True,
+    None,
+    "",
+    "9" * 5_000,
+    "\ud83d",
+)
 """Of each kind that something in a JSON can be."""
 
 
@@ -128,12 +141,14 @@ def _chunks(random: Random, body: bytes) -> bytes:
 async def answers(port: int, all_: Sequence[Sent]) -> list[tuple[int, bytes]]:
     """Status and body of each answer; (0, b"") or an interim one where a broken request got none."""
     others, loop = asyncio.Event(), asyncio.get_running_loop()
-    async with asyncio.timeout(SECONDS):
-        broken = [loop.create_task(_broken(port, sent, others)) for sent in all_ if sent.broken]
-        whole = await asyncio.gather(*(_whole(port, sent) for sent in all_ if not sent.broken))
-        others.set()
-        found = iter(whole), iter(await asyncio.gather(*broken))
-    return [next(found[sent.broken]) for sent in all_]
+    asked = [loop.create_task(_broken(port, sent, others) if sent.broken else _whole(port, sent)) for sent in all_]
+    deadline = loop.time() + SECONDS
+    if whole := [task for task, sent in zip(asked, all_, strict=True) if not sent.broken]:
+        await asyncio.wait(whole, timeout=SECONDS)
+    others.set()
+    await asyncio.wait(asked, timeout=max(1.0, deadline - loop.time()))
+    assert [sent for task, sent in zip(asked, all_, strict=True) if not task.done()] == []
+    return [task.result() for task in asked]
 
 
 async def _whole(port: int, sent: Sent) -> tuple[int, bytes]:
