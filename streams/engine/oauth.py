@@ -17,6 +17,9 @@ class Granted(NamedTuple):
     used_for: float
     refresh_token: str | None = None
 
+    def __repr__(self) -> str:
+        return f"Granted(…, used_for={self.used_for!r})"
+
 
 def granted(body: bytes) -> Granted | None:
     """What the body of an answer grants; None for nothing."""
