@@ -97,7 +97,8 @@ class Harness:
         await self.admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs)])
 
         async def applied() -> bool:
-            return configs.items() <= (await admin.topic_configs(self.admin, [name]))[name].items()
+            shown = (await admin.topic_configs(self.admin, [name]))[name]
+            return all(_as_shown(shown[key]) == _as_shown(value) for key, value in configs.items())
 
         await eventually(applied)  # brokers act on it a little later
 
@@ -317,6 +318,14 @@ def response_line(number: int, **fields: Any) -> Line:
     usual = {"source": "typeform", "survey_id": "s", "score": 9, "submitted_at": "2026-03-01T12:00:00Z"}
     value = response(f"r{number}", **usual | fields)
     return Line(f"typeform/r{number}".encode(), dumps(value), "response")
+
+
+def _as_shown(value: str) -> float | str:
+    """The value of a setting, by which 0.0001 and 1.0E-4 are the same."""
+    try:
+        return float(value)
+    except ValueError:
+        return value
 
 
 def _dead_letter(headers: Mapping[str, bytes]) -> tuple[str, int, int]:

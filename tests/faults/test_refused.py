@@ -137,7 +137,7 @@ async def test_input_topic_missing_at_the_start(broker: Broker, tmp_path: Path) 
         operator.delete(PANES)
         load.injected()
         worker = load.worker()
-        assert await worker.exit_status() == 1
+        assert await worker.exit_status() == 2
         todo = "run `npsflow topics create`, or check NPSFLOW_PREFIX"
         assert worker.output == f"Error: topic: there is no missing.nps-panes: {todo}\n"
         await operator.create()
