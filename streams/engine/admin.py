@@ -7,7 +7,7 @@ from typing import Literal
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, UnknownTopicOrPartitionError, for_code
 
 from npsflow.schemas.errors import StateError, TopicsRefused
 from npsflow.streams.engine.installation import Installation
@@ -47,8 +47,14 @@ async def partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
 
 
 async def partition_counts_of(client: AIOKafkaClient, names: Iterable[str]) -> dict[str, int]:
-    """Give the same of those of these topics that exist, however many others there are; asking creates none."""
+    """Give the same of those of these topics that exist, however many others there are; asking creates none.
+
+    Raises KafkaError where the broker does not know yet whether there is one.
+    """
     answer = await client.send(client.get_random_node(), DescribeTopics(sorted(names)))
+    for code, name, *_ in answer.topics:
+        if (error := for_code(code)).retriable and error is not UnknownTopicOrPartitionError:
+            raise error(name)
     return {name: len(partitions) for code, name, _, partitions, _ in answer.topics if code == 0}
 
 
