@@ -1,9 +1,11 @@
 """Topics on the broker: which there are, how they are kept, and making those that are missing."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.client import AIOKafkaClient
@@ -51,11 +53,21 @@ async def partition_counts_of(client: AIOKafkaClient, names: Iterable[str]) -> d
 
     Raises KafkaError where the broker does not know yet whether there is one.
     """
+    return dict(Counter(tp.topic for tp in await leaders_of(client, names)))
+
+
+async def leaders_of(client: AIOKafkaClient, names: Iterable[str]) -> dict[TopicPartition, int]:
+    """Give the broker that leads each partition of those of these topics that exist, -1 for none at the moment.
+
+    Raises as `partition_counts_of`.
+    """
     answer = await client.send(client.get_random_node(), DescribeTopics(sorted(names)))
-    for code, name, *_ in answer.topics:
+    leaders = dict[TopicPartition, int]()
+    for code, name, _, partitions, _ in answer.topics:
         if (error := for_code(code)).retriable and error is not UnknownTopicOrPartitionError:
             raise error(name)
-    return {name: len(partitions) for code, name, _, partitions, _ in answer.topics if code == 0}
+        leaders |= {TopicPartition(name, number): leader for _, number, leader, *_ in partitions}
+    return leaders
 
 
 async def topic_configs(admin: AIOKafkaAdminClient, names: list[str]) -> dict[str, dict[str, str]]:

@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from npsflow.streams.engine.admin import partition_counts_of
+from npsflow.streams.engine.admin import leaders_of
 from npsflow.streams.engine.changelog import Changelog, Position
 from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.kafka.changelog_reader import ChangelogReader
 from npsflow.streams.engine.kafka.clients import client_of
-from npsflow.streams.engine.kafka.hanging_transactions import find_decision
+from npsflow.streams.engine.kafka.hanging_transactions import settle
 from npsflow.streams.engine.observer import Lost
 from npsflow.streams.engine.task import Task
 from npsflow.streams.engine.transaction import Transaction
@@ -32,7 +32,6 @@ class Restorer:
         self._context, self._reader, self._group = context, reader, group
         self._stage, self._installation = context.stage, context.installation
         self._partitions, self._clock = dict(partitions), clock
-        self._unsettled = dict[int, bool]()
         self._failed = False
 
     async def restore(self, partition: int, kept: Task | None) -> Task:
@@ -44,25 +43,34 @@ class Restorer:
         if self._failed:
             await self._reader.renew()
             self._failed = False
-        transaction = Transaction(self._context, partition)
         try:
             if kept is not None:
                 await kept.transaction.stop()
-            name = self._installation.transactional_id(self._stage.name, partition)
-            was_committed = await find_decision(client_of(self._reader.consumer), name)
-            if was_committed is not None:
-                self._unsettled[partition] = was_committed  # a restore can be cancelled after the broker forgot it
+            await self._settle(partition)
+            return await self._restore(partition, kept)
+        except Exception:  # not if it was cancelled
+            self._failed = True
+            raise
+
+    async def _settle(self, partition: int) -> None:
+        """End what the last owner has left open, see streams/engine/kafka/hanging_transactions.py."""
+        client = client_of(self._reader.consumer)
+        changelog = Changelog(self._context, partition, self._partitions)
+        own = {tp.topic for tp in (changelog.state, changelog.log) if tp is not None}
+        found = await leaders_of(client, own.union(map(self._installation.topic, self._stage.outputs)))
+        leaders = {tp: node for tp, node in found.items() if tp.topic not in own or tp.partition == partition}
+        name = self._installation.transactional_id(self._stage.name, partition)
+        await settle(self._installation, client, name, leaders)
+
+    async def _restore(self, partition: int, kept: Task | None) -> Task:
+        transaction = Transaction(self._context, partition)
+        try:
             await transaction.start()
             if kept is not None and await self._is_untouched(kept):
                 kept.renew(transaction)
-                self._unsettled.pop(partition, None)
                 return kept
-            if partition in self._unsettled:
-                await transaction.settle(self._unsettled[partition], await self._outputs(partition))
-                del self._unsettled[partition]
             return await self._from_changelog(partition, transaction)
-        except BaseException as error:
-            self._failed = isinstance(error, Exception)  # not if it was cancelled
+        except BaseException:
             await transaction.stop()
             raise
 
@@ -71,14 +79,6 @@ class Restorer:
         state = kept.changelog.state
         end: int = (await self._reader.consumer.end_offsets([state]))[state]
         return kept.changelog.end == end
-
-    async def _outputs(self, partition: int) -> list[TopicPartition]:
-        """Whatever a transaction of this task can have touched, as far as it exists."""
-        topics = map(self._installation.topic, self._stage.outputs)
-        counts = await partition_counts_of(client_of(self._reader.consumer), topics)
-        outputs = [TopicPartition(name, number) for name, count in counts.items() for number in range(count)]
-        changelog = Changelog(self._context, partition, self._partitions)
-        return [*outputs, *filter(None, (changelog.state, changelog.log))]
 
     async def _from_changelog(self, partition: int, transaction: Transaction) -> Task:
         changelog = Changelog(self._context, partition, self._partitions)

@@ -6,7 +6,7 @@ one under the same id settles whatever was left open.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -15,12 +15,9 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndMetadata
 
 from npsflow.streams.engine.context import Context
-from npsflow.streams.engine.kafka.guarded_producer import GuardedProducer
+from npsflow.streams.engine.kafka.guarded_producer import TRANSACTION_TIMEOUT, GuardedProducer
 from npsflow.streams.engine.observer import Committing
 from npsflow.streams.stage import Output
-
-TIMEOUT = 10.0
-"""Seconds until the broker aborts a transaction that nobody ends: how long a dead writer can hide others' records."""
 
 
 class Written(NamedTuple):
@@ -72,27 +69,13 @@ class Transaction:
 
     def __init__(self, context: Context, partition: int) -> None:
         name = context.stage.name
-        self.producer = GuardedProducer(
-            context.installation, context.installation.transactional_id(name, partition), TIMEOUT
-        )
+        self.producer = GuardedProducer(context.installation, context.installation.transactional_id(name, partition))
         self._group, self._longest = context.installation.group(name), context.settings.commit_timeout
         self._task, self._hold = context.task(partition), context.observer.hold
 
     async def start(self) -> None:
-        """Fence any older owner and settle what it left open."""
+        """Fence any older owner, and abort what it has not decided to commit."""
         await self.producer.start()
-
-    async def settle(self, commit: bool, partitions: Iterable[TopicPartition]) -> None:
-        """End a transaction without records on these partitions, see streams/engine/kafka/hanging_transactions.py.
-
-        Whoever cancels it has to wait: the next owner would abort one that is open, and lose what is to be committed.
-        """
-        ending = asyncio.ensure_future(self.producer.end_empty_transaction(commit, partitions))
-        try:
-            await asyncio.shield(ending)
-        except asyncio.CancelledError:
-            await asyncio.wait([ending], timeout=TIMEOUT)
-            raise
 
     async def commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Written]:
         """Make all of it visible. Raises when that is not certain: then drop the task."""
@@ -130,4 +113,4 @@ class Transaction:
     async def stop(self) -> None:
         """Close it whatever state it is in; an open transaction is settled by the next owner or the time-out."""
         with suppress(Exception):
-            await asyncio.wait_for(self.producer.stop(), TIMEOUT)
+            await asyncio.wait_for(self.producer.stop(), TRANSACTION_TIMEOUT)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from enum import IntEnum
 from math import inf
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from npsflow.agents.broker.embedded import HOST
 
@@ -45,10 +45,12 @@ class Proxy:
         """Requests or answers that were lost because of `lose`."""
         self.at_loss: Callable[[], None] | None = None
         """Called at the moment when something is lost."""
+        self.last_lost = b""
+        """The frame of the request that was lost last, or whose answer was."""
         self._links = set[_Link]()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._losses = dict[tuple[int, str], deque[bool]]()
+        self._losses = dict[tuple[int, str], deque[_Loss]]()
         self._free = {"request": 0.0, "answer": 0.0}
 
     async def __aenter__(self) -> "Proxy":
@@ -77,24 +79,31 @@ class Proxy:
         return len(self._links)
 
     def lose(
-        self, api: Api, times: int = 1, what: Literal["request", "answer"] = "answer", silently: bool = False
+        self,
+        api: Api,
+        times: int = 1,
+        what: Literal["request", "answer"] = "answer",
+        silently: bool = False,
+        of: bytes = b"",
     ) -> None:
         """Lose the next request of this kind, or the next answer to one, so many times, and cut its connection.
 
-        `silently`: the connection is not cut, but nothing arrives on it any more.
+        `silently`: the connection is not cut, but nothing arrives on it any more. `of`: what the request must hold.
         """
-        self._losses.setdefault((api, what), deque()).extend([silently] * times)
+        self._losses.setdefault((api, what), deque()).extend([_Loss(silently, of)] * times)
 
     # For links.
 
-    def loss(self, api: int, what: str) -> bool | None:
-        """Whether this one is to be lost silently; None if it is not to be lost."""
-        if not (waiting := self._losses.get((api, what))):
+    def loss(self, request: bytes, what: str) -> bool | None:
+        """Whether this request, or the answer to it, is to be lost silently; None if it is not to be lost."""
+        waiting = self._losses.get((api_of(request), what))
+        if not waiting or waiting[0].of not in request:
             return None
-        self.lost[Api(api)] += 1
+        self.lost[Api(api_of(request))] += 1
+        self.last_lost = request
         if self.at_loss is not None:
             self.at_loss()
-        return waiting.popleft()
+        return waiting.popleft().silently
 
     async def pass_piece(self, size: int, what: str) -> None:
         """Return when so many bytes have had their time at the present rate."""
@@ -120,6 +129,25 @@ class Proxy:
                 self._empty.set()
 
 
+class _Loss(NamedTuple):
+    """See `Proxy.lose`."""
+
+    silently: bool
+    of: bytes
+
+
+def api_of(request: bytes) -> int:
+    """What a request asks for; -1 if there is none."""
+    return int.from_bytes(request[4:6]) if request else -1
+
+
+def transactional_id(request: bytes) -> bytes:
+    """The field of a request that begins with one (InitProducerId, AddPartitionsToTxn, EndTxn), length and all."""
+    (client,) = struct.unpack_from(">h", request, 12)
+    (length,) = struct.unpack_from(">h", request, 14 + client)
+    return request[14 + client : 16 + client + length]
+
+
 class _Link:
     """One connection, and its continuation to the broker."""
 
@@ -127,7 +155,7 @@ class _Link:
         self._proxy, self._client, self._broker = proxy, client, broker
         self.dead = dead
         """Nothing arrives any more: for good, since a stream with a gap would be another fault than a bad network."""
-        self._asked = dict[int, int]()
+        self._asked = dict[int, bytes]()
 
     def cut(self) -> None:
         self._client.transport.abort()
@@ -147,8 +175,7 @@ class _Link:
         while True:
             head = await reader.readexactly(4)
             frame = head + await reader.readexactly(int.from_bytes(head))
-            api = self._api(frame, what)
-            if (silently := self._proxy.loss(api, what)) is False:
+            if (silently := self._proxy.loss(self._request(frame, what), what)) is False:
                 return
             if silently:
                 self.dead = True
@@ -167,13 +194,12 @@ class _Link:
                     writer.write(piece)
                     await writer.drain()
 
-    def _api(self, frame: bytes, what: str) -> int:
-        """What is asked by a request, or was asked by that which the frame answers."""
+    def _request(self, frame: bytes, what: str) -> bytes:
+        """The request itself, or the one that the frame answers."""
         if what == "answer":
-            return self._asked.pop(int.from_bytes(frame[4:8]), -1)
-        api, _, number = struct.unpack_from(">hhI", frame, 4)
-        self._asked[number] = api
-        return int(api)
+            return self._asked.pop(int.from_bytes(frame[4:8]), b"")
+        self._asked[int.from_bytes(frame[8:12])] = frame
+        return frame
 
 
 async def _first(*works: Coroutine[Any, Any, None]) -> None:

@@ -12,7 +12,7 @@ from tests.broker.harness import Process
 from tests.support.waiting import eventually
 
 from .gate import opened
-from .proxy import Api, Proxy
+from .proxy import Api, Proxy, transactional_id
 from .scenario import PATIENCE, Scenario
 
 AWAY = 70
@@ -48,14 +48,9 @@ async def test_killed_while_it_commits(tmp_path: Path) -> None:
             scenario(gate.broker, "decided.", tmp_path, "all killed between decision and markers") as load,
         ):
             worker = load.worker(**gate.environment)
-
-            def kill() -> None:
-                gate.broker.kill()
-                worker.kill()
-
-            proxy.at_loss = kill
             for number in range(1, 6):
                 await load.committed(100)
+                proxy.at_loss = partial(kill, gate.broker, worker)
                 proxy.lose(Api.END_TXN)
                 await eventually(partial(lost, proxy, number))
                 load.injected()
@@ -64,8 +59,42 @@ async def test_killed_while_it_commits(tmp_path: Path) -> None:
                 await eventually(load.recovered, PATIENCE)
 
 
-async def lost(proxy: Proxy, times: int) -> bool:
-    return proxy.lost[Api.END_TXN] == times
+@pytest.mark.parametrize("moment", [Api.INIT_PRODUCER_ID, Api.ADD_PARTITIONS_TO_TXN])
+async def test_next_owner_killed_before_it_has_settled(tmp_path: Path, moment: Api) -> None:
+    """The same, and the next owner of that task is killed as soon as the broker has done what it asks for first.
+
+    By then the broker has forgotten how the old transaction was decided.
+    """
+    with opened(tmp_path / "kafka") as gate:
+        async with (
+            gate.proxy() as proxy,
+            scenario(gate.broker, "unsettled.", tmp_path, f"and the next worker killed at {moment.name}") as load,
+        ):
+            worker = load.worker(**gate.environment)
+            for number in range(1, 4):
+                await load.committed(100)
+                proxy.at_loss = partial(kill, gate.broker, worker)
+                proxy.lose(Api.END_TXN)
+                await eventually(partial(lost, proxy, number))
+                load.injected()
+                await asyncio.to_thread(gate.broker.start)
+                worker = load.worker(**gate.environment)
+                proxy.at_loss = worker.kill
+                before = proxy.lost[moment]
+                proxy.lose(moment, of=transactional_id(proxy.last_lost))
+                await eventually(partial(lost, proxy, before + 1, moment))
+                proxy.at_loss = None
+                worker = load.worker(**gate.environment)
+                await eventually(load.recovered, PATIENCE)
+
+
+def kill(*victims: Broker | Process) -> None:
+    for victim in victims:
+        victim.kill()
+
+
+async def lost(proxy: Proxy, times: int, api: Api = Api.END_TXN) -> bool:
+    return proxy.lost[api] == times
 
 
 async def test_away_for_long(own_broker: Broker, tmp_path: Path) -> None:

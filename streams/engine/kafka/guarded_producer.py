@@ -11,11 +11,16 @@ from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka.clients import producer_options
 from npsflow.streams.engine.kafka.guarded_client import guard
 
+TRANSACTION_TIMEOUT = 10.0
+"""Seconds until the broker aborts a transaction that nobody ends: how long a dead writer can hide others' records."""
+
 
 class GuardedProducer(AIOKafkaProducer):  # type: ignore[misc]
     """A transactional producer; `transaction_timeout` in seconds."""
 
-    def __init__(self, installation: Installation, transactional_id: str, transaction_timeout: float) -> None:
+    def __init__(
+        self, installation: Installation, transactional_id: str, transaction_timeout: float = TRANSACTION_TIMEOUT
+    ) -> None:
         super().__init__(
             **producer_options(installation, transactional_id),
             transaction_timeout_ms=int(transaction_timeout * 1000),

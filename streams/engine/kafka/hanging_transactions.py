@@ -6,50 +6,156 @@ back from a crash writes those that are missing, but leaves out partitions that 
 records are hidden for ever, and with them all that follow, until the next transaction of the same producer there ends:
 by a commit they appear, by an abort they are lost.
 
-So the next owner asks what was decided before it initialises its producer, which forgets that, and then ends a
-transaction without records in the same way, on every partition that the last one may have touched.
+So the next owner of a task asks what was decided, and where something is still open, before it initialises its
+producer, which forgets the decision. There it ends a transaction without records in the same way.
+
+It can be killed, or lose the task to another, at any moment of that. So it keeps what was decided in the one field that
+the coordinator stores with a producer and tells others: a producer that is to commit what is hidden is initialised with
+the time-out `_COMMITTING`, and begins no other transaction. Whoever finds it carries that out.
 """
 
 import asyncio
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
+from aiokafka import TopicPartition
 from aiokafka.client import ConnectionGroup, CoordinationType
 from aiokafka.errors import (
     CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
+    LeaderNotAvailableError,
     NotCoordinatorError,
     for_code,
 )
 from aiokafka.protocol.api import Request, RequestStruct, Response
+from aiokafka.protocol.offset import OffsetRequest
+from aiokafka.protocol.transaction import EndTxnRequest
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
+
+from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.kafka.guarded_producer import TRANSACTION_TIMEOUT, GuardedProducer
+
+_COMMITTING = 60.0
+"""Seconds that an owner that died in the middle leaves to the next. Brokers allow 900 unless they are told less."""
 
 _PAUSE = 0.1
 _UNKNOWN = 105  # no such transactional id
+_LATEST = -1
+_UNCOMMITTED, _COMMITTED = 0, 1  # isolation levels
 
-_DECIDED = {"PrepareCommit": True, "CompleteCommit": True, "PrepareAbort": False, "CompleteAbort": False}
+
+class _Last(NamedTuple):
+    """The last transaction under a transactional id, and the producer that began it."""
+
+    transactional_id: str
+    producer: int
+    epoch: int
+    state: str
+    timeout_ms: int
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether this producer was there only to commit what is hidden, and did not get to it."""
+        return self.timeout_ms == _COMMITTING * 1000 and self.state in ("Empty", "Ongoing")
+
+    @property
+    def was_committed(self) -> bool:
+        """Whether what it left hidden is to appear; else it is to be dropped, as what was never decided is."""
+        return self.is_committing or self.state in ("PrepareCommit", "CompleteCommit")
 
 
-async def find_decision(client: Any, transactional_id: str) -> bool | None:
-    """Whether the last transaction under this id was to be committed or aborted; None if it is open or there is none.
+async def settle(
+    installation: Installation, client: Any, transactional_id: str, leaders: Mapping[TopicPartition, int]
+) -> None:
+    """End what the last transaction under this id has left open: as it was decided, else by an abort.
 
-    `client` is an AIOKafkaClient. Raises KafkaError.
+    `client` is an AIOKafkaClient; `leaders`: the brokers of all partitions that the transaction can have touched.
+    Fences whoever has this id where something is open. Raises KafkaError; it can be called again then.
     """
+    last = await _describe(client, transactional_id)
+    if last is None or not (hidden := await _find_open(client, leaders)):
+        return
+    if last.is_committing and last.state == "Ongoing":
+        await _commit_as(client, last)  # else our producer would abort it
+    timeout = _COMMITTING if last.was_committed else TRANSACTION_TIMEOUT
+    producer = GuardedProducer(installation, transactional_id, timeout)
+    try:
+        await producer.start()
+        await producer.end_empty_transaction(last.was_committed, hidden)
+    finally:
+        await producer.stop()
+
+
+async def _describe(client: Any, transactional_id: str) -> _Last | None:
+    response = await _ask(client, transactional_id, _Describe(transactional_id))
+    (code, _, state, timeout_ms, _, producer, epoch, *_), *_ = response.transaction_states
+    if code == _UNKNOWN:
+        return None
+    _check(code, f"cannot describe transaction {transactional_id}")
+    return _Last(transactional_id, producer, epoch, state, timeout_ms)
+
+
+async def _commit_as(client: Any, last: _Last) -> None:
+    """Commit in the name of a producer that is gone. It may be there still: it would do the same."""
+    request = EndTxnRequest(last.transactional_id, last.producer, last.epoch, True)
+    response = await _ask(client, last.transactional_id, request)
+    _check(response.error_code, f"cannot commit transaction {last.transactional_id}")
+
+
+async def _ask(client: Any, transactional_id: str, request: Any) -> Any:
+    """Ask the coordinator of this id. A cluster has none until it is asked for, or until it has read its log."""
     while True:
         try:
             # No time-out of ours: the client's own renews a connection that has gone silent.
-            return await _ask(client, transactional_id)
-        except (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError):
-            await asyncio.sleep(_PAUSE)  # a cluster has none until it is asked for, or until it has read its log
+            coordinator = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
+            response = await client.send(coordinator, request, group=ConnectionGroup.COORDINATION)
+        except _NO_COORDINATOR:
+            pass
+        else:
+            if for_code(_code(response)) not in _NO_COORDINATOR:
+                return response
+        await asyncio.sleep(_PAUSE)
 
 
-async def _ask(client: Any, transactional_id: str) -> bool | None:
-    coordinator = await client.coordinator_lookup(CoordinationType.TRANSACTION, transactional_id)
-    request = _Describe(transactional_id)
-    response = await client.send(coordinator, request, group=ConnectionGroup.COORDINATION)
-    (code, _, state, *_), *_ = response.transaction_states
-    if code and code != _UNKNOWN:
-        raise for_code(code)(f"cannot describe transaction {transactional_id}")
-    return _DECIDED.get(state)
+_NO_COORDINATOR = CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
+
+
+def _code(response: Any) -> int:
+    return int(response.transaction_states[0][0] if isinstance(response, _DescribeResponse) else response.error_code)
+
+
+async def _find_open(client: Any, leaders: Mapping[TopicPartition, int]) -> list[TopicPartition]:
+    """Give the partitions in which some transaction is open, be it of another producer."""
+    nodes = set(leaders.values())
+    if min(nodes) < 0:
+        raise LeaderNotAvailableError
+    asked = {node: [tp for tp, leader in leaders.items() if leader == node] for node in nodes}
+    found = await asyncio.gather(*(_find_open_on(client, node, some) for node, some in asked.items()))
+    return [tp for some in found for tp in some]
+
+
+async def _find_open_on(client: Any, node: int, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    ends = await _ends(client, node, partitions, _UNCOMMITTED)  # first: what is committed meanwhile is not open
+    stable = await _ends(client, node, partitions, _COMMITTED)
+    return [tp for tp in partitions if stable[tp] < ends[tp]]
+
+
+async def _ends(client: Any, node: int, partitions: list[TopicPartition], isolation: int) -> dict[TopicPartition, int]:
+    topics = dict[str, list[tuple[int, int]]]()
+    for tp in partitions:
+        topics.setdefault(tp.topic, []).append((tp.partition, _LATEST))
+    response = await client.send(node, OffsetRequest(-1, isolation, list(topics.items())))
+    ends = dict[TopicPartition, int]()
+    for topic, parts in response.topics:
+        for partition, code, _, end in parts:
+            _check(code, topic)
+            ends[TopicPartition(topic, partition)] = end
+    return ends
+
+
+def _check(code: int, context: str) -> None:
+    if code:
+        raise for_code(code)(context)
 
 
 class _DescribeResponse(Response):  # type: ignore[misc]
