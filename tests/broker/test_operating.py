@@ -4,13 +4,18 @@ import asyncio
 import os
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
+
+from aiokafka import TopicPartition
+from aiokafka.admin.records_to_delete import RecordsToDelete
 
 from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line
 from npsflow.schemas.topics import DEAD_LETTERS, FOLLOW_UP, RESPONSES, SERVICE_RECOVERY, WINDOWS
 from tests.support.waiting import eventually
 
-from .harness import FIXED, SECONDS, Harness, lines
+from .harness import FIXED, SECONDS, Harness, lines, response_line
 
 
 async def command(harness: Harness, *words: str) -> subprocess.CompletedProcess[str]:
@@ -44,6 +49,32 @@ async def test_rebuild_gives_the_same_and_sends_nothing_twice(broker: Broker) ->
 
         harness.produce(lines(200, seed=8))  # and work goes on from there
         async with harness.worker():
+            await eventually(harness.finished)
+        assert await harness.differences() == []
+
+
+async def test_rebuild_brings_back_alerts_that_were_deleted_before_recover_had_read_them(
+    broker: Broker, tmp_path: Path
+) -> None:
+    """After it, recover goes on once with --accept-loss: what it had not read is written again, behind its position."""
+    async with Harness(broker, "unread.") as harness:
+        harness.produce(response_line(number) for number in range(40))  # content, so that recover decides nothing yet
+        async with harness.worker():
+            await eventually(harness.finished)
+        harness.produce(lines(200, seed=8))
+        with harness.process(tmp_path, "--stages=classify,rollup"):
+            await eventually(harness.caught_up)
+            await eventually(partial(harness.caught_up, "rollup"))
+        for topic in (SERVICE_RECOVERY, FOLLOW_UP):
+            unread = {
+                TopicPartition(harness.installation.topic(topic), p): e for p, e in (await harness.ends(topic)).items()
+            }
+            await harness.admin.delete_records({tp: RecordsToDelete(end) for tp, end in unread.items()})
+        with harness.process(tmp_path) as refusing:
+            assert await refusing.exit_status() == 2
+        rebuilt = await command(harness, "rebuild", "--yes")
+        assert rebuilt.returncode == 0, rebuilt.stderr
+        with harness.process(tmp_path, "--accept-loss"):
             await eventually(harness.finished)
         assert await harness.differences() == []
 
