@@ -38,15 +38,21 @@ def _silent(message: str) -> None:
     """Progress that nobody watches."""
 
 
-def fetch_kafka(progress: Callable[[str], None] = _silent, cache: Path | None = None) -> Path:
+def fetch_kafka(
+    progress: Callable[[str], None] = _silent, cache: Path | None = None, version: str | None = None
+) -> Path:
     """Return the folder with Kafka's jars, in `cache`, else NPSFLOW_CACHE, else ~/.cache/npsflow.
 
-    Fetches them if they are not there yet, which takes up to a minute; `progress` is called for each step and file.
+    `version` of Kafka, if it is to be another than the pom names. Fetches them if they are not there yet, which takes
+    up to a minute; `progress` is called for each step and file.
     Raises BrokerError when Java or Maven is missing or too old, or the download fails.
     """
     _java()
     pom, logging = (files("npsflow.deploy.broker").joinpath(name).read_bytes() for name in ("pom.xml", LOGGING))
-    version = _kafka_version(pom)
+    named = _kafka_version(pom)
+    if version is None:
+        version = named
+    pom = pom.replace(f">{named}<".encode(), f">{version}<".encode())
     cache = (cache or Path(os.path.expanduser(os.environ.get("NPSFLOW_CACHE") or "~/.cache/npsflow"))).resolve()
     # The digest makes a changed pom fetch anew, beside the jars that other installations still use.
     kafka = cache / f"kafka-{version}-{hashlib.sha256(pom + logging).hexdigest()[:8]}"

@@ -60,8 +60,8 @@ PROPERTIES = {
 class Broker:
     """One Kafka on `port`, with everything it keeps in the folder `data`; it never outlives this process.
 
-    `properties` extend or override `PROPERTIES`. `cache` holds the jars, see `fetch_kafka`. `brief`: it will run for
-    some minutes only; it starts with less work, and does more for each record later.
+    `properties` extend or override `PROPERTIES`. `cache` holds the jars of `version`, see `fetch_kafka`. `brief`: it
+    will run for some minutes only; it starts with less work, and does more for each record later.
     """
 
     def __init__(
@@ -71,13 +71,14 @@ class Broker:
         properties: Mapping[str, str] | None = None,
         cache: Path | None = None,
         *,
+        version: str | None = None,
         brief: bool = False,
     ) -> None:
         self.data = data.resolve()
         self.port = port
         self.log = self.data / "broker.log"
         self._properties = dict(properties or {})
-        self._cache = cache
+        self._cache, self._version = cache, version
         self._options = (BRIEF,) if brief else ()
         self._process: subprocess.Popen[bytes] | None = None
         self._dumped: Path | None = None
@@ -108,7 +109,7 @@ class Broker:
         if self.running:
             raise BrokerError(f"Kafka is already running on {self.bootstrap}")
         self.kill()  # reap what ended by itself
-        kafka = fetch_kafka(cache=self._cache)
+        kafka = fetch_kafka(cache=self._cache, version=self._version)
         if not _is_free(self.port):
             raise BrokerMisplaced(
                 f"port {self.port} on {HOST} is taken: stop what listens there, or choose another port"
@@ -162,7 +163,7 @@ class Broker:
 
     def tool(self, class_name: str, *args: str, stdin: bytes = b"", seconds: float = 60) -> bytes:
         """Run one of Kafka's command line tools to its end, with `stdin`; return its output. Raises BrokerError."""
-        kafka = fetch_kafka(cache=self._cache)
+        kafka = fetch_kafka(cache=self._cache, version=self._version)
         command = [*java_command(kafka, "256m", BRIEF), class_name, *args]
         try:
             done = subprocess.run(

@@ -46,24 +46,23 @@ class Restorer:
         try:
             if kept is not None:
                 await kept.transaction.stop()
-            await self._settle(partition)
-            return await self._restore(partition, kept)
+            leaders = await self._leaders(partition)
+            name = self._installation.transactional_id(self._stage.name, partition)
+            await settle(self._installation, client_of(self._reader.consumer), name, leaders)
+            return await self._restore(Transaction(self._context, partition, leaders), partition, kept)
         except Exception:  # not if it was cancelled
             self._failed = True
             raise
 
-    async def _settle(self, partition: int) -> None:
-        """End what the last owner has left open, see streams/engine/kafka/hanging_transactions.py."""
-        client = client_of(self._reader.consumer)
+    async def _leaders(self, partition: int) -> dict[TopicPartition, int]:
+        """The brokers of whatever a transaction of this task can touch."""
         changelog = Changelog(self._context, partition, self._partitions)
         own = {tp.topic for tp in (changelog.state, changelog.log) if tp is not None}
-        found = await leaders_of(client, own.union(map(self._installation.topic, self._stage.outputs)))
-        leaders = {tp: node for tp, node in found.items() if tp.topic not in own or tp.partition == partition}
-        name = self._installation.transactional_id(self._stage.name, partition)
-        await settle(self._installation, client, name, leaders)
+        topics = own.union(map(self._installation.topic, self._stage.outputs))
+        found = await leaders_of(client_of(self._reader.consumer), topics)
+        return {tp: node for tp, node in found.items() if tp.topic not in own or tp.partition == partition}
 
-    async def _restore(self, partition: int, kept: Task | None) -> Task:
-        transaction = Transaction(self._context, partition)
+    async def _restore(self, transaction: Transaction, partition: int, kept: Task | None) -> Task:
         try:
             await transaction.start()
             if kept is not None and await self._is_untouched(kept):

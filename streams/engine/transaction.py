@@ -16,8 +16,11 @@ from aiokafka.structs import OffsetAndMetadata
 
 from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.kafka.guarded_producer import TRANSACTION_TIMEOUT, GuardedProducer
+from npsflow.streams.engine.kafka.hanging_transactions import find_open
 from npsflow.streams.engine.observer import Committing
 from npsflow.streams.stage import Output
+
+_PATIENCE = 1.0  # seconds until a transaction of another that is not hanging has ended
 
 
 class Written(NamedTuple):
@@ -67,8 +70,10 @@ class Outputs:
 class Transaction:
     """The transactional producer of one task."""
 
-    def __init__(self, context: Context, partition: int) -> None:
+    def __init__(self, context: Context, partition: int, leaders: Mapping[TopicPartition, int]) -> None:
+        """`leaders`: the brokers of all partitions that it can touch."""
         name = context.stage.name
+        self._leaders = leaders
         self.producer = GuardedProducer(context.installation, context.installation.transactional_id(name, partition))
         self._group, self._longest = context.installation.group(name), context.settings.commit_timeout
         self._task, self._hold = context.task(partition), context.observer.hold
@@ -89,6 +94,7 @@ class Transaction:
     async def _commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Written]:
         producer, task, hold = self.producer, self._task, self._hold
         producer.failed = False
+        await self._vouch()
         await producer.begin_transaction()
         await hold(Committing(task, "begun"))
         sent: list[asyncio.Future[Any]] = []
@@ -109,6 +115,15 @@ class Transaction:
             tp: Written(metadata.offset + batch.record_count(), metadata.timestamp)
             for (tp, batch), metadata in zip(batches, delivered, strict=True)
         }
+
+    async def _vouch(self) -> None:
+        """After a new connection see to it that all ends of the last transaction are written."""
+        if self.producer.vouched:
+            return
+        connection = await self.producer.connect()
+        if await find_open(self.producer.client, self._leaders, _PATIENCE):
+            raise KafkaConnectionError("a transaction is open: perhaps the last one, which a restarted broker left so")
+        self.producer.vouch(connection)
 
     async def stop(self) -> None:
         """Close it whatever state it is in; an open transaction is settled by the next owner or the time-out."""

@@ -303,8 +303,9 @@ class Process:
         return self._log.read_text(errors="replace")
 
     def logged(self, message: str) -> list[dict[str, Any]]:
-        """The lines of its log with this in their message."""
-        lines = [json.loads(line) for line in self.output.splitlines() if line.startswith("{")]
+        """The lines of its log with this in their message. It may be writing one just now: that has no end yet."""
+        whole, _, _ = self.output.rpartition("\n")
+        lines = [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
         return [line for line in lines if message in line["message"]]
 
 

@@ -31,7 +31,7 @@ async def test_a_commit_to_a_forbidden_topic_leaves_nothing_on_others(secured: S
     partly = read_installation(secured.with_login("partly") | {"NPSFLOW_PREFIX": "partly."})
     context = Context(make_stage("rollup", Settings(), partly), partly, EngineSettings(), Observer())
     for _ in range(ROUNDS):
-        under_test = Transaction(context, 0)
+        under_test = Transaction(context, 0, {})
         await under_test.start()
         try:
             offsets = {TopicPartition("partly.open", 0): 0}

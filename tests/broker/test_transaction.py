@@ -19,7 +19,7 @@ async def test_a_commit_to_a_topic_that_is_gone_is_given_up(broker: Broker) -> N
     """aiokafka would ask for the topic for ever, and the task would neither fail nor go on."""
     installation = Installation(broker.bootstrap, "given-up.")
     stage = make_stage("rollup", Settings(), installation)
-    under_test = Transaction(Context(stage, installation, EngineSettings(commit_timeout=1.0), Observer()), 0)
+    under_test = Transaction(Context(stage, installation, EngineSettings(commit_timeout=1.0), Observer()), 0, {})
     await under_test.start()
     try:
         batch = under_test.producer.create_batch()

@@ -30,6 +30,9 @@ class Api(IntEnum):
     TXN_OFFSET_COMMIT = 28
 
 
+_NAMED = frozenset(Api)
+
+
 class Proxy:
     """Leads what connects to `port` on to `target`, another port here. Open as long as its `async with` block lasts."""
 
@@ -45,6 +48,8 @@ class Proxy:
         """Requests or answers that were lost because of `lose`."""
         self.at_loss: Callable[[], None] | None = None
         """Called at the moment when something is lost."""
+        self.at_answer: Callable[[Api, bytes], None] | None = None
+        """Called with each answer, and the request that it answers, before it is handed on."""
         self.last_lost = b""
         """The frame of the request that was lost last, or whose answer was."""
         self._links = set[_Link]()
@@ -175,7 +180,10 @@ class _Link:
         while True:
             head = await reader.readexactly(4)
             frame = head + await reader.readexactly(int.from_bytes(head))
-            if (silently := self._proxy.loss(self._request(frame, what), what)) is False:
+            request = self._request(frame, what)
+            if what == "answer" and self._proxy.at_answer is not None and api_of(request) in _NAMED:
+                self._proxy.at_answer(Api(api_of(request)), request)
+            if (silently := self._proxy.loss(request, what)) is False:
                 return
             if silently:
                 self.dead = True

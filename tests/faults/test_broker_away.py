@@ -88,6 +88,37 @@ async def test_next_owner_killed_before_it_has_settled(tmp_path: Path, moment: A
                 await eventually(load.recovered, PATIENCE)
 
 
+async def test_killed_when_it_has_answered(tmp_path: Path) -> None:
+    """The worker goes on: it knows that its commit is decided, and not that its end is missing in some partitions.
+
+    It is killed before its next commit is decided. Had that begun already, its abort would take along what was
+    committed before.
+    """
+    with opened(tmp_path / "kafka") as gate:
+        async with (
+            gate.proxy() as proxy,
+            scenario(gate.broker, "answered.", tmp_path, "killed between answer and markers") as load,
+        ):
+            worker = load.worker(**gate.environment)
+            for number in range(1, 4):
+                await load.committed(100)
+                decided = asyncio.get_running_loop().create_future()
+
+                def answered(api: Api, request: bytes, decided: asyncio.Future[bytes] = decided) -> None:
+                    if api is Api.END_TXN and not decided.done():
+                        gate.broker.kill()
+                        decided.set_result(transactional_id(request))
+
+                proxy.at_answer, proxy.at_loss = answered, worker.kill
+                proxy.lose(Api.END_TXN, what="request", of=await decided)
+                proxy.at_answer = None
+                load.injected()
+                await asyncio.to_thread(gate.broker.start)
+                await eventually(partial(lost, proxy, number))
+                worker = load.worker(**gate.environment)
+                await eventually(load.recovered, PATIENCE)
+
+
 def kill(*victims: Broker | Process) -> None:
     for victim in victims:
         victim.kill()

@@ -1,13 +1,28 @@
 """A network that cuts, delays, throttles or swallows costs time, and nothing else."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
+from aiokafka import TopicPartition
+from aiokafka.admin import NewTopic
+from aiokafka.errors import KafkaConnectionError
+from msgspec.structs import replace
 
+from npsflow.agents.kafka import clients, reading
+from npsflow.streams.config.settings import Settings
+from npsflow.streams.engine.admin import leaders_of
+from npsflow.streams.engine.context import Context, EngineSettings
+from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.kafka.clients import client_of
+from npsflow.streams.engine.kafka.guarded_producer import GuardedProducer
+from npsflow.streams.engine.kafka.hanging_transactions import find_open
+from npsflow.streams.engine.observer import Observer
+from npsflow.streams.engine.transaction import Transaction
+from npsflow.streams.topology import make_stage
 from tests.support.waiting import eventually
 
 from .gate import Gate, opened
@@ -107,3 +122,53 @@ async def test_one_send_times_out(gate: Gate, tmp_path: Path) -> None:
 
 async def lost(proxy: Proxy, api: Api, times: int) -> bool:
     return proxy.lost[api] == times
+
+
+async def test_no_transaction_begins_on_a_connection_that_nobody_has_vouched_for(gate: Gate) -> None:
+    """The broker may have been restarted, and have left out ends of the transaction before: see guarded_producer.py."""
+    plain = Installation(gate.broker.bootstrap, "vouched.")
+    async with gate.proxy() as proxy, clients.admin(plain) as admin:
+        await admin.create_topics([NewTopic("vouched.topic", 1, 1)])
+        tp = TopicPartition("vouched.topic", 0)
+        through = replace(plain, brokers=gate.environment["NPSFLOW_BROKERS"])
+        context = Context(make_stage("rollup", Settings(), through), through, EngineSettings(), Observer())
+        leaders = await leaders_of(client_of(admin), [tp.topic])
+        under_test, other = Transaction(context, 0, leaders), GuardedProducer(plain, "vouched.other")
+
+        async def commit(value: bytes) -> None:
+            batch = under_test.producer.create_batch()
+            batch.append(timestamp=0, key=None, value=value, headers=[])
+            await under_test.commit([(tp, batch)], {tp: 0})
+
+        await under_test.start()
+        await other.start()
+        try:
+            await commit(b"first")
+            proxy.cut()
+            await eventually(lambda: not under_test.producer.vouched)
+            await commit(b"after a look")
+
+            proxy.lose(Api.ADD_PARTITIONS_TO_TXN, what="request")
+            with pytest.raises(KafkaConnectionError, match="may have been restarted"):
+                await commit(b"sent again by the client")
+            assert await find_open(client_of(admin), leaders) == []
+
+            await under_test.stop()
+            under_test = Transaction(context, 0, leaders)
+            await under_test.start()
+            await other.begin_transaction()
+            await other.send_and_wait(tp.topic, b"never ended")
+            proxy.cut()
+            await eventually(lambda: not under_test.producer.vouched)
+            with pytest.raises(KafkaConnectionError, match="a transaction is open"):
+                await commit(b"not begun")
+            await other.abort_transaction()
+            await eventually(partial(_closed, client_of(admin), leaders))
+            assert [r.value async for r in reading.committed_records(plain, "topic")] == [b"first", b"after a look"]
+        finally:
+            await under_test.stop()
+            await other.stop()
+
+
+async def _closed(client: Any, leaders: Mapping[TopicPartition, int]) -> bool:
+    return not await find_open(client, leaders)

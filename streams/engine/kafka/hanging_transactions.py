@@ -12,10 +12,13 @@ producer, which forgets the decision. There it ends a transaction without record
 It can be killed, or lose the task to another, at any moment of that. So it keeps what was decided in the one field that
 the coordinator stores with a producer and tells others: a producer that is to commit what is hidden is initialised with
 the time-out `_COMMITTING`, and begins no other transaction. Whoever finds it carries that out.
+
+A restarted coordinator must not let the last owner itself begin another transaction either: see guarded_producer.py.
 """
 
 import asyncio
 from collections.abc import Mapping
+from time import monotonic
 from typing import Any, NamedTuple
 
 from aiokafka import TopicPartition
@@ -73,7 +76,7 @@ async def settle(
     Fences whoever has this id where something is open. Raises KafkaError; it can be called again then.
     """
     last = await _describe(client, transactional_id)
-    if last is None or not (hidden := await _find_open(client, leaders)):
+    if last is None or not (hidden := await find_open(client, leaders)):
         return
     if last.is_committing and last.state == "Ongoing":
         await _commit_as(client, last)  # else our producer would abort it
@@ -82,6 +85,7 @@ async def settle(
     try:
         await producer.start()
         await producer.end_empty_transaction(last.was_committed, hidden)
+        await producer.release()
     finally:
         await producer.stop()
 
@@ -124,20 +128,30 @@ def _code(response: Any) -> int:
     return int(response.transaction_states[0][0] if isinstance(response, _DescribeResponse) else response.error_code)
 
 
-async def _find_open(client: Any, leaders: Mapping[TopicPartition, int]) -> list[TopicPartition]:
-    """Give the partitions in which some transaction is open, be it of another producer."""
+async def find_open(client: Any, leaders: Mapping[TopicPartition, int], patience: float = 0.0) -> list[TopicPartition]:
+    """Give the partitions in which some transaction is open, be it of another producer. Raises KafkaError.
+
+    `leaders`: the broker of each partition, -1 for none. `patience`: seconds in which it may end.
+    """
     nodes = set(leaders.values())
-    if min(nodes) < 0:
+    if -1 in nodes:
         raise LeaderNotAvailableError
     asked = {node: [tp for tp, leader in leaders.items() if leader == node] for node in nodes}
-    found = await asyncio.gather(*(_find_open_on(client, node, some) for node, some in asked.items()))
+    found = await asyncio.gather(*(_find_open_on(client, node, some, patience) for node, some in asked.items()))
     return [tp for some in found for tp in some]
 
 
-async def _find_open_on(client: Any, node: int, partitions: list[TopicPartition]) -> list[TopicPartition]:
-    ends = await _ends(client, node, partitions, _UNCOMMITTED)  # first: what is committed meanwhile is not open
-    stable = await _ends(client, node, partitions, _COMMITTED)
-    return [tp for tp in partitions if stable[tp] < ends[tp]]
+async def _find_open_on(
+    client: Any, node: int, partitions: list[TopicPartition], patience: float
+) -> list[TopicPartition]:
+    until = monotonic() + patience
+    ends = await _ends(client, node, partitions, _UNCOMMITTED)
+    while True:
+        stable = await _ends(client, node, partitions, _COMMITTED)
+        partitions = [tp for tp in partitions if stable[tp] < ends[tp]]
+        if not partitions or monotonic() >= until:
+            return partitions
+        await asyncio.sleep(_PAUSE)
 
 
 async def _ends(client: Any, node: int, partitions: list[TopicPartition], isolation: int) -> dict[TopicPartition, int]:

@@ -41,7 +41,7 @@ class Acknowledged(Transaction):
     """Never started: whatever is committed counts as written from the offset where the last commit ended."""
 
     def __init__(self, context: Context, partition: int) -> None:
-        super().__init__(context, partition)
+        super().__init__(context, partition, {})
         self.ends: dict[TopicPartition, int] = {}
         self.error: Exception | None = None
         """Raised by the next commits."""

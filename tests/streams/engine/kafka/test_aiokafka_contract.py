@@ -15,6 +15,7 @@ from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator, NoGroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
+from aiokafka.producer.message_accumulator import MessageBatch
 
 from npsflow.streams.engine import kafka
 from npsflow.streams.engine.installation import Installation
@@ -48,7 +49,8 @@ async def owners() -> AsyncIterator[dict[str, Any]]:
     fetcher = Fetcher(consumer._client, subscriptions := SubscriptionState())
     group = GroupCoordinator(consumer._client, subscriptions)
     others = NoGroupCoordinator(consumer._client, subscriptions)
-    yield {type(one).__name__: one for one in (*every, manager, accumulator, fetcher, group, others)}
+    batch = MessageBatch(TP, producer.create_batch(), 1, 0)
+    yield {type(one).__name__: one for one in (*every, manager, accumulator, fetcher, group, others, batch)}
     await fetcher.close()
     await group.close()
     await others.close()
