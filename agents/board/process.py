@@ -59,7 +59,7 @@ async def open_board(
     partitions = await reading.partitions(installation, topics.CASES)
     async with (
         open_sealing(settings, installation) as sealing,
-        renewed_consumer(installation) as consumer,
+        renewed_consumer(installation, at_rest=True) as consumer,
         renewed_producer(installation) as producer,
     ):
         await sealing.sealer.start()

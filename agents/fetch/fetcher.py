@@ -29,7 +29,7 @@ from npsflow.streams.intake.entrance import KeyedRecord
 log = logging.getLogger(__name__)
 
 _CONCURRENT = 4  # attempts of one entrance
-_POLL_MS = 200
+_POLL_MS, _REST_MS = 200, 1000  # while something is pending, and while nothing is
 _PAUSE_SECONDS = 5.0  # without new attempts, after a failed write
 _WRITE_SECONDS = 60.0
 
@@ -129,7 +129,8 @@ class Fetcher(ConsumerRebalanceListener):  # type: ignore[misc]
     # Reading.
 
     async def _read(self) -> None:
-        for tp, records in (await self._consumer.getmany(timeout_ms=_POLL_MS)).items():
+        wait = _POLL_MS if self._queue.entrances() else _REST_MS
+        for tp, records in (await self._consumer.getmany(timeout_ms=wait)).items():
             for record in records:
                 try:
                     fetch = decode_fetch(record.value) if record.value else None

@@ -44,7 +44,7 @@ async def run(
         partitions = len(await reading.partitions(installation, topics.FETCHES))
         group = installation.group("fetch")
         async with (
-            renewed_consumer(installation, group, installation.session_ms) as consumer,
+            renewed_consumer(installation, group, installation.session_ms, at_rest=True) as consumer,
             renewed_producer(installation) as producer,
             open_sealing(settings, installation, environment) as sealing,
         ):

@@ -40,7 +40,6 @@ from npsflow.streams.engine.transaction import Outputs
 PATIENCE = 8.0
 """Seconds within which a broker has to answer."""
 
-_REST_MS = 500
 _TOO_OLD = "Support for "  # begins aiokafka's error for a request that it does not know in a version as old as that
 
 T = TypeVar("T")
@@ -96,11 +95,10 @@ async def reader(
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A consumer of committed records; with a `group` it can commit offsets for it, and never on its own.
 
-    `session_ms`: once it subscribes, the group notices its death after this time. `at_rest`: it waits most of the time,
-    and asks for new records only twice a second; they come at once all the same.
+    `session_ms`: once it subscribes, the group notices its death after this time. `at_rest`: see `consumer_options`.
     """
-    options = consumer_options(installation, group, session_ms=session_ms, isolation=isolation)
-    consumer = guarded(AIOKafkaConsumer(**options | ({"fetch_max_wait_ms": _REST_MS} if at_rest else {})))
+    options = consumer_options(installation, group, session_ms=session_ms, isolation=isolation, at_rest=at_rest)
+    consumer = guarded(AIOKafkaConsumer(**options))
     async with _started(consumer.start, consumer.stop, installation):
         yield consumer
 

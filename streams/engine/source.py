@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from math import ceil
 from types import TracebackType
 from typing import Any
 
@@ -30,12 +31,11 @@ from npsflow.streams.stage import Record
 
 log = logging.getLogger(__name__)
 
-_POLL = 0.1
 _IDLE_EVERY = 1.0
 _PURGE_EVERY = 15.0
 _BEGIN = 40.0  # seconds to ask where a partition begins; nothing else is read meanwhile
 _END = 1.0  # and where it ends
-_HEARD = 5.0  # seconds for which what Kafka said of an end is believed; it says so ten times a second
+_HEARD = 5.0  # seconds for which what Kafka said of an end is believed; it says so twice a second
 _STOP = 3.0  # seconds for the last commits
 _REBUILD = 30.0  # and for those of a rebuild, which nothing presses
 
@@ -151,7 +151,8 @@ class Source(Service):
     async def _poll(self) -> None:
         idle_at, most = 0.0, self._context.settings.records_per_batch
         while not self.should_stop:
-            fetched = await self._consumer.getmany(timeout_ms=int(_POLL * 1000), max_records=most)
+            wait = max(0.0, idle_at - self.loop.time())
+            fetched = await self._consumer.getmany(timeout_ms=ceil(1000 * wait), max_records=most)
             # Bind records to their tasks before anything is awaited: one restored or regained meanwhile reads again.
             batches = [
                 (tp, Batch(self, task, self._topics[tp.topic], records))

@@ -32,6 +32,7 @@ FIGURES = (
     "mails",
     "restore",
     "commit",
+    "rest",
     "cases",
     "told",
     "intake",

@@ -18,6 +18,8 @@ _METADATA_AGE = 15_000
 """Milliseconds until a client asks anew which broker leads what, and sees that a topic was made anew."""
 
 _FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time, all others wait behind a fetch
+_REST_WAIT = 500  # the same for a consumer that seldom asks anything else
+_LOOK_EVERY = 1_000  # ms until aiokafka looks whether something can be fetched; all that makes it so wakes it, too
 _FETCH_BYTES = 4 << 20  # of one partition
 _BATCH = 1 << 20
 
@@ -44,10 +46,12 @@ def consumer_options(
     instance: str | None = None,
     session_ms: int = 10_000,
     isolation: Isolation = "read_committed",
+    at_rest: bool = False,
 ) -> dict[str, Any]:
     """Keyword arguments of a consumer that begins at the beginning and never commits by itself.
 
     `instance`: its static name in `group`, if any. `session_ms`: the group notices its death after this time.
+    `at_rest`: it waits most of the time, and asks for new records only twice a second; they come at once all the same.
     """
     return client_options(installation) | {
         "group_id": group,
@@ -59,7 +63,8 @@ def consumer_options(
         "session_timeout_ms": session_ms,
         "heartbeat_interval_ms": max(100, session_ms // 4),
         "max_partition_fetch_bytes": _FETCH_BYTES,
-        "fetch_max_wait_ms": _FETCH_WAIT,
+        "fetch_max_wait_ms": _REST_WAIT if at_rest else _FETCH_WAIT,
+        "consumer_timeout_ms": _LOOK_EVERY,
     }
 
 
@@ -78,7 +83,9 @@ def producer_options(installation: Installation, transactional_id: str | None = 
 def stage_consumer(installation: Installation, stage: str, instance: str | None) -> AIOKafkaConsumer:
     """The consumer of a stage's input, in the stage's group; `instance`: its static name there, None for none."""
     group = installation.group(stage)
-    options = consumer_options(installation, group, instance=instance, session_ms=installation.session_ms)
+    options = consumer_options(
+        installation, group, instance=instance, session_ms=installation.session_ms, at_rest=True
+    )
     return guarded(AIOKafkaConsumer(**options))
 
 
