@@ -11,13 +11,13 @@ from typing import Any
 import faust
 from faust.app.base import BootStrategy
 
-from npsflow.streams.engine.committer import CommitRateLimit
 from npsflow.streams.engine.context import Context, EngineSettings
 from npsflow.streams.engine.health import Health, Web
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.logs import LogObserver
 from npsflow.streams.engine.metrics import Metrics
 from npsflow.streams.engine.observer import Observer, Observers
+from npsflow.streams.engine.pace import Pace
 from npsflow.streams.engine.source import Batch, Source
 from npsflow.streams.stage import Stage
 
@@ -60,13 +60,13 @@ class Host:
         )
         self.app.boot_strategy = _Boot(self.app)
         settings, observer = settings or EngineSettings(), Observers([metrics, LogObserver(), *observers])
-        commit_rate = CommitRateLimit(settings.commits_per_second)
+        pace = Pace(settings.commits_per_second)
         self.sources: list[Source] = []
         for stage, agent in stages:
             channel = self.app.channel(maxsize=1)
             self.app.agent(channel, name=f"npsflow.{stage.name}")(agent)  # type: ignore[arg-type]
             context = Context(stage, installation, settings, observer)
-            self.sources.append(Source(context, _sender(channel), commit_rate))
+            self.sources.append(Source(context, _sender(channel), pace))
             self.app.service(self.sources[-1])  # type: ignore[arg-type]
         if web is not None:
             health = Health(lambda: self.ready, "restoring", installation.session_ms / 1000, self.silent_for)

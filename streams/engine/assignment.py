@@ -13,10 +13,11 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from npsflow.schemas.errors import SettingsError, StateError
-from npsflow.streams.engine.committer import CommitRateLimit, Committer
+from npsflow.streams.engine.committer import Committer
 from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.namesake import Namesake
 from npsflow.streams.engine.observer import Assigned, Dropped, Released, Restored, RestoreFailed
+from npsflow.streams.engine.pace import Pace
 from npsflow.streams.engine.restorer import Restorer
 from npsflow.streams.engine.task import Task
 
@@ -29,7 +30,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(
         self,
         context: Context,
-        commit_rate: CommitRateLimit,
+        pace: Pace,
         *,
         on_ready: Callable[[Task], None],
         spawn: Callable[[Coroutine[Any, Any, None]], Any],
@@ -38,7 +39,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]
         """`on_ready` lets a task be read, `spawn` runs something beside, `crash` ends the worker with an error that
         only a person can mend."""
         self.tasks: dict[int, Task] = {}
-        self.committer = Committer(commit_rate, self._end_commit)
+        self.committer = Committer(pace, self._end_commit)
         self._context, self._observe = context, context.observer.observe
         self._topics = [context.installation.topic(name) for name in context.stage.inputs]
         self._finish_within = context.installation.session_ms / 1000 / 3

@@ -1,41 +1,35 @@
-"""When tasks commit: soon where something urgent waits, else later, never more often than a worker can afford."""
+"""Lets tasks commit when it is time, while folding goes on: see pace.py and `Task.wait`."""
 
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from math import inf
 
+from npsflow.streams.engine.pace import Pace
 from npsflow.streams.engine.task import Task
-
-
-class CommitRateLimit:
-    """At most so many commits a second, whichever task of the worker asks."""
-
-    def __init__(self, per_second: float) -> None:
-        self._gap, self._next = 1 / per_second, 0.0
-
-    def claim(self, now: float) -> float:
-        """Take the next free slot; gives the seconds until it begins."""
-        start = max(now, self._next)
-        self._next = start + self._gap
-        return start - now
 
 
 class Committer:
     """Commits the tasks of one stage while folding goes on."""
 
-    def __init__(self, commit_rate: CommitRateLimit, on_end: Callable[[Task, Exception | None], None]) -> None:
+    def __init__(self, pace: Pace, on_end: Callable[[Task, Exception | None], None]) -> None:
         """`on_end` is called after each commit, with its error if it has one."""
-        self._commit_rate, self._on_end = commit_rate, on_end
+        self._pace, self._on_end = pace, on_end
         self._timers: dict[Task, tuple[float, asyncio.Handle]] = {}
         self._commits: dict[Task, asyncio.Task[None]] = {}
+
+    def folded(self, task: Task, seconds: float) -> None:
+        """Take note of a batch that took so long to fold, and see to what the task has to commit now."""
+        self._pace.folded(asyncio.get_running_loop().time(), seconds)
+        self.schedule(task)
 
     def schedule(self, task: Task) -> None:
         """See to it that what the task has to commit is committed in time."""
         if not task.active or task in self._commits:
             return
         loop = asyncio.get_running_loop()
-        timer, now, wait = self._timers.get(task), loop.time(), task.wait()
+        timer, now = self._timers.get(task), loop.time()
+        wait = task.wait(self._pace.spacing(now))
         if timer is not None:
             if timer[0] <= now + wait + 0.001:
                 return
@@ -44,7 +38,7 @@ class Committer:
 
     def _claim_slot(self, task: Task) -> None:
         loop = asyncio.get_running_loop()
-        delay = self._commit_rate.claim(loop.time())
+        delay = self._pace.claim(loop.time())
         self._timers[task] = -inf, loop.call_later(delay, self._start, task)  # nothing is sooner: it keeps its slot
 
     def _start(self, task: Task) -> None:

@@ -23,8 +23,8 @@ class EngineSettings:
     """At most, of all stages of a worker."""
     normal_wait: float = 1.0
     """Seconds that a commit may wait."""
-    urgent_wait: float = 0.1
-    """The same where an urgent record has just arrived."""
+    urgent_wait: float = 0.02
+    """The same where an urgent record has just arrived, and the last commit is long enough ago: others come with it."""
     commit_timeout: float = 30.0
     """Seconds for a commit: the broker has given it up before, and aiokafka asks for a missing topic for ever."""
 

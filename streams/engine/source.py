@@ -17,14 +17,15 @@ from npsflow.schemas.errors import StateError, TransactionFailed
 from npsflow.streams.engine import admin
 from npsflow.streams.engine.assignment import Assignment
 from npsflow.streams.engine.clock import BrokerClock
-from npsflow.streams.engine.committer import CommitRateLimit
 from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.kafka.changelog_reader import ChangelogReader
 from npsflow.streams.engine.kafka.clients import client_of, client_options, guarded, stage_consumer
 from npsflow.streams.engine.kafka.contact import Contact
+from npsflow.streams.engine.kafka.log_starts import LogStarts
 from npsflow.streams.engine.loss import count_deleted
 from npsflow.streams.engine.namesake import Namesake
 from npsflow.streams.engine.observer import Accepted, Fetched, Lagging, Paused
+from npsflow.streams.engine.pace import Pace
 from npsflow.streams.engine.restorer import Restorer
 from npsflow.streams.engine.task import Task
 from npsflow.streams.stage import Record
@@ -75,8 +76,9 @@ class Batch:
             first = self.records[0]
             message = f"a batch that begins at {self.begin} came where {position} is next: one was lost on the way"
             raise StateError(message, topic=first.topic, partition=first.partition, offset=first.offset)
+        began = time.monotonic()
         task.process(self.topic, self.records, self.position)
-        self._source.end_fold(task)
+        self._source.end_fold(task, time.monotonic() - began)
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> bool:
         if error is not None:
@@ -87,9 +89,7 @@ class Batch:
 class Source(Service):
     """One stage on this worker. `send` puts a batch into the agent's channel."""
 
-    def __init__(
-        self, context: Context, send: Callable[[Batch], Any], commit_rate: CommitRateLimit, **kwargs: Any
-    ) -> None:
+    def __init__(self, context: Context, send: Callable[[Batch], Any], pace: Pace, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.stage, self.installation = context.stage, context.installation
         self._context, self._send = context, send
@@ -97,7 +97,7 @@ class Source(Service):
         self._topics = {self.installation.topic(name): name for name in self.stage.inputs}
         self._contact: Contact | None = None
         self._assignment = Assignment(
-            context, commit_rate, on_ready=self._begin_reading, spawn=self.add_future, crash=self.crash
+            context, pace, on_ready=self._begin_reading, spawn=self.add_future, crash=self.crash
         )
 
     @property
@@ -121,6 +121,7 @@ class Source(Service):
         context, name, group = self._context, self._context.settings.name, self.installation.group(self.stage.name)
         instance = None if name is None else f"{group}-{name}"
         self._consumer = stage_consumer(self.installation, self.stage.name, instance)
+        self._log_starts = LogStarts(self._consumer)
         self._reader = ChangelogReader(self.installation)
         self._admin = guarded(AIOKafkaAdminClient(**client_options(self.installation)))
         await self._reader.start()
@@ -187,9 +188,11 @@ class Source(Service):
 
     async def _find_gap(self, tp: TopicPartition, expected: int, first: int) -> Exception | None:
         """Give what is wrong if `first` comes instead of offset `expected`. Transactions leave gaps that are right."""
+        deleted = 0
         try:
-            async with asyncio.timeout(_BEGIN):
-                deleted = await count_deleted(self._reader.consumer, tp, expected, first)
+            if not self._log_starts.covers(tp, expected):
+                async with asyncio.timeout(_BEGIN):
+                    deleted = await count_deleted(self._reader.consumer, tp, expected, first)
         except (KafkaError, TimeoutError) as error:  # nobody knows what is between
             failed: Exception = error
             return failed
@@ -271,9 +274,9 @@ class Source(Service):
         """Forget a task that failed in the middle of a batch, and restore it."""
         self._assignment.drop(task, error)
 
-    def end_fold(self, task: Task) -> None:
-        """See to what a folded batch asks for: a commit, perhaps a pause."""
-        self._assignment.committer.schedule(task)
+    def end_fold(self, task: Task, seconds: float) -> None:
+        """See to what a batch asks for that took so long to fold: a commit, perhaps a pause."""
+        self._assignment.committer.folded(task, seconds)
         if task.paused:
             self._pause(task)
 

@@ -81,6 +81,7 @@ class Task:
         partitions = next(iter(changelog.partitions.values()))
         self.fold = context.stage.open(self.partition, partitions, self._outputs.emit)
         self._oldest_urgent: int | None = None
+        self._committed_at, self._commit_took = 0, 0.0  # when the last commit was cut off (ms), and its seconds
         self._committed_counters: Counter[CounterKey] = Counter()
 
     # State.
@@ -213,17 +214,21 @@ class Task:
 
     # Committing.
 
-    def wait(self) -> float:
-        """Seconds until the next commit: of an urgent record's age it adds a tenth at most."""
+    def wait(self, spacing: float) -> float:
+        """Seconds until the next commit.
+
+        An urgent record waits until the last commit is `spacing` seconds ago, twice as long as it took, and a tenth of
+        the record's own age: whoever catches up has no hurry. None waits for longer than what is not urgent.
+        """
         normal = self._settings.normal_wait
         if self._dirty_since is None:
             return normal
         now = self._clock.now()
-        waited = (now - self._dirty_since) / 1000
-        if self._oldest_urgent is None:
-            return max(0.0, normal - waited)
-        wait = max(self._settings.urgent_wait, (now - self._oldest_urgent) / 10_000)
-        return max(0.0, min(normal, wait) - waited)
+        due = self._dirty_since + 1000 * normal
+        if self._oldest_urgent is not None:
+            apart = max(1000 * spacing, 2000 * self._commit_took, (now - self._oldest_urgent) / 10)
+            due = min(due, max(self._dirty_since + 1000 * self._settings.urgent_wait, self._committed_at + apart))
+        return max(0.0, due - now) / 1000
 
     async def commit(self) -> None:
         """Commit all that was folded up to now; folding may go on meanwhile. Raises TransactionFailed."""
@@ -247,7 +252,7 @@ class Task:
     def _prepare(self) -> PreparedCommit:
         now = self._clock.now()
         fold, changelog = self.fold, self.changelog
-        self._outputs.now = now
+        self._outputs.now = self._committed_at = now
         checkpoint = fold.checkpoint(now)
         self.position.stream_time = fold.stream_time
         self.position.counters = dict(fold.counters)
@@ -269,14 +274,14 @@ class Task:
         return prepared
 
     def _finish(self, prepared: PreparedCommit, written: Mapping[TopicPartition, Written], began: float) -> None:
-        changelog = self.changelog
+        changelog, self._commit_took = self.changelog, monotonic() - began
         self._clock.learn(written[changelog.state].append_time)
         changelog.committed(written, prepared.log_begin, prepared.log_times)
         age = None if prepared.oldest_urgent is None else max(0, self._clock.now() - prepared.oldest_urgent)
         self._observe(
             Committed(
                 self._id,
-                seconds=monotonic() - began,
+                seconds=self._commit_took,
                 stream_time=prepared.stream_time,
                 counters=prepared.counters,
                 gauges=self.fold.gauges(),

@@ -43,6 +43,7 @@ TOUCHED = (
     Touch("AIOKafkaConnection", "_requests", "deque", "guarded_client"),
     Touch("AIOKafkaClient", "send", "node_id,request,group", "guarded_producer"),
     Touch("AIOKafkaClient", "_conns", "dict", "guarded_producer"),
+    Touch("AIOKafkaClient", "send", "node_id,request,group", "log_starts"),
     Touch("AIOKafkaProducer", "_txn_manager", "TransactionManager", "guarded_producer"),
     Touch("AIOKafkaProducer", "_message_accumulator", "MessageAccumulator", "guarded_producer"),
     Touch("MessageAccumulator", "_batches", "defaultdict", "guarded_producer"),

@@ -83,9 +83,7 @@ def producer_options(installation: Installation, transactional_id: str | None = 
 def stage_consumer(installation: Installation, stage: str, instance: str | None) -> AIOKafkaConsumer:
     """The consumer of a stage's input, in the stage's group; `instance`: its static name there, None for none."""
     group = installation.group(stage)
-    options = consumer_options(
-        installation, group, instance=instance, session_ms=installation.session_ms, at_rest=True
-    )
+    options = consumer_options(installation, group, instance=instance, session_ms=installation.session_ms, at_rest=True)
     return guarded(AIOKafkaConsumer(**options))
 
 

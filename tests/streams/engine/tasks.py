@@ -47,6 +47,7 @@ class Acknowledged(Transaction):
         """Raised by the next commits."""
         self.before: Callable[[], None] = lambda: None
         """Called when a commit begins."""
+        self.append_time: Callable[[], int] = lambda: NOW
 
     async def commit(self, batches: Batches, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Written]:
         self.before()
@@ -55,7 +56,7 @@ class Acknowledged(Transaction):
         written = {}
         for tp, batch in batches:
             self.ends[tp] = self.ends.get(tp, 0) + batch.record_count()
-            written[tp] = Written(self.ends[tp], NOW)
+            written[tp] = Written(self.ends[tp], self.append_time())
         return written
 
 

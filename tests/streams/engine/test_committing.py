@@ -1,6 +1,5 @@
 """What paces commits, and what they consist of, as far as that needs no broker."""
 
-import itertools
 import json
 from collections.abc import AsyncIterator, Callable
 
@@ -14,7 +13,6 @@ from npsflow.streams.classify.stage import Classify, ClassifyFold
 from npsflow.streams.config.sections import DeadLetters
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.engine.clock import BrokerClock
-from npsflow.streams.engine.committer import CommitRateLimit
 from npsflow.streams.engine.task import Task
 from npsflow.streams.engine.transaction import Outputs
 from npsflow.streams.stage import Emit, Output, Stage
@@ -47,26 +45,19 @@ async def make(clock: Clock) -> AsyncIterator[Make]:
 
 
 @pytest.fixture
-async def task(make: Make) -> Task:
-    return make()
+async def task(make: Make, clock: Clock) -> Task:
+    task = make()
+    assert isinstance(task.transaction, Acknowledged)
+    task.transaction.append_time = clock.now
+    return task
 
 
 def records(*values: bytes, timestamp: int = NOW) -> list[Record]:
     return [Record(own_key(value), value, offset, timestamp) for offset, value in enumerate(values)]
 
 
-def score(answer: int) -> bytes:
-    return json.dumps(response(score=answer)).encode()
-
-
-# The rate limit
-
-
-def test_slots_are_apart_whoever_asks_and_free_when_nobody_has() -> None:
-    commit_rate = CommitRateLimit(40)
-    starts = [now + commit_rate.claim(now) for now in (100.0, 100.0, 100.01, 100.02, 200.0)]
-    assert starts == pytest.approx([100.0, 100.025, 100.05, 100.075, 200.0])
-    assert all(later - earlier >= 0.025 - 1e-9 for earlier, later in itertools.pairwise(starts))
+def score(answer: int, name: int = 0) -> bytes:
+    return json.dumps(response(str(name), answer)).encode()
 
 
 # Broker's clock
@@ -86,32 +77,99 @@ def test_the_clock_is_ours_until_the_broker_was_heard() -> None:
 # When a task commits
 
 
+SPACING = 0.2
+
+
 def test_nothing_to_commit_waits_calmly(task: Task) -> None:
-    assert task.wait() == 1.0
+    assert task.wait(SPACING) == 1.0
     assert not task.dirty
 
 
-def test_without_an_alert_a_commit_is_due_a_second_after_the_first_record(task: Task, clock: Clock) -> None:
+async def test_without_an_alert_a_commit_is_due_a_second_after_the_first_record(task: Task, clock: Clock) -> None:
     task.process(topics.RESPONSES, records(score(9)), 1)
-    assert task.wait() == pytest.approx(1.0)
+    assert task.wait(SPACING) == pytest.approx(1.0)
     clock.seconds += 0.4
     task.process(topics.RESPONSES, records(score(8)), 2)
-    assert task.wait() == pytest.approx(0.6)
+    assert task.wait(SPACING) == pytest.approx(0.6)
     clock.seconds += 5
-    assert task.wait() == 0
+    assert task.wait(SPACING) == 0
 
 
-def test_an_alert_is_due_in_a_tenth_of_a_second(task: Task, clock: Clock) -> None:
+def test_the_first_alert_for_a_while_is_due_at_once(task: Task, clock: Clock) -> None:
+    """But for those that come with it."""
     task.process(topics.RESPONSES, records(score(9), score(2)), 2)
-    assert task.wait() == pytest.approx(0.1)
-    clock.seconds += 0.09
-    assert task.wait() == pytest.approx(0.01)
+    assert task.wait(SPACING) == pytest.approx(0.02)
+    clock.seconds += 0.015
+    assert task.wait(SPACING) == pytest.approx(0.005)
 
 
-@pytest.mark.parametrize(("age", "wait"), [(0.0, 0.1), (1.0, 0.1), (5.0, 0.5), (60.0, 1.0)])
-def test_an_alert_that_is_old_already_waits_a_tenth_of_its_age(task: Task, age: float, wait: float) -> None:
-    task.process(topics.RESPONSES, records(score(2), timestamp=NOW - int(age * 1000)), 1)
-    assert task.wait() == pytest.approx(wait)
+async def test_the_next_alert_waits_until_the_last_commit_is_long_enough_ago(task: Task, clock: Clock) -> None:
+    task.process(topics.RESPONSES, records(score(2)), 1)
+    await task.commit()
+    clock.seconds += 0.05
+    task.process(topics.RESPONSES, records(score(2, name=2)), 2)
+    assert task.wait(SPACING) == pytest.approx(0.15)
+    assert task.wait(0.5) == pytest.approx(0.45)
+    assert task.wait(7.0) == pytest.approx(1.0)  # no longer than what is not urgent
+    clock.seconds += 0.2
+    assert task.wait(SPACING) == 0
+
+
+@pytest.mark.parametrize(("age", "wait"), [(0.0, 0.2), (1.0, 0.2), (5.0, 0.5), (60.0, 1.0)])
+async def test_an_alert_that_is_old_already_waits_a_tenth_of_its_age(
+    task: Task, clock: Clock, age: float, wait: float
+) -> None:
+    task.process(topics.RESPONSES, records(score(9)), 1)
+    await task.commit()
+    task.process(topics.RESPONSES, records(score(2, name=2), timestamp=NOW - int(age * 1000)), 2)
+    assert task.wait(SPACING) == pytest.approx(wait)
+
+
+async def test_a_task_rests_as_long_as_its_commits_take(
+    task: Task, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where Kafka is slow, fewer and larger ones are what helps."""
+    assert isinstance(task.transaction, Acknowledged)
+    monkeypatch.setattr("npsflow.streams.engine.task.monotonic", lambda: clock.seconds)
+
+    def take() -> None:
+        clock.seconds += 0.3
+
+    task.transaction.before = take
+    task.process(topics.RESPONSES, records(score(2)), 1)
+    await task.commit()
+    task.process(topics.RESPONSES, records(score(2, name=2), timestamp=NOW + 300), 2)
+    assert task.wait(SPACING) == pytest.approx(0.3)
+
+
+async def commits_of_alerts(task: Task, clock: Clock, every: float, spacing: float) -> tuple[float, float]:
+    """For an alert each `every` seconds: commits a second, and the longest that one waited."""
+    offset, commits, waits, waiting = 0, 0, list[float](), list[float]()
+    for step in range(1_000):
+        clock.seconds = step * 0.01
+        if step % round(every * 100) == 0:
+            offset += 1
+            task.process(topics.RESPONSES, records(score(2, name=offset), timestamp=NOW + step * 10), offset)
+            waiting.append(clock.seconds)
+        if task.dirty and not task.wait(spacing):
+            await task.commit()
+            commits += 1
+            waits += [clock.seconds - at for at in waiting]
+            waiting.clear()
+    return commits / 10, max(waits)
+
+
+@pytest.mark.parametrize(
+    ("every", "spacing", "most_commits", "longest"),
+    [(0.5, 0.15, 2, 0.03), (0.03, 0.15, 6.7, 0.16), (0.03, 0.4, 2.6, 0.41)],
+)
+async def test_the_commits_that_alerts_cost(
+    task: Task, clock: Clock, every: float, spacing: float, most_commits: float, longest: float
+) -> None:
+    """Single ones are out at once; where there are many, the spacing alone says how many commits there are."""
+    commits, waited = await commits_of_alerts(task, clock, every, spacing)
+    assert commits <= most_commits
+    assert waited <= longest
 
 
 def test_the_position_is_behind_the_last_record_or_the_one_that_pauses(task: Task) -> None:
