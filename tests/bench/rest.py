@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
 from http.client import HTTPConnection
@@ -66,7 +66,7 @@ def run(at: Installation) -> None:
 
 
 @contextmanager
-def _process(name: str, environment: Mapping[str, str]) -> Iterator[int]:
+def _process(name: str, environment: dict[str, str]) -> Iterator[int]:
     """One command of npsflow, ready; gives its process id."""
     port, where = free_port(), "--web-port" if name == "worker" else "--port"
     command = [name, "desk"] if name == "notify" else [name]
