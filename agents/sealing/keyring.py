@@ -166,17 +166,18 @@ class Keyring:
             ranges = await reading.offset_ranges(consumer, self._partitions)
             for tp, (begin, _) in ranges.items():
                 consumer.seek(tp, begin)
-            consumer.resume(*self._partitions)
             self._consumer = consumer
         return self._consumer
 
     async def _read_new(self, consumer: RenewedConsumer) -> None:
         await consumer.mend()
         ends = await consumer.end_offsets(self._partitions)
+        consumer.resume(*self._partitions)
         while [tp for tp, end in ends.items() if await consumer.position(tp) < end]:
             for records in (await consumer.getmany(timeout_ms=1000)).values():
                 for record in records:
                     self._take(record)
+        consumer.pause(*self._partitions)  # it reads ahead otherwise
 
     def _take(self, record: Record) -> None:
         key = record.key or b""

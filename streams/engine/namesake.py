@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 
 from npsflow.schemas.errors import SettingsError
-from npsflow.streams.engine.kafka.clients import client_of, member_id
+from npsflow.streams.engine.kafka.clients import member_id
 from npsflow.streams.engine.kafka.protocol import DescribeGroup
 
 _GROUP = 0
@@ -19,17 +20,21 @@ _SESSIONS = 3  # for so many of them a worker is new to its name
 
 
 class Namesake:
-    """Watches over the static name of a consumer in its group; `instance` None for one without a name."""
+    """Watches over the static name of a consumer in its group; `instance` None for one without a name.
+
+    It asks with another `client`: requests of the consumer wait behind its fetch.
+    """
 
     def __init__(
         self,
         consumer: AIOKafkaConsumer,
+        client: AIOKafkaClient,
         group: str,
         instance: str | None,
         session_ms: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._consumer, self._group, self._instance = consumer, group, instance
+        self._consumer, self._client, self._group, self._instance = consumer, client, group, instance
         self._new_for, self._clock = _SESSIONS * session_ms / 1000, clock
         self._member, self._taken_at = "", 0.0
 
@@ -58,10 +63,9 @@ class Namesake:
         """Where the member is that has our name now, None if that is us or nobody, or cannot be found out."""
         if self._instance is None or not self._member:
             return None
-        client = client_of(self._consumer)
         try:
-            node = await client.coordinator_lookup(_GROUP, self._group)
-            ((*_, members, _),) = (await client.send(node, DescribeGroup(self._group))).groups
+            node = await self._client.coordinator_lookup(_GROUP, self._group)
+            ((*_, members, _),) = (await self._client.send(node, DescribeGroup(self._group))).groups
         except KafkaError:
             return None
         for member, instance, _, host, *_ in members:

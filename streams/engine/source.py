@@ -131,7 +131,7 @@ class Source(Service):
         self._contact = Contact(self._consumer, next(iter(self._topics)))
         clock = BrokerClock(time.monotonic, time.time)
         restorer = Restorer(context, self._reader, self._consumer, partitions, clock)
-        namesake = Namesake(self._consumer, group, instance, self.installation.session_ms)
+        namesake = Namesake(self._consumer, client_of(self._admin), group, instance, self.installation.session_ms)
         self._assignment.start(self._consumer, restorer, next(iter(partitions.values())), namesake)
 
     async def on_stop(self) -> None:
