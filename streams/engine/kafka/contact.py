@@ -12,6 +12,7 @@ from npsflow.streams.engine.kafka.protocol import DescribeTopics
 
 _ASK_EVERY = 2.0
 _ANSWER = 4.0
+_FRESH = 0.1  # seconds for which one look at all partitions will do: who asks about one asks about all
 
 
 class Contact:
@@ -25,6 +26,7 @@ class Contact:
         self._consumer, self._topic, self._clock = consumer, topic, clock
         self._heard = clock()
         self._since: dict[TopicPartition, tuple[int | None, float]] = {}
+        self._looked_at = -_FRESH
 
     def silent_for(self) -> float:
         """Seconds since Kafka was last heard of, on the partition where that is longest ago."""
@@ -36,14 +38,15 @@ class Contact:
                 continue
             before = self._since.get(tp)
             since[tp] = before if before is not None and before[0] == answered else (answered, now)
-        self._since = since
+        self._since, self._looked_at = since, now
         self._heard = min((at for _, at in since.values()), default=self._heard)
         return now - self._heard
 
     def silent_on(self, tp: TopicPartition) -> float:
         """Seconds since it was last heard of on this partition; 0 for one that is not read."""
-        self.silent_for()
         now = self._clock()
+        if now >= self._looked_at + _FRESH:
+            self.silent_for()
         return now - self._since.get(tp, (None, now))[1]
 
     async def keep(self) -> None:
