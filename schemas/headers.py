@@ -4,12 +4,13 @@ Source: CloudEvents Kafka Protocol Binding 1.0.2, section 3.2 (attributes as hea
 """
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, overload
 
 from npsflow.schemas.codec import encode
+from npsflow.schemas.records import decode_headers, encode_headers, sized, varint
 
-Headers = list[tuple[str, bytes]]
+Headers = Sequence[tuple[str, bytes]]
 
 ORIGIN = "npsflow_origin"
 """On a forwarded record: `append-time-ms partition offset` of the record as it was produced."""
@@ -19,20 +20,50 @@ _ORIGIN = re.compile(rb"(\d{1,15}) (\d{1,5}) (\d{1,14})")
 _MOST_PARTITIONS = 1 << 16  # what is remembered of an origin holds no more
 
 
+class ReadyHeaders(Sequence[tuple[str, bytes]]):
+    """Headers that are `encoded` already, as they stand in a record of Kafka's; decoded where somebody looks."""
+
+    __slots__ = ("encoded",)
+
+    def __init__(self, encoded: bytes) -> None:
+        self.encoded = encoded
+
+    def _decoded(self) -> list[tuple[str, bytes]]:
+        return decode_headers(self.encoded)  # type: ignore[return-value] # ours all have a value
+
+    @overload
+    def __getitem__(self, at: int) -> tuple[str, bytes]: ...
+    @overload
+    def __getitem__(self, at: slice) -> list[tuple[str, bytes]]: ...
+    def __getitem__(self, at: Any) -> Any:
+        return self._decoded()[at]
+
+    def __iter__(self) -> Iterator[tuple[str, bytes]]:
+        return iter(self._decoded())
+
+    def __len__(self) -> int:
+        return len(self._decoded())
+
+    def __eq__(self, other: object) -> bool:
+        return self._decoded() == list(other) if isinstance(other, Iterable) else NotImplemented
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return repr(self._decoded())
+
+
+def encoded(headers: Headers) -> bytes:
+    """Headers as they stand in a record, their count in front."""
+    return headers.encoded if type(headers) is ReadyHeaders else encode_headers(headers)
+
+
 class CloudEvents:
     """Headers of the events of one installation; `source` is `npsflow/` and its prefix."""
 
     def __init__(self, source: str, types: Sequence[str]) -> None:
         self._stated = {name: b'{"type":"%s","id":' % name.encode() for name in types}
-        self._fixed: dict[str, list[tuple[str, bytes]]] = {
-            name: [
-                ("ce_specversion", b"1.0"),
-                ("ce_type", name.encode()),
-                ("ce_source", source.encode()),
-                ("content-type", b"application/json"),
-            ]
-            for name in types
-        }
+        self._fixed: dict[str, bytes] = {name: _fixed(source, name) for name in types}
 
     def headers(self, kind: str, subject: str, revision: int | str, at: str) -> Headers:
         """`ce_id` is subject.revision; `at` the RFC 3339 time of what caused the event."""
@@ -49,8 +80,22 @@ class CloudEvents:
         id_, time = f"{subject}.{revision}", at.encode()
         fields = (own[1:],) if context is None else (own[1:-1], b",", context[1:])
         value = b"".join((self._stated[kind], encode(id_), b',"time":"', time, b'",', *fields))
-        attributes = ("ce_id", id_.encode()), ("ce_time", time), ("ce_subject", subject.encode())
-        return value, [*self._fixed[kind], *attributes]
+        attributes = sized(id_.encode()), _CE_TIME, sized(time), _CE_SUBJECT, sized(subject.encode())
+        return value, ReadyHeaders(b"".join((self._fixed[kind], *attributes)))
+
+
+_CE_TIME, _CE_SUBJECT = sized(b"ce_time"), sized(b"ce_subject")
+
+
+def _fixed(source: str, kind: str) -> bytes:
+    """The seven headers of an event, encoded up to the value of `ce_id`."""
+    fixed = [
+        ("ce_specversion", b"1.0"),
+        ("ce_type", kind.encode()),
+        ("ce_source", source.encode()),
+        ("content-type", b"application/json"),
+    ]
+    return varint(len(fixed) + 3) + encode_headers(fixed)[1:] + sized(b"ce_id")
 
 
 def origin(headers: Headers) -> tuple[int, int, int] | None:

@@ -149,14 +149,14 @@ class Classifier:
         # It becomes the version that stands.
         flags = TEST if response.test else INTERNAL if response.internal else 0
         rank = scale.ranks[response.score - scale.low]
-        segments, packed_segments, new = self._segmenter.find(response, scale)
+        segments, new = self._segmenter.find(response, scale)
         if arrival.forwarded:
             new = self._segmenter.anew(response, scale)
         customer = response.customer
         body = None if flags else self._events.body(response, scale, rank, warnings)
         after = Remembered(
             flags=flags, rank=rank, score=response.score, submitted=submitted, version=version, content=content,
-            context=0 if body is None else body.digest, segments=packed_segments,
+            context=0 if body is None else body.digest, segments=segments,
             key=b"" if customer is None or customer.id is None else customer.id.encode(),
             since=submitted, raised=arrival.appended,
         )  # fmt: skip
@@ -286,7 +286,7 @@ def _learned(new: Sequence[NewValue], arrival: Arrival) -> Learned:
 
 def _pane_count(r: Remembered) -> PaneCount | None:
     """Where a remembered response is counted; None where it is not."""
-    return PaneCount(r.submitted // PANE, unpack_segments(r.segments), r.score) if r.live else None
+    return PaneCount(r.submitted // PANE, r.segments, r.score) if r.live else None
 
 
 def _too_late(source: str) -> RefusedRecord:

@@ -1,21 +1,21 @@
 """Counts of one commit on their way to roll up: collected as numbers, sent as histogram deltas."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
 
 from msgspec import Struct
 
 from npsflow.schemas import topics
 from npsflow.schemas.deltas import Values, delta_key, encode_deltas
-from npsflow.streams.scoring.segments import Names
+from npsflow.streams.scoring.segments import Names, count_segments
 from npsflow.streams.stage import Emit, Output
 
 
 class PaneCount(Struct, frozen=True, gc=False):
-    """One response in the panes: which pane of five minutes, which segments (numbers), which score."""
+    """One response in the panes: which pane of five minutes, which segments (packed numbers), which score."""
 
     pane: int
-    segments: Sequence[int]
+    segments: bytes
     score: int
 
 
@@ -31,25 +31,25 @@ class PaneCounts:
         self._names = names
         self._partition_of = partition_of
         self._owners: dict[int, tuple[bytes, Values]] = {}
-        # (pane, score) to the segments of each response, one after the other.
-        self._plus: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
-        self._minus: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+        # (pane, score) to the segments of each response.
+        self._plus: defaultdict[tuple[int, int], list[bytes]] = defaultdict(list)
+        self._minus: defaultdict[tuple[int, int], list[bytes]] = defaultdict(list)
 
     def add(self, count: PaneCount) -> None:
         """Count a response."""
-        self._plus[count.pane, count.score] += count.segments
+        self._plus[count.pane, count.score].append(count.segments)
 
     def take_back(self, count: PaneCount) -> None:
         """Count a response no more."""
-        self._minus[count.pane, count.score] += count.segments
+        self._minus[count.pane, count.score].append(count.segments)
 
     def send(self, emit: Emit) -> None:
         """Emit the sums since the last call, where they are not zero, by the key of `nps-panes`."""
         by_key: defaultdict[bytes, defaultdict[Values, list[int]]] = defaultdict(lambda: defaultdict(list))
         for pane, score in sorted(self._plus.keys() | self._minus.keys()):
-            counts = Counter(self._plus.get((pane, score), ()))
+            counts = count_segments(self._plus.get((pane, score), ()))
             if taken := self._minus.get((pane, score)):
-                counts.subtract(taken)
+                counts.subtract(count_segments(taken))
             for number, count in counts.items():
                 if count:
                     key, values = self._owner(number)

@@ -7,6 +7,7 @@ whatever the settings have become since.
 
 import struct
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count, repeat
 from operator import attrgetter, getitem
@@ -20,8 +21,9 @@ Segment = tuple[tuple[str, str], ...]
 Name = tuple[str, str, Segment]
 """What is counted: (metric, scale name, segment)."""
 
-_Column = dict[Any, int]
-"""Of a dimension or a pair: what a response says (two for a pair) to the number of its segment, or to _NOWHERE."""
+_Column = dict[Any, bytes | None]
+"""Of a dimension or a pair: what a response says (two for a pair) to the number of its segment as 2 bytes; to b"" where
+it is in none, to None where a number needs more."""
 
 _NOWHERE = -1
 _OF_CUSTOMER = {"tier", "account_id", "primary_contact"}
@@ -125,22 +127,24 @@ class Segmenter:
         self._dimensions = [*plain, *self._others]
         self._pairs = [(self._dimensions.index(a), self._dimensions.index(b)) for a, b in pairs]
         self._aliases = {d: {normal(k): normal(v) for k, v in m.items()} for d, m in (aliases or {}).items()}
-        self._tables: dict[Scale, tuple[int, list[_Column]]] = {}
+        self._tables: dict[Scale, tuple[list[bytes], list[_Column]]] = {}
 
-    def find(self, response: Response, scale: Scale) -> tuple[list[int], bytes, Sequence[NewValue]]:
-        """Numbers of its segments, overall first; the same packed; and what is to be learned of it."""
+    def find(self, response: Response, scale: Scale) -> tuple[bytes, Sequence[NewValue]]:
+        """Numbers of its segments, overall first, packed; and what is to be learned of it."""
         values = self._values(response)
-        overall, columns = self._tables.get(scale) or self._table(scale)
-        new: Sequence[NewValue] = ()
+        heads, columns = self._tables.get(scale) or self._table(scale)
         try:
-            numbers = [overall, *map(getitem, columns, values)]
-        except KeyError:
-            found = [*map(self._known_or_new, repeat(scale), count(), columns, values)]
-            numbers = [overall, *(value.number for value in found)]
-            new = [value for value in found if value.said not in value.column]
-        if _NOWHERE in numbers:
-            numbers = [number for number in numbers if number != _NOWHERE]
-        return numbers, pack_segments(numbers), new
+            numbers = b"".join(map(getitem, columns, values))  # type: ignore[arg-type] # of None a TypeError
+            return heads[len(numbers) >> 1] + numbers, ()
+        except (KeyError, TypeError, IndexError):
+            return self._find_one_by_one(values, scale, columns)
+
+    def _find_one_by_one(
+        self, values: tuple[Any, ...], scale: Scale, columns: list[_Column]
+    ) -> tuple[bytes, Sequence[NewValue]]:
+        found = [*map(self._known_or_new, repeat(scale), count(), columns, values)]
+        numbers = [self._number(scale, ()), *(value.number for value in found if value.number != _NOWHERE)]
+        return pack_segments(numbers), [value for value in found if value.said not in value.column]
 
     def anew(self, response: Response, scale: Scale) -> list[NewValue]:
         """Its values as if none of them were at hand."""
@@ -152,7 +156,7 @@ class Segmenter:
         for value in values:
             if len(value.column) >= self._max_values:
                 value.column.clear()
-            value.column[value.said] = value.number
+            value.column[value.said] = _two_bytes(value.number)
 
     def _values(self, response: Response) -> tuple[Any, ...]:
         values = self._fetch(response)
@@ -162,13 +166,18 @@ class Segmenter:
             values += ((values[a], values[b]),)
         return values
 
-    def _table(self, scale: Scale) -> tuple[int, list[_Column]]:
+    def _table(self, scale: Scale) -> tuple[list[bytes], list[_Column]]:
+        """What comes before the numbers of so many segments beside overall, and the columns."""
         columns: list[_Column] = [{} for _ in range(len(self._dimensions) + len(self._pairs))]
-        self._tables[scale] = self._number(scale, ()), columns
+        overall = _two_bytes(self._number(scale, ()))
+        heads = [] if overall is None else [bytes([1 + size]) + overall for size in range(len(columns) + 1)]
+        self._tables[scale] = heads, columns
         return self._tables[scale]
 
     def _known_or_new(self, scale: Scale, at: int, column: _Column, said: Any) -> NewValue:
-        return NewValue(column, said, column[said]) if said in column else self._value(scale, at, column, said)
+        if (packed := column.get(said)) is None:
+            return self._value(scale, at, column, said)
+        return NewValue(column, said, int.from_bytes(packed, "little") if packed else _NOWHERE)
 
     def _value(self, scale: Scale, at: int, column: _Column, said: Any) -> NewValue:
         if at >= len(self._dimensions):
@@ -188,6 +197,10 @@ class Segmenter:
         """Dimension and what it is counted under; empty for nothing."""
         dimension, name = self._dimensions[at], "" if value is None else normal(value)
         return dimension, self._aliases.get(dimension, {}).get(name, name)
+
+
+def _two_bytes(number: int) -> bytes | None:
+    return b"" if number == _NOWHERE else number.to_bytes(2, "little") if number <= 0xFFFF else None
 
 
 def _one_by_one(dimensions: list[str]) -> Callable[[Response], tuple[Any, ...]]:
@@ -227,6 +240,16 @@ def unpack_segments(packed: bytes) -> tuple[int, ...]:
     numbers = array("I" if packed[0] & _WIDE else "H")
     numbers.frombytes(packed[1:])
     return tuple(numbers)
+
+
+def count_segments(packed: Iterable[bytes]) -> Counter[int]:
+    """How often each number is in all of these."""
+    packed = list(packed)
+    counts = Counter(array("H", b"".join([one[1:] for one in packed if not one[0] & _WIDE])))
+    for one in packed:
+        if one[0] & _WIDE:
+            counts.update(unpack_segments(one))
+    return counts
 
 
 def packed_size(packed: bytes, at: int) -> int:

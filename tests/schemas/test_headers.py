@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npsflow.schemas.headers import ORIGIN, CloudEvents, DeadLetter, origin, with_origin
+from npsflow.schemas.headers import ORIGIN, CloudEvents, DeadLetter, ReadyHeaders, encoded, origin, with_origin
 
 
 def test_an_event_has_the_headers_of_cloud_events() -> None:
@@ -29,10 +29,15 @@ def test_the_value_of_an_event_says_first_what_its_headers_say(subject: str, suf
     assert headers == CloudEvents("s", ["t"]).headers("t", subject, suffix, "2026-03-01T15:00:00Z")
 
 
-def test_headers_of_one_event_are_not_those_of_the_next() -> None:
-    events = CloudEvents("s", ["t"])
-    events.headers("t", "a", 1, "now").append(("more", b""))
-    assert len(events.headers("t", "a", 1, "now")) == 7
+def test_ready_headers_are_headers() -> None:
+    headers = CloudEvents("s", ["t"]).headers("t", "a-é", 1, "now")
+    assert isinstance(headers, ReadyHeaders)
+    assert (len(headers), headers[0], headers[4:6]) == (
+        7, ("ce_specversion", b"1.0"), [("ce_id", "a-é.1".encode()), ("ce_time", b"now")]
+    )  # fmt: skip
+    assert headers == [*headers] == headers
+    assert headers != [*headers, ("more", b"")]
+    assert encoded(headers) == encoded([*headers])
 
 
 @given(st.integers(0, 10**15 - 1), st.integers(0, 65_535), st.integers(0, 10**14 - 1))

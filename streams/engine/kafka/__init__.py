@@ -52,4 +52,10 @@ TOUCHED = (
     Touch("TransactionManager", "partitions_to_add", "", "guarded_producer"),
     Touch("TransactionManager", "maybe_add_partition_to_txn", "tp", "guarded_producer"),
     Touch("TransactionManager", "_transaction_waiter", "Future", "guarded_producer"),
+    Touch("_DefaultRecordBatchBuilderPy", "_buffer", "bytearray", "record_batch"),
+    Touch("_DefaultRecordBatchBuilderPy", "_num_records", "int", "record_batch"),
+    Touch("_DefaultRecordBatchBuilderPy", "_last_offset", "int", "record_batch"),
+    Touch("_DefaultRecordBatchBuilderPy", "_first_timestamp", "NoneType", "record_batch"),
+    Touch("_DefaultRecordBatchBuilderPy", "_max_timestamp", "NoneType", "record_batch"),
+    Touch("_DefaultRecordBatchBuilderPy", "_write_header", "use_compression_type", "record_batch"),
 )

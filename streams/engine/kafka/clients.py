@@ -21,7 +21,8 @@ _FETCH_WAIT = 100  # ms; a broker answers one request of a connection at a time,
 _REST_WAIT = 500  # the same for a consumer that seldom asks anything else
 _LOOK_EVERY = 1_000  # ms until aiokafka looks whether something can be fetched; all that makes it so wakes it, too
 _FETCH_BYTES = 4 << 20  # of one partition
-_BATCH = 1 << 20
+BATCH = 1 << 20
+"""Bytes of a batch of a producer, before it is compressed."""
 
 
 def client_options(installation: Installation) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def producer_options(installation: Installation, transactional_id: str | None = 
         "enable_idempotence": True,
         "transactional_id": transactional_id,
         "max_request_size": MAX_RECORD,
-        "max_batch_size": _BATCH,
+        "max_batch_size": BATCH,
         "compression_type": None if installation.compression == "none" else installation.compression,
     }
 

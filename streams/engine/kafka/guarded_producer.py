@@ -16,8 +16,9 @@ from aiokafka.errors import ConcurrentTransactions, KafkaConnectionError, KafkaE
 from aiokafka.protocol.transaction import AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, InitProducerIdRequest
 
 from npsflow.streams.engine.installation import Installation
-from npsflow.streams.engine.kafka.clients import producer_options
+from npsflow.streams.engine.kafka.clients import BATCH, producer_options
 from npsflow.streams.engine.kafka.guarded_client import guard
+from npsflow.streams.engine.kafka.record_batch import RecordBatch
 
 TRANSACTION_TIMEOUT = 10.0
 """Seconds until the broker aborts a transaction that nobody ends: how long a dead writer can hide others' records."""
@@ -43,6 +44,7 @@ class GuardedProducer(AIOKafkaProducer):  # type: ignore[misc]
         """
         self._id = transactional_id
         self._vouched: Any = None
+        self._compression = installation.compression
         guard(self.client)
         self._watch_requests()
         self._withhold()
@@ -62,6 +64,10 @@ class GuardedProducer(AIOKafkaProducer):  # type: ignore[misc]
     def vouch(self, connection: Any) -> None:
         """Let transactions begin on this connection."""
         self._vouched = connection
+
+    def create_batch(self) -> RecordBatch:
+        """Give an empty batch."""
+        return RecordBatch(self._compression, BATCH)
 
     async def end_empty_transaction(self, commit: bool, partitions: Iterable[TopicPartition]) -> None:
         """Commit or abort a transaction without records on these partitions. Raises KafkaError."""

@@ -1,13 +1,26 @@
 """Which segments a response is counted in, and their numbers."""
 
+from collections import Counter
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from npsflow.schemas.response import Customer, Response
 from npsflow.streams.scoring.scores import DEFAULT_SCALES
-from npsflow.streams.scoring.segments import Names, Segment, Segmenter, is_dimension, normal, unpack_segments
+from npsflow.streams.scoring.segments import (
+    Names,
+    Segment,
+    Segmenter,
+    count_segments,
+    is_dimension,
+    normal,
+    pack_segments,
+    unpack_segments,
+)
 
 SCALE = DEFAULT_SCALES["nps"]
 
@@ -17,10 +30,10 @@ def answer(**fields: Any) -> Response:
 
 
 def found(segmenter: Segmenter, names: Names, response: Response) -> list[Segment]:
-    numbers, packed, new = segmenter.find(response, SCALE)
+    packed, new = segmenter.find(response, SCALE)
     segmenter.learn(new)
-    assert segmenter.find(response, SCALE) == (numbers, packed, ())
-    assert unpack_segments(packed) == tuple(numbers)
+    assert segmenter.find(response, SCALE) in ((packed, ()), (packed, []))
+    numbers = unpack_segments(packed)
     assert all(names.by_number[number][:2] == ("nps", "0-10") for number in numbers)
     return [names.by_number[number][2] for number in numbers]
 
@@ -98,6 +111,29 @@ def test_more_values_than_are_kept_at_hand() -> None:
         expected = [(), (("channel", str(at)),), (("department", str(at)),)]
         assert found(segmenter, names, answer(channel=str(at), department=str(at))) == expected
     assert len(names.by_number) == 21
+
+
+def test_numbers_that_do_not_fit_into_two_bytes() -> None:
+    names = Names()
+    known = Segmenter(names, ["channel", "department"])
+    assert found(known, names, answer(channel="a", department="b")) == [(), (("channel", "a"),), (("department", "b"),)]
+    for at in range(0x10000):
+        names.number(("ces", "1-7", (("channel", str(at)),)))
+    for segmenter in (known, Segmenter(names, ["channel", "department"])):
+        for channel in ("a", "wide", "a", "wide"):
+            expected = [(), (("channel", channel),), (("department", "b"),)]
+            assert found(segmenter, names, answer(channel=channel, department="b")) == expected
+            assert found(segmenter, names, answer(channel=channel)) == expected[:2]
+    late = DEFAULT_SCALES["csat"]
+    packed, new = known.find(answer(channel="a"), late)
+    known.learn(new)
+    assert known.find(answer(channel="a"), late) == (packed, [])
+    assert min(unpack_segments(packed)) > 0xFFFF
+
+
+@given(st.lists(st.lists(st.integers(0, 0x1FFFF), min_size=1, max_size=9), max_size=20))
+def test_all_numbers_are_counted(responses: list[list[int]]) -> None:
+    assert count_segments(map(pack_segments, responses)) == Counter(chain.from_iterable(responses))
 
 
 def test_scales_are_counted_apart() -> None:

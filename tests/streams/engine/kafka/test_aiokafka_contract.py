@@ -16,6 +16,7 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator, NoGroupCoordin
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from aiokafka.producer.message_accumulator import MessageBatch
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 
 from npsflow.streams.engine import kafka
 from npsflow.streams.engine.installation import Installation
@@ -50,7 +51,8 @@ async def owners() -> AsyncIterator[dict[str, Any]]:
     group = GroupCoordinator(consumer._client, subscriptions)
     others = NoGroupCoordinator(consumer._client, subscriptions)
     batch = MessageBatch(TP, producer.create_batch(), 1, 0)
-    yield {type(one).__name__: one for one in (*every, manager, accumulator, fetcher, group, others, batch)}
+    writer = _DefaultRecordBatchBuilderPy(2, 0, 1, -1, -1, 0, 0)
+    yield {type(one).__name__: one for one in (*every, manager, accumulator, fetcher, group, others, batch, writer)}
     await fetcher.close()
     await group.close()
     await others.close()
