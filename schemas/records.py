@@ -52,14 +52,15 @@ def decode_headers(encoded: bytes) -> list[Header]:
 
 
 def encode_record(number: int, later: int, key: bytes | None, value: bytes | None, headers: bytes) -> bytes:
-    """The record at `number` of its batch, `later` ms than the first one's time; `headers` are encoded."""
-    record = b"".join((
-        b"\0", varint(later), varint(number),
-        _NOTHING if key is None else varint(len(key)), key or b"",
-        _NOTHING if value is None else varint(len(value)), value or b"",
-        headers,
+    """The record at `number` of its batch without its size, `later` ms than the first one; `headers` are encoded."""
+    if key is None or value is None:
+        return b"".join((b"\0", varint(later), varint(number), sized(key), sized(value), headers))
+    key_size, value_size = len(key), len(value)
+    return b"".join((
+        b"\0", varint(later) if later else b"\0", _SMALL[number] if number < _MANY else _varint(number),
+        _SMALL[key_size] if key_size < _MANY else _varint(key_size), key,
+        _SMALL[value_size] if value_size < _MANY else _varint(value_size), value, headers,
     ))  # fmt: skip
-    return varint(len(record)) + record
 
 
 def _read_varint(encoded: bytes, at: int) -> tuple[int, int]:

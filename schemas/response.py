@@ -64,7 +64,11 @@ class Customer(Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class Response(Struct, frozen=True, gc=False, omit_defaults=True):
-    """One answer to one score question. Times carry their offset; `score` is on the metric's scale."""
+    """One answer to one score question. Times carry their offset; `score` is on the metric's scale.
+
+    What events carry comes first, in the order of `Context`, then the customer, then the rest: so the encoded response
+    is recognised by its digest, and the context of its event is cut out of it.
+    """
 
     response_id: Identifier
     source: Source
@@ -72,12 +76,11 @@ class Response(Struct, frozen=True, gc=False, omit_defaults=True):
     metric: Metric
     score: int
     submitted_at: Time
-    updated_at: Time | None = None
-    deleted: bool | None = None
+    survey_name: Text | None = None
+    survey_kind: Literal["relationship", "transactional"] | None = None
     comment: Comment | None = None
     language: Text | None = None
     answers: list[Answer] | None = None
-    question: Comment | None = None
     channel: Text | None = None
     journey_stage: Text | None = None
     touchpoint: Text | None = None
@@ -85,16 +88,17 @@ class Response(Struct, frozen=True, gc=False, omit_defaults=True):
     team: Text | None = None
     agent_id: Text | None = None
     product: Text | None = None
-    survey_name: Text | None = None
-    survey_version: Text | None = None
-    survey_kind: Literal["relationship", "transactional"] | None = None
-    scale: Scale | None = None
     attributes: Annotated[dict[Text, Scalar], Meta(max_length=20)] | None = None
     reference: Reference | None = None
     response_url: Comment | None = None
-    invitation_id: Identifier | None = None
-    customer: Customer | None = None
     contact_requested: bool | None = None
+    customer: Customer | None = None
+    updated_at: Time | None = None
+    deleted: bool | None = None
+    question: Comment | None = None
+    survey_version: Text | None = None
+    scale: Scale | None = None
+    invitation_id: Identifier | None = None
     test: bool | None = None
     internal: bool | None = None
 

@@ -6,6 +6,7 @@ The engine and the stages both import this module, and nothing of each other.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from npsflow.schemas.headers import Headers
@@ -32,6 +33,9 @@ class Output(NamedTuple):
     value: bytes | None
     headers: Headers
 
+
+make_output: Callable[[tuple[str, int, bytes | None, bytes | None, Headers]], Output] = partial(tuple.__new__, Output)
+"""An output of its fields, in a quarter of the time that `Output` takes."""
 
 Emit = Callable[[Output], None]
 """Puts a record into the next transaction of the task."""
@@ -79,6 +83,30 @@ NORMAL, URGENT, PAUSE = 0, 1, 2
 """What `apply` asks of the engine, as bits: nothing, an early commit, to read no further until a person accepts."""
 
 
+OnCrash = Callable[[Record, Exception], None]
+"""Is told of a record that crashed `read`, and the error."""
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a fold has come with a batch, and what it asks of the engine.
+
+    `count` records are folded: fewer than there are only where one asks to read no further (`paused`). `urgent` is the
+    timestamp (ms) of the first that asks for an early commit.
+    """
+
+    count: int = 0
+    urgent: int | None = None
+    paused: bool = False
+
+    def note(self, record: Record, asks: int) -> None:
+        """Note that one more is folded, and what it asks for."""
+        self.count += 1
+        self.paused = bool(asks & PAUSE)
+        if asks & URGENT and self.urgent is None:
+            self.urgent = record.timestamp
+
+
 @dataclass(slots=True)
 class Checkpoint:
     """What one commit adds to the changelogs, besides position and stream time.
@@ -110,6 +138,28 @@ class Fold(ABC):
 
         `now` is the broker's time, ms. Apart from it this is a hint: nothing that `read` gives may depend on the rest.
         """
+
+    def process(self, records: Sequence[Record], now: int, on_crash: OnCrash) -> Progress:
+        """Fold a batch at broker's time `now` (ms), up to a record that asks for a pause.
+
+        A stage that overrides this makes of it what one record after the other would make.
+        """
+        self.prepare(records, now)
+        progress = Progress()
+        for record in records:
+            self.fold_one(record, progress, on_crash)
+            if progress.paused:
+                break
+        return progress
+
+    def fold_one(self, record: Record, progress: Progress, on_crash: OnCrash) -> None:
+        """Read one record and make its change."""
+        try:
+            change = self.read(record)
+        except Exception as error:
+            on_crash(record, error)
+            change = self.crashed(record, error)
+        progress.note(record, self.apply(change))
 
     @abstractmethod
     def read(self, record: Record) -> Any:

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import replace
-from xxhash import xxh3_64_intdigest
 
 from npsflow.schemas import codec, topics
 from npsflow.schemas.deltas import PANE, Spelling
@@ -18,6 +17,7 @@ from npsflow.schemas.partitioner import partition_of, partitions_of
 from npsflow.schemas.response import MAX_IDENTIFIER, Deletion, Response
 from npsflow.schemas.times import DAY, MINUTE, rfc3339, to_datetime, to_ms
 from npsflow.streams.classify import stored
+from npsflow.streams.classify.content import digest, older_digest
 from npsflow.streams.classify.counters import CORRECTION, DEAD, MISPLACED, RESPONSE, SOURCE, WARNING, Outcome
 from npsflow.streams.classify.deltas import PaneCount
 from npsflow.streams.classify.events import Arrival, EventBuilder, Events
@@ -29,7 +29,8 @@ from npsflow.streams.scoring.scores import Scale
 from npsflow.streams.scoring.segments import NO_SEGMENTS, Names, NewValue, Segmenter, unpack_segments
 from npsflow.streams.stage import CounterKey, Output, Record
 
-_AHEAD = 10 * MINUTE
+AHEAD = 10 * MINUTE
+"""Milliseconds that a time may be after that of its record."""
 _LONGEST_KEY = 4 * (2 * MAX_IDENTIFIER + 1)  # bytes; no response has a longer one
 
 
@@ -78,14 +79,14 @@ class Classifier:
     def __init__(
         self, settings: ClassifySettings, partition: int, partitions: int, memory: RememberedResponses, names: Names
     ) -> None:
-        self._memory, self._names, self._partition, self._scales = memory, names, partition, settings.scales
+        self._memory, self._names, self.partition, self.scales = memory, names, partition, settings.scales
         self._tombstones_delete = settings.tombstones_delete
-        self._partitions = partitions
+        self.partitions = partitions
         self._partition_of = lru_cache(65_536)(lambda key: partition_of(key, partitions))
-        self._latest: float = inf
-        self._prepared = _PreparedPartitions(self._partition_of)
-        self._segmenter = Segmenter(names, settings.dimensions, settings.pairs, settings.aliases)
-        self._events = EventBuilder(settings, partition, self._partition_of)
+        self.latest: float = inf
+        self.prepared = _PreparedPartitions(self._partition_of)
+        self.segmenter = Segmenter(names, settings.dimensions, settings.pairs, settings.aliases)
+        self.events = EventBuilder(settings, partition, self._partition_of)
 
     def prepare(self, records: Sequence[Record], now: int) -> None:
         """Compute the partitions of the keys of these records, which are read next at broker's time `now` (ms).
@@ -93,26 +94,26 @@ class Classifier:
         What was produced more than a day after that is refused: it would end every window, and all that came after it
         would be too late.
         """
-        self._latest = now + DAY
+        self.latest = now + DAY
         keys = [key for record in records if (key := record.key) is not None and len(key) <= _LONGEST_KEY]
-        self._prepared.clear()
-        self._prepared.update(zip(keys, partitions_of(keys, self._partitions), strict=True))
+        self.prepared.clear()
+        self.prepared.update(zip(keys, partitions_of(keys, self.partitions), strict=True))
 
     def read(self, record: Record) -> Change:
         """Give what a record changes, whatever it holds."""
         try:
-            content, scale, warnings = read_record(record.key, record.value, self._scales, self._tombstones_delete)
+            content, scale, warnings = read_record(record.key, record.value, self.scales, self._tombstones_delete)
             key = f"{content.source}/{content.response_id}".encode()
             first = origin(record.headers) if record.headers else None
             if first is not None:
                 appended, at = first[0], place(*first[1:])
             elif record.key != key:
                 return self._forward(record, key)
-            elif self._prepared[record.key] != self._partition:
+            elif self.prepared[record.key] != self.partition:
                 return self._forward(record, key, (MISPLACED, "unknown" if scale is None else content.source))
             else:
                 appended, at = record.timestamp, place(record.partition, record.offset)
-            if appended > self._latest:
+            if appended > self.latest:
                 raise RefusedRecord("in_the_future", "produced more than a day from now", content.source)
             arrival = Arrival(key, blake2b(key, digest_size=16).digest(), appended, at, first is not None)
             if scale is None:
@@ -123,7 +124,7 @@ class Classifier:
 
     def learn(self, values: Sequence[NewValue]) -> None:
         """Know these values of dimensions from now on: they are new no more."""
-        self._segmenter.learn(values)
+        self.segmenter.learn(values)
 
     def crashed(self, record: Record, error: Exception) -> Change:
         """Give the dead letter of a record that crashed `read`."""
@@ -136,26 +137,31 @@ class Classifier:
         warnings: tuple[str, ...],
         arrival: Arrival,
     ) -> Change:
-        content = xxh3_64_intdigest(codec.encode(response))  # as it was sent: sent again, it says nothing new
+        sent, encoded = response, codec.encode(response)
+        content_digest = digest(encoded)  # as it was sent: sent again, it says nothing new
         response, submitted, updated, ahead = _read_times(response, arrival.appended)
-        warnings += ahead
+        if ahead:
+            warnings, encoded = warnings + ahead, codec.encode(response)
         if submitted < self._memory.oldest:
             raise _too_late(response.source)
         counts: tuple[CounterKey, ...] = tuple((WARNING, name) for name in warnings) if warnings else ()
         id_, version = arrival.digest[:ID], (updated, arrival.appended, arrival.place)
         before = self._memory.find(id_)
-        if before is not None and (content == before.content or version < before.version):
-            return _keep(before, content, version, id_, counts, submitted)
+        if before is not None:
+            if content_digest != before.content == older_digest(sent):
+                content_digest = before.content
+            if content_digest == before.content or version < before.version:
+                return _keep(before, content_digest, version, id_, counts, submitted)
         # It becomes the version that stands.
         flags = TEST if response.test else INTERNAL if response.internal else 0
         rank = scale.ranks[response.score - scale.low]
-        segments, new = self._segmenter.find(response, scale)
+        segments, new = self.segmenter.find(response, scale)
         if arrival.forwarded:
-            new = self._segmenter.anew(response, scale)
+            new = self.segmenter.anew(response, scale)
         customer = response.customer
-        body = None if flags else self._events.body(response, scale, rank, warnings)
+        body = None if flags else self.events.body(response, encoded, scale, rank, warnings)
         after = Remembered(
-            flags=flags, rank=rank, score=response.score, submitted=submitted, version=version, content=content,
+            flags=flags, rank=rank, score=response.score, submitted=submitted, version=version, content=content_digest,
             context=0 if body is None else body.digest, segments=segments,
             key=b"" if customer is None or customer.id is None else customer.id.encode(),
             since=submitted, raised=arrival.appended,
@@ -163,14 +169,14 @@ class Classifier:
         if before is None:
             if updated > submitted:
                 after.since = updated  # whoever was asked days ago and answers today is unhappy since today
-            kind, events = RESPONSE, self._events.first(after, body, arrival)
+            kind, events = RESPONSE, self.events.first(after, body, arrival)
         else:
             after.since = arrival.appended if response.updated_at is None else updated
             metrics = {"old_metric": self._metric_of(before), "new_metric": scale.metric}
-            kind, events = CORRECTION, self._events.next(before, after, body, arrival, **metrics)
+            kind, events = CORRECTION, self.events.next(before, after, body, arrival, **metrics)
         return Change(
             outcome="test" if flags else "counted",
-            counts=counts + _accepted(response.source, kind, None if flags else scale, rank) + events.counts,
+            counts=counts + accepted(response.source, kind, None if flags else scale, rank) + events.counts,
             stream_time=submitted,
             id=id_,
             packed=stored.pack(after),
@@ -189,11 +195,11 @@ class Classifier:
         if submitted < self._memory.oldest:
             raise _too_late(deletion.source)
         # Without a time of its own it is newer than whatever was there before it, also by a clock that is ahead.
-        updated = appended + _AHEAD if deletion.updated_at is None else to_ms(deletion.updated_at)
-        if updated > appended + _AHEAD:
+        updated = appended + AHEAD if deletion.updated_at is None else to_ms(deletion.updated_at)
+        if updated > appended + AHEAD:
             updated, warnings = appended, (*warnings, "updated_at")
         counts: tuple[CounterKey, ...] = tuple((WARNING, name) for name in warnings)
-        content, version = xxh3_64_intdigest(codec.encode(deletion)), (updated, appended, arrival.place)
+        content, version = digest(codec.encode(deletion)), (updated, appended, arrival.place)
         if before is not None and (content == before.content or version < before.version):
             return _keep(before, content, version, id_, counts)
         after = Remembered(
@@ -203,7 +209,7 @@ class Classifier:
         events = Events()
         if before is not None:
             metric = self._metric_of(before)
-            events = self._events.next(before, after, None, arrival, old_metric=metric, new_metric="")
+            events = self.events.next(before, after, None, arrival, old_metric=metric, new_metric="")
         return Change(
             outcome="deleted",
             counts=counts + events.counts,
@@ -232,7 +238,7 @@ class Classifier:
             source=refused.source,
         )
         headers = letter.headers(record.headers)
-        output = Output(topics.DEAD_LETTERS, self._partition, record.key, record.value, headers)
+        output = Output(topics.DEAD_LETTERS, self.partition, record.key, record.value, headers)
         return Change(outcome="dead", counts=((DEAD, refused.reason, refused.source or ""),), outputs=(output,))
 
     def _forward(self, record: Record, key: bytes, *counts: CounterKey) -> Change:
@@ -268,7 +274,7 @@ def _keep(
 
 
 @lru_cache(1024)
-def _accepted(source: str, kind: str, scale: Scale | None, rank: int) -> tuple[CounterKey, ...]:
+def accepted(source: str, kind: str, scale: Scale | None, rank: int) -> tuple[CounterKey, ...]:
     """What to count of an accepted response, `scale` None for one that is in no window; the same few again and again.
 
     What single employees have answered is nobody's business.
@@ -299,7 +305,7 @@ def _read_times(response: Response, appended: int) -> tuple[Response, int, int, 
     A time more than ten minutes after the record's own becomes the record's; also gives the response with these times,
     and their names.
     """
-    latest = appended + _AHEAD
+    latest = appended + AHEAD
     submitted = to_ms(response.submitted_at)
     updated = submitted if response.updated_at is None else to_ms(response.updated_at)
     if submitted <= latest and updated <= latest:

@@ -31,13 +31,13 @@ class PaneCounts:
         self._names = names
         self._partition_of = partition_of
         self._owners: dict[int, tuple[bytes, Values]] = {}
-        # (pane, score) to the segments of each response.
-        self._plus: defaultdict[tuple[int, int], list[bytes]] = defaultdict(list)
+        self.plus: defaultdict[tuple[int, int], list[bytes]] = defaultdict(list)
+        """Pane and score to the segments (packed) of each response that counts there from now on."""
         self._minus: defaultdict[tuple[int, int], list[bytes]] = defaultdict(list)
 
     def add(self, count: PaneCount) -> None:
         """Count a response."""
-        self._plus[count.pane, count.score].append(count.segments)
+        self.plus[count.pane, count.score].append(count.segments)
 
     def take_back(self, count: PaneCount) -> None:
         """Count a response no more."""
@@ -46,15 +46,15 @@ class PaneCounts:
     def send(self, emit: Emit) -> None:
         """Emit the sums since the last call, where they are not zero, by the key of `nps-panes`."""
         by_key: defaultdict[bytes, defaultdict[Values, list[int]]] = defaultdict(lambda: defaultdict(list))
-        for pane, score in sorted(self._plus.keys() | self._minus.keys()):
-            counts = count_segments(self._plus.get((pane, score), ()))
+        for pane, score in sorted(self.plus.keys() | self._minus.keys()):
+            counts = count_segments(self.plus.get((pane, score), ()))
             if taken := self._minus.get((pane, score)):
                 counts.subtract(count_segments(taken))
             for number, count in counts.items():
                 if count:
                     key, values = self._owner(number)
                     by_key[key][values] += (pane, score, count)
-        self._plus.clear()
+        self.plus.clear()
         self._minus.clear()
         for key, by_values in by_key.items():
             for piece in _pieces(by_values, self._max_numbers):

@@ -13,15 +13,17 @@ from npsflow.schemas.headers import CloudEvents
 from npsflow.schemas.response import Customer, Response
 from npsflow.schemas.times import rfc3339, to_datetime
 from npsflow.streams.classify import lifecycle, policy
+from npsflow.streams.classify.context import category_field, cut_context
 from npsflow.streams.classify.counters import EVENT
 from npsflow.streams.classify.fingerprint import changed, fingerprint
 from npsflow.streams.classify.settings import ClassifySettings
 from npsflow.streams.classify.stored import ALERT_LIVE, DELETED, FOLLOW_LIVE, INTERNAL, TEST, Remembered
-from npsflow.streams.scoring.scores import WORST, Scale
+from npsflow.streams.scoring.scores import DEFAULT_SCALES, WORST, Scale
 from npsflow.streams.scoring.severity import ALERT_DUE, severity_of
 from npsflow.streams.stage import CounterKey, Output
 
 _NOBODY = Customer()
+_CATEGORIES = {word: category_field(word) for scale in DEFAULT_SCALES.values() for word in scale.words}
 _PRIVATE = {"name", "email", "phone"}
 
 
@@ -39,19 +41,18 @@ class Arrival(Struct, frozen=True, gc=False):
     forwarded: bool
 
 
-class EventBody(Struct, frozen=True, gc=False, kw_only=True):
+class EventBody(Struct, frozen=True, gc=False):
     """The larger part of an event, which is made of the response alone.
 
-    `encoded` is the JSON of `context`, `digest` recognises it. `unhappy`: it is the body of an alert, else of a
+    `encoded` is the JSON of the `Context`, `digest` recognises it. `family`: whether it is that of an alert or of a
     follow-up.
     """
 
+    family: "EventFamily"
     response: Response
     scale: Scale
     rank: int
     warnings: tuple[str, ...]
-    unhappy: bool
-    context: events.Context
     encoded: bytes
     digest: int
 
@@ -64,7 +65,10 @@ class Events(Struct, frozen=True, gc=False):
     urgent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+_NO_EVENTS = Events()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class EventFamily:
     """What alerts and follow-ups differ in: topic, prefix of ids, flag in Remembered, types and counters of events."""
 
@@ -115,21 +119,30 @@ class EventBuilder:
         self._event_of = CloudEvents(settings.event_source, [*ALERT.types.values(), *FOLLOW_UP.types.values()]).event
         self._alert_metrics, self._follow_ups = settings.alert_metrics, settings.follow_ups
         self._rules, self._questions = settings.promoter_rules, settings.questions
+        self.by_rule = any(rule.when for rule in settings.promoter_rules)
+        """Whether what is asked of a response depends on more than its score."""
+        self._private_fields = settings.private_fields
         self._make_context = _compile_context(settings.private_fields)
         self._partition, self._partition_of = partition, partition_of
         self._rfc3339 = lru_cache(1024)(rfc3339)
 
-    def body(self, response: Response, scale: Scale, rank: int, warnings: tuple[str, ...]) -> EventBody | None:
-        """What events say of a response; None where there is no event about it."""
-        unhappy = rank == WORST and scale.metric in self._alert_metrics
-        if scale.metric == "enps" or not (unhappy or self._follow_ups):
+    def family(self, scale: Scale, rank: int) -> EventFamily | None:
+        """What there is about a live response of this category; None where that is nothing."""
+        if scale.metric == "enps":
             return None
-        context = self._make_context(response, response.customer or _NOBODY, scale.words[rank])
-        encoded = codec.encode(context)
-        return EventBody(
-            response=response, scale=scale, rank=rank, warnings=warnings, unhappy=unhappy, context=context,
-            encoded=encoded, digest=xxh3_64_intdigest(encoded),
-        )  # fmt: skip
+        if rank == WORST and scale.metric in self._alert_metrics:
+            return ALERT
+        return FOLLOW_UP if self._follow_ups else None
+
+    def body(
+        self, response: Response, encoded: bytes, scale: Scale, rank: int, warnings: tuple[str, ...]
+    ) -> EventBody | None:
+        """What events say of a response that is `encoded`; None where there is no event about it."""
+        family = self.family(scale, rank)
+        if family is None:
+            return None
+        context = self.context(response, encoded, scale.words[rank])
+        return EventBody(family, response, scale, rank, warnings, context, xxh3_64_intdigest(context))
 
     def first(self, after: Remembered, body: EventBody | None, arrival: Arrival) -> Events:
         """The events of a response never seen before; `after` takes what they change in it. Most responses are these.
@@ -137,11 +150,11 @@ class EventBuilder:
         `body` is None for what gets no event: deleted, test, internal, of an employee.
         """
         if body is None:
-            return Events()
-        if body.unhappy:
+            return _NO_EVENTS
+        if body.family is ALERT:
             after.flags |= ALERT_LIVE
             after.alert_revision = 1
-            after.fields = fingerprint(body.context)
+            after.fields = self.fingerprint(body.response, body.scale.words[body.rank])
             return Events((self._alert("started", 1, body, after, arrival),), ALERT.counts["started"], True)
         after.flags |= FOLLOW_LIVE
         after.follow_revision = 1
@@ -166,9 +179,9 @@ class EventBuilder:
         after.alert_revision, after.follow_revision = before.alert_revision, before.follow_revision
         wanted = None
         if body is not None:
-            wanted = ALERT if body.unhappy else FOLLOW_UP
+            wanted = body.family
             after.flags |= wanted.live
-            after.fields = fingerprint(body.context) if body.unhappy else b""
+            after.fields = self.fingerprint(body.response, body.scale.words[body.rank]) if wanted is ALERT else b""
         outputs: list[Output] = []
         counts: list[CounterKey] = []
         for family, (kind, revision) in _steps(before, after, wanted, category_changed):
@@ -186,6 +199,18 @@ class EventBuilder:
                 outputs.append(self._follow_up(kind, revision, body, after, arrival))
             counts += family.counts[kind]
         return Events(outputs, tuple(counts), any(output.topic == ALERT.topic for output in outputs))
+
+    def action(self, scale: Scale, response: Response) -> events.Action | None:
+        """What to ask of a response that raises no alert."""
+        return policy.action(scale, scale.ranks[response.score - scale.low], response, self._rules)
+
+    def context(self, response: Response, encoded: bytes, category: str) -> bytes:
+        """The JSON of the `Context` of a response that is `encoded`."""
+        return cut_context(response, encoded, _CATEGORIES[category], self._private_fields)
+
+    def fingerprint(self, response: Response, category: str) -> bytes:
+        """The fingerprint of that context."""
+        return fingerprint(self._make_context(response, response.customer or _NOBODY, category))
 
     def _alert(
         self,
@@ -221,7 +246,7 @@ class EventBuilder:
         own = events.FollowUp(
             follow_up_id=follow_up_id,
             revision=revision,
-            action=policy.action(body.scale, body.rank, response, self._rules),
+            action=self.action(body.scale, response),
             thank=True,
             due_at=_due_from(response, after) + policy.FOLLOW_UP_DUE,
         )

@@ -1,6 +1,7 @@
 """Which fields of an alert changed, seen from 2 bytes a field instead of the fields themselves."""
 
 import struct
+from functools import lru_cache
 from operator import attrgetter
 
 from xxhash import xxh3_64_intdigest
@@ -13,6 +14,15 @@ _ORDER = [name for name in Context.__struct_fields__ if name not in _IDENTITY]
 _BITS = [(1 << at) for at in range(len(_ORDER))]
 _fetch = attrgetter(*_ORDER)
 _MASK = 0xFFFF
+_SHORTS = [struct.Struct(f"<Q{size}H") for size in range(len(_ORDER) + 1)]
+_REPEATING = {
+    _ORDER.index(name)
+    for name in (
+        "survey_id", "score", "survey_name", "survey_kind", "language", "channel", "journey_stage", "touchpoint",
+        "department", "team", "product", "tier",
+    )
+}  # fmt: skip
+"""Where texts and integers are that many responses share: their hashes are kept."""
 
 
 def fingerprint(context: Context) -> bytes:
@@ -20,9 +30,19 @@ def fingerprint(context: Context) -> bytes:
 
     A changed field can go unnamed once in 65,536 times; whether anything changed is decided elsewhere.
     """
-    present = [(bit, value) for bit, value in zip(_BITS, _fetch(context), strict=True) if value is not None]
-    hashes = [xxh3_64_intdigest(encode(value)) & _MASK for _, value in present]
-    return struct.pack(f"<Q{len(hashes)}H", sum([bit for bit, _ in present]), *hashes)
+    values = _fetch(context)
+    present = [at for at, value in enumerate(values) if value is not None]
+    hashes = [_kept_hash(values[at]) if at in _REPEATING else _hash(values[at]) for at in present]
+    return _SHORTS[len(hashes)].pack(sum([1 << at for at in present]), *hashes)
+
+
+def _hash(value: object) -> int:
+    return xxh3_64_intdigest(encode(value)) & _MASK
+
+
+@lru_cache(10_000)
+def _kept_hash(value: str | int) -> int:
+    return _hash(value)
 
 
 def changed(before: bytes, after: bytes) -> list[str]:

@@ -21,13 +21,14 @@ class RememberedResponses:
         self.oldest = -horizon
         """What was submitted before this time, in ms, is too late to be accepted and may be forgotten."""
         self._horizon = horizon
-        self._packed: dict[bytes, bytes] = {}
+        self.packed: dict[bytes, bytes] = {}
+        """By id all that is not forgotten yet, also what is beyond the horizon."""
         self._by_hour: defaultdict[int, list[bytes]] = defaultdict(list)
         self._not_dumped: list[tuple[bytes, bytes, int]] = []
         self._expired_to = -(1 << 62)
 
     def __len__(self) -> int:
-        return len(self._packed)
+        return len(self.packed)
 
     def advance(self, stream_time: int) -> None:
         """Set stream time, ms."""
@@ -36,14 +37,14 @@ class RememberedResponses:
 
     def find(self, id_: bytes) -> Remembered | None:
         """The response as it stands; None for one that was never seen or is beyond the horizon."""
-        packed = self._packed.get(id_)
+        packed = self.packed.get(id_)
         if packed is None or stored.submitted_of(packed) < self.oldest:
             return None
         return stored.unpack(packed)
 
     def remember(self, id_: bytes, packed: bytes, submitted: int) -> None:
         """Put a packed response in the place of the one that stood there; `submitted` (ms) is that of `packed`."""
-        self._packed[id_] = packed
+        self.packed[id_] = packed
         self._by_hour[submitted // HOUR].append(id_)
         self._not_dumped.append((id_, packed, submitted))
 
@@ -54,10 +55,10 @@ class RememberedResponses:
         self._expired_to = self.oldest // HOUR
         for hour in sorted(h for h in self._by_hour if h < self._expired_to):
             for id_ in self._by_hour.pop(hour):
-                packed = self._packed.get(id_)
+                packed = self.packed.get(id_)
                 # A correction may have moved it to another hour: then that hour's list holds it too.
                 if packed is not None and stored.submitted_of(packed) // HOUR == hour:
-                    del self._packed[id_]
+                    del self.packed[id_]
 
     def dump(self) -> list[tuple[bytes, int]]:
         """Changelog records of what is new since the last call, and until which stream time (ms) each is needed."""
@@ -74,7 +75,7 @@ class RememberedResponses:
         latest = 0
         for id_, packed in stored.entries(record):
             submitted = stored.submitted_of(packed)
-            self._packed[id_] = packed
+            self.packed[id_] = packed
             self._by_hour[submitted // HOUR].append(id_)
             latest = max(latest, submitted)
         return latest + self._horizon

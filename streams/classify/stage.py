@@ -15,8 +15,22 @@ from npsflow.streams.classify.counters import COUNTERS, DEAD, GAUGES, MISPLACED,
 from npsflow.streams.classify.deltas import PaneCounts
 from npsflow.streams.classify.memory import RememberedResponses
 from npsflow.streams.classify.settings import ClassifySettings
+from npsflow.streams.classify.straight import StraightFold
 from npsflow.streams.scoring.segments import Names
-from npsflow.streams.stage import NORMAL, PAUSE, URGENT, Checkpoint, CounterKey, Emit, Fold, GaugeKey, Output, Record
+from npsflow.streams.stage import (
+    NORMAL,
+    PAUSE,
+    URGENT,
+    Checkpoint,
+    CounterKey,
+    Emit,
+    Fold,
+    GaugeKey,
+    OnCrash,
+    Output,
+    Progress,
+    Record,
+)
 
 _MOST_SOURCES = 50
 _SPELLINGS_PER_RECORD = 500  # of at most 128 characters, so far below the largest record
@@ -52,6 +66,7 @@ class ClassifyFold(Fold):
         self._classifier = Classifier(settings, partition, partitions, self._memory, self._names)
         self._pane_counts = PaneCounts(self._names, lru_cache(lambda key: partition_of(key, settings.pane_partitions)))
         self._armed, self._breaker = settings.pause_on_dead_letters, Breaker()
+        self._straight = StraightFold(self._classifier, self._memory, self._pane_counts, emit)
         self._spellings: list[Spelling] = []
         self._ticked = 0
         self._ticked_at = 0
@@ -64,6 +79,18 @@ class ClassifyFold(Fold):
     def prepare(self, records: Sequence[Record], now: int) -> None:
         """Hash the keys of these records at once, and note what time it is."""
         self._classifier.prepare(records, now)
+
+    def process(self, records: Sequence[Record], now: int, on_crash: OnCrash) -> Progress:
+        """Fold a batch: what is common in one go, the rest one by one; so is all where each may ask for a pause."""
+        self.prepare(records, now)
+        progress = Progress()
+        while progress.count < len(records) and not progress.paused:
+            if not self._armed:
+                self._count(self._straight.fold(records, progress))
+                if progress.count == len(records):
+                    break
+            self.fold_one(records[progress.count], progress, on_crash)
+        return progress
 
     def read(self, record: Record) -> Change:
         """Give what this record changes."""
@@ -85,7 +112,7 @@ class ClassifyFold(Fold):
             try:
                 counters[key] += 1
             except KeyError:
-                self._count_new(key)
+                self._count_new(key, 1)
         if change.packed:
             memory.remember(change.id, change.packed, change.submitted)
         if change.minus is not None:
@@ -106,7 +133,14 @@ class ClassifyFold(Fold):
         self.counters[PAUSED] = 1
         return PAUSE
 
-    def _count_new(self, key: CounterKey) -> None:
+    def _count(self, counts: Mapping[CounterKey, int]) -> None:
+        for key, count in counts.items():
+            if key in self.counters:
+                self.counters[key] += count
+            else:
+                self._count_new(key, count)
+
+    def _count_new(self, key: CounterKey, count: int) -> None:
         """Count what was not counted before.
 
         A platform is named once a response of it was accepted: before that its name may be anything that stood in the
@@ -116,7 +150,7 @@ class ClassifyFold(Fold):
             key = DEAD, key[1], "unknown"
         elif key[0] in (SOURCE, MISPLACED) and sum(known[0] == key[0] for known in self.counters) >= _MOST_SOURCES:
             key = key[0], "other"
-        self.counters[key] = self.counters.get(key, 0) + 1
+        self.counters[key] = self.counters.get(key, 0) + count
 
     def checkpoint(self, now: int) -> Checkpoint:
         """Emit spellings, counts, and a tick at most once a second; give new names and what was remembered."""

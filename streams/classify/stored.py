@@ -77,6 +77,28 @@ def pack(r: Remembered) -> bytes:
     )  # fmt: skip
 
 
+def pack_first(  # noqa: PLR0913 all that varies; to carry it in a Remembered takes twice the time
+    live: int,
+    rank: int,
+    score: int,
+    submitted: int,
+    appended: int,
+    origin: int,
+    content: int,
+    context: int,
+    segments: bytes,
+    key: bytes,
+    fields: bytes,
+) -> bytes:
+    """`pack` the first version of a live response, with its first alert or follow-up if that is `live` (a flag)."""
+    size = _HEAD.size + len(segments) + len(key) + len(fields)
+    head = _HEAD.pack(
+        size, live, rank, score, live == ALERT_LIVE, live == FOLLOW_LIVE, len(key), submitted, submitted, origin,
+        appended, content, context,
+    )  # fmt: skip
+    return head + segments + key + fields
+
+
 def unpack(packed: bytes) -> Remembered:
     """Unpack what `pack` gave."""
     (_, flags, rank, score, alert, follow, key_size, submitted, updated, origin, appended, content, context) = (

@@ -18,6 +18,7 @@ from npsflow.streams.engine import admin
 from npsflow.streams.engine.assignment import Assignment
 from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.context import Context
+from npsflow.streams.engine.kafka.bare_records import give_bare_records
 from npsflow.streams.engine.kafka.changelog_reader import ChangelogReader
 from npsflow.streams.engine.kafka.clients import client_of, client_options, guarded, stage_consumer
 from npsflow.streams.engine.kafka.contact import Contact
@@ -127,6 +128,7 @@ class Source(Service):
         await self._reader.start()
         await self._admin.start()
         await self._consumer.start()
+        give_bare_records(self._consumer)
         partitions = await admin.input_counts(client_of(self._consumer), self.stage, self.installation)
         self._contact = Contact(self._consumer, next(iter(self._topics)))
         clock = BrokerClock(time.monotonic, time.time)

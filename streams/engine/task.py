@@ -30,7 +30,7 @@ from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.logs import named
 from npsflow.streams.engine.observer import CommitFailed, Committed, Crashed, Folded
 from npsflow.streams.engine.transaction import Batches, Outputs, Transaction, Written
-from npsflow.streams.stage import PAUSE, URGENT, CounterKey, Record
+from npsflow.streams.stage import PAUSE, CounterKey, Record
 
 _MOST_BATCHES = 64  # of up to 1 MiB
 
@@ -175,23 +175,16 @@ class Task:
     def process(self, topic: str, records: Sequence[Record], position: int) -> None:
         """Fold records of one input topic; `position` is the offset after the last."""
         self._expect(TaskState.RUNNING)
-        fold = self.fold
-        read, apply = fold.read, fold.apply
-        fold.prepare(records, self._clock.now())
-        for record in records:
-            try:
-                change = read(record)
-            except Exception as error:
-                self._observe(Crashed(self._id, record, error))
-                change = fold.crashed(record, error)
-            asks = apply(change)
-            if asks & URGENT and self._oldest_urgent is None:
-                self._oldest_urgent = record.timestamp
-            if asks & PAUSE:
-                self.state, position = TaskState.PAUSED, record.offset + 1
-                break
+        progress = self.fold.process(records, self._clock.now(), self._note_crash)
+        if self._oldest_urgent is None:
+            self._oldest_urgent = progress.urgent
+        if progress.paused:
+            self.state, position = TaskState.PAUSED, records[progress.count - 1].offset + 1
         self.advance(topic, position)
         self._observe(Folded(self._id, topic, position))
+
+    def _note_crash(self, record: Record, error: Exception) -> None:
+        self._observe(Crashed(self._id, record, error))
 
     def advance(self, topic: str, position: int) -> None:
         """Note that everything before `position` has been dealt with."""

@@ -10,7 +10,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count, repeat
-from operator import attrgetter, getitem
+from operator import getitem
 from typing import Any, NamedTuple
 
 from npsflow.schemas.codec import dumps, loads
@@ -120,11 +120,8 @@ class Segmenter:
     ) -> None:
         self._max_values = max_values
         self._names = names
-        # What is a field of the response itself is fetched in one step, the rest one by one.
-        plain = [d for d in dimensions if d in _PLAIN]
-        self._others = [d for d in dimensions if d not in _PLAIN]
-        self._fetch = attrgetter(*plain) if len(plain) > 1 else _one_by_one(plain)
-        self._dimensions = [*plain, *self._others]
+        self._dimensions = [d for d in dimensions if d in _PLAIN] + [d for d in dimensions if d not in _PLAIN]
+        self._values = _compile_values(self._dimensions)
         self._pairs = [(self._dimensions.index(a), self._dimensions.index(b)) for a, b in pairs]
         self._aliases = {d: {normal(k): normal(v) for k, v in m.items()} for d, m in (aliases or {}).items()}
         self._tables: dict[Scale, tuple[list[bytes], list[_Column]]] = {}
@@ -132,6 +129,8 @@ class Segmenter:
     def find(self, response: Response, scale: Scale) -> tuple[bytes, Sequence[NewValue]]:
         """Numbers of its segments, overall first, packed; and what is to be learned of it."""
         values = self._values(response)
+        if self._pairs:
+            values = self._with_pairs(values)
         heads, columns = self._tables.get(scale) or self._table(scale)
         try:
             numbers = b"".join(map(getitem, columns, values))  # type: ignore[arg-type] # of None a TypeError
@@ -149,7 +148,7 @@ class Segmenter:
     def anew(self, response: Response, scale: Scale) -> list[NewValue]:
         """Its values as if none of them were at hand."""
         _, columns = self._tables.get(scale) or self._table(scale)
-        return [*map(self._value, repeat(scale), count(), columns, self._values(response))]
+        return [*map(self._value, repeat(scale), count(), columns, self._with_pairs(self._values(response)))]
 
     def learn(self, values: Iterable[NewValue]) -> None:
         """Keep these at hand from now on: `find` calls them new no more."""
@@ -158,13 +157,8 @@ class Segmenter:
                 value.column.clear()
             value.column[value.said] = _two_bytes(value.number)
 
-    def _values(self, response: Response) -> tuple[Any, ...]:
-        values = self._fetch(response)
-        for dimension in self._others:
-            values += (_fetch(response, dimension),)
-        for a, b in self._pairs:
-            values += ((values[a], values[b]),)
-        return values
+    def _with_pairs(self, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        return values + tuple([(values[a], values[b]) for a, b in self._pairs])
 
     def _table(self, scale: Scale) -> tuple[list[bytes], list[_Column]]:
         """What comes before the numbers of so many segments beside overall, and the columns."""
@@ -203,15 +197,24 @@ def _two_bytes(number: int) -> bytes | None:
     return b"" if number == _NOWHERE else number.to_bytes(2, "little") if number <= 0xFFFF else None
 
 
-def _one_by_one(dimensions: list[str]) -> Callable[[Response], tuple[Any, ...]]:
-    return lambda response: tuple(getattr(response, dimension) for dimension in dimensions)
+def _compile_values(dimensions: Sequence[str]) -> Callable[[Response], tuple[Any, ...]]:
+    """A function that fetches all of these from a response: as one expression it takes half the time of a loop."""
+
+    def fetch(at: int, dimension: str) -> str:
+        if dimension in _PLAIN:
+            return f"response.{dimension}"
+        if dimension in _OF_CUSTOMER:
+            return f"None if response.customer is None else response.customer.{dimension}"
+        return f"attribute(response, names[{at}])"
+
+    source = "".join(f"{fetch(at, dimension)}, " for at, dimension in enumerate(dimensions))
+    names = [dimension.removeprefix("attributes.") for dimension in dimensions]
+    made = eval(f"lambda response: ({source})", {"attribute": _attribute, "names": names})  # noqa: S307 our own names
+    return made  # type: ignore[no-any-return]
 
 
-def _fetch(response: Response, dimension: str) -> str | None:
-    """A dimension that is not a field of the response itself."""
-    if dimension in _OF_CUSTOMER:
-        return None if response.customer is None else getattr(response.customer, dimension)
-    value = None if response.attributes is None else response.attributes.get(dimension.removeprefix("attributes."))
+def _attribute(response: Response, name: str) -> str | None:
+    value = None if response.attributes is None else response.attributes.get(name)
     # As text from here on: 1, 1.0 and true are one key of a dict, and three values.
     return str(value).lower() if isinstance(value, bool) else None if value is None else str(value)
 

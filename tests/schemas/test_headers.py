@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from npsflow.schemas.headers import ORIGIN, CloudEvents, DeadLetter, ReadyHeaders, encoded, origin, with_origin
+from npsflow.schemas.headers import ORIGIN, CloudEvents, DeadLetter, ReadyHeaders, origin, with_origin
+from npsflow.schemas.records import encode_headers
 
 
 def test_an_event_has_the_headers_of_cloud_events() -> None:
@@ -37,7 +38,7 @@ def test_ready_headers_are_headers() -> None:
     )  # fmt: skip
     assert headers == [*headers] == headers
     assert headers != [*headers, ("more", b"")]
-    assert encoded(headers) == encoded([*headers])
+    assert headers.encoded == encode_headers(headers)
 
 
 @given(st.integers(0, 10**15 - 1), st.integers(0, 65_535), st.integers(0, 10**14 - 1))

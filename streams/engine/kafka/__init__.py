@@ -21,6 +21,11 @@ class Touch(NamedTuple):
 TOUCHED = (
     Touch("AIOKafkaProducer", "_closed", "bool", "abandoning"),
     Touch("AIOKafkaProducer", "_sender", "Sender", "abandoning"),
+    Touch("AIOKafkaConsumer", "_fetcher", "NoneType", "bare_records"),
+    Touch("Fetcher", "_proc_fetch_request", "assignment,node_id,request", "bare_records"),
+    Touch("Fetcher", "_records", "OrderedDict", "bare_records"),
+    Touch("FetchResult", "_partition_records", "PartitionRecords", "bare_records"),
+    Touch("PartitionRecords", "_consumer_record", "tp,record", "bare_records"),
     Touch("AIOKafkaConsumer", "_client", "AIOKafkaClient", "clients"),
     Touch("AIOKafkaAdminClient", "_client", "AIOKafkaClient", "clients"),
     Touch("AIOKafkaConsumer", "_client", "AIOKafkaClient", "broken_consumer"),

@@ -11,8 +11,8 @@ import cramjam
 from aiokafka import codec
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as _Writer
 
-from npsflow.schemas.headers import Headers, encoded
-from npsflow.schemas.records import encode_record
+from npsflow.schemas.headers import Headers, ReadyHeaders
+from npsflow.schemas.records import encode_headers, encode_record, varint
 
 _HEAD = _Writer.HEADER_STRUCT.size
 _CODECS: dict[str, tuple[int, Callable[[bytes], Any]]] = {
@@ -33,7 +33,7 @@ class RecordBatch:
     def __init__(self, compression: str, most: int, *, transactional: bool = True) -> None:
         self._codec, self._compress = _CODECS[compression]
         self._room, self._transactional = most - _HEAD, transactional
-        self._records: list[bytes] = []
+        self._pieces: list[bytes] = []  # of each record its size, and the rest
         self._first = self._latest = 0  # times, ms
         self._closed = False
         self._producer = (-1, -1, 0)
@@ -41,24 +41,27 @@ class RecordBatch:
 
     def append(self, *, timestamp: int, key: bytes | None, value: bytes | None, headers: Headers) -> bool | None:
         """Add a record; None where it does not fit, or the batch is closed."""
-        records = self._records
+        pieces = self._pieces
         if self._closed:
             return None
-        if not records:
+        if not pieces:
             self._first = self._latest = timestamp
-        record = encode_record(len(records), timestamp - self._first, key, value, encoded(headers))
-        if len(record) > self._room and records:
+        ready = headers.encoded if isinstance(headers, ReadyHeaders) else encode_headers(headers)
+        record = encode_record(len(pieces) >> 1, timestamp - self._first, key, value, ready)
+        size = varint(len(record))
+        room = self._room - len(size) - len(record)
+        if room < 0 and pieces:
             self._closed = True
             return None
-        self._room -= len(record)
+        self._room = room
         if timestamp > self._latest:
             self._latest = timestamp
-        records.append(record)
+        pieces += size, record
         return True
 
     def record_count(self) -> int:
         """How many there are."""
-        return len(self._records)
+        return len(self._pieces) >> 1
 
     def close(self) -> None:
         """Take no more."""
@@ -75,12 +78,12 @@ class RecordBatch:
     def _build(self) -> bytearray:
         self._closed = True
         if self._built is None:
-            plain = b"".join(self._records)
+            plain = b"".join(self._pieces)
             compressed = self._compress(plain)
             smaller = len(compressed) < len(plain)
             writer = _Writer(2, self._codec, int(self._transactional), *self._producer, 0)
             writer._buffer += compressed if smaller else plain
-            writer._num_records, writer._last_offset = len(self._records), len(self._records) - 1
+            writer._num_records, writer._last_offset = self.record_count(), self.record_count() - 1
             writer._first_timestamp, writer._max_timestamp = self._first, self._latest
             writer._write_header(smaller)
             self._built = writer._buffer

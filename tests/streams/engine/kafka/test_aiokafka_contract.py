@@ -4,6 +4,7 @@ import ast
 import inspect
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,17 +12,20 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
-from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.fetcher import Fetcher, FetchResult, PartitionRecords
 from aiokafka.consumer.group_coordinator import GroupCoordinator, NoGroupCoordinator
 from aiokafka.consumer.subscription_state import SubscriptionState
 from aiokafka.errors import KafkaError, TopicAuthorizationFailedError
 from aiokafka.producer.message_accumulator import MessageBatch
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from aiokafka.record.memory_records import MemoryRecords
 
 from npsflow.streams.engine import kafka
 from npsflow.streams.engine.installation import Installation
 from npsflow.streams.engine.kafka import TOUCHED, Touch, clients
+from npsflow.streams.engine.kafka.bare_records import BareRecord, give_bare_records
 from npsflow.streams.engine.kafka.guarded_producer import GuardedProducer
+from npsflow.streams.engine.kafka.record_batch import RecordBatch
 
 NOWHERE = Installation(brokers="127.0.0.1:1")
 TP = TopicPartition("t", 0)
@@ -52,7 +56,10 @@ async def owners() -> AsyncIterator[dict[str, Any]]:
     others = NoGroupCoordinator(consumer._client, subscriptions)
     batch = MessageBatch(TP, producer.create_batch(), 1, 0)
     writer = _DefaultRecordBatchBuilderPy(2, 0, 1, -1, -1, 0, 0)
-    yield {type(one).__name__: one for one in (*every, manager, accumulator, fetcher, group, others, batch, writer)}
+    records = PartitionRecords(TP, MemoryRecords(b""), None, 0, None, None, True, 1)
+    result = FetchResult(TP, assignment=None, partition_records=records, backoff=0)
+    every += [manager, accumulator, fetcher, group, others, batch, writer, records, result]
+    yield {type(one).__name__: one for one in every}
     await fetcher.close()
     await group.close()
     await others.close()
@@ -121,6 +128,32 @@ async def test_a_request_that_fails_is_noted(producer: GuardedProducer) -> None:
 async def test_the_sender_uses_the_client_whose_method_is_replaced(producer: GuardedProducer) -> None:
     (sender,) = (value for value in vars(producer).values() if type(value).__name__ == "Sender")
     assert sender.client is producer.client
+
+
+async def test_a_consumer_gives_bare_records_of_whatever_it_fetches() -> None:
+    """What it asks and how it moves on is aiokafka's: only what it makes of a parsed record is another thing."""
+    consumer, subscriptions = AIOKafkaConsumer(bootstrap_servers="127.0.0.1:1"), SubscriptionState()
+    batch = RecordBatch("zstd", 1000, transactional=False)
+    for number in range(3):
+        batch.append(timestamp=5, key=None, value=b"%d" % number, headers=[("h", b"x")])
+    subscriptions.assign_from_user([TP])
+    assignment = subscriptions.subscription.assignment
+    assignment.state_value(TP).seek(1)
+
+    async def answer(node_id: int, request: Any) -> Any:
+        part: tuple[Any, ...] = 0, 0, 3, 3, [], bytes(batch._build())
+        return SimpleNamespace(API_VERSION=4, topics=[("t", [part])])
+
+    consumer._fetcher = Fetcher(consumer._client, subscriptions)
+    consumer._client.send = answer
+    give_bare_records(consumer)
+    assert await consumer._fetcher._proc_fetch_request(assignment, 0, SimpleNamespace(topics=[("t", [(0, 1, 0)])]))
+    taken = [await consumer._fetcher.fetched_records([TP], max_records=1) for _ in range(3)]
+    headers = [("h", b"x")]
+    assert taken == [{TP: [BareRecord("t", 0, n, 5, None, b"%d" % n, headers)]} for n in (1, 2)] + [{}]
+    assert assignment.state_value(TP).position == 3
+    await consumer._fetcher.close()
+    await consumer.stop()
 
 
 async def test_a_consumer_for_changelogs_outwaits_its_client() -> None:
