@@ -94,7 +94,7 @@ class StraightFold:
                     )
                     if family is ALERT:
                         fields = events.fingerprint(response, category)
-            except Exception:  # the classifier meets it again: it refuses the record, or our mistake is reported
+            except Exception:  # the classifier meets it again: it refuses the record, or crashes where that is reported
                 break
             # It is common: from here on everything is done, and nothing can fail on what was read.
             if submitted > memory.stream_time:
