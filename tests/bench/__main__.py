@@ -31,6 +31,7 @@ FIGURES = (
     "memory",
     "mails",
     "restore",
+    "fold",
     "commit",
     "rest",
     "cases",

@@ -30,13 +30,14 @@ def give_bare_records(consumer: AIOKafkaConsumer) -> None:
         woken = await fetch(*args)
         for result in fetcher._records.values():  # of those that just came none is begun: nobody had a turn
             if type(result) is FetchResult:
-                result._partition_records._consumer_record = _bare
+                result._partition_records._consumer_record = bare
         return woken
 
     fetcher._proc_fetch_request = fetching
 
 
-def _bare(tp: TopicPartition, record: Any) -> BareRecord:
+def bare(tp: TopicPartition, record: Any) -> BareRecord:
+    """Give the record that the C code of aiokafka has parsed."""
     return BareRecord(
         tp.topic, tp.partition, record.offset, record.timestamp, record.key, record.value, record.headers
     )  # fmt: skip
