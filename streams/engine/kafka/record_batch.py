@@ -1,6 +1,7 @@
 """Batches of records that are written here, each by one join of ready pieces; headers of events are ready already.
 
-The head of a batch and its checksum stay aiokafka's. zstd compresses at level 1: events get as small as at aiokafka's 3.
+The head of a batch and its checksum stay aiokafka's. zstd compresses at level 1: events get as small as at
+aiokafka's 3.
 """
 
 from collections.abc import Callable
