@@ -19,6 +19,7 @@ from npsflow.streams.engine.assignment import Assignment
 from npsflow.streams.engine.clock import BrokerClock
 from npsflow.streams.engine.context import Context
 from npsflow.streams.engine.kafka.bare_records import give_bare_records
+from npsflow.streams.engine.kafka.broken_consumer import ConsumerBroken, is_broken
 from npsflow.streams.engine.kafka.changelog_reader import ChangelogReader
 from npsflow.streams.engine.kafka.clients import client_of, client_options, guarded, stage_consumer
 from npsflow.streams.engine.kafka.contact import Contact
@@ -167,6 +168,9 @@ class Source(Service):
                     await self._send_batch(tp, batch)
             if (now := self.loop.time()) >= idle_at:
                 idle_at = now + _IDLE_EVERY
+                if is_broken(self._consumer):  # its tasks would have to be taken from it: another worker does that
+                    await self.crash(ConsumerBroken(self.stage.name))
+                    return
                 for task in list(self.tasks.values()):
                     if task.active:
                         await self._check_end(task)

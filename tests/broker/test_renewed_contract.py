@@ -15,7 +15,10 @@ from npsflow.agents.kafka import clients
 from npsflow.agents.kafka.renewed_consumer import RenewedConsumer, renewed_consumer
 from npsflow.agents.kafka.renewed_producer import RenewedProducer, renewed_producer
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.kafka.broken_consumer import ConsumerBroken
 from tests.support.waiting import eventually
+
+from .harness import Harness
 
 PARTITIONS = 2
 
@@ -134,3 +137,14 @@ async def test_a_producer_whose_numbers_have_a_hole_is_replaced(broker: Broker) 
         await write(producer, topic, b"3")
         reader.assign([TopicPartition(topic, 0)])
         assert await read(reader, 2) == [b"1", b"3"]
+
+
+@pytest.mark.parametrize("broken", TASKS)
+async def test_a_worker_ends(broker: Broker, broken: str) -> None:
+    """What its consumer has of the group, another worker takes over: it would have to give back what it cannot."""
+    async with Harness(broker, f"ends-{broken}.") as harness, harness.worker("classify") as worker:
+        await eventually(lambda: worker.ready)
+        (source,) = worker.sources
+        await end(TASKS[broken](source._consumer))
+        await eventually(lambda: worker.app.crashed)
+        assert isinstance(worker.app.crash_reason, ConsumerBroken)

@@ -5,6 +5,15 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 
+from npsflow.schemas.errors import NpsflowError
+
+
+class ConsumerBroken(NpsflowError, RuntimeError):
+    """A consumer will give nothing any more."""
+
+    def __init__(self, stage: str) -> None:
+        super().__init__(f"the Kafka client of {stage} has ended by an error of its own: start the worker again")
+
 
 def is_broken(consumer: AIOKafkaConsumer) -> bool:
     """Whether one of the tasks inside of a started consumer has ended.
