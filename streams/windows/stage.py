@@ -98,8 +98,12 @@ class ValueCap:
 
 
 def tombstone(events: CloudEvents, partition: int, key: bytes, at: str) -> Output:
-    """The record that deletes a window. It has the headers of a window, as readers decode by these."""
-    return Output(topics.WINDOWS, partition, key, None, events.headers(WINDOW_UPDATED, *_id(key, at.encode()), at))
+    """The record that deletes a window. It has the headers of a window, as readers decode by these.
+
+    They are a list: a rebuild writes them with a plain producer, which takes nothing else.
+    """
+    headers = events.headers(WINDOW_UPDATED, *_id(key, at.encode()), at)
+    return Output(topics.WINDOWS, partition, key, None, [*headers])
 
 
 def _id(key: bytes, content: bytes) -> tuple[str, str]:

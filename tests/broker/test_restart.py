@@ -15,7 +15,7 @@ from npsflow.agents.broker.embedded import Broker
 from npsflow.agents.demo.sample import Line
 from npsflow.schemas.topics import DEAD_LETTERS, RESPONSES
 from npsflow.streams.classify.classifier import Change, Classifier
-from npsflow.streams.classify.stage import ClassifyFold
+from npsflow.streams.classify.memory import RememberedResponses
 from npsflow.streams.engine.context import EngineSettings
 from npsflow.streams.engine.observer import Event, Folded, Lagging, Observer
 from npsflow.streams.engine.source import Batch
@@ -141,8 +141,8 @@ async def test_crash_of_the_agent(
 
     The agent does not notice: three in a row would make its supervisor wait, and every task of the stage with it.
     """
-    crash(monkeypatch, ClassifyFold, range(1_300, 1_303))
-    crash(monkeypatch, WindowsFold, range(30, 31))
+    crash(monkeypatch, RememberedResponses, "remember", range(1_300, 1_303))
+    crash(monkeypatch, WindowsFold, "apply", range(30, 31))
     async with Harness(broker, "crashed.") as harness:
         harness.produce(lines(2_000))
         async with harness.worker():
@@ -153,17 +153,17 @@ async def test_crash_of_the_agent(
         assert await harness.differences() == []
 
 
-def crash(monkeypatch: pytest.MonkeyPatch, fold: type[Any], at: range) -> None:
-    apply, calls = fold.apply, 0
+def crash(monkeypatch: pytest.MonkeyPatch, owner: type[Any], name: str, at: range) -> None:
+    method, calls = getattr(owner, name), 0
 
-    def crashing(self: Any, change: Any) -> Any:
+    def crashing(self: Any, *arguments: Any) -> Any:
         nonlocal calls
         calls += 1
         if calls in at:
             raise RuntimeError("a mistake")
-        return apply(self, change)
+        return method(self, *arguments)
 
-    monkeypatch.setattr(fold, "apply", crashing)
+    monkeypatch.setattr(owner, name, crashing)
 
 
 async def test_lateness_is_judged_after_a_restart_as_before(broker: Broker) -> None:

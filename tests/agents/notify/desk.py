@@ -135,7 +135,7 @@ class Desk:
             for output in outputs:
                 topic = self.installation.topic(output.topic)
                 await producer.send_and_wait(
-                    topic, output.value, output.key, partition=partition, headers=output.headers
+                    topic, output.value, output.key, partition=partition, headers=[*output.headers]
                 )
 
     async def delete_events(self, before: int) -> None:

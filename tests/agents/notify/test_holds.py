@@ -242,7 +242,7 @@ async def test_no_lag_is_left_behind_transaction_markers(desk: Desk) -> None:
         producer = AIOKafkaProducer(**producer_options(desk.installation, "a-stage"))
         await producer.start()  # the first transaction of a broker takes its time
         async with producer.transaction():
-            await producer.send(topic, event.value, event.key, partition=0, headers=event.headers)
+            await producer.send(topic, event.value, event.key, partition=0, headers=[*event.headers])
         await producer.stop()
         await eventually(partial(reached, desk, delivered=1))
         await eventually(partial(_no_lag, desk, topic))
