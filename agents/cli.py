@@ -29,6 +29,7 @@ COMMANDS = {
     "act": ("npsflow.agents.commands.act:act", "Say what was done about a case."),
     "board": ("npsflow.agents.commands.board:board", "Serve cases over HTTP, until Ctrl-C."),
     "windows": ("npsflow.agents.commands.windows:windows", "Show scores by segment and window."),
+    "history": ("npsflow.agents.commands.history:history", "Show how scores went, day by day."),
     "dlq": ("npsflow.agents.commands.dlq:dlq", "List, show, mend, replay or accept dead letters."),
     "forget": ("npsflow.agents.commands.forget:forget", "Remove what is known of a customer."),
     "seal": ("npsflow.agents.commands.seal:seal", "Seal responses that others produce, until Ctrl-C."),

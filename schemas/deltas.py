@@ -5,6 +5,9 @@ names are its key, so that one roll-up task owns all values of a dimension. A ti
 
 Spellings go to every roll-up task, in a header of a tick that tells no time: a worker of a version that does not know
 them reads such a tick, and passes over it.
+
+So does the hour that a task of classify has come to, once it has. A delta record whose header says that it is late
+changes hours that its task was past already: those that no evidence is taken from any more.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,13 +15,17 @@ from typing import Any, NamedTuple
 
 from npsflow.schemas.codec import convert, dumps, loads, pack, unpack, unpacker
 from npsflow.schemas.headers import Headers
-from npsflow.schemas.times import MINUTE
+from npsflow.schemas.times import HOUR, MINUTE
 
 TICK = b"tick"
 PANE = 5 * MINUTE
 """Milliseconds of the finest pane: the one in which deltas are counted."""
+LATENESS = HOUR
+"""Milliseconds of stream time: an hour is closed this long after its end, and what changes in it then is late."""
 _FORMAT = 1
 _SPELLINGS = "npsflow_spellings"
+_TASK_AT = "npsflow_task_at"
+_LATE: Headers = [("npsflow_late", b"1")]
 
 Values = tuple[str, ...]
 
@@ -73,6 +80,34 @@ def encode_tick(stream_time: int) -> bytes:
 def decode_tick(value: bytes) -> int:
     """Stream time in ms. Raises ValueError for a format of another version, msgspec.DecodeError for a cut value."""
     return convert(_versioned(value), int)  # type: ignore[no-any-return]
+
+
+class TaskAt(NamedTuple):
+    """The hour (number since 1970) that `task` has come to, of so many."""
+
+    task: int
+    tasks: int
+    hour: int
+
+
+def task_headers(at: TaskAt) -> Headers:
+    """The headers that carry it."""
+    return [(_TASK_AT, b"%d %d %d" % at)]
+
+
+def task_of(headers: Headers) -> TaskAt | None:
+    """What `task_headers` was given; None where there are none."""
+    return next((TaskAt(*map(int, value.split())) for name, value in headers if name == _TASK_AT), None)
+
+
+def late_headers(late: bool) -> Headers:
+    """The headers of deltas that are late, or not."""
+    return _LATE if late else []
+
+
+def is_late(headers: Headers) -> bool:
+    """What `late_headers` was given."""
+    return any(name == _LATE[0][0] for name, _ in headers)
 
 
 def spelling_headers(spellings: Sequence[Spelling]) -> Headers:

@@ -65,6 +65,7 @@ _OF_FIELD: dict[str, Description] = {
         ("email", "E-mail address of the customer.", "someone@example.com"),
         ("end", "End of the time that is counted, not included.", _TIME),
         ("ended_at", "When the case was over.", _TIME),
+        ("evidence", "How much speaks for it, as when it fired; 1 on average where nothing is wrong.", 7350.0),
         ("finish_by", "By when the case should be over.", _TIME),
         ("follow_up_id", "Id of the follow-up of a response, the same after every replay.", f"f-{_DIGEST}"),
         ("high", "Upper end of the 95% interval of the score.", 51.2),
@@ -80,6 +81,7 @@ _OF_FIELD: dict[str, Description] = {
         ("key", "Kafka key of the alerts: the customer's id, else source/response_id.", "C-77"),
         ("kind", "What the case is: one unhappy customer, many alerts at once, or something to ask.", "recovery"),
         ("language", "Language of the answer, as an IETF tag.", "nl"),
+        ("lasted_s", "Seconds from `since` to `at`.", 266400),
         ("low", "Lower end of the 95% interval of the score.", 33.8),
         ("margin", "Half the width of the interval.", 8.7),
         ("max", "The greatest score that could be given.", 10),
@@ -108,6 +110,7 @@ _OF_FIELD: dict[str, Description] = {
         ("reasons", "Why the severity is what it is.", ["detractor", "contact_requested"]),
         ("reference", "What the survey was about: a ticket, an order, a call.", {"type": "ticket", "id": "T-1"}),
         ("renews_at", "When the customer's contract is to be renewed.", "2026-06-30"),
+        ("resolution", "Whether an hour is counted, or a day.", "1h"),
         ("resolved_at", "When the cause was dealt with.", _TIME),
         ("response_id", "Id of the answer on its platform; with `source` it names the response.", "r-1"),
         ("response_url", "Where the answer can be seen on its platform.", "https://example.com/responses/r-1"),
@@ -115,11 +118,13 @@ _OF_FIELD: dict[str, Description] = {
         ("revision", "1 for the first event of this id, one more for each that follows.", 1),
         ("root_cause", "What went wrong, in a word of your own list.", "late_delivery"),
         ("scale", "The range of scores that could be given, if it is not the metric's own.", {"min": 0, "max": 10}),
+        ("rule", "Name of the rule in `[[watch]]`.", "support"),
         ("score", "The score that the customer gave; 9.0 is 9.", 2),
         ("segment", "What the answers have in common, as it was spelled first; empty for all of them.",
          {"department": "Delivery"}),
         ("sent_at", "When the survey was offered.", _TIME),
         ("severity", "How much it matters.", "high"),
+        ("since", "From when on the score is down, as far as the answers tell.", _TIME),
         ("source", "The platform; without a slash.", "typeform"),
         ("start", "Beginning of the time that is counted, included.", _TIME),
         ("status", "How far the case has come.", "acknowledged"),
@@ -129,6 +134,7 @@ _OF_FIELD: dict[str, Description] = {
         ("survey_kind", "Whether a survey is about the relationship or about one occasion.", "transactional"),
         ("survey_name", "Name of the survey.", "After support"),
         ("survey_version", "Version of the survey.", "3"),
+        ("target", "The score that the rule demands.", 40.0),
         ("task", "What is to be done next, if it is no first contact.", "close_loop"),
         ("team", "The team that the answer is about.", "north"),
         ("test", "True for a trial: it is checked, enters no window and raises no alert.", False),
@@ -161,7 +167,17 @@ _OF_TYPE: dict[tuple[str, str], Description] = {
     ("Case", "action"): Description("What the customer is to be asked.", "referral"),
     ("FollowUp", "action"): Description("What the customer is to be asked; null for thanks alone.", "referral"),
     ("Reference", "id"): Description("Its id, where it comes from.", "T-1"),
-    ("Window", "scale"): Description("Range of the scores that are counted.", "0-10"),
+    **{
+        (name, "scale"): Description("Range of the scores that are counted.", "0-10")
+        for name in ("Window", "Counts", "ScoreAlert")
+    },
+    ("ScoreAlert", "alert_id"): Description("Id of the alert, the same after every replay.", f"s-{_DIGEST}"),
+    ("ScoreAlert", "kind"): Description("Whether a target is missed, or the score is below its own past.", "target"),
+    ("ScoreAlert", "n"): Description("Number of answers since `since`.", 180),
+    ("ScoreAlert", "reference"): Description(
+        "What the score was held against: that of four weeks, less the margin.", 37.5
+    ),
+    ("ScoreAlert", "score"): Description("Of all answers since `since`, as in a window.", 21.4),
     ("Window", "score"): Description("NPS from -100 to 100, CSAT from 0 to 100, of CES the mean.", 42.5),
     **{
         (name, "comment"): Description("What the team wrote.", "Called, and sent a new one.")

@@ -10,10 +10,11 @@ from typing import Any, get_args
 import msgspec
 from msgspec import Struct
 
-from npsflow.schemas import cases, codec, events, topics
+from npsflow.schemas import cases, codec, events, score_alert, topics
 from npsflow.schemas.descriptions import describe
 from npsflow.schemas.errors import Reason
 from npsflow.schemas.headers import CloudEvents, DeadLetter, Headers, with_origin
+from npsflow.schemas.history import Counts, history_key
 from npsflow.schemas.invitation import Invitation
 from npsflow.schemas.response import Deletion, Response
 from npsflow.schemas.topics import Topic
@@ -21,7 +22,7 @@ from npsflow.schemas.window import Window, window_key
 
 Json = dict[str, Any]
 
-VERSION = "1.1.0"
+VERSION = "1.2.0"
 """Of the contracts, not of the program: it changes with them alone."""
 
 READ: dict[str, tuple[type[Struct], ...]] = {
@@ -42,6 +43,8 @@ WRITTEN: dict[str, tuple[type[Struct], ...]] = {
     "case.action_refused.v1.json": (cases.ActionRefused,),
     "case.json": (cases.Case, events.Context),
     "window.json": (Window,),
+    "history.json": (Counts,),
+    "score_alert.v1.json": (score_alert.ScoreAlert,),
 }
 """Schema file to the types whose fields npsflow writes as one flat object, after those of EventAttributes in events."""
 
@@ -63,6 +66,7 @@ EVENTS: dict[str, dict[str, str]] = {
         events.FOLLOW_UP_ENRICHED: "follow_up.v1.json",
         events.FOLLOW_UP_RETRACTED: "follow_up.retracted.v1.json",
     },
+    topics.SCORE_ALERTS: dict.fromkeys(score_alert.SCORE_ALERT.values(), "score_alert.v1.json"),
 }
 """Topic to `ce_type` to the schema file of the value."""
 
@@ -171,6 +175,10 @@ def _keyed(topic: Topic) -> Json:
     key: Json = {"type": "string", "description": topic.key}
     if topic.name == topics.WINDOWS:
         key["examples"] = [window_key("nps", "0-10", {"channel": "email"}, "24h").decode()]
+    if topic.name == topics.HISTORY:
+        key["examples"] = [history_key("nps", "0-10", {"channel": "email"}, "1h", "2026-03-01T15:00:00Z").decode()]
+    if topic.name == topics.SCORE_ALERTS:
+        key["examples"] = [score_alert.score_alert_key("support", "nps", "0-10", {"channel": "email"}).decode()]
     return {"bindings": {"kafka": {"key": key, "bindingVersion": "0.5.0"}}}
 
 
@@ -190,6 +198,8 @@ def _messages(topic: Topic) -> dict[str, Json]:
             return {"invitation": _message("invitation.json")}
         case topics.ACTIONS:
             return {"action": _message("action.json")}
+        case topics.HISTORY:
+            return {"counts": _message("history.json"), "tombstone": {"payload": {"type": "null"}}}
         case topics.CASES:
             return {"case": _message("case.json"), "tombstone": {"payload": {"type": "null"}}}
         case topics.WINDOWS:

@@ -9,6 +9,8 @@ SERVICE_RECOVERY = "service-recovery"
 FOLLOW_UP = "customer-follow-up"
 PANES = "nps-panes"
 WINDOWS = "nps-windows"
+HISTORY = "nps-history"
+SCORE_ALERTS = "nps-alerts"
 ACTIONS = "recovery-actions"
 CASES = "recovery-cases"
 INVITATIONS = "survey-invitations"
@@ -34,6 +36,9 @@ CHANGEABLE = frozenset(
 )
 """Kafka's settings of topics without which npsflow works: slower, with more on disk, or later to forget."""
 
+HISTORY_DAYS = 400
+"""How long days of history are kept, unless a setting says otherwise."""
+
 _DAY = 86_400_000
 _HOUR = 3_600_000
 
@@ -55,9 +60,9 @@ class Topic:
     internal: bool = False
     shreds: bool = False
 
-    def config(self, horizon_days: int) -> dict[str, str]:
+    def config(self, horizon_days: int, history_days: int = HISTORY_DAYS) -> dict[str, str]:
         """Kafka's settings of this topic. What is replayed is old: only append time keeps retention off it."""
-        days = self.retention_days
+        days = history_days if self.name == HISTORY else self.retention_days
         config = {
             "cleanup.policy": self.cleanup,
             "message.timestamp.type": "LogAppendTime",
@@ -85,6 +90,15 @@ ALL = (
     Topic(FOLLOW_UP, "customer id, else source/response_id", "follow-up events", "input", "delete", 90),
     Topic(PANES, "metric, scale and dimension names", "packed histogram deltas, ticks", "panes", "delete", 90, True),
     Topic(WINDOWS, "JSON [metric, scale, segment, window]", "rolling window", "panes", "compact", None),
+    Topic(
+        HISTORY,
+        "JSON [metric, scale, segment, resolution, start]",
+        "counts of an hour or a day",
+        "panes",
+        "compact,delete",
+        HISTORY_DAYS,
+    ),
+    Topic(SCORE_ALERTS, "JSON [rule, metric, scale, segment]", "alerts about scores", "panes", "delete", 90),
     Topic(ACTIONS, "customer id, else source/response_id", "action of a team on a case", "input", "delete", 90),
     Topic(CASES, "case id, in the partition of its customer", "case as it stands", "input", "compact", None),
     Topic(INVITATIONS, "customer id, else source/invitation_id", "invitation", "input", "delete", 90),

@@ -70,7 +70,7 @@ def wanted(settings: Settings, installation: Installation) -> list[Wanted]:
     """Every topic of an installation, changelogs included."""
     days = settings.horizon_days
     every = [
-        _wanted(installation.topic(topic.name), topic, topic.config(days), settings)
+        _wanted(installation.topic(topic.name), topic, topic.config(days, settings.history_days), settings)
         for topic in topics.ALL
         if settings.sealing.enabled or not topic.shreds
     ]
@@ -137,5 +137,6 @@ OUTPUT_IDS: dict[str, Callable[[Headers], OutputId | None]] = {
     topics.SERVICE_RECOVERY: _event,
     topics.RESPONSES: _forwarded,
     topics.DEAD_LETTERS: _dead_letter,
+    topics.SCORE_ALERTS: _event,
 }
 """By topic without prefix: what an output there is known by, from its headers; None where by nothing."""

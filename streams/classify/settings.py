@@ -12,7 +12,7 @@ class ClassifySettings:
     """What `npsflow.toml` says, ready for use. `horizon` in ms, `pane_partitions` of `nps-panes`.
 
     Responses on `alert_metrics` may raise alerts; promoters are asked by `promoter_rules`, the unhappy by `questions`,
-    which has one text for each language.
+    which has one text for each language. `watched`: whether any rule watches scores, which hears of late changes.
     """
 
     scales: Scales
@@ -30,3 +30,4 @@ class ClassifySettings:
     tombstones_delete: bool
     event_source: str
     pane_partitions: int
+    watched: bool = False

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
+from math import inf
 from typing import Any
 
 from npsflow.schemas import topics
-from npsflow.schemas.deltas import PANE, TICK, Spelling, encode_tick, spelling_headers
+from npsflow.schemas.deltas import PANE, TICK, Spelling, TaskAt, encode_tick, spelling_headers, task_headers
 from npsflow.schemas.headers import Headers
 from npsflow.schemas.partitioner import partition_of
-from npsflow.schemas.times import SECOND
+from npsflow.schemas.times import HOUR, SECOND
 from npsflow.streams.classify.breaker import Breaker
 from npsflow.streams.classify.classifier import Change, Classifier
 from npsflow.streams.classify.counters import COUNTERS, DEAD, GAUGES, MISPLACED, PAUSED, SOURCE
@@ -62,9 +63,11 @@ class ClassifyFold(Fold):
     def __init__(self, settings: ClassifySettings, partition: int, partitions: int, emit: Emit) -> None:
         self.counters: dict[CounterKey, int] = {}
         self._settings, self._emit, self._partition = settings, emit, partition
+        self._partitions, self._hour = partitions, 0
         self._memory, self._names = RememberedResponses(settings.horizon), Names()
         self._classifier = Classifier(settings, partition, partitions, self._memory, self._names)
-        self._pane_counts = PaneCounts(self._names, lru_cache(lambda key: partition_of(key, settings.pane_partitions)))
+        owner_of = lru_cache(lambda key: partition_of(key, settings.pane_partitions))
+        self._pane_counts = PaneCounts(self._names, owner_of, turn=0 if settings.watched else inf)
         self._armed, self._breaker = settings.pause_on_dead_letters, Breaker()
         self._straight = StraightFold(self._classifier, self._memory, self._pane_counts, emit)
         self._spellings: list[Spelling] = []
@@ -105,6 +108,7 @@ class ClassifyFold(Fold):
         memory, counters = self._memory, self.counters
         if change.stream_time > memory.stream_time:
             memory.advance(change.stream_time)
+            self._pane_counts.advance(change.stream_time)
         asks = URGENT if change.urgent else NORMAL
         if self._armed:
             asks |= self._watch(change.outcome)
@@ -115,10 +119,9 @@ class ClassifyFold(Fold):
                 self._count_new(key, 1)
         if change.packed:
             memory.remember(change.id, change.packed, change.submitted)
-        if change.minus is not None:
-            self._pane_counts.take_back(change.minus)
+        late = change.minus is not None and self._pane_counts.take_back(change.minus)
         if change.plus is not None:
-            self._pane_counts.add(change.plus)
+            self._pane_counts.add(change.plus, late)
         if change.learned is not None:
             self._classifier.learn(change.learned.values)
             self._spellings += change.learned.spellings
@@ -184,6 +187,9 @@ class ClassifyFold(Fold):
     def _tick(self, time: int, now: int) -> None:
         self._ticked, self._ticked_at = time, now
         self._to_every_pane_partition(time, [])
+        if time // HOUR > self._hour:
+            self._hour = time // HOUR
+            self._to_every_pane_partition(0, task_headers(TaskAt(self._partition, self._partitions, self._hour)))
 
     def _send_spellings(self) -> None:
         for at in range(0, len(self._spellings), _SPELLINGS_PER_RECORD):
@@ -210,6 +216,7 @@ class ClassifyFold(Fold):
     def restored(self, stream_time: int, counters: Mapping[CounterKey, int]) -> int:
         """All is back. Gives PAUSE where the task was paused."""
         self._memory.advance(stream_time)
+        self._pane_counts.advance(stream_time)
         self._memory.expire()
         self.counters.update(counters)
         return PAUSE if counters.get(PAUSED) else NORMAL

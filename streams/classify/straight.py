@@ -60,7 +60,8 @@ class StraightFold:
 
     def fold(self, records: Sequence[Record], progress: Progress) -> Mapping[CounterKey, int]:  # noqa: C901 see above
         """Fold records from `progress.count` on, up to the first that is not common. Give what to count."""
-        shared, memory, panes, tally = self._classifier, self._memory, self._pane_counts.plus, _Tally(int)
+        shared, memory, counts, tally = self._classifier, self._memory, self._pane_counts, _Tally(int)
+        panes = counts.plus
         kinds, known = self._kinds, self._memory.packed
         scales, partition, latest, belongs = shared.scales, shared.partition, shared.latest, shared.prepared.get
         find, events, make, encode = shared.segmenter.find, shared.events, self._first_events.make, codec.encode
@@ -78,7 +79,7 @@ class StraightFold:
                 submitted, score, customer = to_ms(response.submitted_at), response.score, response.customer
                 name = blake2b(key, digest_size=16).digest()
                 id_ = name[:ID]
-                if id_ in known or not memory.oldest <= submitted <= appended + AHEAD:
+                if id_ in known or submitted < counts.open_from or not memory.oldest <= submitted <= appended + AHEAD:
                     break
                 segments, new = find(response, scale)
                 if new:
@@ -99,6 +100,8 @@ class StraightFold:
             # It is common: from here on everything is done, and nothing can fail on what was read.
             if submitted > memory.stream_time:
                 memory.advance(submitted)
+                if submitted >= counts.turn:
+                    counts.advance(submitted)
             live = 0 if family is None else family.live
             packed = pack_first(
                 live, rank, score, submitted, appended, place(partition, record.offset), digest(encoded), context,

@@ -10,13 +10,19 @@ from msgspec import Meta, Struct, field
 
 from npsflow.schemas.events import Action
 from npsflow.schemas.response import Metric
+from npsflow.schemas.score_alert import Kind
 from npsflow.schemas.times import DAY
 from npsflow.schemas.topics import CHANGEABLE
-from npsflow.streams.scoring.scores import DEFAULT_SCALES, Scale, scale_of
-from npsflow.streams.scoring.segments import MOST_SEGMENTS, is_dimension
+from npsflow.streams.scoring.levels import limits, to_level
+from npsflow.streams.scoring.scores import DEFAULT_SCALES, Scale, Scales, scale_of
+from npsflow.streams.scoring.segments import MOST_SEGMENTS, is_dimension, normal
+from npsflow.streams.watching.rules import Rule
 from npsflow.streams.windows.panes import WindowSpec, window_spec
 
 Count = Annotated[int, Meta(ge=1, le=1_000_000)]
+
+EACH = "*"
+"""In a rule: each value of a dimension."""
 
 _PERSONAL = ("comment", "response_url", "name", "email", "phone")  # as in events, which a setting may name
 _DIMENSIONS = ["survey_id", "survey_kind", "channel", "journey_stage", "department", "product", "tier"]
@@ -53,6 +59,33 @@ class Windows(Struct, frozen=True, forbid_unknown_fields=True):
     def specs(self) -> tuple[WindowSpec, ...]:
         """The windows of these lengths. Raises ValueError for a text that is no length."""
         return tuple(window_spec(name) for name in self.lengths)
+
+
+class WatchRule(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[[watch]]`: a rule on scores. `segment`: dimension to value, `*` for each; `scale` if not the metric's own."""
+
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    metric: Metric
+    kind: Kind
+    segment: dict[str, str] = {}
+    target: float | None = None
+    scale: Annotated[str, Meta(pattern=r"^(\d+-\d+)?$")] = ""
+
+    def rule(self, scales: Scales, aliases: Mapping[str, Mapping[str, str]]) -> Rule:
+        """The rule with what it means. Raises ValueError where the metric has no such scale."""
+        named = {dimension: {normal(k): normal(v) for k, v in to.items()} for dimension, to in aliases.items()}
+        values = {dimension: normal(value) for dimension, value in self.segment.items()}
+        segment = {d: None if v == EACH else named.get(d, {}).get(v, v) for d, v in values.items()}
+        scale = scales.named(self.metric, self.scale) if self.scale else scales.defaults[self.metric]
+        if scale is None:
+            raise ValueError(f"{self.metric} has no scale {self.scale!r}")
+        return Rule(self.name, self.kind, scale, segment, self.target)
+
+
+class Watching(Struct, frozen=True, forbid_unknown_fields=True):
+    """`[watching]`: how many alerts about scores may be false in a month, all rules together."""
+
+    false_alarms_per_month: Annotated[float, Meta(ge=0.001, le=100)] = 1.0
 
 
 class PromoterRule(Struct, frozen=True, forbid_unknown_fields=True):
@@ -153,6 +186,34 @@ def window_mistakes(windows: Windows, horizon_days: int) -> Iterator[str]:
         else:
             if spec.length > horizon_days * DAY:
                 yield f"window {name} is longer than horizon_days = {horizon_days}: raise that first"
+
+
+def watch_mistakes(
+    rules: Sequence[WatchRule], segments: Segments, scales: Scales, aliases: Mapping[str, Mapping[str, str]]
+) -> Iterator[str]:
+    """A name that is repeated, a segment that is not counted, a scale or target that is not there."""
+    yield from _repeated("watch", [rule.name for rule in rules])
+    counted = (
+        {frozenset[str]()} | {frozenset([d]) for d in segments.dimensions} | {frozenset(p) for p in segments.pairs}
+    )
+    for rule in rules:
+        where = f"watch {rule.name!r}"
+        if unknown := [d for d in rule.segment if d not in segments.dimensions]:
+            yield f"{where}: {unknown[0]!r} is not in segments.dimensions"
+        elif frozenset(rule.segment) not in counted:
+            yield f"{where}: {' and '.join(rule.segment)} are not counted together: name them in segments.pairs"
+        if (rule.target is None) == (rule.kind == "target"):
+            yield f"{where}: " + (
+                "the key 'target' is missing" if rule.target is None else "only kind target has a target"
+            )
+        try:
+            scale = rule.rule(scales, aliases).scale
+        except ValueError as error:
+            yield f"{where}: {error}"
+        else:
+            if rule.target is not None and not -1 < to_level(scale, rule.target) <= 1:  # -1 is never missed
+                low, high = limits(scale)
+                yield f"{where}: target {rule.target:g} is not between {low:g} and {high:g}, or is never missed"
 
 
 def scale_mistakes(scales: Sequence[ScaleSettings]) -> Iterator[str]:

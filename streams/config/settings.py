@@ -12,6 +12,7 @@ from msgspec import Meta, Struct
 from npsflow.schemas.errors import SettingsError
 from npsflow.schemas.response import Customer, Response
 from npsflow.schemas.times import DAY
+from npsflow.schemas.topics import HISTORY_DAYS
 from npsflow.streams.classify.policy import Rule
 from npsflow.streams.classify.settings import ClassifySettings
 from npsflow.streams.config.errors import Mistake
@@ -24,11 +25,14 @@ from npsflow.streams.config.sections import (
     Sealing,
     Segments,
     Topics,
+    Watching,
+    WatchRule,
     Windows,
     scale_mistakes,
     sealing_mistakes,
     segment_mistakes,
     topic_mistakes,
+    watch_mistakes,
     window_mistakes,
 )
 from npsflow.streams.intake import mapping, recipes
@@ -49,10 +53,13 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
     horizon_days: Annotated[int, Meta(ge=1, le=3650)] = 35
     ces_seven_is_hard: bool = False
     idle_ticks: bool = True
+    history_days: Annotated[int, Meta(ge=1, le=36_500)] = HISTORY_DAYS
     scales: list[ScaleSettings] = []
     segments: Segments = Segments()
     aliases: dict[str, dict[str, str]] = {}
     windows: Windows = Windows()
+    watch: list[WatchRule] = []
+    watching: Watching = Watching()
     alerts: Alerts = Alerts()
     follow_ups: FollowUps = FollowUps()
     dead_letters: DeadLetters = DeadLetters()
@@ -86,6 +93,7 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             tombstones_delete=self.topics.tombstones_delete,
             event_source=event_source,
             pane_partitions=pane_partitions,
+            watched=bool(self.watch),
         )
 
     def window_settings(self, event_source: str) -> WindowSettings:
@@ -97,6 +105,9 @@ class Settings(Struct, frozen=True, forbid_unknown_fields=True):
             self.windows.sufficient,
             event_source,
             self.aliases,
+            self.horizon_days,
+            tuple(rule.rule(self.all_scales(), self.aliases) for rule in self.watch),
+            self.watching.false_alarms_per_month,
         )
 
 
@@ -166,12 +177,18 @@ def _contradictions(s: Settings) -> Iterator[tuple[tuple[str, ...], Iterator[str
     yield ("segments", "aliases"), segment_mistakes(s.segments, s.aliases)
     yield ("windows", "horizon_days"), window_mistakes(s.windows, s.horizon_days)
     yield ("scales",), scale_mistakes(s.scales)
+    yield ("watch", "segments", "aliases", "scales", "ces_seven_is_hard"), _watch_mistakes(s)
     yield ("sealing", "segments", "aliases", "follow_ups", "recovery"), sealing_mistakes(s.sealing, _compared(s))
     yield ("topics",), topic_mistakes(s.topics.config)
     yield ("intake",), _intake_mistakes(s)
     yield ("recovery",), recovering.mistakes(s.recovery)
     yield ("notify",), notifying.mistakes(s.notify)
     yield ("follow_ups",), _follow_up_mistakes(s.follow_ups)
+
+
+def _watch_mistakes(s: Settings) -> Iterator[str]:
+    if s.watch and not any(scale_mistakes(s.scales)):
+        yield from watch_mistakes(s.watch, s.segments, s.all_scales(), s.aliases)
 
 
 def _follow_up_mistakes(follow_ups: FollowUps) -> Iterator[str]:

@@ -7,8 +7,9 @@ panes a window.
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from npsflow.schemas import codec
 from npsflow.schemas.deltas import PANE
@@ -17,7 +18,12 @@ from npsflow.schemas.times import DAY, HOUR
 Histogram = dict[int, int]
 """Score to count; no zeros."""
 
+Cell = tuple[int, int, int]
+"""Code of a pane size, segment, index: numbers of panes since 1970."""
+
 _EMPTY: Mapping[int, int] = {}
+_NO_MARKS: Mapping[Cell, bool] = {}
+_MOST_DAYS = 400  # that are kept for a task of classify that says no time
 _KEY = struct.Struct("<cBIi")
 """Key of a pane in the changelog: `p`, code of the pane size, segment, index."""
 
@@ -51,20 +57,29 @@ def window_spec(name: str) -> WindowSpec:
     return WindowSpec(name, length, pane)
 
 
+def pane_code(pane: int) -> int:
+    """What names panes of this size (ms) in changelog keys, whatever windows are configured."""
+    return (pane // PANE).bit_length()
+
+
 class PaneStore:
     """The panes of one task and the sums of its windows.
 
     Segments are numbers, windows are indices into `specs`. `changed` holds each (segment, window) whose counts or end
-    changed since its owner last cleared it.
+    changed since its owner last cleared it, `touched` each pane that changed since `take_touched`, `created` those of
+    them that were empty then. `least`: sizes of panes (ms) that are kept whatever the windows are, and how many of them
+    at least.
     """
 
-    def __init__(self, specs: Sequence[WindowSpec]) -> None:
+    def __init__(self, specs: Sequence[WindowSpec], least: Mapping[int, int] = _EMPTY) -> None:
         self.changed: set[tuple[int, int]] = set()
-        resolutions = [_resolution(pane, specs) for pane in sorted({spec.pane for spec in specs})]
+        sizes = sorted({spec.pane for spec in specs} | least.keys())
+        resolutions = [_resolution(pane, specs, least.get(pane, 0)) for pane in sizes]
         self._resolutions = {resolution.code: resolution for resolution in resolutions}
         self._by_window = [next(r for r in resolutions if r.pane == spec.pane) for spec in specs]
         self._sums: list[dict[int, Histogram]] = [{} for _ in specs]
-        self._touched: set[tuple[int, int, int]] = set()
+        self.touched: set[Cell] = set()
+        self.created: set[Cell] = set()
 
     def add(self, segment: int, pane: int, score: int, count: int) -> None:
         """Count answers in the five minutes `pane`, numbered since 1970; what is expired is ignored.
@@ -74,26 +89,33 @@ class PaneStore:
         """
         for code, resolution in self._resolutions.items():
             index, end = pane * PANE // resolution.pane, resolution.end
-            if index < end - resolution.kept:
+            if index < resolution.oldest:
                 continue
             histograms = resolution.panes[index]
-            step = max(count, -histograms.get(segment, _EMPTY).get(score, 0))
+            known, cell = histograms.get(segment), (code, segment, index)
+            step = max(count, -(known or _EMPTY).get(score, 0))
             if not step:
                 continue
+            if known is None and cell not in self.touched:
+                self.created.add(cell)
             _add(histograms, segment, score, step)
-            self._touched.add((code, segment, index))
+            self.touched.add(cell)
             for window, panes in resolution.windows:
                 if end - panes <= index < end:
                     _add(self._sums[window], segment, score, step)
                     self.changed.add((segment, window))
 
-    def advance(self, time: int) -> None:
-        """Let time (ms) go on: windows end later, old panes expire. An earlier time changes nothing."""
+    def advance(self, time: int, all_at: int | None = None) -> None:
+        """Let time (ms) go on: windows end later, old panes expire. An earlier time changes nothing.
+
+        Panes of a day expire only when all tasks of classify have come on: `all_at` is the time of the last of them.
+        """
         for resolution in self._resolutions.values():
             old, new = resolution.end, resolution.end_at(time)
             if new <= old:
                 continue
             resolution.end = new
+            resolution.expire_before(time if all_at is None or resolution.pane < DAY else all_at)
             for window, panes in resolution.windows:
                 self._sum(resolution, window, old - panes, min(old, new - panes), -1)
                 self._sum(resolution, window, max(old, new - panes), new, 1)
@@ -109,25 +131,52 @@ class PaneStore:
         resolution = self._by_window[window]
         return resolution.end * resolution.pane
 
-    def take_touched(self) -> list[tuple[bytes, bytes | None]]:
-        """Give changelog records of the panes touched since the last call; None deletes."""
+    def histogram(self, cell: Cell) -> Mapping[int, int]:
+        """Score to count of a pane, no zeros."""
+        code, segment, index = cell
+        return self._resolutions[code].panes.get(index, {}).get(segment, _EMPTY)
+
+    def is_open(self, cell: Cell) -> bool:
+        """Whether time has not come to the end of a pane."""
+        code, _, index = cell
+        return index >= self._resolutions[code].end - 1
+
+    def is_expired(self, cell: Cell) -> bool:
+        """Whether a pane is not kept any more."""
+        code, _, index = cell
+        return index < self._resolutions[code].oldest
+
+    def cells(self, code: int) -> Iterator[Cell]:
+        """All panes of a size."""
+        panes = self._resolutions[code].panes
+        return ((code, segment, index) for index in panes for segment in panes[index])
+
+    def take_touched(self, marks: Mapping[Cell, bool] = _NO_MARKS) -> list[tuple[bytes, bytes | None]]:
+        """Give changelog records of the panes touched since the last call; None deletes. `restore` gives marks back."""
         records: list[tuple[bytes, bytes | None]] = []
-        for code, segment, index in sorted(self._touched):
-            histogram = self._resolutions[code].panes.get(index, {}).get(segment)
-            records.append((_KEY.pack(b"p", code, segment, index), codec.pack(histogram) if histogram else None))
-        self._touched.clear()
+        for cell in sorted(self.touched):
+            stored: Any = self.histogram(cell)
+            if cell in marks:
+                stored = [stored, marks[cell]]
+            records.append((_KEY.pack(b"p", *cell), codec.pack(stored) if stored else None))
+        self.touched.clear()
+        self.created.clear()
         return records
 
-    def restore(self, key: bytes, value: bytes) -> None:
-        """Take back one changelog record; ignore panes of a size that no window has any more."""
+    def restore(self, key: bytes, value: bytes) -> tuple[Cell, bool | None]:
+        """Take back one changelog record, and give its pane and mark; ignore panes of a size that is not kept."""
         _, code, segment, index = _KEY.unpack(key)
-        if code in self._resolutions:
-            self._resolutions[code].panes[index][segment] = codec.unpack(value)
+        stored = codec.unpack(value)
+        histogram, mark = stored if isinstance(stored, list) else (stored, None)
+        if histogram and code in self._resolutions:
+            self._resolutions[code].panes[index][segment] = histogram
+        return (code, segment, index), mark
 
-    def restored(self, time: int) -> None:
+    def restored(self, time: int, all_at: int | None = None) -> None:
         """Sum up what was restored as of `time`, ms; `changed` then holds each window that has answers."""
         for resolution in self._resolutions.values():
             end = resolution.end = resolution.end_at(time)
+            resolution.expire_before(time if all_at is None or resolution.pane < DAY else all_at)
             for window, panes in resolution.windows:
                 self._sum(resolution, window, end - panes, end, 1)
 
@@ -141,17 +190,16 @@ class PaneStore:
                 self.changed.add((segment, window))
 
     def _expire(self, resolution: "_Resolution") -> None:
-        oldest = resolution.end - resolution.kept
-        for index in [index for index in resolution.panes if index < oldest]:
-            self._touched.update((resolution.code, segment, index) for segment in resolution.panes.pop(index))
+        for index in [index for index in resolution.panes if index < resolution.oldest]:
+            self.touched.update((resolution.code, segment, index) for segment in resolution.panes.pop(index))
 
 
 @dataclass(slots=True)
 class _Resolution:
     """All panes of one size: by index, then by segment. `windows` are (window, its number of panes).
 
-    `end` is the index of the pane after the one that holds the time: where windows end. `code` names the size in
-    changelog keys, whatever windows are configured.
+    `end` is the index of the pane after the one that holds the time: where windows end. Panes before `oldest` have
+    expired.
     """
 
     pane: int
@@ -159,11 +207,17 @@ class _Resolution:
     windows: list[tuple[int, int]]
     kept: int
     end: int = 1
+    oldest: int = 0
     panes: defaultdict[int, dict[int, Histogram]] = field(default_factory=lambda: defaultdict(dict))
 
     def end_at(self, time: int) -> int:
         """Where windows end at `time`, ms."""
         return time // self.pane + 1
+
+    def expire_before(self, time: int) -> None:
+        """Keep what is kept at `time`, ms."""
+        most = max(self.kept, _MOST_DAYS * DAY // self.pane)
+        self.oldest = max(self.oldest, self.end_at(time) - self.kept, self.end - most)
 
     def between(self, begin: int, end: int) -> Iterable[int]:
         """Indices of panes in [begin, end), by whichever is the shorter walk."""
@@ -172,10 +226,10 @@ class _Resolution:
         return [index for index in range(begin, end) if index in self.panes]
 
 
-def _resolution(pane: int, specs: Sequence[WindowSpec]) -> _Resolution:
-    """Panes live for twice their longest window."""
+def _resolution(pane: int, specs: Sequence[WindowSpec], least: int) -> _Resolution:
+    """Panes live for twice their longest window, and for so many panes at least."""
     windows = [(window, spec.panes) for window, spec in enumerate(specs) if spec.pane == pane]
-    return _Resolution(pane, (pane // PANE).bit_length(), windows, kept=2 * max(panes for _, panes in windows))
+    return _Resolution(pane, pane_code(pane), windows, max([least, *(2 * panes for _, panes in windows)]))
 
 
 def _add(histograms: dict[int, Histogram], segment: int, score: int, count: int) -> None:

@@ -10,12 +10,23 @@ from msgspec import Struct
 from xxhash import xxh3_64_intdigest
 
 from npsflow.schemas import codec, topics
-from npsflow.schemas.deltas import TICK, Spelling, Values, decode_deltas, decode_tick, parse_delta_key, spellings_of
+from npsflow.schemas.deltas import (
+    PANE,
+    TICK,
+    Spelling,
+    TaskAt,
+    Values,
+    decode_deltas,
+    decode_tick,
+    is_late,
+    parse_delta_key,
+    spellings_of,
+    task_of,
+)
 from npsflow.schemas.events import WINDOW_UPDATED
 from npsflow.schemas.headers import CloudEvents
-from npsflow.schemas.times import rfc3339, rfc3339_seconds
+from npsflow.schemas.times import HOUR, MINUTE, rfc3339
 from npsflow.schemas.window import Window, window_key
-from npsflow.streams.scoring import statistics
 from npsflow.streams.scoring.scores import Scale, Scales
 from npsflow.streams.scoring.segments import Names
 from npsflow.streams.stage import (
@@ -30,8 +41,14 @@ from npsflow.streams.stage import (
     Output,
     Record,
 )
+from npsflow.streams.watching.rules import Rule
+from npsflow.streams.watching.watcher import Happened, Watcher
+from npsflow.streams.windows.history import History, kept_for_history
 from npsflow.streams.windows.panes import PaneStore, WindowSpec
+from npsflow.streams.windows.score_alerts import ScoreAlerts
+from npsflow.streams.windows.scored import scored
 from npsflow.streams.windows.spellings import Spellings
+from npsflow.streams.windows.watermark import Watermark
 
 OTHER = "other"
 """The value under which everything beyond the cap on values of a dimension is counted."""
@@ -45,6 +62,7 @@ WINDOW_RESPONSES = GaugeSpec(
 )
 
 _FEWEST_EMPLOYEES = 5
+_QUIET = 2 * MINUTE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +78,16 @@ class WindowSettings:
     sufficient: int
     event_source: str
     aliases: Mapping[str, Mapping[str, str]]
+    horizon_days: int = 35
+    rules: tuple[Rule, ...] = ()
+    false_alarms_per_month: float = 1.0
 
 
 class Change(Struct, gc=False):
-    """A tick (`time`, ms), spellings, or deltas: per segment of one metric, scale and set of dimensions."""
+    """A tick (`time`, ms), spellings, or deltas: per segment of one metric, scale and set of dimensions.
+
+    `task`: which hour a task of classify has come to; `late`: of deltas.
+    """
 
     time: int = 0
     metric: str = ""
@@ -71,6 +95,8 @@ class Change(Struct, gc=False):
     dimensions: tuple[str, ...] = ()
     deltas: Sequence[tuple[Values, list[int]]] = ()
     spellings: Sequence[Spelling] = ()
+    task: TaskAt | None = None
+    late: bool = False
 
 
 class ValueCap:
@@ -122,7 +148,7 @@ class Rollup:
 
     def __init__(self, settings: WindowSettings) -> None:
         self.settings = settings
-        self.outputs: dict[str, int | None] = {topics.WINDOWS: None}
+        self.outputs: dict[str, int | None] = dict.fromkeys((topics.WINDOWS, topics.HISTORY, topics.SCORE_ALERTS))
         self.fixed: dict[str, Any] = {"windows.lengths": [spec.name for spec in settings.windows]}
 
     def open(self, partition: int, partitions: int, emit: Emit) -> "WindowsFold":
@@ -143,19 +169,25 @@ class WindowsFold(Fold):
         self._indexed = 0
         self._overall: set[int] = set()
         self._cap = ValueCap(settings.max_values, self.counters)
-        self._panes = PaneStore(settings.windows)
+        self._panes = PaneStore(settings.windows, kept_for_history(settings.horizon_days))
         self._spellings = Spellings(settings.max_values, settings.aliases)
         self._segments_of: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         self._keys: dict[int, list[bytes]] = {}
         self._published: set[tuple[int, int]] = set()
+        self._watermark = Watermark()
+        self._history = History(self._panes, self._names, self._scale, self._spellings.shown, self._fewest)
+        self._history_at = 0
+        self._watcher = Watcher(settings.rules, settings.false_alarms_per_month)
+        self._score_alerts = ScoreAlerts(settings.event_source, partition, self._names, self._spellings.shown)
 
     def read(self, record: Record) -> Change:
         """Decode a record of `nps-panes`. Raises ValueError when it is none, msgspec.DecodeError when it is cut."""
         value = record.value or b""
         if record.key == TICK:
-            return Change(decode_tick(value), spellings=spellings_of(record.headers))
+            headers = record.headers
+            return Change(decode_tick(value), spellings=spellings_of(headers), task=task_of(headers))
         metric, scale, dimensions = parse_delta_key(record.key or b"")
-        return Change(0, metric, scale, dimensions, decode_deltas(value))
+        return Change(0, metric, scale, dimensions, decode_deltas(value), late=is_late(record.headers))
 
     def crashed(self, record: Record, error: Exception) -> Change:
         """Raise the error: this topic is our own, and what cannot be read in it must not be skipped."""
@@ -166,18 +198,43 @@ class WindowsFold(Fold):
         if change.spellings:
             self._show_anew(self._spellings.hear(change.spellings))
             return NORMAL
+        if change.task:
+            self._hear_of_task(change.task)
+            return NORMAL
         if change.time:
             self.counters[TICKS.stored,] += 1
             if change.time > self.stream_time:
-                self.stream_time = change.time
-                self._panes.advance(change.time)
+                self._advance(change.time)
             return NORMAL
         self.counters[DELTAS.stored,] += 1
         for values, flat in change.deltas:
             segment = self._segment(change.metric, change.scale, change.dimensions, values)
             for at in range(0, len(flat), 3):
                 self._panes.add(segment, flat[at], flat[at + 1], flat[at + 2])
+            if not change.late and self._watcher.watches(segment):
+                for at in range(0, len(flat), 3):
+                    self._watcher.count(segment, flat[at] * PANE // HOUR, flat[at + 1], flat[at + 2])
         return NORMAL
+
+    def _advance(self, time: int) -> None:
+        if time // MINUTE > self.stream_time // MINUTE:
+            self._history.take()
+        self.stream_time = time
+        self._panes.advance(time, self._all_at)
+
+    def _hear_of_task(self, at: TaskAt) -> None:
+        """Judge what is closed when the last task of classify has come to another hour."""
+        if self._watermark.note(at):
+            self._announce(self._watcher.advance(self._watermark.hour or 0))
+
+    def _announce(self, happened: Iterable[Happened]) -> None:
+        for one in happened:
+            self._emit(self._score_alerts.output(one))
+
+    @property
+    def _all_at(self) -> int | None:
+        """The time, ms, that all tasks of classify have come to; None where they do not say."""
+        return None if self._watermark.hour is None else self._watermark.hour * HOUR
 
     def _segment(self, metric: str, scale: str, dimensions: tuple[str, ...], values: Values) -> int:
         counted = self._cap.admit(metric, scale, dimensions, values)
@@ -188,8 +245,9 @@ class WindowsFold(Fold):
 
     def _index(self, number: int) -> None:
         """Make a segment found by what it is of: the whole, or values of dimensions."""
-        *_, pairs = self._names.by_number[number]
+        *_, pairs = name = self._names.by_number[number]
         self._indexed += 1
+        self._watcher.know(number, name)
         if not pairs:
             self._overall.add(number)
         for pair in pairs:
@@ -197,19 +255,34 @@ class WindowsFold(Fold):
 
     def _show_anew(self, values: Iterable[tuple[str, str]]) -> None:
         """Publish all windows of what has another spelling now."""
+        segments = {segment for value in values for segment in self._segments_of[value]}
         windows = range(len(self._settings.windows))
-        self._panes.changed.update((s, w) for value in values for s in self._segments_of[value] for w in windows)
+        self._panes.changed.update((segment, window) for segment in segments for window in windows)
+        if segments:
+            self._history.show_anew(segments)
 
     def checkpoint(self, now: int) -> Checkpoint:
         """Publish the windows that changed; give new names and touched panes."""
         for segment, window in sorted(self._panes.changed):
             self._publish(segment, window)
         self._panes.changed.clear()
+        if self._history.publish(self._partition, self._emit):
+            self._history_at = now
+        self._announce(self._watcher.take_ended())
         checkpoint = Checkpoint()
         checkpoint.state += self._names.dump()
         checkpoint.state += self._spellings.dump()
-        checkpoint.state += self._panes.take_touched()
+        checkpoint.state += self._panes.take_touched(self._history.marks)
+        checkpoint.state += self._watermark.dump()
+        checkpoint.state += self._watcher.dump()
         return checkpoint
+
+    def idle(self, now: int) -> bool:
+        """Publish the history of what is open, where no tick has let it be published for so long."""
+        if not self._history.is_behind or 0 <= now - self._history_at < _QUIET:
+            return False
+        self._history.take()
+        return True
 
     def _publish(self, segment: int, window: int) -> None:
         content = self._window(segment, window)
@@ -248,38 +321,20 @@ class WindowsFold(Fold):
     def _shown(self, segment: int, window: int) -> Mapping[int, int]:
         """Score to count; empty where so few answered that one could tell what each of them said."""
         counts = self._panes.counts(segment, window)
-        fewest = _FEWEST_EMPLOYEES if self._names.by_number[segment][0] == "enps" else 1
-        return counts if sum(counts.values()) >= fewest else {}
+        return counts if sum(counts.values()) >= self._fewest(segment) else {}
+
+    def _fewest(self, segment: int) -> int:
+        return _FEWEST_EMPLOYEES if self._names.by_number[segment][0] == "enps" else 1
 
     def _window(self, segment: int, window: int) -> Window | None:
         """None where nothing may be shown."""
-        metric, scale_name, pairs = self._names.by_number[segment]
         scale, counts = self._scale(segment), self._shown(segment, window)
         if scale is None or not counts:
             return None
-        n = sum(counts.values())
+        *_, pairs = self._names.by_number[segment]
         spec, end = self._settings.windows[window], self._panes.end(window)
-        score = statistics.score(scale, counts)
-        worst, middle, best = scale.count(counts) if scale.formula == "net" else (None, None, None)
-        return Window(
-            metric=metric,
-            scale=scale_name,
-            segment=self._spellings.shown(pairs),
-            window=spec.name,
-            start=rfc3339_seconds(end - spec.length),
-            end=rfc3339_seconds(end),
-            n=n,
-            histogram={str(answer): counts[answer] for answer in sorted(counts)},
-            score=round(score.point, 4),
-            low=round(score.low, 4),
-            high=round(score.high, 4),
-            margin=round((score.high - score.low) / 2, 4),
-            sufficient=n >= self._settings.sufficient,
-            promoters=best,
-            passives=middle,
-            detractors=worst,
-            unit=statistics.UNITS[scale.formula],
-        )
+        start, shown = end - spec.length, self._spellings.shown(pairs)
+        return scored(scale, shown, spec.name, start, end, counts, self._settings.sufficient)
 
     def gauges(self) -> dict[GaugeKey, float]:
         """Responses by category in each window of each metric, all segments together."""
@@ -296,9 +351,10 @@ class WindowsFold(Fold):
         return gauges
 
     def restore(self, key: bytes, value: bytes) -> None:
-        """Take back a name, a spelling or a pane."""
-        if not self._names.restore(key, value) and not self._spellings.restore(key, value):
-            self._panes.restore(key, value)
+        """Take back a name, a spelling, what was heard of time, what is watched or not published yet, or a pane."""
+        owners = self._names, self._spellings, self._watermark, self._watcher
+        if not any(owner.restore(key, value) for owner in owners):
+            self._history.restore(*self._panes.restore(key, value))
 
     def restored(self, stream_time: int, counters: Mapping[CounterKey, int]) -> int:
         """All is back. Windows whose scale is gone are to be taken back with the next checkpoint."""
@@ -307,7 +363,9 @@ class WindowsFold(Fold):
         for number, (metric, scale, pairs) in enumerate(self._names.by_number):
             self._cap.restore(metric, scale, tuple(d for d, _ in pairs), tuple(v for _, v in pairs))
             self._index(number)
-        self._panes.restored(stream_time)
+        self._panes.restored(stream_time, self._all_at)
+        self._history.restored()
+        self._watcher.restored(self._settings.scales.named)
         self._published = {(segment, window) for segment, window in self._panes.changed if self._shown(segment, window)}
         self._panes.changed = {(segment, window) for segment, window in self._published if self._scale(segment) is None}
         return NORMAL

@@ -37,6 +37,7 @@ FIGURES = (
     "cases",
     "told",
     "intake",
+    "watch",
 )
 _PACKAGES = ("aiokafka", "msgspec", "orjson", "uvloop")
 

@@ -10,6 +10,7 @@ from .secured import Acl
 PAGE = Path(__file__).parents[2] / "deploy" / "acls.md"
 PROCESSES = (
     "worker", "intake", "fetch", "produce", "import", "alerts", "cases", "act", "board", "forget", "notify", "windows",
+    "history",
     "dlq list", "dlq replay", "dlq accept",
     "topics create", "topics list", "check", "rebuild",
 )  # fmt: skip

@@ -220,7 +220,7 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
         for export in ("export.csv", "people.json"):
             await processes.run("import", str(EXPORTS / export), "--platform=delighted", "--zone=UTC", "--form=q")
 
-        for process in ("alerts", "windows", "dlq list"):
+        for process in ("alerts", "windows", "history", "dlq list"):
             printed = await processes.run(process, "--json")
             assert [json.loads(line) for line in printed.splitlines()], process
         # Those that stopped a partition are accepted once: sent again they would stop the worker.
@@ -238,6 +238,8 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
     # No platform of the test says who was asked, and no action is refused or on a wrong partition.
     invite = Acl("TOPIC", "LITERAL", f"{PREFIX}survey-invitations", "WRITE")
     act = Acl("TOPIC", "LITERAL", f"{PREFIX}recovery-actions", "WRITE")
+    # Nobody watches scores here.
+    watch = Acl("TOPIC", "LITERAL", f"{PREFIX}nps-alerts", "WRITE")
     worker_may = table(PREFIX)["worker"]
     recovering = {acl for acl in worker_may if re.search("npsflow-recover|recovery-", acl.name)}
     # The console sends no digest and knows of no tickets.
@@ -245,7 +247,7 @@ async def test_each_process_does_its_work_with_exactly_that(watched: Secured, tm
     # What is replayed is sealed already, and the console says nothing about cases.
     make_key = Acl("TOPIC", "LITERAL", f"{PREFIX}customer-keys", "WRITE")
     idle = {
-        "worker": {act}, "check": worker_may, "rebuild": {accept, *recovering}, "intake": {invite},
+        "worker": {act, watch}, "check": worker_may, "rebuild": {accept, watch, *recovering}, "intake": {invite},
         "dlq replay": {invite, act, make_key},
         "notify": {make_key, *(acl for acl in table(PREFIX)["notify"] if elsewhere.search(acl.name))},
     }  # fmt: skip

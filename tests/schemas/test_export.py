@@ -14,8 +14,11 @@ from jsonschema import Draft202012Validator, FormatChecker, ValidationError
 from npsflow.agents.commands.schemas import schemas
 from npsflow.agents.demo import sample
 from npsflow.schemas import descriptions, export, topics
+from npsflow.schemas.deltas import TICK, TaskAt, delta_key, encode_deltas, encode_tick, task_headers
 from npsflow.schemas.headers import Headers
+from npsflow.schemas.times import DAY
 from npsflow.streams.classify.stage import Classify
+from npsflow.streams.config.sections import WatchRule
 from npsflow.streams.config.settings import Settings
 from npsflow.streams.recovery.settings import Escalation, Recovery
 from npsflow.streams.stage import Emit, Output
@@ -86,7 +89,24 @@ def written() -> list[Written]:
     for record in [record for record in found if record.topic == topics.PANES]:
         roll_up.apply(roll_up.read(record))
     roll_up.checkpoint(NOW)
-    return found + [Written(*event) for event in recovered()]
+    return found + [Written(*event) for event in [*recovered(), *watched()]]
+
+
+def watched() -> list[Output]:
+    """Every event about a score: a target that is missed for days, then no answers, then good ones."""
+    found: list[Output] = []
+    rule = WatchRule("overall", "nps", "target", target=30)
+    roll_up = Rollup(Settings(watch=[rule]).window_settings("npsflow/")).open(0, 1, found.append)
+    day = NOW // DAY
+    for score, days in ((2, range(5)), (9, range(30, 40))):
+        for of in days:
+            delta = Written(
+                topics.PANES, 0, delta_key("nps", "0-10", ()), encode_deltas({(): [(day + of) * 288, score, 50]})
+            )
+            at = TaskAt(0, 1, (day + of + 1) * 24)
+            for record in (delta, Written(topics.PANES, 0, TICK, encode_tick(0), task_headers(at))):
+                roll_up.apply(roll_up.read(record))
+    return found
 
 
 def recovered() -> list[Output]:

@@ -130,7 +130,7 @@ def deltas(outputs: Iterable[Output]) -> dict[tuple[Any, ...], int]:
 def windows(outputs: Iterable[Output]) -> dict[bytes | None, bytes]:
     """The windows that stand after these outputs of roll up, by their keys."""
     standing: dict[bytes | None, bytes] = {}
-    for output in outputs:
+    for output in (output for output in outputs if output.topic == topics.WINDOWS):
         standing.pop(output.key, None)
         if output.value is not None:
             standing[output.key] = output.value

@@ -37,6 +37,7 @@ SETTINGS = {
     ),
     "tombstones": "[topics]\ntombstones_delete = true\n",
     "a pause": "[dead_letters]\npause = true\n",
+    "watched scores": '[[watch]]\nname = "all of it"\nmetric = "nps"\nkind = "drop"\n',
     "a short horizon": "horizon_days = 31\n",
 }
 

@@ -17,6 +17,8 @@ DEFAULTS = """
 horizon_days = 35
 ces_seven_is_hard = false
 idle_ticks = true
+history_days = 400
+watch = []
 scales = []
 aliases = {}
 [segments]
@@ -26,6 +28,8 @@ max_values = 1000
 [windows]
 lengths = ["1h", "24h", "7d", "30d"]
 sufficient = 30
+[watching]
+false_alarms_per_month = 1.0
 [alerts]
 metrics = ["nps", "csat", "csat_overall", "ces"]
 private_fields = false
@@ -79,6 +83,7 @@ OTHERS = """
 horizon_days = 90
 ces_seven_is_hard = true
 idle_ticks = false
+history_days = 30
 [[scales]]
 metric = "nps"
 min = 0
@@ -94,6 +99,15 @@ max_values = 5
 [windows]
 lengths = ["90d"]
 sufficient = 5
+[[watch]]
+name = "calls"
+metric = "csat"
+kind = "target"
+segment = {channel = "call"}
+target = 70.0
+scale = "1-5"
+[watching]
+false_alarms_per_month = 0.5
 [alerts]
 metrics = ["nps"]
 private_fields = true
@@ -466,3 +480,57 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for path in (tmp_path / "latin.toml", tmp_path):
         with pytest.raises(SettingsError, match=path.name):
             load({"NPSFLOW_CONFIG": str(path)})
+
+
+WATCH = (
+    '[segments]\ndimensions = ["channel", "tier"]\npairs = [["channel", "tier"]]\n[aliases.channel]\nmail = "E-Mail"\n'
+)
+
+
+def watch(more: str, name: str = "one") -> str:
+    return f'[[watch]]\nname = "{name}"\nmetric = "nps"\n{more}\n'
+
+
+@pytest.mark.parametrize(
+    ("rules", "wrong"),
+    [
+        (watch('kind = "target"\ntarget = 150'), "watch 'one': target 150 is not between -100 and 100"),
+        (watch('kind = "target"\ntarget = -100'), "target -100 is not between"),
+        (watch('kind = "target"'), "watch 'one': the key 'target' is missing"),
+        (watch('kind = "drop"\ntarget = 3'), "watch 'one': only kind target has a target"),
+        (watch('kind = "drop"\nsegment = { region = "*" }'), "watch 'one': 'region' is not in segments.dimensions"),
+        (watch('kind = "drop"\nscale = "1-9"'), "watch 'one': nps has no scale '1-9'"),
+        (watch('kind = "drop"') + watch('kind = "drop"'), "watch names 'one' more than once"),
+        (watch('kind = "fall"'), "Invalid enum value 'fall'; known: drop, target (line"),
+        ("[watching]\nfalse_alarms_per_month = 0", "watching.false_alarms_per_month = 0 is not between 0.001 and 100"),
+    ],
+)
+def test_a_rule_that_cannot_be_watched_is_one_sentence(rules: str, wrong: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(WATCH + rules)
+    assert wrong in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_pair_that_is_not_counted_cannot_be_watched() -> None:
+    rule = watch('kind = "drop"\nsegment = { channel = "*", tier = "a" }')
+    assert parse(WATCH + rule).watch
+    with pytest.raises(SettingsError, match=r"channel and tier are not counted together: name them in segments\.pairs"):
+        parse(rule)
+
+
+def test_values_of_a_rule_are_what_they_are_counted_as() -> None:
+    rules = watch('kind = "target"\ntarget = 4.5\nsegment = { channel = " MAIL " }').replace("nps", "ces")
+    rules += watch('kind = "drop"\nsegment = { channel = "*", tier = "Gold" }', "two")
+    one, two = parse(WATCH + rules).window_settings("npsflow/").rules
+    assert (one.segment, one.scale.name) == ({"channel": "e-mail"}, "1-7")
+    assert two.segment == {"channel": None, "tier": "gold"}
+    assert parse(WATCH + rules).classify_settings("npsflow/", 2).watched
+    assert not parse(WATCH).classify_settings("npsflow/", 2).watched
+
+
+def test_a_rule_may_watch_another_scale() -> None:
+    scales = '[[scales]]\nmetric = "csat"\nmin = 1\nmax = 10\nworst = [1]\n'
+    rules = watch('kind = "drop"\nscale = "1-10"').replace("nps", "csat")
+    (rule,) = parse(scales + rules).window_settings("npsflow/").rules
+    assert rule.scale.name == "1-10"
