@@ -1,6 +1,7 @@
 """Instants are integers here: milliseconds since 1970-01-01T00:00Z. Text is RFC 3339."""
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 SECOND = 1_000
 MINUTE = 60 * SECOND
@@ -28,8 +29,9 @@ def rfc3339(ms: int) -> str:
     return (_EPOCH_WITHOUT_ZONE + _MILLISECOND * min(max(ms, _FIRST), _LAST)).isoformat(timespec="milliseconds") + "Z"
 
 
+@lru_cache(10_000)
 def rfc3339_seconds(ms: int) -> str:
-    """`2026-10-01T12:00:00Z`, for instants that lie on a second."""
+    """`2026-10-01T12:00:00Z`, for instants that lie on a second: borders of panes, of which there are few."""
     return to_datetime(ms).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 

@@ -42,13 +42,12 @@ def history(as_json: bool, segments: tuple[str, ...], metric: str | None, days: 
     day is a row.
     """
     settings = load()
-    found = clients.run(_days(read_installation()))
-    chosen = [counts for counts in found if is_wanted(counts, metric, wanted_segments(segments))]
-    if not chosen:
-        click.echo("no such history: nothing was answered there" if found else "no history yet", err=True)
+    found = clients.run(_days(read_installation(), metric, wanted_segments(segments)))
+    if not found:
+        click.echo("no such history: nothing was answered there, or not yet", err=True)
         return
-    last = max(from_rfc3339(counts.start) for counts in chosen)
-    lines = by_segment(chosen, last - (days - 1) * DAY)
+    last = max(from_rfc3339(counts.start) for counts in found)
+    lines = by_segment(found, last - (days - 1) * DAY)
     if as_json:
         for window in of_days(lines, settings):
             click.echo(codec.encode(window))
@@ -58,16 +57,22 @@ def history(as_json: bool, segments: tuple[str, ...], metric: str | None, days: 
         _show_days(of_days(lines, settings))
 
 
-async def _days(installation: Installation) -> list[Counts]:
-    """The days that stand."""
-    latest = await reading.latest_by_key(reading.committed_records(installation, topics.HISTORY))
-    days = (value for key, (_, value) in latest.items() if codec.loads(key)[3] == "1d")
-    return [codec.convert(codec.loads(value), Counts) for value in days]
+async def _days(installation: Installation, metric: str | None, wanted: Wanted | None) -> list[Counts]:
+    """The days that stand, of what is wanted: of thousands of segments all would take gigabytes."""
+    records = reading.committed_records(installation, topics.HISTORY)
+    chosen = (record async for record in records if is_wanted(record.key or b"", metric, wanted))
+    return [decode(value) for _, value in (await reading.latest_by_key(chosen)).values()]
 
 
-def is_wanted(counts: Counts, metric: str | None, wanted: Wanted | None) -> bool:
-    """Whether these are asked for."""
-    return metric in (None, counts.metric) and is_chosen(counts.segment, wanted)
+decode = codec.decoder(Counts)
+
+
+def is_wanted(key: bytes, metric: str | None, wanted: Wanted | None) -> bool:
+    """Whether a record of this key is a day that is asked for."""
+    if b',"1d",' not in key:
+        return False
+    of, _, segment, resolution, _ = codec.loads(key)
+    return resolution == "1d" and metric in (None, of) and is_chosen(segment, wanted)
 
 
 Key = tuple[int, str, int, tuple[tuple[str, str], ...]]

@@ -58,7 +58,7 @@ class History:
 
     def publish(self, partition: int, emit: Emit) -> bool:
         """Emit what is to be published, and each closed pane that changed; gives whether there was anything."""
-        for cell in self._touched():
+        for cell in self._touched() - self._behind:
             histogram = self._panes.histogram(cell)
             if not self._panes.is_open(cell):
                 self._due[cell] = dict(histogram)
@@ -124,10 +124,9 @@ class History:
             else:
                 self._due[cell] = dict(self._panes.histogram(cell))
 
-    @property
-    def marks(self) -> dict[Cell, bool]:
-        """Of each pane that changed and has one."""
-        return {cell: cell in self._absent for cell in self._behind & self._panes.touched}
+    def dump(self) -> list[tuple[bytes, bytes | None]]:
+        """Changelog records of the panes that changed, with their marks."""
+        return self._panes.take_touched(self._behind, self._absent)
 
     def restore(self, cell: Cell, mark: bool | None) -> None:
         """Take back the mark of a pane."""

@@ -7,7 +7,7 @@ panes a window.
 
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,6 @@ Cell = tuple[int, int, int]
 """Code of a pane size, segment, index: numbers of panes since 1970."""
 
 _EMPTY: Mapping[int, int] = {}
-_NO_MARKS: Mapping[Cell, bool] = {}
 _MOST_DAYS = 400  # that are kept for a task of classify that says no time
 _KEY = struct.Struct("<cBIi")
 """Key of a pane in the changelog: `p`, code of the pane size, segment, index."""
@@ -151,13 +150,18 @@ class PaneStore:
         panes = self._resolutions[code].panes
         return ((code, segment, index) for index in panes for segment in panes[index])
 
-    def take_touched(self, marks: Mapping[Cell, bool] = _NO_MARKS) -> list[tuple[bytes, bytes | None]]:
-        """Give changelog records of the panes touched since the last call; None deletes. `restore` gives marks back."""
+    def take_touched(
+        self, marked: Collection[Cell] = (), absent: Collection[Cell] = ()
+    ) -> list[tuple[bytes, bytes | None]]:
+        """Give changelog records of the panes touched since the last call; None deletes.
+
+        `restore` gives the mark of a pane back: whether it is absent.
+        """
         records: list[tuple[bytes, bytes | None]] = []
         for cell in sorted(self.touched):
             stored: Any = self.histogram(cell)
-            if cell in marks:
-                stored = [stored, marks[cell]]
+            if cell in marked:
+                stored = [stored, cell in absent]
             records.append((_KEY.pack(b"p", *cell), codec.pack(stored) if stored else None))
         self.touched.clear()
         self.created.clear()

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
 
@@ -121,6 +122,10 @@ class ValueCap:
     def restore(self, metric: str, scale: str, dimensions: tuple[str, ...], values: Values) -> None:
         """Take back values that were admitted, whatever the cap is now."""
         self._admitted[metric, scale, dimensions].add(values)
+
+
+_instant = lru_cache(1000)(rfc3339)
+"""For borders of panes, of which there are few."""
 
 
 def tombstone(events: CloudEvents, partition: int, key: bytes, at: str) -> Output:
@@ -272,7 +277,7 @@ class WindowsFold(Fold):
         checkpoint = Checkpoint()
         checkpoint.state += self._names.dump()
         checkpoint.state += self._spellings.dump()
-        checkpoint.state += self._panes.take_touched(self._history.marks)
+        checkpoint.state += self._history.dump()
         checkpoint.state += self._watermark.dump()
         checkpoint.state += self._watcher.dump()
         return checkpoint
@@ -298,7 +303,7 @@ class WindowsFold(Fold):
 
         Its time is that of the newest pane, so that it does not depend on where commits have cut.
         """
-        key, at = self._key(segment, window), rfc3339(self._panes.end(window) - self._settings.windows[window].pane)
+        key, at = self._key(segment, window), _instant(self._panes.end(window) - self._settings.windows[window].pane)
         if content is None:
             self._emit(tombstone(self._events, self._partition, key, at))
             return

@@ -6,7 +6,7 @@ import pytest
 
 from npsflow.agents.commands.history import by_segment, is_wanted, of_days, sparkline, total
 from npsflow.agents.commands.windows import wanted_segments
-from npsflow.schemas.history import Counts
+from npsflow.schemas.history import Counts, history_key
 from npsflow.schemas.times import DAY, from_rfc3339, rfc3339_seconds
 from npsflow.streams.config.settings import Settings
 
@@ -42,10 +42,13 @@ def test_metrics_and_segments_stand_in_the_order_of_windows() -> None:
 
 
 def test_only_what_is_asked_for() -> None:
-    assert is_wanted(counts({}), "nps", wanted_segments(("channel=e-mail",)))
-    assert is_wanted(counts({}), None, None)
-    assert not is_wanted(counts({}), "csat", None)
-    assert not is_wanted(counts({}), None, wanted_segments(("overall",)))
+    key = history_key("nps", "0-10", {"channel": "e-mail"}, "1d", "2026-03-10T00:00:00Z")
+    assert is_wanted(key, "nps", wanted_segments(("channel=E-Mail",)))
+    assert is_wanted(key, None, None)
+    assert not is_wanted(key, "csat", None)
+    assert not is_wanted(key, None, wanted_segments(("overall",)))
+    assert not is_wanted(history_key("nps", "0-10", {}, "1h", "2026-03-10T00:00:00Z"), None, None)
+    assert not is_wanted(history_key("nps", "0-10", {"channel": ',"1d",'}, "1h", "2026-03-10T00:00:00Z"), None, None)
 
 
 def test_a_scale_that_no_setting_knows_is_left_out() -> None:
