@@ -31,6 +31,12 @@ async def windows(installation: Installation) -> list[dict[str, Any]]:
     return [codec.loads(value) for _, value in latest.values()]
 
 
+async def history(installation: Installation) -> list[dict[str, Any]]:
+    """The hours and days of history."""
+    latest = await reading.latest_by_key(reading.committed_records(installation, topics.HISTORY))
+    return [codec.loads(value) for _, value in latest.values()]
+
+
 async def lag(here: DemoInstallation) -> int:
     """Records that are in the input topic, but whose effects are not committed yet."""
     async with (

@@ -14,7 +14,7 @@ from npsflow.streams.engine.installation import Installation
 from npsflow.streams.stage import Record
 
 _SHOWN = 10  # differences, where there are any
-_WINDOWS = "windows"
+_WINDOWS, _HISTORY = "windows", "hours and days"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Evidence:
     follow_ups: list[Record]
     dead_letters: list[Record]
     windows: list[dict[str, Any]]
+    history: list[dict[str, Any]]
     counters: Mapping[str, int]
 
 
@@ -38,6 +39,7 @@ async def collect(installation: Installation) -> Evidence:
             follow_ups=await outputs.records(installation, topics.FOLLOW_UP),
             dead_letters=await outputs.records(installation, topics.DEAD_LETTERS),
             windows=await outputs.windows(installation),
+            history=await outputs.history(installation),
             counters=await reading.counters(installation, "classify"),
         )
 
@@ -74,6 +76,12 @@ def prove(evidence: Evidence, partitions: int) -> None:
             Counter(oracle.window_key(window) for window in evidence.windows),
             oracle.compare_windows(expected, evidence.windows),
         ),
+        (
+            _HISTORY,
+            Counter(expected.history.keys()),
+            Counter(oracle.history_key(one) for one in evidence.history if oracle.is_over(one, expected.time)),
+            oracle.compare_history(expected, evidence.history),
+        ),
     )
     head = ("beside the oracle", "expected", "lost", "emitted twice", "different")
     show.rows(head, [_row(*comparison) for comparison in comparisons], right=head[1:])
@@ -92,7 +100,7 @@ def _outcomes(evidence: Evidence, expected: oracle.Expected) -> list[str]:
 
 
 def _row(name: str, wanted: Counter[Any], read: Counter[Any], different: list[str]) -> tuple[str, ...]:
-    twice = "-" if name == _WINDOWS else f"{read.total() - len(read):,}"  # a table has each key once anyway
+    twice = "-" if name in (_WINDOWS, _HISTORY) else f"{read.total() - len(read):,}"  # a table has each key once anyway
     return name, f"{wanted.total():,}", f"{(wanted - read).total():,}", twice, f"{len(different):,}"
 
 

@@ -24,7 +24,17 @@ from npsflow.agents.kafka import clients, reading
 from npsflow.agents.worker import host
 from npsflow.schemas.codec import dumps, loads
 from npsflow.schemas.partitioner import partition_of
-from npsflow.schemas.topics import ACTIONS, CASES, DEAD_LETTERS, FOLLOW_UP, PANES, RESPONSES, SERVICE_RECOVERY, WINDOWS
+from npsflow.schemas.topics import (
+    ACTIONS,
+    CASES,
+    DEAD_LETTERS,
+    FOLLOW_UP,
+    HISTORY,
+    PANES,
+    RESPONSES,
+    SERVICE_RECOVERY,
+    WINDOWS,
+)
 from npsflow.streams.classify.counters import OUTCOMES
 from npsflow.streams.config.settings import parse
 from npsflow.streams.engine import admin
@@ -192,7 +202,7 @@ class Harness:
     async def ends(self, topic: str) -> dict[int, int]:
         """The very end of each partition, behind transactions that are still open."""
         counts = self.settings.topics
-        of = range(counts.pane_partitions if topic in (PANES, WINDOWS, ROLLUP_STATE) else counts.partitions)
+        of = range(counts.pane_partitions if topic in (PANES, WINDOWS, HISTORY, ROLLUP_STATE) else counts.partitions)
         ends = await self._reader.end_offsets([TopicPartition(self.installation.topic(topic), p) for p in of])
         return {tp.partition: end for tp, end in ends.items()}
 
@@ -224,9 +234,9 @@ class Harness:
         """All committed records."""
         return [record async for record in reading.committed_records(self.installation, topic)]
 
-    async def windows(self) -> dict[bytes, bytes]:
-        """The table of windows: the last value of each key."""
-        latest = {record.key or b"": record.value for record in await self.read(WINDOWS)}
+    async def windows(self, topic: str = WINDOWS) -> dict[bytes, bytes]:
+        """The table of windows, or of another topic: the last value of each key."""
+        latest = {record.key or b"": record.value for record in await self.read(topic)}
         return {key: value for key, value in latest.items() if value is not None}
 
     async def events(self, topic: str) -> list[oracle.Event]:
@@ -260,6 +270,7 @@ class Harness:
             *oracle.compare_follow_ups(expected, await self.events(FOLLOW_UP)),
             *oracle.compare_dead(expected, [_dead_letter(headers) for headers in letters]),
             *oracle.compare_windows(expected, [loads(value) for value in (await self.windows()).values()]),
+            *oracle.compare_history(expected, [loads(value) for value in (await self.windows(HISTORY)).values()]),
             *oracle.compare_outcomes(expected, await self.outcomes()),
             *oracle.compare_forwarded(expected),
             *compare_cases(*[await self.read(topic) for topic in (SERVICE_RECOVERY, FOLLOW_UP, CASES)]),

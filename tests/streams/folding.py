@@ -127,10 +127,10 @@ def deltas(outputs: Iterable[Output]) -> dict[tuple[Any, ...], int]:
     return {cell: count for cell, count in total.items() if count}
 
 
-def windows(outputs: Iterable[Output]) -> dict[bytes | None, bytes]:
-    """The windows that stand after these outputs of roll up, by their keys."""
+def windows(outputs: Iterable[Output], topic: str = topics.WINDOWS) -> dict[bytes | None, bytes]:
+    """The windows that stand after these outputs of roll up, by their keys; or what stands on another topic."""
     standing: dict[bytes | None, bytes] = {}
-    for output in (output for output in outputs if output.topic == topics.WINDOWS):
+    for output in (output for output in outputs if output.topic == topic):
         standing.pop(output.key, None)
         if output.value is not None:
             standing[output.key] = output.value

@@ -15,10 +15,13 @@ from .comparing import (
     compare_dead,
     compare_follow_ups,
     compare_forwarded,
+    compare_history,
     compare_outcomes,
     compare_windows,
+    history_key,
     window_key,
 )
+from .history import history, is_over
 from .lifecycle import follow
 from .model import (
     DAY,
@@ -28,6 +31,7 @@ from .model import (
     Event,
     Expected,
     Fields,
+    HistoryKey,
     Origin,
     Record,
     Segment,
@@ -41,10 +45,40 @@ from .statistics import Z, ces, csat, nps, t_quantile
 from .windows import DIMENSIONS, WINDOWS, spellings, windows
 
 __all__ = [
-    "DAY", "DIMENSIONS", "HORIZON", "HOUR", "MINUTE", "ORIGIN_HEADER", "WINDOWS", "Case", "Event", "Expected",
-    "Fields", "Origin", "Record", "Segment", "Step", "WindowKey", "Z", "ces", "compare_alerts", "compare_dead",
-    "compare_follow_ups", "compare_forwarded", "compare_outcomes", "compare_windows", "csat", "expect", "murmur2",
-    "nps", "t_quantile", "window_key",
+    "DAY",
+    "DIMENSIONS",
+    "HORIZON",
+    "HOUR",
+    "MINUTE",
+    "ORIGIN_HEADER",
+    "WINDOWS",
+    "Case",
+    "Event",
+    "Expected",
+    "Fields",
+    "HistoryKey",
+    "Origin",
+    "Record",
+    "Segment",
+    "Step",
+    "WindowKey",
+    "Z",
+    "ces",
+    "compare_alerts",
+    "compare_dead",
+    "compare_follow_ups",
+    "compare_forwarded",
+    "compare_history",
+    "compare_outcomes",
+    "compare_windows",
+    "csat",
+    "expect",
+    "history_key",
+    "is_over",
+    "murmur2",
+    "nps",
+    "t_quantile",
+    "window_key",
 ]  # fmt: skip
 
 HORIZON = 35 * DAY
@@ -53,10 +87,11 @@ ORIGIN_HEADER = "npsflow_origin"
 
 @dataclass
 class _Task:
-    """One partition: its stream time and what stands in it, with alert and follow-up."""
+    """One partition: its stream time and what stands in it, with alert and follow-up; and what is past correction."""
 
     stream_time: float = -inf
     versions: dict[str, tuple[Version, Case, Case]] = field(default_factory=dict)
+    forgotten: list[Version] = field(default_factory=list)
 
 
 def expect(records: Iterable[Record], *, partitions: int = 4) -> Expected:
@@ -92,6 +127,8 @@ def expect(records: Iterable[Record], *, partitions: int = 4) -> Expected:
     latest = max((task_state.stream_time for task_state in tasks), default=-inf)
     shown = {value: spelled for value, (_, spelled) in expected.spellings.items()}
     expected.windows = windows(versions, latest, shown)
+    forgotten = [version for task_state in tasks for version in task_state.forgotten]
+    expected.history, expected.time = history(versions + forgotten, latest, shown), latest
     return expected
 
 
@@ -119,6 +156,7 @@ def _fold(expected: Expected, task: _Task, version: Version, partition: int, off
     border = task.stream_time - HORIZON
     known, alert, follow_up = task.versions.get(version.identity, (None, Case(), Case()))
     if known is not None and known.submitted < border:
+        task.forgotten.append(known)
         known, alert, follow_up = None, Case(), Case()
         del task.versions[version.identity]
     if version.deleted and known is not None:

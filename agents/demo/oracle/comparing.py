@@ -4,7 +4,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .model import Case, Event, Expected, Step, WindowKey
+from .history import is_over
+from .model import Case, Event, Expected, HistoryKey, Step, WindowKey
 
 
 def compare_outcomes(expected: Expected, outcomes: Mapping[str, int]) -> list[str]:
@@ -46,6 +47,25 @@ def compare_windows(expected: Expected, read: Iterable[Mapping[str, Any]]) -> li
             if not _same(wanted.get(name), actual[key].get(name)):
                 differences.append(_differ(f"window {key}, {name}", wanted.get(name), actual[key].get(name)))
     return differences
+
+
+def history_key(value: Mapping[str, Any]) -> HistoryKey:
+    """The key of an hour or day in `Expected.history`."""
+    metric, scale, segment, _ = window_key({"window": "", **value})
+    return metric, scale, segment, value["resolution"], value["start"]
+
+
+def compare_history(expected: Expected, read: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Compare the hours and days that stand on the topic and are over, tombstones left out."""
+    actual = {history_key(value): dict(value) for value in read if is_over(value, expected.time)}
+    differences = [f"history lost: {key}" for key in sorted(expected.history.keys() - actual.keys())]
+    differences += [f"history not expected: {key}" for key in sorted(actual.keys() - expected.history.keys())]
+    both = sorted(expected.history.keys() & actual.keys())
+    return differences + [
+        _differ(f"history {key}", expected.history[key], actual[key])
+        for key in both
+        if expected.history[key] != actual[key]
+    ]
 
 
 def _same(wanted: object, actual: object) -> bool:

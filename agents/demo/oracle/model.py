@@ -4,12 +4,14 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, NamedTuple
 
 Fields = dict[str, Any]
 Origin = tuple[int, int, int]  # append time, partition, offset
 Segment = tuple[tuple[str, str], ...]
 WindowKey = tuple[str, str, Segment, str]  # metric, scale, segment, window
+HistoryKey = tuple[str, str, Segment, str, str]  # metric, scale, segment, resolution, start
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 SCALES = {"nps": (0, 10), "enps": (0, 10), "csat": (1, 5), "csat_overall": (1, 5), "ces": (1, 7)}
@@ -68,7 +70,8 @@ class Case:
 class Expected:
     """What must come out. A forwarded record counts as forwarded, and its copy as what it becomes.
 
-    `spellings` holds of (dimension, value as it is counted) the first record that was counted, and how it spells it.
+    `history` holds the hours and days that are over at `time`, the highest stream time. `spellings` holds of
+    (dimension, value as it is counted) the first record that was counted, and how it spells it.
     Records of the same minute are ordered by when the response was submitted.
     """
 
@@ -78,6 +81,8 @@ class Expected:
     forwarded: set[Origin] = field(default_factory=set)
     copies: Counter[Origin] = field(default_factory=Counter)
     windows: dict[WindowKey, Fields] = field(default_factory=dict)
+    history: dict[HistoryKey, Fields] = field(default_factory=dict)
+    time: float = -inf
     spellings: dict[tuple[str, str], tuple[tuple[int, ...], str]] = field(default_factory=dict)
     alerts: dict[str, Case] = field(default_factory=dict)
     follow_ups: dict[str, Case] = field(default_factory=dict)

@@ -29,7 +29,7 @@ def windows(
         scale = "{}-{}".format(*SCALES[metric])
         moment = version.submitted // (5 * MINUTE) * (5 * MINUTE)
         inside = [name for name, (start, end) in spans.items() if start <= moment < end]
-        for segment in _segments(version.content) if inside else ():
+        for segment in segments(version.content) if inside else ():
             for name in inside:
                 histograms[metric, scale, segment, name][score] += 1
     return {
@@ -39,7 +39,7 @@ def windows(
     }
 
 
-def _segments(content: Fields) -> list[Segment]:
+def segments(content: Fields) -> list[Segment]:
     """The overall segment, and one for each dimension that the response has."""
     return [(), *((value,) for value, _ in spellings(content))]
 

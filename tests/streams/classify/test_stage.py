@@ -70,6 +70,8 @@ def test_everything_that_comes_out_is_what_the_oracle_expects(history: list[Prod
     assert oracle.compare_follow_ups(expected, events(out, topics.FOLLOW_UP)) == []
     rolled, _ = run(Rollup(SETTINGS.window_settings("npsflow/t.")), panes(out))
     assert oracle.compare_windows(expected, map(json.loads, windows(rolled.committed).values())) == []
+    hours_and_days = windows(rolled.committed, topics.HISTORY).values()
+    assert oracle.compare_history(expected, map(json.loads, hours_and_days)) == []
 
 
 # Whatever happens in between

@@ -23,6 +23,7 @@ def events(expected: Expected, kind: str) -> list[Event]:
 def test_a_right_answer_has_no_differences() -> None:
     whole = oracle.expect(log(sample.sample(7, 5_000, END)))
     assert oracle.compare_windows(whole, whole.windows.values()) == []
+    assert oracle.compare_history(whole, whole.history.values()) == []
     assert oracle.compare_alerts(whole, events(whole, "alert")) == []
     assert oracle.compare_follow_ups(whole, events(whole, "follow_up")) == []
     letters = [(reason, *place) for reason, places in whole.dead.items() for place in places]
@@ -54,6 +55,20 @@ def test_differences_of_windows_are_named_beyond_rounding() -> None:
     assert oracle.compare_windows(expected, right.values()) == []
     right[key]["n"] = 2
     assert oracle.compare_windows(expected, right.values()) == [f"window {key}, n: expected 1, read 2"]
+
+
+def test_differences_of_hours_and_days_that_are_over_are_named() -> None:
+    expected = expect(response("1", 9, submitted_at="2026-02-27T15:00:00Z"), response("2"))
+    (hour, day) = sorted(key for key in expected.history if key[2] == ())[::-1]
+    assert (hour[3:], day[3:]) == (("1h", "2026-02-27T15:00:00Z"), ("1d", "2026-02-27T00:00:00Z"))
+    right = {key: dict(value) for key, value in expected.history.items()}
+    open_one = right[hour] | {"start": "2026-03-01T15:00:00Z", "end": "2026-03-01T16:00:00Z"}
+    assert oracle.compare_history(expected, [*right.values(), open_one]) == []
+    right[hour]["n"] = 2
+    assert len(oracle.compare_history(expected, right.values())) == 1
+    del right[hour]
+    assert oracle.compare_history(expected, right.values()) == [f"history lost: {hour}"]
+    assert len(oracle.compare_history(expect(response("2")), expected.history.values())) == len(expected.history)
 
 
 def test_differences_of_dead_letters_and_outcomes_are_named() -> None:
