@@ -314,6 +314,11 @@ def test_from_responses_to_alerts_windows_and_dead_letters(harness: CommandHarne
         overall = ("windows", "--json", "--segment", "overall", "--window", "30d")
         wait_until(lambda: harness.lines(*overall)[0]["histogram"] == {"9": 2, "10": 1})
         report = harness.checked()
+        past = datetime.now(UTC) - timedelta(days=3)
+        old = response_json(9, metric="csat", score=5, submitted_at=past.isoformat())
+        assert harness.run("produce", harness.file(old)).exit_code == 0
+        csat = ("history", "--json", "--metric", "csat", "--segment", "overall")
+        wait_until(lambda: bool(harness.lines(*csat)))
 
     raised, retracted = harness.lines("alerts", "--json")
     assert (raised["type"], raised["key"], raised["score"]) == ("npsflow.alert.raised.v1", "C-7", 1)
@@ -347,6 +352,13 @@ def test_from_responses_to_alerts_windows_and_dead_letters(harness: CommandHarne
     assert row[:3] == ["nps", "overall", "7d"]
     assert row[5:7] == ["3", "+100.0"]
     assert row[-3:] == ["3/0/0", "too", "few"]
+
+    (day,) = harness.lines(*csat)
+    assert (day["window"], day["n"], day["score"], day["segment"]) == ("1d", 1, 100.0, {})
+    assert day["start"] == f"{past:%Y-%m-%d}T00:00:00Z"
+    (shown_day,) = harness.run("history", "--segment", "overall", "--metric", "csat").stdout.splitlines()[1:]
+    assert shown_day.split()[:5] == ["csat", "overall", f"{past:%Y-%m-%d}", "1", "100.0%"]
+    assert harness.run("history", "--metric", "ces").stderr.startswith("no such history: nothing was answered there")
 
     letters = harness.lines("dlq", "list", "--json")
     assert sorted(letter["reason"] for letter in letters) == ["null_value", "score_out_of_range"]
