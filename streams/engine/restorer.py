@@ -1,8 +1,10 @@
 """How a task comes (back) to a worker: its producer fences the last owner, its changelog says where it stands."""
 
+import asyncio
 from collections.abc import Mapping
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import UnknownTopicOrPartitionError
 
 from npsflow.streams.engine.admin import leaders_of
 from npsflow.streams.engine.changelog import Changelog, Position
@@ -14,6 +16,8 @@ from npsflow.streams.engine.kafka.hanging_transactions import settle
 from npsflow.streams.engine.observer import Lost
 from npsflow.streams.engine.task import Task
 from npsflow.streams.engine.transaction import Transaction
+
+_SETTLE = 60.0  # seconds: a coordinator that has none, or cannot end a transaction, must not hold up other tasks
 
 
 class Restorer:
@@ -48,7 +52,8 @@ class Restorer:
                 await kept.transaction.stop()
             leaders = await self._leaders(partition)
             name = self._installation.transactional_id(self._stage.name, partition)
-            await settle(self._installation, client_of(self._reader.consumer), name, leaders)
+            async with asyncio.timeout(_SETTLE):
+                await settle(self._installation, client_of(self._reader.consumer), name, leaders)
             return await self._restore(Transaction(self._context, partition, leaders), partition, kept)
         except Exception:  # not if it was cancelled
             self._failed = True
@@ -60,11 +65,14 @@ class Restorer:
         own = {tp.topic for tp in (changelog.state, changelog.log) if tp is not None}
         topics = own.union(map(self._installation.topic, self._stage.outputs))
         found = await leaders_of(client_of(self._reader.consumer), topics)
+        if missing := topics - {tp.topic for tp in found}:
+            raise UnknownTopicOrPartitionError(f"topic {min(missing)} does not exist: run `npsflow topics create`")
         return {tp: node for tp, node in found.items() if tp.topic not in own or tp.partition == partition}
 
     async def _restore(self, transaction: Transaction, partition: int, kept: Task | None) -> Task:
         try:
-            await transaction.start()
+            async with asyncio.timeout(_SETTLE):
+                await transaction.start()
             if kept is not None and await self._is_untouched(kept):
                 kept.renew(transaction)
                 return kept

@@ -168,7 +168,8 @@ class Source(Service):
                     await self._send_batch(tp, batch)
             if (now := self.loop.time()) >= idle_at:
                 idle_at = now + _IDLE_EVERY
-                if is_broken(self._consumer):  # its tasks would have to be taken from it: another worker does that
+                # Its tasks would have to be taken from it: that is what another worker does.
+                if not self.should_stop and is_broken(self._consumer):
                     await self.crash(ConsumerBroken(self.stage.name))
                     return
                 for task in list(self.tasks.values()):

@@ -7,7 +7,6 @@ one under the same id settles whatever was left open.
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer, TopicPartition
@@ -15,7 +14,8 @@ from aiokafka.errors import KafkaConnectionError
 from aiokafka.structs import OffsetAndMetadata
 
 from npsflow.streams.engine.context import Context
-from npsflow.streams.engine.kafka.guarded_producer import TRANSACTION_TIMEOUT, GuardedProducer
+from npsflow.streams.engine.kafka.abandoning import abandon
+from npsflow.streams.engine.kafka.guarded_producer import GuardedProducer
 from npsflow.streams.engine.kafka.hanging_transactions import find_open
 from npsflow.streams.engine.observer import Committing
 from npsflow.streams.stage import Output
@@ -127,5 +127,4 @@ class Transaction:
 
     async def stop(self) -> None:
         """Close it whatever state it is in; an open transaction is settled by the next owner or the time-out."""
-        with suppress(Exception):
-            await asyncio.wait_for(self.producer.stop(), TRANSACTION_TIMEOUT)
+        await abandon(self.producer)

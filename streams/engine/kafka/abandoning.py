@@ -18,3 +18,4 @@ async def abandon(producer: AIOKafkaProducer) -> None:
         async with asyncio.timeout(_SECONDS):
             await producer.client.close()
             await producer._sender.close()
+            await producer.client.close()  # once more: it may have connected again in between

@@ -1,9 +1,9 @@
 """aiokafka's transactional producer, with what it lacks for a commit whose outcome has to be certain.
 
 A transaction is begun only on a connection to its coordinator that is vouched for: the one on which the producer was
-initialised, or one of which somebody has seen to it that nothing older is hidden. A coordinator that was not restarted
-has written all ends of the last transaction before it lets another begin. One that was may have left some out, see
-hanging_transactions.py; if the transaction that is begun then is aborted, what the last one committed there is lost.
+initialised, or a later one, once nothing older is open anywhere. A coordinator that was not restarted has written all
+ends of the last transaction before it lets another begin, where a partition has a leader. One that was may have left
+some out, see hanging_transactions.py; if the next transaction is aborted then, what the last one committed is lost.
 """
 
 import asyncio

@@ -36,6 +36,7 @@ from aiokafka.protocol.transaction import EndTxnRequest
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
 from npsflow.streams.engine.installation import Installation
+from npsflow.streams.engine.kafka.abandoning import abandon
 from npsflow.streams.engine.kafka.guarded_producer import TRANSACTION_TIMEOUT, GuardedProducer
 
 _COMMITTING = 60.0
@@ -84,10 +85,12 @@ async def settle(
     producer = GuardedProducer(installation, transactional_id, timeout)
     try:
         await producer.start()
+        # Until then the last owner may have written to others.
+        hidden = sorted({*hidden, *await find_open(client, leaders)})
         await producer.end_empty_transaction(last.was_committed, hidden)
         await producer.release()
     finally:
-        await producer.stop()
+        await abandon(producer)
 
 
 async def _describe(client: Any, transactional_id: str) -> _Last | None:
