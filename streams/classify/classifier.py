@@ -24,7 +24,7 @@ from npsflow.streams.classify.events import Arrival, EventBuilder, Events
 from npsflow.streams.classify.memory import RememberedResponses
 from npsflow.streams.classify.parsing import read_record
 from npsflow.streams.classify.settings import ClassifySettings
-from npsflow.streams.classify.stored import DELETED, ID, INTERNAL, TEST, Remembered, Version, place
+from npsflow.streams.classify.stored import DELETED, ID, INTERNAL, LATE, TEST, Remembered, Version, place
 from npsflow.streams.scoring.scores import Scale
 from npsflow.streams.scoring.segments import NO_SEGMENTS, Names, NewValue, Segmenter, unpack_segments
 from npsflow.streams.stage import CounterKey, Output, Record
@@ -46,7 +46,7 @@ class Change(Struct, gc=False, kw_only=True):
 
     `counts`: counters to raise by one. `stream_time` (ms): stream time goes on to it, if it is not there yet.
     `packed`: the version that stands from now on under `id`, if it is another one, and when it was `submitted` (ms).
-    `minus` and `plus`: what leaves the panes and what enters them.
+    `minus` and `plus`: what leaves the panes and what enters them; `late`: both are, as the version before was.
     """
 
     outcome: Outcome
@@ -57,6 +57,7 @@ class Change(Struct, gc=False, kw_only=True):
     submitted: int = 0
     minus: PaneCount | None = None
     plus: PaneCount | None = None
+    late: bool = False
     learned: Learned | None = None
     outputs: Sequence[Output] = ()
     urgent: bool = False
@@ -182,6 +183,7 @@ class Classifier:
             packed=stored.pack(after),
             submitted=submitted,
             minus=None if before is None else _pane_count(before),
+            late=before is not None and bool(before.flags & LATE),
             plus=None if flags else PaneCount(submitted // PANE, segments, response.score),
             learned=None if flags or not new else _learned(new, arrival),
             outputs=events.outputs,
@@ -217,6 +219,7 @@ class Classifier:
             packed=stored.pack(after),
             submitted=submitted,
             minus=None if before is None else _pane_count(before),
+            late=before is not None and bool(before.flags & LATE),
             outputs=events.outputs,
             urgent=events.urgent,
         )

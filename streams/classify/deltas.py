@@ -29,7 +29,8 @@ class PaneCounts:
     """Sums what responses add to the panes and take back from them, until `send` emits it.
 
     From the stream time `turn` (ms) on, what changes an hour that this task is past by more than LATENESS is sent apart
-    as late: also the new count of a response whose old one is of such an hour.
+    as late: also the new count of a response whose old one is of such an hour, and all that follows of that response.
+    So what takes a count back goes the way of the count, or after it: no pane falls below zero, wherever commits cut.
 
     `partition_of` gives the partition of a key on `nps-panes`. A record holds about `max_numbers` numbers of at most 9
     bytes, a multiple of three: no more than a broker takes.
@@ -57,16 +58,17 @@ class PaneCounts:
             begin = time // HOUR * HOUR
             self.turn, self.open_from = begin + HOUR, begin - LATENESS
 
-    def add(self, count: PaneCount, late: bool = False) -> None:
-        """Count a response; `late` whatever its time is."""
-        plus = self._late[0] if late or count.pane * PANE < self.open_from else self.plus
-        plus[count.pane, count.score].append(count.segments)
+    def add(self, count: PaneCount, late: bool = False) -> bool:
+        """Count a response; `late` whatever its time is. Gives whether that is late."""
+        return self._put(count, late, self.plus, self._late[0])
 
-    def take_back(self, count: PaneCount) -> bool:
-        """Count a response no more; gives whether that is late."""
-        late = count.pane * PANE < self.open_from
-        minus = self._late[1] if late else self._minus
-        minus[count.pane, count.score].append(count.segments)
+    def take_back(self, count: PaneCount, late: bool = False) -> bool:
+        """Count a response no more; `late` whatever its time is. Gives whether that is late."""
+        return self._put(count, late, self._minus, self._late[1])
+
+    def _put(self, count: PaneCount, late: bool, timely: _Sums, too_late: _Sums) -> bool:
+        late = late or count.pane * PANE < self.open_from
+        (too_late if late else timely)[count.pane, count.score].append(count.segments)
         return late
 
     def send(self, emit: Emit) -> None:

@@ -16,6 +16,7 @@ from npsflow.streams.classify.counters import COUNTERS, DEAD, GAUGES, MISPLACED,
 from npsflow.streams.classify.deltas import PaneCounts
 from npsflow.streams.classify.memory import RememberedResponses
 from npsflow.streams.classify.settings import ClassifySettings
+from npsflow.streams.classify.stored import mark_late
 from npsflow.streams.classify.straight import StraightFold
 from npsflow.streams.scoring.segments import Names
 from npsflow.streams.stage import (
@@ -117,17 +118,24 @@ class ClassifyFold(Fold):
                 counters[key] += 1
             except KeyError:
                 self._count_new(key, 1)
+        late = self._count_in_panes(change)
         if change.packed:
-            memory.remember(change.id, change.packed, change.submitted)
-        late = change.minus is not None and self._pane_counts.take_back(change.minus)
-        if change.plus is not None:
-            self._pane_counts.add(change.plus, late)
+            memory.remember(change.id, mark_late(change.packed) if late else change.packed, change.submitted)
         if change.learned is not None:
             self._classifier.learn(change.learned.values)
             self._spellings += change.learned.spellings
         for output in change.outputs:
             self._emit(output)
         return asks
+
+    def _count_in_panes(self, change: Change) -> bool:
+        """Gives whether any of it is late; then so is all that follows of this response."""
+        late = change.late
+        if change.minus is not None:
+            late = self._pane_counts.take_back(change.minus, late)
+        if change.plus is not None:
+            late = self._pane_counts.add(change.plus, late)
+        return late
 
     def _watch(self, outcome: str) -> int:
         self._breaker.saw(outcome == "dead")

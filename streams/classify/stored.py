@@ -12,11 +12,13 @@ from npsflow.streams.scoring.segments import packed_size
 
 DELETED, TEST, INTERNAL, ALERT_LIVE, FOLLOW_LIVE = 1, 2, 4, 8, 16
 _CORRECTED = 32
+LATE = 64
+"""What changed in its counts went as late: so does all that follows. Set by a task whose settings watch a score."""
 
 _HEAD = struct.Struct("<HBBHHHHqqQqQQ")
 _SUBMITTED = struct.Struct("<q")
 _SINCE = struct.Struct("<qq")
-_SUBMITTED_AT = struct.calcsize("<HBBHHHH")
+_FLAGS_AT, _SUBMITTED_AT = struct.calcsize("<H"), struct.calcsize("<HBBHHHH")
 _OFFSET_BITS = 48
 
 ID = 15
@@ -97,6 +99,11 @@ def pack_first(  # noqa: PLR0913 all that varies; to carry it in a Remembered ta
         appended, content, context,
     )  # fmt: skip
     return head + segments + key + fields
+
+
+def mark_late(packed: bytes) -> bytes:
+    """The packed response with the flag LATE."""
+    return packed[:_FLAGS_AT] + bytes([packed[_FLAGS_AT] | LATE]) + packed[_FLAGS_AT + 1 :]
 
 
 def unpack(packed: bytes) -> Remembered:

@@ -16,8 +16,10 @@ from npsflow.streams.classify.stored import (
     FOLLOW_LIVE,
     ID,
     INTERNAL,
+    LATE,
     TEST,
     Remembered,
+    mark_late,
     pack,
     place,
     size_of,
@@ -28,7 +30,7 @@ from npsflow.streams.scoring.segments import MOST_SEGMENTS, pack_segments, unpac
 from tests.strategies import NOW
 from tests.streams.contexts import answer, context
 
-flags = st.sets(st.sampled_from([DELETED, TEST, INTERNAL, ALERT_LIVE, FOLLOW_LIVE])).map(sum)
+flags = st.sets(st.sampled_from([DELETED, TEST, INTERNAL, ALERT_LIVE, FOLLOW_LIVE, LATE])).map(sum)
 small = st.integers(0, 0xFFFF)
 instants = st.integers(-(2**62), 2**62)
 hashes = st.integers(0, 2**64 - 1)
@@ -50,6 +52,7 @@ def test_it_comes_back_as_it_was(given_: Remembered, since: bool, raised: bool, 
         given_ = replace(given_, raised=given_.version[1])
     packed = pack(given_)
     assert unpack(packed) == given_
+    assert unpack(mark_late(packed)) == replace(given_, flags=given_.flags | LATE)
     assert submitted_of(packed) == given_.submitted
     assert size_of(before + packed, len(before)) == len(packed)
 
