@@ -74,9 +74,12 @@ class ScoreWatch:
         return "unknown"
 
     def _look(self, state: ScoreState, alert: Alert, day: int) -> State | None:
-        """Resolved when the score of the last days was good at three looks in a row, each after a day with answers."""
+        """Resolved when the score of the last days was good at three looks in a row, each after a day with answers.
+
+        Where so few answered that there is no past to hold it against, what was missed still has to be reached.
+        """
         level = self._level(state, day)
-        alert.looks = alert.looks + 1 if level is not None and _recent(state.days, day) >= level else 0
+        alert.looks = alert.looks + 1 if _recent(state.days, day) >= (alert.level if level is None else level) else 0
         if alert.looks < _LOOKS:
             return None
         alert.revision += 1
@@ -92,7 +95,7 @@ class ScoreWatch:
         level = self._level(state, hour // 24)
         self._note_day(state, hour // 24, counts)
         if state.alert is not None:
-            state.alert.histogram = _sum(state.alert.histogram, counts)
+            state.alert.histogram, state.alert.unknown = _sum(state.alert.histogram, counts), False
             return None
         if level is None:
             return None

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from npsflow.schemas import codec
 from npsflow.schemas.times import HOUR
-from npsflow.streams.scoring.scores import DEFAULT_SCALES
+from npsflow.streams.scoring.scores import DEFAULT_SCALES, scale_of
 from npsflow.streams.scoring.segments import Name
 from npsflow.streams.watching.evidence import BETS
 from npsflow.streams.watching.rules import Rule
@@ -124,6 +125,28 @@ def test_a_drop_needs_a_past() -> None:
     assert watched.days(range(3), {10: 9}, 1) + watched.days(range(3, 4), {0: 500}, 1) == []
 
 
+def test_a_drop_is_resolved_though_few_answers_came_since() -> None:
+    """Where four weeks are no past any more, the level stands that was missed."""
+    watched = Watched(ONE)
+    watched.days(range(40), {10: 30, 8: 30, 0: 20}, 1)
+    assert watched.days(range(40, 44), {0: 80}, 1) == ["fired"]
+    assert watched.days(range(44, 75), {}, 1) == ["unknown"]
+    assert watched.days(range(75, 77), {0: 1}, 1) == []
+    assert watched.days(range(77, 140), {10: 1}, 1) == ["resolved"]
+
+
+def test_answers_that_stop_again_are_unknown_again() -> None:
+    watched = Watched(TARGET)
+    watched.days(range(5), {0: 50})
+    for began in (5, 68, 131):
+        watched.commit()
+        watched.restart()
+        assert watched.days(range(began, began + 43), {}) == ["unknown"]
+        assert watched.days(range(began + 43, began + 63), {0: 5}) == []
+    assert [one.alert.revision for one in watched.happened] == [1, 2, 3, 4]
+    assert len({one.alert.since for one in watched.happened}) == 1
+
+
 def test_each_answer_is_used_once_and_those_of_a_closed_hour_never() -> None:
     watched = Watched(TARGET)
     watched.hour(START, {0: 1})
@@ -167,6 +190,35 @@ def test_an_alert_ends_with_its_rule() -> None:
     watched.restart()
     assert len(watched.happened) == 2
     assert watched.days(range(10, 20), {0: 50}) == ["fired"]
+
+
+def test_an_alert_ends_when_scores_come_to_mean_something_else() -> None:
+    watched = Watched(TARGET)
+    watched.days(range(9), {0: 50})
+    watched.commit()
+    turned = scale_of("nps", 0, 10, range(9, 11), (7, 8))
+    watched.rules = (Rule("target", "target", turned, {}, 30.0),)
+    watched.restart()
+    assert [one.state for one in watched.happened] == ["fired", "resolved"]
+    assert watched.happened[1].rule.scale.ranks == NPS.ranks  # the alert is described as it was
+    assert watched.days(range(10, 30), {0: 50}) == []
+
+
+def test_what_an_older_version_stored_goes_on() -> None:
+    """It did not store what scores mean; from now on that is compared."""
+    watched = Watched(TARGET)
+    watched.days(range(9), {0: 50})
+    watched.commit()
+    key = b"watched:0:target"
+    meaning, state = codec.unpack(watched.state[key])
+    watched.state[key] = codec.pack([meaning[:5], state])
+    watched.restart()
+    watched.commit()
+    assert codec.unpack(watched.state[key]) == [meaning, state]
+    watched.state[key] = codec.pack([meaning[:5], state])
+    watched.rules = (Rule("target", "target", NPS, {}, 40.0),)
+    watched.restart()
+    assert [one.state for one in watched.happened] == ["fired", "resolved"]
 
 
 steps = st.lists(
