@@ -31,7 +31,8 @@ class Rule:
     def meaning(self) -> list[object]:
         """All that evidence depends on: under another meaning it is worth nothing."""
         segment = [[dimension, value] for dimension, value in sorted(self.segment.items())]
-        return [self.kind, self.scale.metric, self.scale.name, segment, self.target]
+        scale = self.scale
+        return [self.kind, scale.metric, scale.name, segment, self.target, [*scale.ranks]]
 
     @property
     def margin(self) -> float:

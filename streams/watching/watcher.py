@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 from npsflow.schemas import codec
@@ -17,6 +18,7 @@ from npsflow.streams.watching.score_watch import Alert, ScoreState, ScoreWatch
 
 _STATE, _OPEN, _CLOSED = b"watched:", b"open-hour:", b"closed-hours"
 _LATENESS = LATENESS // HOUR
+_WITHOUT_RANKS = 5  # entries of a meaning that does not hold yet what the scores mean
 
 
 class Happened(NamedTuple):
@@ -164,8 +166,9 @@ class Watcher:
                 self._touched.add((_OPEN, segment, hour))
         for segment, name, (meaning, stored) in sorted(self._stored, key=lambda one: one[:2]):
             state = codec.convert(stored, ScoreState)
-            if name in self._watched_by.get(segment, ()) and meaning == self._watches[name].rule.meaning:
+            if name in self._watched_by.get(segment, ()) and _is_same(meaning, self._watches[name].rule.meaning):
                 self._states[name][segment] = state
+                self._touched |= {(_STATE, segment, name)} if len(meaning) == _WITHOUT_RANKS else set()
                 self._alerts |= {(name, segment)} if state.alert is not None else set()
             else:
                 self._touched.add((_STATE, segment, name))
@@ -180,6 +183,13 @@ class Watcher:
 
 def _rule(name: str, meaning: list[Any], scale_of: Callable[[str, str], Scale | None]) -> Rule | None:
     """The rule that had this meaning; None where its scale is gone."""
-    kind, metric, scale_name, segment, target = meaning
+    kind, metric, scale_name, segment, target, *ranks = meaning
     scale = scale_of(metric, scale_name)
+    if scale is not None and ranks and tuple(ranks[0]) != scale.ranks:
+        scale = replace(scale, ranks=tuple(ranks[0]))
     return None if scale is None else Rule(name, kind, scale, dict(segment), target)
+
+
+def _is_same(stored: list[Any], meaning: list[object]) -> bool:
+    """Whether a rule has the meaning that is stored of it."""
+    return stored == (meaning[:_WITHOUT_RANKS] if len(stored) == _WITHOUT_RANKS else meaning)
