@@ -207,12 +207,14 @@ def watch_mistakes(
                 "the key 'target' is missing" if rule.target is None else "only kind target has a target"
             )
         try:
-            scale = rule.rule(scales, aliases).scale
+            watched = rule.rule(scales, aliases)
         except ValueError as error:
             yield f"{where}: {error}"
         else:
-            if rule.target is not None and not -1 < to_level(scale, rule.target) <= 1:  # -1 is never missed
-                low, high = limits(scale)
+            for dimension in (d for d, value in watched.segment.items() if value == ""):  # it is counted nowhere
+                yield f"{where}: the value of {dimension!r} is empty: say {EACH!r} for each"
+            if rule.target is not None and not -1 < to_level(watched.scale, rule.target) <= 1:  # -1 is never missed
+                low, high = limits(watched.scale)
                 yield f"{where}: target {rule.target:g} is not between {low:g} and {high:g}, or is never missed"
 
 

@@ -499,6 +499,10 @@ def watch(more: str, name: str = "one") -> str:
         (watch('kind = "target"'), "watch 'one': the key 'target' is missing"),
         (watch('kind = "drop"\ntarget = 3'), "watch 'one': only kind target has a target"),
         (watch('kind = "drop"\nsegment = { region = "*" }'), "watch 'one': 'region' is not in segments.dimensions"),
+        (
+            watch('kind = "drop"\nsegment = { channel = " " }'),
+            "watch 'one': the value of 'channel' is empty: say '*' for each",
+        ),
         (watch('kind = "drop"\nscale = "1-9"'), "watch 'one': nps has no scale '1-9'"),
         (watch('kind = "drop"') + watch('kind = "drop"'), "watch names 'one' more than once"),
         (watch('kind = "fall"'), "Invalid enum value 'fall'; known: drop, target (line"),
