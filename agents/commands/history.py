@@ -16,6 +16,7 @@ from npsflow.schemas.times import DAY, from_rfc3339
 from npsflow.schemas.window import Window
 from npsflow.streams.config.settings import Settings, load
 from npsflow.streams.engine.installation import Installation, read_installation
+from npsflow.streams.scoring.segments import normal
 from npsflow.streams.windows.scored import scored
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -80,15 +81,18 @@ Key = tuple[int, str, int, tuple[tuple[str, str], ...]]
 
 
 def by_segment(found: Iterable[Counts], since: int) -> Mapping[Key, Line]:
-    """The days of each segment from `since` (ms) on."""
+    """The days of each segment from `since` (ms) on, one line however it was spelled; shown is its newest spelling."""
     lines: dict[Key, Line] = {}
-    for counts in found:
+    spelled: dict[Key, Key] = {}
+    for counts in sorted(found, key=lambda one: one.start):
         segment = tuple(counts.segment.items())
-        key = METRICS.index(counts.metric), counts.scale, len(segment), segment
-        start = from_rfc3339(counts.start)
+        same = tuple((dimension, normal(value)) for dimension, value in segment)
+        shown = METRICS.index(counts.metric), counts.scale, len(segment), segment
+        key, start = (*shown[:3], same), from_rfc3339(counts.start)
         if start >= since:
             lines.setdefault(key, {})[start] = {int(answer): n for answer, n in counts.histogram.items()}
-    return dict(sorted(lines.items()))
+            spelled[key] = shown
+    return {spelled[key]: lines[key] for key in sorted(lines)}
 
 
 def of_days(lines: Mapping[Key, Line], settings: Settings) -> list[Window]:

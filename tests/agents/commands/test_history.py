@@ -38,7 +38,15 @@ def test_metrics_and_segments_stand_in_the_order_of_windows() -> None:
         counts({"1": 1}, segment={"channel": "chat"}),
     ]  # fmt: skip
     keys = [(key[0], key[3]) for key in by_segment(found, 0)]
-    assert keys == [(0, ()), (0, (("channel", "E-Mail"),)), (0, (("channel", "chat"),)), (1, ())]
+    assert keys == [(0, ()), (0, (("channel", "chat"),)), (0, (("channel", "E-Mail"),)), (1, ())]
+
+
+def test_a_segment_is_one_however_it_was_spelled() -> None:
+    """Days that have expired stay as they were published; the newest says how it is shown."""
+    found = [counts({"10": 1}), counts({"0": 2}, back=1, segment={"channel": "e-mail"})]
+    for order in (found, found[::-1]):
+        ((key, line),) = by_segment(order, 0).items()
+        assert (key[3], total(line)) == ((("channel", "E-Mail"),), {10: 1, 0: 2})
 
 
 def test_only_what_is_asked_for() -> None:
