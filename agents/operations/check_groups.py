@@ -24,7 +24,9 @@ from npsflow.streams.topology import STAGES
 COMMITS_WITHIN = 2.0
 """Seconds in which a worker that reads commits at least once."""
 
-SUBSCRIBED = (names.SERVICE_RECOVERY, names.FOLLOW_UP, names.WINDOWS, names.CASES)
+SUBSCRIBED = (
+    names.SERVICE_RECOVERY, names.FOLLOW_UP, names.WINDOWS, names.HISTORY, names.SCORE_ALERTS, names.CASES,
+)  # fmt: skip
 """Topics that others read."""
 
 _OPEN_FOR = 15 * SECOND  # a transaction of ours has ended by then

@@ -125,6 +125,8 @@ def test_check_shows_readers_and_their_lag(harness: CommandHarness, monkeypatch:
     position(harness, 4, 0)
     commit(harness, f"{harness.installation.prefix}crm", "service-recovery", 3)
     commit(harness, f"{harness.installation.prefix}unrelated", "survey-responses", 0)
+    for topic in ("nps-alerts", "nps-history"):
+        commit(harness, f"{harness.installation.prefix}pager", topic, 0)
     levels = harness.checked()
 
     assert [text for text in levels["warn"] if text.startswith(f"groups: {group} has lag 3 and read nothing")]
@@ -132,6 +134,8 @@ def test_check_shows_readers_and_their_lag(harness: CommandHarness, monkeypatch:
     crm = f"groups: {harness.installation.prefix}crm reads {recovery}, lag 0; it has committed nothing in "
     assert f"{crm}1 partitions (1 records)" in levels["ok"]
     assert not [text for text in levels["ok"] if "unrelated" in text]
+    read = [text.partition(", ")[0] for text in levels["ok"] if f"{harness.installation.prefix}pager reads" in text]
+    assert sorted(text.rpartition(".")[2] for text in read) == ["nps-alerts", "nps-history"]
 
 
 def test_check_names_mappings_that_do_not_fit(harness: CommandHarness) -> None:
