@@ -7,7 +7,7 @@ Spellings go to every roll-up task, in a header of a tick that tells no time: a 
 them reads such a tick, and passes over it.
 
 So does the hour that a task of classify has come to, once it has. A delta record whose header says that it is late
-changes hours that its task was past already: those that no evidence is taken from any more.
+changes hours that its task was past already, or is of responses that changed there before: it is no evidence.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -134,7 +134,7 @@ def plainly(task: Task) -> Any:
     return windows(task.committed), windows(task.committed, topics.HISTORY), evidence(task)
 
 
-@fuzzed(120)
+@fuzzed(60)
 @given(histories(), plans, plans)
 def test_wherever_commits_cut_the_same_stands_and_is_evidence(
     versions: list[Version], plan: list[str], of_rollup: list[str]
