@@ -32,7 +32,11 @@ from npsflow.streams.stage import Record
 REMEMBERED_TOPIC = topics.changelog(Classify.name, "remembered")
 STATE_TOPIC = topics.changelog(Recover.name, "state")
 
-RETAINING_TOPICS = tuple(topic for topic in topics.ALL if topic.cleanup == "delete" and not topic.internal)
+RETAINING_TOPICS = tuple(
+    topic
+    for topic in topics.ALL
+    if topic.cleanup == "delete" and not topic.internal and topic.name != topics.SCORE_ALERTS  # which is of no customer
+)
 """Topics that keep records for their retention: nothing can be taken out of them."""
 
 Reading = Callable[[str], AbstractContextManager[reading.Progress]]

@@ -143,7 +143,7 @@ def test_no_event_is_written_twice() -> None:
     assert len(names) == len(set(names)) > 1
 
 
-@settings(max_examples=15)
+@settings(max_examples=5)
 @given(st.integers(0, 1_000_000), st.sampled_from([1, 7, 20, 500]))
 def test_ids_are_the_same_in_any_order_of_partitions_and_however_commits_cut(seed: int, every: int) -> None:
     random = Random(seed)
