@@ -11,7 +11,7 @@ from npsflow.agents.broker.embedded import Broker
 from tests.broker.harness import Process
 from tests.support.waiting import eventually
 
-from .gate import opened
+from .gate import Gate, opened
 from .proxy import Api, Proxy, transactional_id
 from .scenario import PATIENCE, Scenario
 
@@ -49,12 +49,7 @@ async def test_killed_while_it_commits(tmp_path: Path) -> None:
         ):
             worker = load.worker(**gate.environment)
             for number in range(1, 6):
-                await load.committed(100)
-                proxy.at_loss = partial(kill, gate.broker, worker)
-                proxy.lose(Api.END_TXN)
-                await eventually(partial(lost, proxy, number))
-                load.injected()
-                await asyncio.to_thread(gate.broker.start)
+                await decided_and_killed(gate, proxy, load, worker, number)
                 worker = load.worker(**gate.environment)
                 await eventually(load.recovered, PATIENCE)
 
@@ -72,12 +67,7 @@ async def test_next_owner_killed_before_it_has_settled(tmp_path: Path, moment: A
         ):
             worker = load.worker(**gate.environment)
             for number in range(1, 4):
-                await load.committed(100)
-                proxy.at_loss = partial(kill, gate.broker, worker)
-                proxy.lose(Api.END_TXN)
-                await eventually(partial(lost, proxy, number))
-                load.injected()
-                await asyncio.to_thread(gate.broker.start)
+                await decided_and_killed(gate, proxy, load, worker, number)
                 worker = load.worker(**gate.environment)
                 proxy.at_loss = worker.kill
                 before = proxy.lost[moment]
@@ -117,6 +107,16 @@ async def test_killed_when_it_has_answered(tmp_path: Path) -> None:
                 await eventually(partial(lost, proxy, number))
                 worker = load.worker(**gate.environment)
                 await eventually(load.recovered, PATIENCE)
+
+
+async def decided_and_killed(gate: Gate, proxy: Proxy, load: Scenario, worker: Process, number: int) -> None:
+    """Kill broker and worker when it has decided a commit for the `number`th time, and start the broker again."""
+    await load.committed(100)
+    proxy.at_loss = partial(kill, gate.broker, worker)
+    proxy.lose(Api.END_TXN)
+    await eventually(partial(lost, proxy, number))
+    load.injected()
+    await asyncio.to_thread(gate.broker.start)
 
 
 def kill(*victims: Broker | Process) -> None:
