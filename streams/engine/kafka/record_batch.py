@@ -5,9 +5,9 @@ aiokafka's 3.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import cramjam
 from aiokafka import codec
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy as _Writer
 
@@ -20,7 +20,7 @@ _CODECS: dict[str, tuple[int, Callable[[bytes], Any]]] = {
     "gzip": (_Writer.CODEC_GZIP, codec.gzip_encode),
     "snappy": (_Writer.CODEC_SNAPPY, codec.snappy_encode),
     "lz4": (_Writer.CODEC_LZ4, codec.lz4_encode),
-    "zstd": (_Writer.CODEC_ZSTD, lambda data: cramjam.zstd.compress(data, level=1)),
+    "zstd": (_Writer.CODEC_ZSTD, partial(codec.zstd_encode, level=1)),
 }
 
 
